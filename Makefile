@@ -1,0 +1,44 @@
+# `make demo` and `make test` are all that is needed on a machine with python3 (3.11 or newer), git and make.
+# Both build .venv on their first run; see scripts/setup.sh.
+.POSIX:
+.PHONY: help demo test lint format screenshots setup clean
+
+BIN = .venv/bin
+# The offscreen platform of Qt has no OpenGL: without a screen, an X server in memory takes its place.
+ON_SCREEN = scripts/on_screen.sh
+
+help:
+	@echo "make demo         segment a real image: labels, table, overlay; opens the viewer where there is a screen"
+	@echo "make test         everything that a change must pass: lint, then the tests with coverage"
+	@echo "make lint         style, types, import contracts, docstrings, plugin manifest"
+	@echo "make format       put the style right"
+	@echo "make screenshots  make the pictures of the manual again"
+	@echo "make clean        remove the environment and all caches"
+
+demo:
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then scripts/setup.sh --screen all; else scripts/setup.sh all; fi
+	@$(BIN)/napari-unet demo
+
+test: lint
+	@$(ON_SCREEN) $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@find src -name '*.py' ! -name '_version.py' | xargs $(BIN)/numpydoc lint
+	@$(BIN)/python -W ignore -m npe2 validate --imports napari-unet-suite
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+screenshots: setup
+	@$(ON_SCREEN) $(BIN)/python scripts/screenshots.py
+
+setup:
+	@scripts/setup.sh --screen all test lint
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage htmlcov build dist

@@ -1,0 +1,1 @@
+"""The words every other room uses: axes, specs, registry, steps and errors."""

@@ -1,0 +1,290 @@
+"""Images with named axes, and the only questions about dimensions that the engine asks.
+
+Axes are named by one letter each, after OME: ``t`` time, ``c`` channel, ``z``, ``y`` and ``x``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import AxesError, ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["AXES", "Image", "Plane", "as_image", "guess_axes", "parse_axes"]
+
+AXES: Final = "tczyx"
+_ALIASES: Final = {"time": "t", "channel": "c", "s": "c", "rgb": "c", "depth": "z", "plane": "z"}
+_MAX_RGB: Final = 4
+
+
+@dataclass(frozen=True)
+class Image:
+    """An array of any kind with named axes.
+
+    Attributes
+    ----------
+    data : array-like
+        numpy, dask or zarr array; never loaded as a whole unless it is numpy already.
+    axes : str
+        One letter of ``tczyx`` for each dimension, in the order of `data`.
+    scale : tuple of float
+        Size of one element along each axis (1.0 for channels).
+    units : tuple of str
+        Unit of each scale, e.g. ``"micrometer"``; ``"pixel"`` where nothing is known.
+    name : str
+        Shown to the user and written to records.
+    """
+
+    data: Any
+    axes: str
+    scale: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
+    name: str = "image"
+
+    def __post_init__(self) -> None:
+        """Fill in missing scales and units, and check that everything fits."""
+        shape = tuple(int(n) for n in self.data.shape)
+        if len(shape) != len(self.axes):
+            raise AxesError(
+                f"'{self.name}' has {len(shape)} dimensions {shape} but the axes '{self.axes}' name "
+                f"{len(self.axes)}. Give one letter of {AXES} for each dimension."
+            )
+        object.__setattr__(self, "scale", tuple(map(float, self.scale)) or (1.0,) * len(shape))
+        object.__setattr__(self, "units", tuple(self.units) or ("pixel",) * len(shape))
+        if not len(self.scale) == len(self.units) == len(shape):
+            raise AxesError(f"'{self.name}': scale, units and axes must have {len(shape)} entries each.")
+        if 0 in shape:
+            raise ImageError(f"'{self.name}' is empty (shape {shape}). Choose an image with pixels in it.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+        return tuple(int(n) for n in self.data.shape)
+
+    @property
+    def spatial(self) -> str:
+        """The spatial axes, e.g. ``"yx"`` or ``"zyx"``."""
+        return "".join(a for a in self.axes if a in "zyx")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, 1 where there is no channel axis."""
+        return self.shape[self.axes.index("c")] if "c" in self.axes else 1
+
+    @property
+    def label_axes(self) -> str:
+        """Axes of the labels of this image: its own without the channels."""
+        return self.axes.replace("c", "")
+
+    def along(self, axes: str) -> tuple[tuple[int, ...], tuple[float, ...], tuple[str, ...]]:
+        """Return shape, scale and units of the named axes, in that order."""
+        where = [self.axes.index(a) for a in axes]
+        return (
+            tuple(self.shape[i] for i in where),
+            tuple(self.scale[i] for i in where),
+            tuple(self.units[i] for i in where),
+        )
+
+    def planes(self, ndim: int) -> list[Plane]:
+        """Cut the image into the pieces that an `ndim`-dimensional network sees one by one.
+
+        Parameters
+        ----------
+        ndim : int
+            Spatial dimensions of the network, 2 or 3.
+
+        Returns
+        -------
+        list of Plane
+            For 2: one a time point and z-plane; for 3: one a time point.
+
+        Raises
+        ------
+        AxesError
+            If the image has fewer spatial axes than the network.
+        """
+        if len(self.spatial) < ndim:
+            raise AxesError(
+                f"'{self.name}' has the spatial axes '{self.spatial}' but the model needs {ndim}. "
+                f"Choose a {len(self.spatial)}D model or an image with more dimensions."
+            )
+        inner = self.spatial[len(self.spatial) - ndim :]
+        outer = [i for i, a in enumerate(self.axes) if a != "c" and a not in inner]
+        ranges = [range(self.shape[i]) for i in outer]
+        return [Plane(self, inner, tuple(zip(outer, at, strict=True))) for at in itertools.product(*ranges)]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What a network sees at once: all channels of one time point (and z-plane, for a 2D network).
+
+    Attributes
+    ----------
+    image : Image
+        Where it comes from.
+    axes : str
+        Its spatial axes.
+    fixed : tuple of (int, int)
+        Dimension and position of every axis that is held.
+    """
+
+    image: Image
+    axes: str
+    fixed: tuple[tuple[int, int], ...] = ()
+    channels: tuple[int, ...] | None = field(default=None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape."""
+        return self.image.along(self.axes)[0]
+
+    @property
+    def at(self) -> tuple[int, ...]:
+        """Position of this plane along the leading axes of the labels."""
+        return tuple(position for _, position in self.fixed)
+
+    def pick(self, channels: Sequence[int] | None) -> Plane:
+        """Return the same plane with only the given channels, in that order."""
+        return replace(self, channels=None if channels is None else tuple(channels))
+
+    def read(self, window: tuple[slice, ...]) -> npt.NDArray[np.generic]:
+        """Load a window.
+
+        Parameters
+        ----------
+        window : tuple of slice
+            One slice of non-negative bounds for each spatial axis.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(channels, *window)`` in the image's own dtype.
+
+        Raises
+        ------
+        ImageError
+            If the data cannot be read; the message names the place.
+        """
+        import numpy as np
+
+        index: list[Any] = [slice(None)] * len(self.image.axes)
+        for dimension, position in self.fixed:
+            index[dimension] = position
+        for axis, part in zip(self.axes, window, strict=True):
+            index[self.image.axes.index(axis)] = part
+        try:
+            block = np.asarray(self.image.data[tuple(index)])
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ImageError(
+                f"'{self.image.name}' could not be read at {self.axes}={window}: {error}. "
+                "Check that the file is complete and still there."
+            ) from error
+        held = {dimension for dimension, _ in self.fixed}
+        left = [a for i, a in enumerate(self.image.axes) if i not in held]
+        block = block.transpose([left.index(a) for a in "c" * ("c" in left) + self.axes])
+        block = block if "c" in left else block[None]
+        return block if self.channels is None else block[list(self.channels)]
+
+
+def parse_axes(text: str | Sequence[str]) -> str:
+    """Turn a user's or a layer's axis names into letters.
+
+    Parameters
+    ----------
+    text : str or sequence of str
+        ``"tyx"``, ``"TZYX"`` or ``("time", "y", "x")``.
+
+    Returns
+    -------
+    str
+        Letters of ``tczyx``.
+
+    Raises
+    ------
+    AxesError
+        If a name is unknown, appears twice, or ``y`` or ``x`` is missing.
+    """
+    words = [w.strip().lower() for w in text]
+    axes = "".join(_ALIASES.get(w, w[:1] if w[:1] in AXES and len(w) <= 1 else w) for w in words)
+    unknown = [w for w in words if _ALIASES.get(w, w) not in tuple(AXES)]
+    if unknown:
+        raise AxesError(f"Unknown axes {unknown} in '{text}'. Use the letters {AXES}, for example 'tyx' or 'zcyx'.")
+    if len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes):
+        raise AxesError(f"The axes '{axes}' must name y and x, and each axis once. Example: 'tyx'.")
+    return axes
+
+
+def guess_axes(shape: tuple[int, ...], dtype: Any = None) -> str:
+    """Guess the axes of an array that does not say.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    dtype : dtype, optional
+        A last axis of 3 or 4 is colour only for 8-bit data.
+
+    Returns
+    -------
+    str
+        ``"yx"``, ``"yxc"`` for colour pictures or ``"zyx"`` for a stack.
+
+    Raises
+    ------
+    AxesError
+        If there are several possible answers (four and more dimensions).
+    """
+    color = len(shape) >= 3 and shape[-1] in (3, _MAX_RGB) and str(dtype) == "uint8"
+    plain = {2: "yx", 3: "zyx"}
+    if color and len(shape) == 3:
+        return "yxc"
+    if len(shape) in plain:
+        return plain[len(shape)]
+    raise AxesError(
+        f"An array of shape {shape} can be read in several ways. Say what its axes are, "
+        "for example axes='tzyx' (time, z, y, x) or axes='tcyx'; on the command line --axes tzyx."
+    )
+
+
+def as_image(data: Any, axes: str | Sequence[str] | None = None, **more: Any) -> Image:
+    """Wrap an array, with its axes given or guessed.
+
+    Parameters
+    ----------
+    data : array-like or Image
+        An Image is returned as it is.
+    axes : str or sequence of str, optional
+        See :func:`parse_axes`; guessed by :func:`guess_axes` if missing.
+    **more : Any
+        ``scale``, ``units``, ``name`` of :class:`Image`.
+
+    Returns
+    -------
+    Image
+        The same data, not copied.
+
+    Raises
+    ------
+    AxesError
+        If the axes do not fit the array or cannot be guessed.
+    ImageError
+        If the array is empty or its values are not numbers.
+    """
+    if isinstance(data, Image):
+        return data
+    if not hasattr(data, "shape") or not hasattr(data, "dtype"):
+        import numpy as np
+
+        data = np.asarray(data)
+    if str(getattr(data.dtype, "kind", "f")) not in "buif":
+        raise ImageError(f"Images must hold real numbers; this one has dtype {data.dtype}. Convert it first.")
+    shape = tuple(int(n) for n in data.shape)
+    if 0 in shape or len(shape) < 2:
+        raise ImageError(f"An image needs pixels along y and x; this one has shape {shape}.")
+    return Image(data, parse_axes(axes) if axes else guess_axes(shape, data.dtype), **more)

@@ -1,0 +1,382 @@
+"""What a person writes (TOML, forms, cards), frozen and checked at the door."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import SpecError
+from .registry import path
+
+__all__ = [
+    "AugmentSpec",
+    "ModelCard",
+    "NetSpec",
+    "NormaliseSpec",
+    "SegmentSpec",
+    "Spec",
+    "TargetSpec",
+    "Task",
+    "TilingSpec",
+    "TrainSpec",
+    "load_task",
+]
+
+
+class Spec(BaseModel):
+    """Frozen parameters; an unknown name is an error, not a surprise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Build the spec and report bad values in words.
+
+        Parameters
+        ----------
+        **values : Any
+            Fields of the spec.
+
+        Returns
+        -------
+        Spec
+            The checked spec.
+
+        Raises
+        ------
+        SpecError
+            If a value is out of range or a name is unknown.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc'])) or cls.__name__}: {e['msg']}" for e in error.errors()]
+            raise SpecError("These settings cannot be used:\n  " + "\n  ".join(lines)) from error
+
+
+class NetSpec(Spec):
+    """An n-D encoder-decoder after Ronneberger et al. 2015 (Fig. 1).
+
+    Attributes
+    ----------
+    architecture : str
+        A file of ``nets/``.
+    ndim : int
+        Spatial dimensions, 2 or 3.
+    inputs, outputs : int
+        Channels in and out.
+    widths : tuple of int
+        Feature channels of every level, the finest first; its length is the depth plus one.
+    block : {"plain", "residual"}
+        What a level computes.
+    skip : {"concat", "add"}
+        How the contracting path joins the expansive one.
+    convolutions : int
+        3x3 convolutions of a block.
+    """
+
+    architecture: str = "unet"
+    ndim: Literal[2, 3] = 2
+    inputs: int = Field(1, ge=1)
+    outputs: int = Field(1, ge=1)
+    widths: tuple[int, ...] = Field((16, 32, 64, 128, 256), min_length=1, max_length=8)
+    block: Literal["plain", "residual"] = "plain"
+    skip: Literal["concat", "add"] = "concat"
+    convolutions: int = Field(2, ge=1, le=6)
+
+
+class TargetSpec(Spec):
+    """How objects are represented and decoded.
+
+    Attributes
+    ----------
+    name : str
+        A file of ``targets/``.
+    threshold : float
+        A pixel belongs to an object where the foreground score is above this, 0 to 1.
+    persistence : float
+        Two basins are one object where the lower peak rises less than this above their saddle, 0 to 1.
+    touch_weight : float
+        How strongly the touching-border score lowers the potential.
+    min_fraction : float
+        Objects smaller than this fraction of a disk of the image's object size are dropped.
+    """
+
+    name: str = "distance"
+    threshold: float = Field(0.5, gt=0, lt=1)
+    persistence: float = Field(0.1, ge=0, le=1)
+    touch_weight: float = Field(0.0, ge=0, le=1)
+    min_fraction: float = Field(0.05, ge=0, lt=1)
+
+
+class NormaliseSpec(Spec):
+    """Intensity statistics of the whole image that become 0 and 1.
+
+    Attributes
+    ----------
+    low, high : float
+        Percentiles.
+    joint : bool
+        One pair for all channels (keeps colours) instead of one for each.
+    """
+
+    low: float = Field(1.0, ge=0, lt=50)
+    high: float = Field(99.8, gt=50, le=100)
+    joint: bool = True
+
+
+class TilingSpec(Spec):
+    """How the work is cut. Never changes the labels, only time and memory.
+
+    Attributes
+    ----------
+    tile : int
+        Edge of what one tile writes, in pixels of the network's grid; rounded up to its multiple.
+    batch : int
+        Tiles that go through the network together.
+    workers : int
+        Threads; 0 takes one a core.
+    """
+
+    tile: int = Field(512, ge=1)
+    batch: int = Field(1, ge=1)
+    workers: int = Field(0, ge=0)
+
+
+class AugmentSpec(Spec):
+    """Random changes of training patches.
+
+    Attributes
+    ----------
+    elastic : float
+        Standard deviation of the displacements on the coarse grid, pixels (Ronneberger 2015, section 3.1: 10).
+    elastic_grid : int
+        Spacing of the coarse grid, pixels.
+    scale_jitter : float
+        Standard deviation of log2 of the scale around the canonical object size.
+    wide_fraction : float
+        Share of patches whose object size is drawn evenly (in log) from `wide_range` instead.
+    wide_range : tuple of float
+        Object sizes, pixels of the network's grid.
+    rotate : bool
+        Rotation by any angle and mirroring.
+    gamma, noise, blur : float
+        Largest change of log2 gamma; largest noise (of the unit range); largest Gaussian sigma, pixels.
+    contrast : float
+        Largest relative change of contrast and brightness.
+    invert, gray, shuffle : float
+        Probability to invert intensities, drop the colour, permute the channels.
+    """
+
+    elastic: float = Field(6.0, ge=0)
+    elastic_grid: int = Field(64, ge=8)
+    scale_jitter: float = Field(0.35, ge=0)
+    wide_fraction: float = Field(0.25, ge=0, le=1)
+    wide_range: tuple[float, float] = (6.0, 160.0)
+    rotate: bool = True
+    gamma: float = Field(0.8, ge=0)
+    noise: float = Field(0.1, ge=0)
+    blur: float = Field(1.5, ge=0)
+    contrast: float = Field(0.3, ge=0, lt=1)
+    invert: float = Field(0.1, ge=0, le=1)
+    gray: float = Field(0.3, ge=0, le=1)
+    shuffle: float = Field(0.2, ge=0, le=1)
+
+
+class Task(Spec):
+    """A preset: one TOML file of ``tasks/``.
+
+    Attributes
+    ----------
+    name, title, description : str
+        What the user reads.
+    model : str
+        The model chosen first.
+    net, target, normalise, tiling, augment : Spec
+        Defaults for new models of this task.
+    diameter : float
+        Canonical object size on the network's grid, pixels.
+    measures, metrics : tuple of str
+        Entries of ``measures/`` and ``metrics/``.
+    """
+
+    name: str
+    title: str
+    description: str = ""
+    model: str = ""
+    net: NetSpec = NetSpec()
+    target: TargetSpec = TargetSpec()
+    normalise: NormaliseSpec = NormaliseSpec()
+    tiling: TilingSpec = TilingSpec()
+    augment: AugmentSpec = AugmentSpec()
+    diameter: float = Field(24.0, gt=0)
+    measures: tuple[str, ...] = ("objects",)
+    metrics: tuple[str, ...] = ("matching",)
+
+
+class SegmentSpec(Spec):
+    """Settings of one segmentation; the same for the widget, the command line and Python.
+
+    Attributes
+    ----------
+    model : str
+        Name of a bundled model or path of a model folder.
+    diameter : float or None
+        Typical width of the objects in pixels of the image; None measures it.
+    channels : tuple of int or None
+        Channels to use, in the order the model expects; None takes all.
+    threshold : float or None
+        Foreground score above which a pixel belongs to an object; None takes the model's.
+    min_size : float or None
+        Smallest object kept, in pixels (2D) or voxels (3D); None takes the model's rule.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    tiling : TilingSpec
+        How the work is cut; does not change the labels.
+    """
+
+    model: str = "nuclei"
+    diameter: float | None = Field(None, gt=0)
+    channels: tuple[int, ...] | None = None
+    threshold: float | None = Field(None, gt=0, lt=1)
+    min_size: float | None = Field(None, ge=0)
+    device: str = "auto"
+    tiling: TilingSpec = TilingSpec()
+
+
+class TrainSpec(Spec):
+    """A training run.
+
+    Attributes
+    ----------
+    task : str
+        Preset that gives the defaults.
+    name : str
+        Name of the model to make.
+    net, target, normalise, augment : Spec or None
+        None takes the task's.
+    diameter : float or None
+        Canonical object size; None takes the task's.
+    steps : int
+        Optimiser steps.
+    batch, patch : int
+        Patches a step and their edge in pixels.
+    rate : float
+        Peak learning rate of AdamW.
+    warmup, cooldown : float
+        Shares of the steps with a rising and a falling learning rate.
+    weight_decay : float
+        Of AdamW.
+    average : float
+        Decay of the exponential moving average of the weights.
+    seed : int
+        Same seed, data and device: same weights.
+    every : int
+        Steps between checkpoints and progress reports.
+    threads : int
+        CPU threads; 0 leaves torch's own choice.
+    """
+
+    task: str = "cell"
+    name: str = "my-model"
+    net: NetSpec | None = None
+    target: TargetSpec | None = None
+    normalise: NormaliseSpec | None = None
+    augment: AugmentSpec | None = None
+    diameter: float | None = Field(None, gt=0)
+    steps: int = Field(2000, ge=1)
+    batch: int = Field(8, ge=1)
+    patch: int = Field(256, ge=16)
+    rate: float = Field(2e-3, gt=0)
+    warmup: float = Field(0.03, ge=0, le=1)
+    cooldown: float = Field(0.5, ge=0, le=1)
+    weight_decay: float = Field(1e-2, ge=0)
+    average: float = Field(0.998, ge=0, lt=1)
+    seed: int = 0
+    every: int = Field(100, ge=1)
+    threads: int = Field(0, ge=0)
+
+    def filled(self, task: Task) -> TrainSpec:
+        """Return the spec with everything that is None taken from `task`."""
+        take = {n: getattr(task, n) for n in ("net", "target", "normalise", "augment", "diameter")}
+        return self.model_copy(update={n: v for n, v in take.items() if getattr(self, n) is None})
+
+
+class ModelCard(Spec):
+    """What a model knows of itself; stored as ``card.json`` beside its weights.
+
+    Attributes
+    ----------
+    name, title, description : str
+        What the user reads.
+    task : str
+        Preset it belongs to.
+    net, target, normalise : Spec
+        Everything needed to run it.
+    channels : tuple of int
+        Numbers of channels it accepts.
+    diameter : float
+        Object size it was trained at, pixels of its own grid.
+    diameter_range : tuple of float
+        Object sizes that it measures and brings to its own, pixels of the image.
+    data, licence, recipe : str
+        Where it comes from, what may be done with it, how to make it again.
+    seed : int
+        Of the training.
+    metrics : dict
+        Scores for each kind of image.
+    sha256 : str
+        Of the weights file; the identity of the model.
+    tile_invariant : bool
+        True if no layer looks at the whole tile.
+    """
+
+    name: str
+    title: str = ""
+    description: str = ""
+    task: str = "cell"
+    net: NetSpec
+    target: TargetSpec
+    normalise: NormaliseSpec = NormaliseSpec()
+    channels: tuple[int, ...] = (1,)
+    diameter: float = Field(24.0, gt=0)
+    diameter_range: tuple[float, float] = (8.0, 120.0)
+    data: str = ""
+    licence: str = ""
+    recipe: str = ""
+    seed: int = 0
+    metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
+    sha256: str = ""
+    tile_invariant: bool = True
+
+    @model_validator(mode="after")
+    def _name_is_plain(self) -> Self:
+        if not self.name or any(c in self.name for c in "/\\:") or self.name.startswith("."):
+            raise ValueError(f"a model's name must be a plain word, not '{self.name}'")
+        return self
+
+
+def load_task(name: str) -> Task:
+    """Read a preset.
+
+    Parameters
+    ----------
+    name : str
+        An entry of ``tasks/``.
+
+    Returns
+    -------
+    Task
+        The checked preset.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such task.
+    SpecError
+        If its file holds something that is not a setting.
+    """
+    with path("tasks", name, ".toml").open("rb") as file:
+        return Task.of(name=name, **tomllib.load(file))

@@ -1,0 +1,61 @@
+"""Long jobs as generators of :class:`Progress`: whoever drives them may show, pause or stop them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+__all__ = ["Progress", "Steps", "finish"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a long job.
+
+    Attributes
+    ----------
+    done, total : int
+        Units finished and units in all; `total` is 0 while it is not known.
+    note : str
+        What is being done, in words a user can read.
+    payload : Any
+        An intermediate result (a piece of labels, an epoch's scores) or None.
+    """
+
+    done: int
+    total: int
+    note: str = ""
+    payload: Any = None
+
+
+Steps = Generator[Progress, None, T]
+
+
+def finish(steps: Steps[T], show: Callable[[Progress], None] | None = None) -> T:
+    """Drive `steps` to the end and return its result.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        A job, as returned by a ``*_steps`` function.
+    show : callable, optional
+        Called with every Progress.
+
+    Returns
+    -------
+    T
+        What the job returns.
+    """
+    try:
+        while True:
+            progress = next(steps)
+            if show is not None:
+                show(progress)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        steps.close()

@@ -1,0 +1,1 @@
+"""Reading images and labels, and writing labels and tables, never half."""

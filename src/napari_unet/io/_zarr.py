@@ -1,0 +1,258 @@
+"""OME-Zarr (0.4 and 0.5) and plain zarr arrays, read lazily; labels written as OME-Zarr 0.5 (zarr version 3)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import ZstdCodec
+
+from napari_unet.core.axes import Image, as_image, parse_axes
+from napari_unet.core.errors import AxesError, ImageError
+
+__all__ = ["is_zarr", "read_zarr", "write_labels_zarr"]
+
+VERSION: Final = "0.5"
+_MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
+_MAX_CHUNK_BYTES: Final = 4 << 30
+_SMALLEST_LEVEL: Final = 512
+_TYPES: Final = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+_BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
+Window = tuple[slice, ...]
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a folder is a zarr group or array.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        True if it holds zarr metadata.
+    """
+    return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+
+def read_zarr(path: Path, axes: str | None = None, labels: bool = False) -> Image:
+    """Open the finest level of an OME-Zarr image, or a zarr array, without loading it.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store, or of a group or array in it.
+    axes : str, optional
+        Overrules the axes that the store names.
+    labels : bool
+        Prefer the first label image of the store.
+
+    Returns
+    -------
+    Image
+        Its data is a zarr array.
+
+    Raises
+    ------
+    ImageError
+        If the store is damaged, holds no image, or points outside itself.
+    """
+    try:
+        node = zarr.open(path, mode="r")
+        name = path.name.split(".")[0]
+        if isinstance(node, zarr.Group):
+            return _read_levels(_image_group(node, path, labels), path, axes, name)
+        _check_chunks(node, path)
+        named = getattr(node.metadata, "dimension_names", None)
+        return as_image(node, axes or _named_axes(named), name=name)
+    except _BROKEN as error:
+        raise ImageError(f"'{path}' could not be read as zarr: {error}. Copy it again as a whole.") from error
+
+
+def write_labels_zarr(
+    folder: Path,
+    name: str,
+    labels: Image,
+    read: Callable[[Window], npt.NDArray[np.uint32]],
+    manifest: Mapping[str, Any],
+) -> None:
+    """Write labels as an OME-Zarr 0.5 label image ``labels/<name>`` with a pyramid.
+
+    Levels are made by taking every second pixel along y and x until both are below 512, so that no new ids arise.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder: the root of the store.
+    name : str
+        Of the label image.
+    labels : Image
+        Without channels, axes in the order ``tzyx``.
+    read : callable
+        Gives the labels of a window (slices along those axes) as uint32; called once for each shard.
+    manifest : mapping
+        JSON-like; stored under ``napari-unet``.
+    """
+    listing: dict[str, Any] = {"ome": {"version": VERSION, "labels": [name]}}
+    root = zarr.open_group(folder, mode="w", zarr_format=3)
+    group = root.create_group("labels", attributes=listing)
+    image = group.create_group(name)
+    steps = (1,) * len(labels.axes)
+    datasets: list[dict[str, Any]] = []
+    level = _write_level(image, "0", labels.axes, labels.shape, read)
+    while True:
+        scale = [size * step for size, step in zip(labels.scale, steps, strict=True)]
+        transform = {"type": "scale", "scale": scale}
+        datasets.append({"path": str(len(datasets)), "coordinateTransformations": [transform]})
+        if max(level.shape[-2:]) < _SMALLEST_LEVEL:
+            break
+        stride = tuple(2 if a in "yx" and n > 1 else 1 for a, n in zip(labels.axes, level.shape, strict=True))
+        steps = tuple(a * b for a, b in zip(steps, stride, strict=True))
+        shape = tuple(-(-n // s) for n, s in zip(level.shape, stride, strict=True))
+        level = _write_level(image, str(len(datasets)), labels.axes, shape, _every(level, stride))
+    multiscale = {"name": name, "type": "nearest", "axes": _ome_axes(labels), "datasets": datasets}
+    ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale], "image-label": {"version": VERSION}}
+    image.attrs.update({"ome": ome, "napari-unet": dict(manifest)})
+
+
+def _image_group(node: zarr.Group, path: Path, labels: bool) -> zarr.Group:
+    """Walk from the root of a store to the group that holds the levels."""
+    for _ in range(4):
+        ome = _ome(node)
+        listed = ome.get("labels")
+        if labels and "image-label" not in ome and "labels" in node:
+            node = _group(node, "labels", path)
+        elif labels and isinstance(listed, list) and listed:
+            node = _group(node, str(listed[0]), path)
+        elif "multiscales" in ome:
+            return node
+        elif "0" in node:
+            # The first image of a converter's collection (bioformats2raw.layout).
+            node = _group(node, "0", path)
+        else:
+            break
+    raise ImageError(
+        f"'{path}' is a zarr group without {'labels' if labels else 'an image'} (no 'multiscales'). It holds: "
+        f"{', '.join(sorted(node.keys())) or 'nothing'}. Choose one of these folders."
+    )
+
+
+def _read_levels(node: zarr.Group, path: Path, axes: str | None, name: str) -> Image:
+    multiscale = _ome(node)["multiscales"][0]
+    dataset = multiscale["datasets"][0]
+    array = _inside(node, str(dataset["path"]), path)
+    if not isinstance(array, zarr.Array):
+        raise ImageError(f"'{path}': its finest level '{dataset['path']}' is not an array. Copy it again as a whole.")
+    _check_chunks(array, path)
+    entries = [a if isinstance(a, Mapping) else {"name": a} for a in multiscale.get("axes", [])]
+    found = axes or _named_axes([str(a.get("name")) for a in entries])
+    units = tuple(str(a.get("unit") or "pixel") for a in entries)
+    sizes = (_scale(multiscale, array.ndim), _scale(dataset, array.ndim))
+    return as_image(array, found, scale=tuple(a * b for a, b in zip(*sizes, strict=True)), units=units, name=name)
+
+
+def _ome(node: zarr.Group) -> Mapping[str, Any]:
+    attributes: dict[str, Any] = dict(node.attrs)
+    found = attributes.get("ome", attributes)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _inside(node: zarr.Group, inner: str, path: Path) -> zarr.Group | zarr.Array[Any]:
+    """Open a member, refusing names that lead out of the store."""
+    parts = re.split(r"[/\\]", inner)
+    if not inner or ":" in inner or any(part in ("", ".", "..") for part in parts):
+        raise ImageError(f"'{path}' points to '{inner}', which is not inside it. Do not trust this file.")
+    if inner not in node:
+        raise ImageError(f"'{path}' names '{inner}', which is not there. Copy it again as a whole.")
+    return node[inner]
+
+
+def _group(node: zarr.Group, inner: str, path: Path) -> zarr.Group:
+    found = _inside(node, inner, path)
+    if not isinstance(found, zarr.Group):
+        raise ImageError(f"'{path}': '{inner}' is an array where a group was expected. Choose that array itself.")
+    return found
+
+
+def _check_chunks(array: zarr.Array[Any], path: Path) -> None:
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    if size > _MAX_CHUNK_BYTES:
+        raise ImageError(
+            f"'{path}' has chunks of {size / 2**30:.1f} GiB, which cannot be read piece by piece. "
+            "Store it again with smaller chunks (512 pixels along y and x)."
+        )
+
+
+def _named_axes(names: Sequence[str | None] | None) -> str | None:
+    """Return axes where a store names them in words that are known, else None."""
+    if not names or not all(names):
+        return None
+    try:
+        return parse_axes([str(n) for n in names])
+    except AxesError:
+        return None
+
+
+def _scale(holder: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
+    for transform in holder.get("coordinateTransformations") or ():
+        if transform.get("type") == "scale" and len(transform.get("scale", ())) == ndim:
+            return tuple(float(s) for s in transform["scale"])
+    return (1.0,) * ndim
+
+
+def _ome_axes(image: Image) -> list[dict[str, str]]:
+    named = [{"name": a, "type": _TYPES[a]} for a in image.axes]
+    units = [{"unit": u} if u != "pixel" else {} for u in image.units]
+    return [n | u for n, u in zip(named, units, strict=True)]
+
+
+def _write_level(
+    group: zarr.Group, name: str, axes: str, shape: tuple[int, ...], read: Callable[[Window], npt.NDArray[np.uint32]]
+) -> zarr.Array[Any]:
+    """Write one level shard by shard; shards of nothing but background are left out."""
+    flat = {"y": (512, 1024), "x": (512, 1024)}
+    deep = {"z": (64, 64), "y": (64, 512), "x": (64, 512)}
+    wanted = [(deep if "z" in axes else flat).get(a, (1, 1)) for a in axes]
+    chunks = tuple(min(n, c) for n, (c, _) in zip(shape, wanted, strict=True))
+    shards = tuple(c * -(-min(n, s) // c) for n, c, (_, s) in zip(shape, chunks, wanted, strict=True))
+    level = group.create_array(
+        name,
+        shape=shape,
+        dtype="uint32",
+        chunks=chunks,
+        shards=shards,
+        compressors=ZstdCodec(level=3),
+        fill_value=0,
+        dimension_names=list(axes),
+    )
+    for window in _windows(shape, shards):
+        block = read(window)
+        if block.any():
+            level[window] = block
+    return level
+
+
+def _windows(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Window]:
+    ranges = [range(0, n, b) for n, b in zip(shape, block, strict=True)]
+    for start in itertools.product(*ranges):
+        yield tuple(slice(a, min(a + b, n)) for a, b, n in zip(start, block, shape, strict=True))
+
+
+def _every(level: zarr.Array[Any], stride: tuple[int, ...]) -> Callable[[Window], npt.NDArray[np.uint32]]:
+    """Return a reader of every second pixel of `level`."""
+    keep = tuple(slice(None, None, s) for s in stride)
+
+    def read(window: Window) -> npt.NDArray[np.uint32]:
+        fine = tuple(slice(w.start * s, w.stop * s) for w, s in zip(window, stride, strict=True))
+        return np.asarray(level[fine], dtype=np.uint32)[keep]
+
+    return read

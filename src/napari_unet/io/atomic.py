@@ -1,0 +1,141 @@
+"""Files and folders that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_unet.core.errors import OutputError
+
+__all__ = ["atomic_file", "atomic_folder"]
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a file under a temporary name and put it in place when it is complete.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the file goes; an existing file is replaced in one step.
+
+    Yields
+    ------
+    Path
+        Where to write: a sibling with the same suffix.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or cannot be written, or the path is a folder. Nothing is left behind.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise OutputError(f"'{path}' is a folder. Give a file name in it.")
+    with _beside(target, path) as temporary:
+        yield temporary
+        if not temporary.is_file():
+            raise OutputError(f"Nothing was written to '{path}'.")
+        _sync(temporary)
+        os.replace(temporary, target)
+        _sync(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """Fill a folder under a temporary name and put it in place when it is complete.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the folder goes.
+    overwrite : bool
+        Swap an existing folder for the new one; the old one stays until the new one is complete.
+
+    Yields
+    ------
+    Path
+        The folder to fill: a sibling, empty.
+
+    Raises
+    ------
+    OutputError
+        If the path exists (without `overwrite`, or as a file), or cannot be written. Nothing is left behind.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"'{path}' is a file. Choose another name or remove it first.")
+    if target.exists() and not overwrite:
+        raise OutputError(f"'{path}' exists. Choose another name, remove it first or ask to overwrite it.")
+    with _beside(target, path) as temporary:
+        temporary.mkdir()
+        yield temporary
+        for folder, _, files in os.walk(temporary):
+            for name in files:
+                _sync(Path(folder, name))
+            _sync(Path(folder))
+        _swap(temporary, target)
+        _sync(target.parent)
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Move `new` to `target`; a folder that is there is moved aside first and back if that fails."""
+    if not target.exists():
+        os.rename(new, target)
+        return
+    old = target.with_name(f".{uuid.uuid4().hex[:12]}.old")
+    os.rename(target, old)
+    try:
+        os.rename(new, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _beside(target: Path, shown: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a free sibling, remove what is left of it, and put errors in words."""
+    if not target.parent.is_dir():
+        raise OutputError(f"'{shown}' cannot be written: the folder '{target.parent}' does not exist. Create it first.")
+    # Independent of the target's name, which may be as long as a name can be; the suffix tells writers the format.
+    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.part{target.suffix}")
+    try:
+        yield temporary
+    except PermissionError as error:
+        raise OutputError(
+            f"'{shown}' cannot be written: no permission ({error.strerror or error}). "
+            "Choose another folder, or close the program that has the file open."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"'{shown}' could not be written: {error.strerror or error}. "
+            "Check the free space and the connection of the disk, or choose another folder."
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Ask the system to put a file or folder on the disk; folders cannot be synced everywhere (Windows)."""
+    folder = path.is_dir()
+    try:
+        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    except OSError:
+        if folder:
+            return
+        raise
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not folder:
+            raise
+    finally:
+        os.close(handle)

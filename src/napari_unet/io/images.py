@@ -1,0 +1,117 @@
+"""Images from files: TIFF, OME-Zarr, PNG, JPEG, BMP and NumPy."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from napari_unet.core.axes import Image, as_image, parse_axes
+from napari_unet.core.errors import ImageError
+
+from ._tiff import read_tiff
+from ._zarr import is_zarr, read_zarr
+
+__all__ = ["SUFFIXES", "read_image"]
+
+SUFFIXES: Final = (".tif", ".tiff", ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
+_MODES: Final = {"1": "1", "L": "L", "LA": "L", "I": "I", "F": "F", "I;16": "I;16", "I;16B": "I;16B", "I;16L": "I;16L"}
+
+
+def read_image(path: str | os.PathLike[str], axes: str | Sequence[str] | None = None) -> Image:
+    """Read an image file, as far as needed.
+
+    OME-Zarr, NumPy and TIFF files above 256 MB are opened without loading them. Of files with several images or
+    resolutions the first image at the finest resolution is taken. Colors become channels, transparency is dropped.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.tif``, ``.tiff``, ``.zarr`` (a folder; OME-Zarr 0.4, 0.5 or a plain array), ``.png``, ``.jpg``, ``.bmp``
+        or ``.npy``.
+    axes : str or sequence of str, optional
+        One letter of ``tczyx`` for each dimension; where missing, those that the file names or else a guess.
+
+    Returns
+    -------
+    Image
+        With the pixel sizes and units that the file names.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, of another kind, damaged or incomplete.
+    AxesError
+        If the axes are ambiguous or do not fit.
+    """
+    return read(Path(path), parse_axes(axes) if axes else None, labels=False)
+
+
+def read(file: Path, axes: str | None, labels: bool) -> Image:
+    """Read an image, or labels (of which palettes are the numbers, not the colors).
+
+    Parameters
+    ----------
+    file : Path
+        As in :func:`read_image`.
+    axes : str or None
+        Checked letters, or None.
+    labels : bool
+        Read numbers rather than colors.
+
+    Returns
+    -------
+    Image
+        The image.
+
+    Raises
+    ------
+    ImageError
+        As in :func:`read_image`.
+    """
+    if not file.exists():
+        raise ImageError(f"There is no file '{file}'. Check the name; files on servers must be downloaded first.")
+    suffix = file.suffix.lower()
+    if is_zarr(file):
+        return read_zarr(file, axes, labels)
+    if file.is_dir():
+        raise ImageError(f"'{file}' is a folder that is not a zarr store. Choose a file in it: {', '.join(SUFFIXES)}.")
+    if suffix in (".tif", ".tiff"):
+        return read_tiff(file, axes)
+    if suffix == ".npy":
+        return _read_npy(file, axes)
+    if suffix in SUFFIXES and suffix != ".zarr":
+        return as_image(_read_picture(file, labels), axes, name=file.stem)
+    raise ImageError(f"'{file}' cannot be read: use one of {', '.join(SUFFIXES)}. Convert it, for example to OME-TIFF.")
+
+
+def _read_npy(file: Path, axes: str | None) -> Image:
+    try:
+        data = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, TypeError) as error:
+        raise ImageError(
+            f"'{file}' could not be read as a NumPy array: {error}. Save it again with numpy.save, as numbers."
+        ) from error
+    return as_image(data, axes, name=file.stem)
+
+
+def _read_picture(file: Path, labels: bool) -> npt.NDArray[np.generic]:
+    """Read a picture as it is stored (not turned by its EXIF orientation, as napari does)."""
+    try:
+        with warnings.catch_warnings():
+            # Large pictures are welcome; beyond Pillow's limit for attacks it raises.
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            with PIL.Image.open(file) as picture:
+                if picture.mode == "P" and labels:
+                    return np.asarray(picture)
+                return np.asarray(picture.convert(_MODES.get(picture.mode, "RGB")))
+    except PIL.Image.DecompressionBombError as error:
+        raise ImageError(f"'{file}' is too large for this format: {error}. Convert it to TIFF or OME-Zarr.") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+        raise ImageError(f"'{file}' could not be read: {error}. Copy or export it again.") from error

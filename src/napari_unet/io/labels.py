@@ -1,0 +1,229 @@
+"""Labels to and from files."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from napari_unet.core.axes import AXES, Image, parse_axes
+from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.results import Table
+
+from ._tiff import LAZY_BYTES, write_tiff
+from ._zarr import Window, is_zarr, write_labels_zarr
+from .atomic import atomic_file, atomic_folder
+from .images import read
+from .tables import write_table
+
+__all__ = ["SUFFIXES", "read_labels", "table_path", "write_labels"]
+
+SUFFIXES: Final = (".zarr", ".tif", ".tiff", ".npy", ".png")
+_MAX_PNG: Final = 65535
+_MAX_ID: Final = 2**32 - 1
+
+
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: Image,
+    manifest: Mapping[str, Any] | None = None,
+    table: Table | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write labels, complete or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.zarr`` or ``.ome.zarr``: OME-Zarr 0.5 label image with a pyramid (uint32, zstd, sharded), written piece by
+        piece. ``.tif`` or ``.tiff``: compressed OME-TIFF (uint16, or uint32 where needed), in which a time point or
+        plane that is alone is no axis. ``.npy``: int32, or int64
+        where needed; keeps no scale. ``.png``: one plane of up to 65535 (uint16); keeps no scale.
+    labels : Image
+        Whole numbers from 0, without channels (or one).
+    manifest : mapping, optional
+        How the labels were made; kept as JSON in OME-Zarr and TIFF.
+    table : dict of ndarray, optional
+        Measurements; written to :func:`table_path`.
+    overwrite : bool
+        Replace an existing OME-Zarr folder. A single file, and the table, are always replaced.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is unknown, the labels do not fit the format, or the place cannot be written.
+    ImageError
+        If the values are not labels.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise OutputError(f"Labels cannot be written to '{target}': use one of the suffixes {', '.join(SUFFIXES)}.")
+    facts = {str(k): _plain(v) for k, v in (manifest or {}).items()}
+    ordered = _ordered(labels)
+    if suffix == ".zarr":
+        _write_zarr(target, ordered, facts, overwrite)
+    else:
+        values = _load(ordered)
+        with atomic_file(target) as temporary:
+            if suffix == ".png":
+                _write_png(temporary, ordered, values)
+            elif suffix == ".npy":
+                np.save(temporary, values.astype(_dtype(values, np.int32, np.int64)), allow_pickle=False)
+            else:
+                write_tiff(temporary, ordered, values.astype(_dtype(values, np.uint16, np.uint32)), facts)
+    if table is not None:
+        write_table(table_path(target), table)
+
+
+def read_labels(path: str | os.PathLike[str], axes: str | Sequence[str] | None = None) -> Image:
+    """Read labels.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of :func:`write_labels`, or any image file with one channel of whole numbers; of an OME-Zarr image its
+        first label image.
+    axes : str or sequence of str, optional
+        As in :func:`~napari_unet.io.images.read_image`.
+
+    Returns
+    -------
+    Image
+        int32 (int64 if needed); above 256 MB not loaded and in the type of the file.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read or does not hold labels.
+    """
+    found = read(Path(path), parse_axes(axes) if axes else None, labels=True)
+    if found.channels > 1:
+        raise ImageError(
+            f"'{path}' has {found.channels} channels, so it is a picture and not labels. "
+            "Choose a file with one whole number for each pixel."
+        )
+    dtype = np.dtype(found.data.dtype)
+    if math.prod(found.shape) * dtype.itemsize > LAZY_BYTES and "c" not in found.axes and dtype.kind in "ui":
+        return found
+    ordered = _ordered(found)
+    values = _load(ordered)
+    return replace(ordered, data=values.astype(_dtype(values, np.int32, np.int64)))
+
+
+def table_path(path: str | os.PathLike[str]) -> Path:
+    """Return where the measurements of a labels file are kept.
+
+    Parameters
+    ----------
+    path : path-like
+        Of the labels, e.g. ``cells.ome.tif``.
+
+    Returns
+    -------
+    Path
+        Beside it, e.g. ``cells.objects.csv``.
+    """
+    target = Path(path)
+    stem = target.stem.removesuffix(".ome")
+    return target.with_name(f"{stem}.objects.csv")
+
+
+class _Ordered:
+    """A view of labels with the axes in the order ``tzyx`` and no channels; read by windows."""
+
+    def __init__(self, source: Image) -> None:
+        self.source = source
+        self.axes = "".join(a for a in AXES if a in source.axes and a != "c")
+        self.shape = source.along(self.axes)[0]
+        self.dtype = np.dtype(source.data.dtype)
+
+    def __getitem__(self, window: Window) -> npt.NDArray[np.generic]:
+        """Load a window: one slice for each of `axes`."""
+        parts = dict(zip(self.axes, window, strict=True))
+        block = np.asarray(self.source.data[tuple(parts.get(a, 0) for a in self.source.axes)])
+        left = self.source.label_axes
+        return block.transpose([left.index(a) for a in self.axes])
+
+
+def _ordered(labels: Image) -> Image:
+    if labels.channels > 1:
+        raise ImageError(f"'{labels.name}' has {labels.channels} channels; labels have none. Choose one channel.")
+    view = _Ordered(labels)
+    _, scale, units = labels.along(view.axes)
+    return Image(view, view.axes, scale, units, labels.name)
+
+
+def _load(ordered: Image) -> npt.NDArray[np.integer[Any]]:
+    return _whole(ordered.data[(slice(None),) * len(ordered.axes)], ordered.name)
+
+
+def _whole(values: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.integer[Any]]:
+    """Check that values are labels."""
+    kind = values.dtype.kind
+    if kind == "b":
+        return values.astype(np.uint8)
+    if kind == "f":
+        floats = values.astype(np.float64)
+        if np.isfinite(floats).all() and (floats == np.rint(floats)).all() and np.abs(floats).max() <= _MAX_ID:
+            values, kind = floats.astype(np.int64), "i"
+    if kind not in "ui":
+        raise ImageError(
+            f"'{name}' does not hold labels but {values.dtype} values. Labels are whole numbers from 0 up."
+        )
+    if kind == "i" and int(np.min(values)) < 0:
+        raise ImageError(f"'{name}' holds negative numbers. Labels are 0 (background) or from 1 up.")
+    return values  # type: ignore[return-value]
+
+
+def _dtype(values: npt.NDArray[np.integer[Any]], narrow: type, wide: type) -> type[np.integer[Any]]:
+    top = int(values.max())
+    if top <= np.iinfo(narrow).max:
+        return narrow
+    if top > np.iinfo(wide).max:
+        raise OutputError(f"The labels reach {top}, which does not fit. Renumber them from 1.")
+    return wide
+
+
+def _write_zarr(target: Path, ordered: Image, facts: Mapping[str, Any], overwrite: bool) -> None:
+    if overwrite and target.is_dir() and any(target.iterdir()) and not is_zarr(target):
+        raise OutputError(f"'{target}' is a folder with other things in it. Choose another name.")
+
+    def read_window(window: Window) -> npt.NDArray[np.uint32]:
+        values = _whole(ordered.data[window], ordered.name)
+        return values.astype(_dtype(values, np.uint32, np.uint32))
+
+    name = target.stem.removesuffix(".ome") or "labels"
+    with atomic_folder(target, overwrite) as temporary:
+        write_labels_zarr(temporary, name, ordered, read_window, facts)
+
+
+def _write_png(path: Path, ordered: Image, values: npt.NDArray[np.integer[Any]]) -> None:
+    plane = values.squeeze(axis=tuple(i for i, n in enumerate(values.shape[:-2]) if n == 1))
+    if plane.ndim != 2:
+        raise OutputError(
+            f"PNG holds one plane; these labels have the axes {ordered.axes}. Write .tif or .zarr instead."
+        )
+    if int(plane.max()) > _MAX_PNG:
+        raise OutputError(f"PNG holds labels up to {_MAX_PNG}, these reach {plane.max()}. Write .tif or .zarr instead.")
+    PIL.Image.fromarray(plane.astype(np.uint16)).save(path, format="PNG")
+
+
+def _plain(value: Any) -> Any:
+    """Reduce a value to what JSON can hold; what is not a number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,1 @@
+"""What is measured of labels: a file is a measure."""

@@ -1,0 +1,1 @@
+"""How well predicted labels agree with the truth: a file is a metric."""

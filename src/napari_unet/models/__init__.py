@@ -1,0 +1,1 @@
+"""Models: a card, weights that hold no code, and the network that runs them."""

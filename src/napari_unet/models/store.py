@@ -1,0 +1,113 @@
+"""Model folders: ``card.json`` and ``weights.safetensors``. The hash of the weights is the model's identity."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from ..core.errors import ModelError, OutputError
+from ..core.specs import ModelCard
+from ..nets import build
+from .cards import CARD, WEIGHTS
+
+__all__ = ["read_network", "write_model"]
+
+_LARGEST: Final = 2**31  # bytes; a weights file above this is refused before it is read
+
+
+def read_network(folder: Path, card: ModelCard) -> nn.Module:
+    """Build a model's network and load its weights.
+
+    Parameters
+    ----------
+    folder : Path
+        A model folder.
+    card : ModelCard
+        Its card.
+
+    Returns
+    -------
+    torch.nn.Module
+        In float32, on the CPU, not folded.
+
+    Raises
+    ------
+    ModelError
+        If the weights are missing, damaged, foreign, or not the ones the card names.
+    """
+    file = folder / WEIGHTS
+    if not file.is_file() or file.stat().st_size > _LARGEST:
+        raise ModelError(f"{file} is missing or larger than {_LARGEST} bytes. Get the model folder again.")
+    data = file.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if card.sha256 and found != card.sha256:
+        raise ModelError(
+            f"{file} is not the weights file its card names (sha256 {found[:12]} instead of {card.sha256[:12]}). "
+            "It was changed or damaged; get the model folder again."
+        )
+    network = build(card.net)
+    try:
+        weights = load(data)
+        own = network.state_dict()
+        network.load_state_dict({name: value.to(own[name].dtype) for name, value in weights.items()})
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise ModelError(f"{file} does not hold the weights of '{card.name}': {error}.") from error
+    return network.eval()
+
+
+def write_model(folder: Path, card: ModelCard, network: nn.Module) -> ModelCard:
+    """Store a model; the folder appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        New model folder; an existing one is replaced.
+    card : ModelCard
+        Its card; the hash is filled in.
+    network : torch.nn.Module
+        Not folded. Convolution weights are stored in 16 bits, normalisation in 32.
+
+    Returns
+    -------
+    ModelCard
+        The card as written.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    weights = {
+        name: value.detach().cpu().to(torch.float16 if value.ndim > 1 else value.dtype).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    data = save(weights)
+    card = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+    part = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        part.mkdir(parents=True)
+        _write(part / WEIGHTS, data)
+        _write(part / CARD, (card.model_dump_json(indent=1) + "\n").encode())
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise OutputError(f"The model cannot be written to {folder}: {error}. Choose another place.") from error
+    return card
+
+
+def _write(file: Path, data: bytes) -> None:
+    with file.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())

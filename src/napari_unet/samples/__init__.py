@@ -1,0 +1,1 @@
+"""Pictures to try things on, with their truth."""

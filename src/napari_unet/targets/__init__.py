@@ -1,0 +1,68 @@
+"""Targets: how objects are represented for a network (encode), learned (loss) and found again (decode).
+
+A file is a representation and offers
+
+``CHANNELS``
+    names of the score channels;
+``encode(labels)``
+    int labels ``(*s)`` to float32 targets ``(k, *s)`` in 0 to 1;
+``activate(scores)``
+    raw network scores ``(b, k, *s)`` to 0 to 1 (any array with torch's methods);
+``loss(scores, target)``
+    raw scores and targets ``(b, k, *s)`` to one number;
+``decode(scores, spec, smallest)``
+    stored uint8 scores ``(k, *s)`` to int32 labels ``(*s)``, numbered by first pixel.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.registry import load
+from ..core.specs import TargetSpec
+
+__all__ = ["Target", "target"]
+
+
+class Target(Protocol):
+    """The contract of every file in this room."""
+
+    CHANNELS: tuple[str, ...]
+
+    def encode(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
+        """Turn labels into what a network learns."""
+
+    def activate(self, scores: Any) -> Any:
+        """Bring raw scores into 0 to 1."""
+
+    def loss(self, scores: Any, target: Any) -> Any:
+        """Compare raw scores with targets."""
+
+    def decode(
+        self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float
+    ) -> npt.NDArray[np.int32]:
+        """Turn stored scores into labels."""
+
+
+def target(name: str) -> Target:
+    """Return a representation by name.
+
+    Parameters
+    ----------
+    name : str
+        A file of this room.
+
+    Returns
+    -------
+    Target
+        The module.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such file.
+    """
+    return cast(Target, load("targets", name))

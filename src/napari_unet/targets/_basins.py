@@ -1,0 +1,266 @@
+"""Objects as basins of a stored potential: exact, whatever the image was cut into.
+
+Every foreground pixel points to its highest neighbour (ties: the larger index), which makes a forest whose roots are the
+potential's peaks. Two basins are one object when the lower of their peaks rises less than `persistence` above the saddle
+between them (the elder rule of topological persistence, Edelsbrunner et al. 2002, applied from the highest saddle down).
+Only stored integers are compared, so the result has no rounding in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["basins", "climb", "descend_offsets"]
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int32]
+
+
+def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smallest: float) -> Ints:
+    """Label the objects of a potential.
+
+    Parameters
+    ----------
+    potential : ndarray of uint8
+        Shape ``(y, x)`` or ``(z, y, x)``; high in the middle of objects.
+    mask : ndarray of bool
+        Foreground, same shape.
+    persistence : int
+        Largest rise of a peak above a saddle, in steps of the potential, at which two basins are one object.
+    smallest : float
+        Objects with fewer pixels are dropped.
+
+    Returns
+    -------
+    ndarray of int32
+        Labels 1 to n, ordered by first pixel.
+    """
+    volume = _volume(potential)
+    solid = np.ascontiguousarray(_volume(mask))
+    return grow(climb(volume, solid), volume, solid, persistence, smallest).reshape(potential.shape)
+
+
+def grow(
+    pointers: npt.NDArray[np.integer[Any]], potential: Bytes, mask: npt.NDArray[np.bool_],
+    persistence: int, smallest: float,
+) -> Ints:
+    """Resolve a pointer forest, merge its shallow basins and number the objects; all arrays ``(z, y, x)``."""
+    roots = _resolve(pointers, mask.ravel())
+    peaks = potential.ravel()[roots]
+    basin = pointers.reshape(mask.shape)
+    count = len(roots)
+    edges = np.unique(_saddles(basin, potential, mask, count))[::-1] if count > 1 else np.zeros(0, np.int64)
+    owner = _merge(edges, peaks.astype(np.int64), persistence)
+    return _number(basin, mask, owner, smallest)
+
+
+def _volume(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(array[None] if array.ndim == 2 else array)
+
+
+def climb(potential: Bytes, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer[Any]]:
+    """Point every foreground pixel to its highest neighbour or itself; flat indices, shape ``(z * y * x,)``."""
+    dtype = np.int32 if potential.size < 2**31 else np.int64
+    out = np.zeros(potential.shape, dtype)
+    _climb(potential, mask, out)
+    return out.ravel()
+
+
+@numba.njit(cache=True, nogil=True)
+def _climb(potential: Any, mask: Any, out: Any) -> None:
+    depth, height, width = potential.shape
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if not mask[z, y, x]:
+                    continue
+                best = potential[z, y, x]
+                bz, by, bx = z, y, x
+                # Ascending index order: '>=' lets the later, larger index win ties; the pixel itself is one of them.
+                for c in range(max(z - 1, 0), min(z + 2, depth)):
+                    for b in range(max(y - 1, 0), min(y + 2, height)):
+                        for a in range(max(x - 1, 0), min(x + 2, width)):
+                            if mask[c, b, a]:
+                                value = potential[c, b, a]
+                                later = c > bz or (c == bz and (b > by or (b == by and a > bx)))
+                                if value > best or (value == best and later):
+                                    best, bz, by, bx = value, c, b, a
+                out[z, y, x] = (bz * height + by) * width + bx
+
+
+def descend_offsets(
+    offsets: npt.NDArray[np.int16], mask: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.integer[Any]], Bytes]:
+    """Point every foreground pixel one step along its stored offset, while the offsets get shorter.
+
+    Parameters
+    ----------
+    offsets : ndarray of int16
+        Shape ``(3, z, y, x)``: signed vector to the object's middle.
+    mask : ndarray of bool
+        Foreground ``(z, y, x)``.
+
+    Returns
+    -------
+    pointers : ndarray of int
+        Flat indices, shape ``(z * y * x,)``.
+    potential : ndarray of uint8
+        255 where the offset is zero, falling with its length.
+    """
+    dtype = np.int32 if mask.size < 2**31 else np.int64
+    out = np.zeros(mask.shape, dtype)
+    length = np.sqrt((offsets.astype(np.float32) ** 2).sum(0))
+    potential = (255 - np.clip(np.rint(length * 2), 0, 255)).astype(np.uint8)
+    _follow(offsets, potential, mask, out)
+    return out.ravel(), potential
+
+
+@numba.njit(cache=True, nogil=True)
+def _follow(offsets: Any, potential: Any, mask: Any, out: Any) -> None:
+    depth, height, width = mask.shape
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if not mask[z, y, x]:
+                    continue
+                own = (z * height + y) * width + x
+                out[z, y, x] = own
+                oz, oy, ox = offsets[0, z, y, x], offsets[1, z, y, x], offsets[2, z, y, x]
+                largest = max(abs(oz), abs(oy), abs(ox))
+                if largest == 0:
+                    continue
+                # Integer rounding of offset / largest to -1, 0 or 1: exact on every machine.
+                c = z + (2 * oz + largest) // (2 * largest)
+                b = y + (2 * oy + largest) // (2 * largest)
+                a = x + (2 * ox + largest) // (2 * largest)
+                if 0 <= c < depth and 0 <= b < height and 0 <= a < width and mask[c, b, a]:
+                    other = (c * height + b) * width + a
+                    rise = np.int64(potential[c, b, a]) - np.int64(potential[z, y, x])
+                    if rise > 0 or (rise == 0 and other > own):
+                        out[z, y, x] = other
+
+
+@numba.njit(cache=True, nogil=True)
+def _resolve(pointers: Any, mask: Any) -> Any:
+    """Replace every pointer by the number of its root; return the roots' flat indices in order."""
+    count = 0
+    for i in range(pointers.size):
+        if mask[i] and pointers[i] == i:
+            count += 1
+    roots = np.empty(count, np.int64)
+    count = 0
+    for i in range(pointers.size):
+        if mask[i] and pointers[i] == i:
+            roots[count] = i
+            pointers[i] = -1 - count  # negative: resolved
+            count += 1
+    for i in range(pointers.size):
+        if not mask[i] or pointers[i] < 0:
+            continue
+        at = i
+        while pointers[at] >= 0:
+            at = pointers[at]
+        end = pointers[at]
+        at = i
+        while pointers[at] >= 0:
+            after = pointers[at]
+            pointers[at] = end
+            at = after
+    for i in range(pointers.size):
+        pointers[i] = -1 - pointers[i] if mask[i] else 0
+    return roots
+
+
+@numba.njit(cache=True, nogil=True)
+def _saddles(basin: Any, potential: Any, mask: Any, count: int) -> Any:
+    """List touching basins as codes ``(saddle * count + lower) * count + higher``, many of them repeated."""
+    depth, height, width = basin.shape
+    size = 1024
+    codes = np.empty(size, np.int64)
+    used = 0
+    last = np.int64(-1)
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if not mask[z, y, x]:
+                    continue
+                own = basin[z, y, x]
+                for k in range(13):  # the 13 neighbours that come later in index order
+                    step = k + 14
+                    c = z + step // 9 - 1
+                    b = y + step // 3 % 3 - 1
+                    a = x + step % 3 - 1
+                    if c >= depth or b < 0 or b >= height or a < 0 or a >= width or not mask[c, b, a]:
+                        continue
+                    other = basin[c, b, a]
+                    if other == own:
+                        continue
+                    saddle = np.int64(min(potential[z, y, x], potential[c, b, a]))
+                    code = (saddle * count + min(own, other)) * count + max(own, other)
+                    if code == last:
+                        continue
+                    last = code
+                    if used == size:
+                        size *= 2
+                        bigger = np.empty(size, np.int64)
+                        bigger[:used] = codes
+                        codes = bigger
+                    codes[used] = code
+                    used += 1
+    return codes[:used]
+
+
+@numba.njit(cache=True, nogil=True)
+def _find(owner: Any, i: int) -> int:
+    while owner[i] != i:
+        owner[i] = owner[owner[i]]
+        i = owner[i]
+    return i
+
+
+@numba.njit(cache=True, nogil=True)
+def _merge(edges: Any, peaks: Any, persistence: int) -> Any:
+    count = peaks.size
+    owner = np.arange(count)
+    for code in edges:
+        saddle = code // count // count
+        a = _find(owner, code // count % count)
+        b = _find(owner, code % count)
+        if a == b or min(peaks[a], peaks[b]) - saddle > persistence:
+            continue
+        high, low = (a, b) if peaks[a] >= peaks[b] else (b, a)
+        owner[low] = high
+    for i in range(count):
+        owner[i] = _find(owner, i)
+    return owner
+
+
+@numba.njit(cache=True, nogil=True)
+def _number(basin: Any, mask: Any, owner: Any, smallest: float) -> Any:
+    depth, height, width = basin.shape
+    area = np.zeros(owner.size, np.int64)
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if mask[z, y, x]:
+                    area[owner[basin[z, y, x]]] += 1
+    number = np.zeros(owner.size, np.int32)
+    out = np.zeros(basin.shape, np.int32)
+    count = 0
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if not mask[z, y, x]:
+                    continue
+                own = owner[basin[z, y, x]]
+                if area[own] < smallest:
+                    continue
+                if number[own] == 0:
+                    count += 1
+                    number[own] = count
+                out[z, y, x] = number[own]
+    return out

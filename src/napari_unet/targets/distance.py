@@ -1,0 +1,54 @@
+"""Foreground, relative distance to the border, and touching borders."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.specs import TargetSpec
+from ._basins import basins
+from ._fields import relative_distances, touching
+from ._losses import cross_entropy, dice, inside
+
+__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+
+CHANNELS: Final = ("foreground", "distance", "touching")
+_TOUCH_WEIGHT: Final = 4.0
+
+
+def encode(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
+    """Turn labels ``(*s)`` into targets ``(3, *s)``; see :mod:`napari_unet.targets`."""
+    return np.stack([(labels > 0).astype(np.float32), relative_distances(labels), touching(labels)])
+
+
+def activate(scores: Any) -> Any:
+    """Bring raw scores into 0 to 1."""
+    return scores.sigmoid()
+
+
+def loss(scores: Any, target: Any) -> Any:
+    """Compare raw scores with targets, both ``(b, 3, *s)``; pixels at touching borders weigh more.
+
+    The weight plays the part of the border weight map of Ronneberger et al. 2015, eq. 2.
+    """
+    mask, distance, touch = target.unbind(1)
+    foreground, height, border = scores.unbind(1)
+    weight = 1 + _TOUCH_WEIGHT * touch
+    return (
+        cross_entropy(foreground, mask, weight)
+        + dice(foreground, mask)
+        + 2 * inside(height, distance, mask * weight)
+        + cross_entropy(border, touch, weight)
+        + 0.5 * dice(border, touch)
+    )
+
+
+def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
+    """Turn stored scores ``(3, *s)`` into labels ``(*s)``."""
+    # 16-bit integer arithmetic keeps the potential exact: distance lowered where borders touch.
+    lowered = scores[1].astype(np.uint16) * (255 - np.uint16(round(255 * spec.touch_weight)) * scores[2].astype(
+        np.uint16) // 255) // 255 if spec.touch_weight else scores[1]
+    mask = scores[0] > round(255 * spec.threshold)
+    return basins(lowered.astype(np.uint8), mask, round(255 * spec.persistence), smallest)

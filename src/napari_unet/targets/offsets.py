@@ -1,0 +1,50 @@
+"""Foreground and offsets to the object's medoid, relative to its reach."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.specs import TargetSpec
+from ._basins import descend_offsets, grow
+from ._fields import medoid_offsets, touching
+from ._losses import cross_entropy, dice, inside
+
+__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+
+CHANNELS: Final = ("foreground", "offset_y", "offset_x")
+_ZERO: Final = 128  # stored value of a zero offset
+
+
+def encode(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
+    """Turn labels ``(y, x)`` into targets ``(4, y, x)``; the last, touching borders, only weighs the loss."""
+    # 128 / 255 is stored as exactly 128: no offset.
+    vectors = np.clip(_ZERO / 255 + 127 / 255 * medoid_offsets(labels), 0, 1)
+    return np.concatenate([(labels > 0)[None], vectors, touching(labels)[None]]).astype(np.float32)
+
+
+def activate(scores: Any) -> Any:
+    """Bring raw scores into 0 to 1."""
+    return scores.sigmoid()
+
+
+def loss(scores: Any, target: Any) -> Any:
+    """Compare raw scores ``(b, 3, y, x)`` with targets ``(b, 4, y, x)``."""
+    mask, weight = target[:, :1], 1 + 4 * target[:, 3:]
+    foreground, vectors = scores.split([1, 2], 1)
+    return (
+        cross_entropy(foreground, mask, weight)
+        + dice(foreground, mask)
+        + 6 * inside(vectors, target[:, 1:3], mask * weight, 0.0)
+    )
+
+
+def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
+    """Turn stored scores ``(3, y, x)`` into labels ``(y, x)``."""
+    mask = (scores[0] > round(255 * spec.threshold))[None]
+    flat = np.zeros((3, *mask.shape), np.int16)
+    flat[1:, 0] = scores[1:].astype(np.int16) - _ZERO
+    pointers, potential = descend_offsets(flat, mask)
+    return grow(pointers, potential, mask, round(255 * spec.persistence), smallest)[0]

@@ -1,0 +1,216 @@
+"""Geometry of tiles without arrays: 1-D arithmetic, multiplied out over the axes.
+
+The network sees a *net grid*: the image resampled by a factor ``f`` (net pixels an image pixel). The center of image
+pixel ``i`` lies at ``u = (i + 0.5) * f - 0.5`` on the net grid; that of net pixel ``j`` at ``(j + 0.5) / f - 0.5`` in
+the image. What a tile reads starts at a multiple of the network's stride in these global coordinates, so that pooling
+falls on the same pixels however the image is cut (Rumberger et al., ICCV 2021), and is wider than what it writes by the
+halo (overlap-tile strategy of Ronneberger et al. 2015).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+__all__ = ["Cut", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "net_position"]
+
+# Splitting for the sake of more workers is not worth it below this many net pixels besides the halos,
+# nor above this much more reading.
+_WORTH_SPLITTING: Final = 64
+_MAX_EXTRA_READING: Final = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The pixels from `start` up to, not including, `stop`; they may lie before 0 or beyond the image."""
+
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return self.stop - self.start
+
+    @property
+    def slice(self) -> slice:
+        """The same as a slice; only right where `start` is not negative."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A tile along one axis; the fields are those of :class:`Tile`."""
+
+    read: Span
+    write: Span
+    crop: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """What the network bites off at once.
+
+    Attributes
+    ----------
+    read : tuple of Span
+        Net pixels it sees, global; may reach beyond the image, which is mirrored there.
+    write : tuple of Span
+        Image pixels it owns.
+    crop : tuple of Span
+        Net pixels that the written pixels are interpolated from, counted from the start of `read`.
+        Where the factor is 1 there are as many as written pixels, one for one.
+    """
+
+    read: tuple[Span, ...]
+    write: tuple[Span, ...]
+    crop: tuple[Span, ...]
+
+    @property
+    def read_shape(self) -> tuple[int, ...]:
+        """Shape of what the network sees."""
+        return tuple(s.size for s in self.read)
+
+    @property
+    def window(self) -> tuple[slice, ...]:
+        """What it owns, as an index of the image's spatial axes."""
+        return tuple(s.slice for s in self.write)
+
+
+def net_position(i: int, factor: float) -> float:
+    """Return where the center of image pixel `i` lies on the net grid (net pixels)."""
+    return (i + 0.5) * factor - 0.5
+
+
+def _net_length(n: int, factor: float) -> int:
+    return math.floor(net_position(n - 1, factor)) + 1
+
+
+def _first_pixel(net: int, n: int, factor: float) -> int:
+    """Return the first image pixel that lies at or beyond a net pixel; `n` if none does."""
+    return bisect_left(range(n), net, key=lambda i: math.floor(net_position(i, factor)))
+
+
+def cut_axis(n: int, factor: float, tile: int, halo: int, multiple: int) -> list[Cut]:
+    """Cut one axis.
+
+    Parameters
+    ----------
+    n : int
+        Image pixels along it.
+    factor : float
+        Net pixels an image pixel.
+    tile : int
+        Wanted edge of what a tile writes, net pixels; rounded up to `multiple` and evened out over the axis.
+    halo : int
+        Net pixels read on both sides of what is needed.
+    multiple : int
+        Reads start and stop at multiples of this, global net pixels.
+
+    Returns
+    -------
+    list of Cut
+        Their `write` spans are not empty and cover ``[0, n)`` once, in order.
+    """
+    length = max(1, _net_length(n, factor))
+    count = -(-length // tile)
+    edge = -(-length // count)
+    edge = -(-edge // multiple) * multiple
+    # Borders lie on the net grid, so that reads have equal shapes and nothing is read for alignment alone.
+    borders = [_first_pixel(k * edge, n, factor) for k in range(1, count)]
+    cuts = []
+    for first, stop in itertools.pairwise([0, *borders, n]):
+        if first == stop:
+            continue
+        low = math.floor(net_position(first, factor))
+        high = math.floor(net_position(stop - 1, factor)) + 1 + (factor != 1)
+        start = (low - halo) // multiple * multiple
+        end = -(-(high + halo) // multiple) * multiple
+        cuts.append(Cut(Span(start, end), Span(first, stop), Span(low - start, high - start)))
+    return cuts
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All tiles of a plane.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the plane, image pixels.
+    factor : tuple of float
+        Net pixels an image pixel along each axis.
+    edges : tuple of int
+        Wanted edges of what a tile writes, net pixels.
+    halo, multiple : int
+        See :func:`cut_axis`.
+    """
+
+    shape: tuple[int, ...]
+    factor: tuple[float, ...]
+    edges: tuple[int, ...]
+    halo: int
+    multiple: int
+
+    @cached_property
+    def cuts(self) -> tuple[list[Cut], ...]:
+        """The cuts of every axis."""
+        axes = zip(self.shape, self.factor, self.edges, strict=True)
+        return tuple(cut_axis(n, f, edge, self.halo, self.multiple) for n, f, edge in axes)
+
+    def __len__(self) -> int:
+        """Count the tiles."""
+        return math.prod(map(len, self.cuts))
+
+    def __iter__(self) -> Iterator[Tile]:
+        """Go through the tiles, the last axis fastest."""
+        for cuts in itertools.product(*self.cuts):
+            read, write, crop = zip(*((c.read, c.write, c.crop) for c in cuts), strict=True)
+            yield Tile(read, write, crop)
+
+    @property
+    def reads(self) -> int:
+        """Net pixels that all tiles read together."""
+        return math.prod(sum(c.read.size for c in cuts) for cuts in self.cuts)
+
+    @property
+    def ratio(self) -> float:
+        """How many times a net pixel is read on average; the price of the halos."""
+        lengths = (max(1, _net_length(n, f)) for n, f in zip(self.shape, self.factor, strict=True))
+        return self.reads / math.prod(lengths)
+
+
+def choose_grid(grid: Grid, workers: int) -> Grid:
+    """Cut finer where that gives every worker a tile and costs little.
+
+    The longest edge is halved until there are as many tiles as workers, as long as that reads less than 30 % more.
+    Planes hardly larger than the halos are left as they are. Scores do not depend on the choice.
+
+    Parameters
+    ----------
+    grid : Grid
+        With the edges that were asked for.
+    workers : int
+        Tiles that can be worked on at once.
+
+    Returns
+    -------
+    Grid
+        `grid` or a finer one.
+    """
+    lengths = [max(1, _net_length(n, f)) for n, f in zip(grid.shape, grid.factor, strict=True)]
+    edges = [min(edge, length) for edge, length in zip(grid.edges, lengths, strict=True)]
+    chosen = grid
+    while len(chosen) < workers and max(lengths) > 2 * grid.halo + _WORTH_SPLITTING:
+        axis = max(range(len(edges)), key=edges.__getitem__)
+        edges[axis] = -(-edges[axis] // 2)
+        finer = replace(grid, edges=tuple(edges))
+        if edges[axis] < grid.multiple or finer.reads >= _MAX_EXTRA_READING * grid.reads:
+            break
+        chosen = finer
+    return chosen

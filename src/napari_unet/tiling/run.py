@@ -1,0 +1,239 @@
+"""From an image to its labels: score every plane tile by tile, decode it as a whole, number objects through."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ..core.errors import ImageError
+from ..core.results import Piece
+from ..core.steps import Progress
+from .grid import Grid, Tile
+from .stream import Plan, batched, count_workers, score_tiles, stream
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..core.axes import Image, Plane
+    from ..core.steps import Steps
+    from .stream import Predict, Scores
+
+    Labels = npt.NDArray[np.int32]
+    Decode = Callable[[Scores], Labels]
+
+__all__ = ["Plan", "segment_planes"]
+
+_MEMORY: Final = Path("/proc/meminfo")
+_LABEL_BYTES: Final = 4
+
+
+def segment_planes(
+    image: Image, plan: Plan, predict: Predict, decode: Decode, preview: Decode | None = None
+) -> Steps[tuple[Labels, int]]:
+    """Segment every plane of an image and number the objects through.
+
+    Planes are independent: where they are small, several are worked on at once and go through the network together.
+
+    Parameters
+    ----------
+    image : Image
+        Any axes.
+    plan : Plan
+        How to score.
+    predict : callable
+        float32 (b, c, *s) -> float32 (b, k, *s), scores in 0 ... 1. Called from several threads.
+    decode : callable
+        uint8 (k, *plane) -> int32 labels (*plane) with ids 1 ... n. Called from several threads.
+    preview : callable, optional
+        Like `decode`, for one tile's scores at a time; what it returns is only shown.
+
+    Yields
+    ------
+    Progress
+        One a tile, with the Piece that `preview` made or None; one a plane, in order, with its final Piece.
+
+    Returns
+    -------
+    labels : ndarray of int32
+        Axes ``image.label_axes``.
+    objects : int
+        The highest id; ids are unique over the whole image.
+
+    Raises
+    ------
+    AxesError
+        If the image has fewer spatial axes than the network.
+    ImageError
+        If it cannot be read, its channels do not fit, or memory does not suffice.
+    ModelError
+        If the network returns another shape than asked for.
+    """
+    planes = [plan.select(p) for p in image.planes(plan.ndim)]
+    grid = plan.grid(planes[0].shape, len(planes))
+    at_once, together = _planes_at_once(planes, plan, grid)
+    labels = np.zeros(image.along(image.label_axes)[0], np.int32)
+    queue = _Queue(planes, plan, grid, predict, decode, labels, at_once, together)
+    total = len(planes) * (len(grid) + 1)
+    done = objects = shown = finished = 0
+    highest: dict[int, int] = {}
+    with closing(stream(queue.next_job, count_workers(plan.tiling))) as results:
+        for result in results:
+            if isinstance(result, _Found):
+                highest[result.plane] = result.highest
+            else:
+                for plane, tile in result.tiles:
+                    piece = queue.preview(plane, tile, preview, shown)
+                    shown = max(shown, int(piece.labels.max())) if piece else shown
+                    done += 1
+                    yield Progress(done, total, f"Scored a tile of plane {plane + 1} of {len(planes)}", piece)
+            queue.note(result)
+            # Ids follow the order of the planes, whichever is decoded first.
+            while finished in highest:
+                where = _where(planes[finished])
+                labels[where] = _raised(labels[where], objects)
+                objects += highest.pop(finished)
+                finished, done = finished + 1, done + 1
+                piece = Piece(where, labels[where])
+                yield Progress(done, total, f"Found the objects of plane {finished} of {len(planes)}", piece)
+    return labels, objects
+
+
+@dataclass(frozen=True)
+class _Scored:
+    tiles: list[tuple[int, Tile]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    plane: int
+    highest: int
+
+
+@dataclass
+class _Queue:
+    """What can be done next; asked and told by the consumer's thread only."""
+
+    planes: list[Plane]
+    plan: Plan
+    grid: Grid
+    predict: Predict
+    decode: Decode
+    labels: Labels
+    at_once: int
+    together: int
+
+    def __post_init__(self) -> None:
+        self._scores: dict[int, Scores] = {}
+        self._left: dict[int, int] = {}
+        self._ready: deque[int] = deque()
+        self._groups = self._group()
+        self._ahead: tuple[range, list[tuple[int, Tile]]] | None = None
+
+    def _group(self) -> Iterator[tuple[range, list[tuple[int, Tile]]]]:
+        """Go through what to score together, and the planes it may share memory with."""
+        for start in range(0, len(self.planes), self.together):
+            numbers = range(start, min(start + self.together, len(self.planes)))
+            jobs = ((number, tile) for number in numbers for tile in self.grid)
+            for tiles in batched(jobs, self.plan.tiling.batch):
+                yield numbers, tiles
+
+    def next_job(self) -> Callable[[], _Scored | _Found] | None:
+        """Return a plane to decode, else tiles to score, unless that needs too many planes in memory."""
+        if self._ready:
+            return partial(self._find, self._ready.popleft())
+        self._ahead = self._ahead or next(self._groups, None)
+        if self._ahead is None:
+            return None
+        numbers, tiles = self._ahead
+        # A group of planes starts as a whole: were it held up halfway, nothing could ever finish.
+        if numbers[0] not in self._left:
+            if self._scores and len(self._scores) + len(numbers) > self.at_once:
+                return None
+            for number in numbers:
+                self._scores[number] = np.zeros((self.plan.outputs, *self.planes[number].shape), np.uint8)
+                self._left[number] = len(self.grid)
+        self._ahead = None
+        return partial(self._score, tiles)
+
+    def note(self, result: _Scored | _Found) -> None:
+        """Take in what a job returned."""
+        if isinstance(result, _Found):
+            del self._scores[result.plane]
+            return
+        for number, _ in result.tiles:
+            self._left[number] -= 1
+            if not self._left[number]:
+                self._ready.append(number)
+
+    def preview(self, number: int, tile: Tile, decode: Decode | None, offset: int) -> Piece | None:
+        """Decode a scored tile by itself, with ids above `offset`."""
+        if decode is None:
+            return None
+        found = decode(self._scores[number][(slice(None), *tile.window)])
+        return Piece(_where(self.planes[number], tile.window), _raised(found, offset))
+
+    def _score(self, tiles: list[tuple[int, Tile]]) -> _Scored:
+        jobs = [(self.planes[number], tile, self._scores[number]) for number, tile in tiles]
+        score_tiles(jobs, self.plan, self.predict)
+        return _Scored(tiles)
+
+    def _find(self, number: int) -> _Found:
+        found = self.decode(self._scores[number])
+        self.labels[_where(self.planes[number])] = found
+        return _Found(number, int(found.max(initial=0)))
+
+
+def _where(plane: Plane, window: tuple[slice, ...] = ()) -> tuple[int | slice, ...]:
+    """Return where a plane, or a window of it, lies in the labels."""
+    image = plane.image
+    at = {image.axes[dimension]: position for dimension, position in plane.fixed}
+    inner = dict(zip(plane.axes, window or (slice(None),) * len(plane.axes), strict=True))
+    return tuple(at[axis] if axis in at else inner[axis] for axis in image.label_axes)
+
+
+def _raised(labels: Labels, offset: int) -> Labels:
+    """Add `offset` to every id; the background stays 0."""
+    return np.add(labels, offset, out=labels.copy(), where=labels > 0) if offset else labels
+
+
+def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid) -> tuple[int, int]:
+    """Return how many planes may be in memory, and how many of them share batches.
+
+    Raises
+    ------
+    ImageError
+        If not even one fits beside the labels.
+    """
+    batch, pixels = plan.tiling.batch, math.prod(planes[0].shape)
+    together = 1 if batch == 1 else min(len(planes), -(-4 * batch // len(grid)))
+    busy = -(-2 * count_workers(plan.tiling) * batch // len(grid))
+    wanted = min(len(planes), together + busy)
+    free = _free_memory()
+    if free is None:
+        return wanted, together
+    # A plane in work holds its scores and, while it is decoded, labels of its own.
+    whole, each = _LABEL_BYTES * pixels * len(planes), pixels * (plan.outputs + _LABEL_BYTES)
+    if whole + each > free:
+        raise ImageError(
+            f"'{planes[0].image.name}' needs {(whole + each) / 2**30:.1f} GiB of memory but {free / 2**30:.1f} GiB are "
+            "free. Close other programs, or segment a part of the image (fewer time points or a smaller field)."
+        )
+    fit = max(1, (free - whole) // each)
+    return min(wanted, fit), min(together, fit)
+
+
+def _free_memory() -> int | None:
+    """Return the bytes that can be allocated, or None where the system does not say."""
+    if not _MEMORY.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines() if ":" in line)
+    value = lines.get("MemAvailable", "").split()
+    return int(value[0]) * 1024 if value else None

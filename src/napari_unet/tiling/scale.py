@@ -1,0 +1,118 @@
+"""How large are the objects? Measured once for the whole image by the network's own size channel.
+
+The network is shown samples of the image at several magnifications. At each it says, for every foreground pixel, how
+large the object is that the pixel belongs to. The magnification whose answer is nearest to the size that the network
+knows best is believed, and asked once more at exactly the magnification that it implies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from .grid import Span
+from .stream import Plan, count_workers, read_net
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..core.axes import Plane
+    from .stream import Predict
+
+    SizeOf = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
+
+__all__ = ["measure_diameter"]
+
+_LADDER: Final = (0.2, 0.4, 0.8, 1.6)
+_WINDOW: Final = 256  # net pixels along an edge of a sample
+_SAMPLES: Final = 4  # samples a magnification
+_FEWEST: Final = 0.5  # objects' worth of foreground below which a magnification has no say
+
+
+def measure_diameter(
+    planes: Sequence[Plane], plan: Plan, predict: Predict, canonical: float, size_of: SizeOf
+) -> float | None:
+    """Measure the typical object size of an image.
+
+    Parameters
+    ----------
+    planes : sequence of Plane
+        All planes, with the channels that are used.
+    plan : Plan
+        As for scoring; its factor is ignored.
+    predict : callable
+        float32 ``(b, c, *s)`` to ``(b, k, *s)``: foreground first, size last.
+    canonical : float
+        Object size that the network knows best, net pixels.
+    size_of : callable
+        Turns size scores into net pixels.
+
+    Returns
+    -------
+    float or None
+        Median diameter in image pixels, each object counted once; None where no object was seen.
+    """
+    with ThreadPoolExecutor(count_workers(plan.tiling)) as pool:
+
+        def estimate(factor: float) -> tuple[float, float]:
+            here = replace(plan, factor=(factor,) * plan.ndim)
+            jobs = [pool.submit(_look, plane, spans, here, predict) for plane, spans in _samples(planes, here)]
+            parts = [job.result() for job in jobs]
+            return _typical(np.concatenate([size_of(part) for part in parts]), plan.ndim)
+
+        seen = [(factor, *estimate(factor)) for factor in _LADDER]
+        seen = [row for row in seen if row[2] >= _FEWEST]
+        if not seen:
+            return None
+        factor, size, _ = min(seen, key=lambda row: abs(math.log2(row[1] / canonical)))
+        diameter = size / factor
+        again, count = estimate(canonical / diameter)
+    return again * diameter / canonical if count >= _FEWEST else diameter
+
+
+def _samples(planes: Sequence[Plane], plan: Plan) -> list[tuple[Plane, list[Span]]]:
+    """Spread samples evenly over planes and space, the same for the same image."""
+    lengths = [max(1, math.ceil(n * f)) for n, f in zip(planes[0].shape, plan.factor, strict=True)]
+    counts = [-(-length // _WINDOW) for length in lengths]
+    total = len(planes) * math.prod(counts)
+    chosen = sorted({round((k + 0.5) * total / _SAMPLES - 0.5) for k in range(_SAMPLES)} & set(range(total)))
+    samples = []
+    for number in chosen or [0]:
+        plane, at = divmod(number, math.prod(counts))
+        spans = []
+        for length, place in zip(lengths, np.unravel_index(at, counts), strict=True):
+            low, high = int(place) * _WINDOW, min((int(place) + 1) * _WINDOW, length)
+            start = (low - plan.halo) // plan.multiple * plan.multiple
+            stop = -(-(high + plan.halo) // plan.multiple) * plan.multiple
+            spans.append(Span(start, stop))
+        samples.append((planes[plane], spans))
+    return samples
+
+
+def _look(plane: Plane, spans: list[Span], plan: Plan, predict: Predict) -> npt.NDArray[np.float32]:
+    """Return the size scores of the foreground of one sample."""
+    batch = np.empty((1, plan.inputs, *(s.size for s in spans)), np.float32)
+    batch[0] = read_net(plane, spans, plan)
+    scores = predict(batch)[0]
+    inner = tuple(slice(plan.halo, -plan.halo or None) for _ in spans)
+    foreground = scores[(0, *inner)] > 0.5
+    found: npt.NDArray[np.float32] = scores[(-1, *inner)][foreground]
+    return found
+
+
+def _typical(sizes: npt.NDArray[np.float64], ndim: int) -> tuple[float, float]:
+    """Return the median size of objects, and how many objects' worth of pixels there are.
+
+    A pixel of an object of n pixels counts 1 / n, so that large objects do not outvote small ones.
+    """
+    if not sizes.size:
+        return 0.0, 0.0
+    weight = 1 / ({2: np.pi / 4, 3: np.pi / 6}[ndim] * sizes**ndim)
+    order = np.argsort(sizes, kind="stable")
+    total = np.cumsum(weight[order])
+    return float(sizes[order][np.searchsorted(total, total[-1] / 2)]), float(total[-1])

@@ -1,0 +1,176 @@
+"""Intensity statistics: measured once over the whole image, then the same for every tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..core.axes import Plane
+    from ..core.specs import NormaliseSpec
+
+__all__ = ["Statistics", "measure_statistics", "normalise"]
+
+_EXACT: Final = 4 * 2**20  # pixels up to which everything is read, and values kept of a channel above
+_READ: Final = 16 * 2**20  # pixels read of larger images
+_WINDOWS: Final = 16  # at least so many windows, so that a huge chunk is not all that is seen
+_EDGE: Final = {1: 2**18, 2: 512, 3: 64}  # of a window where the data have no chunks
+_RANGE: Final = (-1.0, 4.0)  # of normalised values: hot pixels must not drown what is near them
+_HUGE: Final = 1e290
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Intensities that become 0 and 1.
+
+    Attributes
+    ----------
+    low, high : tuple of float
+        One for each channel, in the unit of the image; equal where a channel is constant.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return plain lists, for a manifest."""
+        return {name: list(values) for name, values in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Statistics:
+        """Build from :meth:`to_dict`'s result."""
+        return cls(tuple(map(float, values["low"])), tuple(map(float, values["high"])))
+
+
+def normalise(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np.float32]:
+    """Map intensities linearly so that `low` becomes 0 and `high` becomes 1.
+
+    Parameters
+    ----------
+    block : ndarray, shape (c, *s)
+        Any real dtype; values that are not finite count as `low`.
+    statistics : Statistics
+        Of the whole image.
+
+    Returns
+    -------
+    ndarray of float32, shape (c, *s)
+        Clipped to -1 ... 4; zeros where a channel is constant. A value depends on nothing but its own pixel.
+    """
+    out = np.zeros(block.shape, np.float32)
+    for channel, low, high, target in zip(block, statistics.low, statistics.high, out, strict=True):
+        shrink = _shrink(low, high)
+        zero, span = low * shrink, high * shrink - low * shrink
+        if not span > 0:
+            continue
+        # Slabs bound the float64 copies: a window of a strongly shrunk image can be very large.
+        rows = max(1, 2**20 // max(1, channel[:1].size))
+        for start in range(0, len(channel), rows):
+            values = _as_float64(channel[start : start + rows])
+            values = np.where(np.isfinite(values), values, low) * shrink
+            np.clip(values, zero + _RANGE[0] * span, zero + _RANGE[1] * span, out=values)
+            target[start : start + rows] = np.clip((values - zero) / span, *_RANGE)
+    return out
+
+
+def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statistics:
+    """Estimate the percentiles of an image from all its planes together.
+
+    Up to 4 megapixels the percentiles are exact. Larger images are sampled: windows of about 16 megapixels in all,
+    spread over planes and space always in the same way and lying on the chunks of the data.
+
+    Parameters
+    ----------
+    planes : sequence of Plane
+        All planes of the image, with the channels that the network sees (:meth:`Plane.pick`).
+    spec : NormaliseSpec
+        Percentiles, and whether the channels share one pair.
+
+    Returns
+    -------
+    Statistics
+        One pair for each channel. Where the two percentiles are equal (a few bright objects on an even ground) the
+        extremes are taken instead; without finite values all are 0.
+    """
+    samples: list[npt.NDArray[np.float64]] = []
+    windows = list(_windows(planes))
+    pixels = sum(math.prod(s.stop - s.start for s in window) for _, window in windows)
+    step = -(-pixels // _EXACT)
+    step += step > 1 and step % 2 == 0  # an even step would keep to one column of most windows
+    for plane, window in windows:
+        block = plane.read(window)
+        samples.append(_as_float64(block.reshape(len(block), -1)[:, ::step]))
+    values = np.concatenate(samples, axis=1)
+    groups = [values.ravel()] if spec.joint else list(values)
+    pairs = [_percentiles(group[np.isfinite(group)], spec) for group in groups]
+    pairs = pairs * len(values) if spec.joint else pairs
+    return Statistics(tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
+
+
+def _percentiles(values: npt.NDArray[np.float64], spec: NormaliseSpec) -> tuple[float, float]:
+    if not values.size:
+        return 0.0, 0.0
+    least, most = float(values.min()), float(values.max())
+    shrink = _shrink(least, most)
+    low, high = (float(v) / shrink for v in np.percentile(values * shrink, [spec.low, spec.high]))
+    return (low, high) if high > low else (least, most)
+
+
+def _shrink(low: float, high: float) -> float:
+    """Return a power of two that keeps differences of huge values finite; exact."""
+    return 2.0**-8 if max(abs(low), abs(high)) > _HUGE else 1.0
+
+
+def _as_float64(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float64)
+
+
+def _windows(planes: Sequence[Plane]) -> Iterator[tuple[Plane, tuple[slice, ...]]]:
+    """Choose what to read, the same for the same image."""
+    shape = planes[0].shape
+    if len(planes) * math.prod(shape) <= _EXACT:
+        for plane in planes:
+            yield plane, tuple(slice(0, n) for n in shape)
+        return
+    edges = _window_edges(planes[0])
+    full = [len(planes), *(-(-n // edge) for n, edge in zip(shape, edges, strict=True))]
+    for number, *at in _spread(full, max(1, _READ // math.prod(edges))):
+        starts = [i * edge for i, edge in zip(at, edges, strict=True)]
+        spans = zip(starts, edges, shape, strict=True)
+        yield planes[number], tuple(slice(start, min(start + edge, n)) for start, edge, n in spans)
+
+
+def _window_edges(plane: Plane) -> list[int]:
+    chunks = getattr(plane.image.data, "chunks", None)
+    edges = []
+    for axis, n in zip(plane.axes, plane.shape, strict=True):
+        chunk = chunks[plane.image.axes.index(axis)] if chunks else _EDGE[len(plane.axes)]
+        edges.append(min(n, int(chunk[0] if isinstance(chunk, tuple) else chunk)))
+    while math.prod(edges) > _READ // _WINDOWS:
+        longest = max(range(len(edges)), key=edges.__getitem__)
+        edges[longest] = -(-edges[longest] // 2)
+    return edges
+
+
+def _spread(full: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    """Pick about `count` cells of a lattice, evenly along every axis at once and off any rhythm.
+
+    The additive recurrence of Roberts (2018), "The unreasonable effectiveness of quasirandom sequences": the shares are
+    the powers of the root of ``x ** (d + 1) = x + 1``.
+    """
+    if math.prod(full) <= count:
+        return list(product(*map(range, full)))
+    root = 1.5
+    for _ in range(50):
+        root = (1 + root) ** (1 / (len(full) + 1))
+    shares = [root ** -(axis + 1) for axis in range(len(full))]
+    picked = (tuple(int((0.5 + k * a) % 1.0 * n) for a, n in zip(shares, full, strict=True)) for k in range(count))
+    return sorted(set(picked))

@@ -1,0 +1,1 @@
+"""Training: from pairs of images and labels to a model."""

@@ -1,0 +1,149 @@
+"""Random changes of geometry and intensity, each patch resampled once.
+
+Elastic deformation as in Ronneberger et al. 2015, section 3.1: random displacements on a coarse grid, interpolated
+bicubically (trilinearly in 3D), fused here with rotation, scale and mirroring into a single sampling grid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ..core.specs import AugmentSpec
+
+__all__ = ["recolor", "sampling_grid"]
+
+
+def sampling_grid(
+    shape: tuple[int, ...], edge: int, zoom: float, spec: AugmentSpec | None, rng: np.random.Generator
+) -> torch.Tensor:
+    """Return where a random patch takes its pixels from.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Spatial shape of the image.
+    edge : int
+        Edge of the patch, pixels.
+    zoom : float
+        Patch pixels for one image pixel.
+    spec : AugmentSpec or None
+        None: a plain crop.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor
+        Float32 ``(edge, ..., edge, ndim)`` in the order and units of ``grid_sample`` (x first, -1 to 1).
+    """
+    ndim = len(shape)
+    line = torch.arange(edge, dtype=torch.float32) - (edge - 1) / 2
+    points = torch.stack(torch.meshgrid(*[line] * ndim, indexing="ij"), -1)
+    if spec is not None and spec.elastic > 0:
+        points = points + _elastic(ndim, edge, spec, rng)
+    matrix = torch.eye(ndim)
+    if spec is not None and spec.rotate:
+        matrix = _rotation(ndim, rng)
+    points = points @ matrix.T / zoom
+    # The middle may be anywhere where the patch still shows mostly image.
+    for axis, length in enumerate(shape):
+        half = min(edge / zoom / 2 * 0.8, length / 2)
+        points[..., axis] += float(rng.uniform(half, length - half))
+    scale = torch.tensor([2.0 / length for length in shape])
+    return (points * scale - 1).flip(-1).contiguous()
+
+
+def _rotation(ndim: int, rng: np.random.Generator) -> torch.Tensor:
+    """Rotate by any angle in the last two axes (the plane in which microscopes are isotropic) and mirror."""
+    angle, stretch = rng.uniform(0, 2 * np.pi), 2 ** (0.1 * rng.standard_normal())
+    matrix = torch.eye(ndim)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix[-2:, -2:] = torch.tensor(turn @ np.diag([stretch, 1 / stretch]), dtype=torch.float32)
+    return matrix * torch.tensor(rng.choice([-1.0, 1.0], ndim), dtype=torch.float32)
+
+
+def _elastic(ndim: int, edge: int, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
+    coarse = max(edge // spec.elastic_grid, 1) + 2
+    # Uniformly random strength: most patches keep natural shapes, some are bent as far as the spec allows.
+    strength = spec.elastic * rng.uniform(0, 1)
+    knots = torch.from_numpy((strength * rng.standard_normal((1, ndim, *[coarse] * ndim))).astype(np.float32))
+    mode = {2: "bicubic", 3: "trilinear"}[ndim]
+    field = functional.interpolate(knots, size=(edge,) * ndim, mode=mode, align_corners=True)[0]
+    return field.movedim(0, -1)
+
+
+def recolor(image: torch.Tensor, channels: int, spec: AugmentSpec | None, rng: np.random.Generator) -> torch.Tensor:
+    """Change intensities and bring the patch to the network's number of channels.
+
+    Parameters
+    ----------
+    image : Tensor
+        ``(c, *s)`` float32, about 0 to 1.
+    channels : int
+        Wanted channels; a single one is repeated.
+    spec : AugmentSpec or None
+        None: no change.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor
+        ``(channels, *s)`` float32.
+    """
+    if spec is not None:
+        image = _mix(image, spec, rng)
+        image = _blur(image, spec.blur * rng.uniform(0, 1)) if rng.random() < 0.3 else image
+        image = _tone(image, spec, rng)
+        if rng.random() < 0.5:
+            strength = float(spec.noise * rng.uniform(0, 1) ** 2)
+            noise = torch.from_numpy(rng.standard_normal(image.shape, dtype=np.float32))
+            image = image + strength * noise
+    return image.expand(channels, *image.shape[1:]) if image.shape[0] == 1 else image
+
+
+def _mix(image: torch.Tensor, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
+    if image.shape[0] > 1 and rng.random() < spec.gray:
+        share = torch.from_numpy(rng.dirichlet([2.0] * image.shape[0]).astype(np.float32))
+        image = torch.einsum("c,c...->...", share, image)[None]
+    elif image.shape[0] > 1 and rng.random() < spec.shuffle:
+        image = image[torch.from_numpy(rng.permutation(image.shape[0]))]
+    return 1 - image if rng.random() < spec.invert else image
+
+
+def _tone(image: torch.Tensor, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
+    """Gamma, contrast, brightness and an uneven illumination, each channel a little differently."""
+    sides = [1] * (image.ndim - 1)
+    power = 2 ** (spec.gamma * rng.uniform(-1, 1) + 0.1 * rng.standard_normal(image.shape[0]))
+    # Gamma acts on what lies inside the unit range; the rest keeps its distance from it.
+    core = image.clamp(0, 1)
+    image = core ** torch.tensor(power, dtype=torch.float32).reshape(-1, *sides) + (image - core)
+    gain = 1 + spec.contrast * rng.uniform(-1, 1) + 0.1 * spec.contrast * rng.standard_normal(image.shape[0])
+    lift = 0.5 * spec.contrast * rng.uniform(-1, 1, image.shape[0])
+    image = image * torch.tensor(gain, dtype=torch.float32).reshape(-1, *sides)
+    image = image + torch.tensor(lift, dtype=torch.float32).reshape(-1, *sides)
+    if rng.random() < 0.25:
+        knots = torch.from_numpy(rng.uniform(1 - spec.contrast, 1 + spec.contrast, (1, 1, *[3] * len(sides))))
+        mode = {2: "bilinear", 3: "trilinear"}[len(sides)]
+        shade = functional.interpolate(knots.float(), size=image.shape[1:], mode=mode, align_corners=True)
+        image = image * shade[0]
+    return image
+
+
+def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    radius = max(int(np.ceil(2.5 * sigma)), 1)
+    line = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (line / max(sigma, 1e-3)) ** 2)
+    kernel = kernel / kernel.sum()
+    ndim = image.ndim - 1
+    conv = {2: functional.conv2d, 3: functional.conv3d}[ndim]
+    x = image[:, None]
+    for axis in range(ndim):
+        size = [1] * ndim
+        size[axis] = len(kernel)
+        pad = [0] * (2 * ndim)
+        pad[2 * (ndim - 1 - axis)] = pad[2 * (ndim - 1 - axis) + 1] = radius
+        x = conv(functional.pad(x, pad, mode="replicate"), kernel.reshape(1, 1, *size))
+    return x[:, 0]

@@ -1,0 +1,214 @@
+"""The training loop, as a generator of progress; stop it anywhere, run it again, and it goes on as if nothing happened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..core.errors import OutputError, TrainingDataError
+from ..core.specs import NetSpec, TrainSpec
+from ..core.steps import Progress, Steps
+from ..models.model import bfloat16_is_fast
+from ..nets import build
+from ..targets import Target, target
+from .patches import Batch, Pair, Sampler
+
+__all__ = ["Epoch", "fit", "learning_rate"]
+
+_SIZE_WEIGHT = 4.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one stretch of training came to.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    loss : float
+        Mean loss since the epoch before.
+    rate : float
+        Learning rate.
+    """
+
+    step: int
+    loss: float
+    rate: float
+
+
+def learning_rate(step: int, spec: TrainSpec) -> float:
+    """Return the rate of a step: linear rise, plateau, cosine fall to a hundredth."""
+    rise, fall = spec.warmup * spec.steps, spec.cooldown * spec.steps
+    if step < rise:
+        return spec.rate * (step + 1) / (rise + 1)
+    left = min((spec.steps - step) / fall, 1.0) if fall else 1.0
+    return float(spec.rate * (0.01 + 0.99 * (0.5 - 0.5 * torch.cos(torch.tensor(torch.pi * left)).item())))
+
+
+class _Run:
+    """The state of a run: everything a checkpoint holds."""
+
+    def __init__(self, spec: TrainSpec, net: NetSpec, device: str) -> None:
+        torch.manual_seed(spec.seed)
+        self.spec, self.device, self.step = spec, device, 0
+        self.network = build(net).to(device)
+        if net.ndim == 2:
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = build(net).to(device)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=spec.rate, weight_decay=spec.weight_decay, fused=device != "mps"
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "spec": self.spec.model_dump_json(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def resume(self, file: Path) -> None:
+        state = torch.load(file, map_location=self.device, weights_only=True)
+        if state["spec"] != self.spec.model_dump_json():
+            raise TrainingDataError(
+                f"{file.parent} holds a run with other settings. Give the settings it was started with to go on, "
+                "or another folder to start anew."
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = int(state["step"])
+
+    def save(self, file: Path) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(".part")
+            with part.open("wb") as stream:
+                torch.save(self.state(), stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(file)
+        except OSError as error:
+            raise OutputError(f"The checkpoint {file} cannot be written: {error}. Free space or choose another folder.") from error
+
+    def advance(self, batch: Batch, loss: Callable[[torch.Tensor, Batch], torch.Tensor]) -> torch.Tensor:
+        """Do one optimiser step and move the average of the weights towards the new ones."""
+        self.network.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.spec)
+        image = batch.image.to(self.device)
+        if image.ndim == 4:
+            image = image.contiguous(memory_format=torch.channels_last)
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=bfloat16_is_fast(self.device)):
+            scores = self.network(image)
+        value = loss(scores.float(), batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.step += 1
+        self._follow()
+        return value.detach()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        # The average must not remember the random start: its decay grows with the steps.
+        keep = min(self.spec.average, (1 + self.step) / (10 + self.step))
+        for slow, fast in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if slow.dtype.is_floating_point:
+                slow.lerp_(fast, 1 - keep)
+            else:
+                slow.copy_(fast)
+
+
+def _loss(learn: Target, device: str) -> Callable[[torch.Tensor, Batch], torch.Tensor]:
+    channels = len(learn.CHANNELS)
+
+    def loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+        objects, sizes = scores.split([channels, 1], 1)
+        value: torch.Tensor = learn.loss(objects, batch.target.to(device))
+        size = batch.size.to(device)
+        known = (size > 0).float()
+        wrong = (sizes[:, 0].sigmoid() - size).abs() * known
+        return value + _SIZE_WEIGHT * wrong.sum() / (known.sum() + 1)
+
+    return loss
+
+
+def fit(
+    pairs: Sequence[Pair], spec: TrainSpec, folder: Path, device: str = "cpu", learn: Target | None = None
+) -> Steps[nn.Module]:
+    """Train a network on annotated images.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Training images.
+    spec : TrainSpec
+        With everything filled in from its task.
+    folder : Path
+        Where the checkpoint ``last.pt`` is kept; a run found there is resumed.
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    learn : Target, optional
+        Another representation than the one the spec names.
+
+    Yields
+    ------
+    Progress
+        Every ``spec.every`` steps, with an :class:`Epoch` as payload.
+
+    Returns
+    -------
+    torch.nn.Module
+        The network with the averaged weights, in evaluation mode.
+
+    Raises
+    ------
+    TrainingDataError
+        If nothing is labelled, or the folder holds a run with other settings.
+    OutputError
+        If a checkpoint cannot be written.
+    """
+    if spec.net is None or spec.target is None:
+        raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
+    learn = learn or target(spec.target.name)
+    if spec.threads:
+        torch.set_num_threads(spec.threads)
+    sampler, checkpoint = Sampler(pairs, spec, learn), folder / "last.pt"
+    run = _Run(spec, spec.net.model_copy(update={"outputs": len(learn.CHANNELS) + 1}), device)
+    if checkpoint.exists():
+        run.resume(checkpoint)
+    yield Progress(run.step, spec.steps, "starting" if not run.step else "going on")
+    yield from _loop(run, sampler, _loss(learn, device), checkpoint)
+    return run.average.eval()
+
+
+def _loop(
+    run: _Run, sampler: Sampler, loss: Callable[[torch.Tensor, Batch], torch.Tensor], checkpoint: Path
+) -> Steps[None]:
+    losses: list[torch.Tensor] = []
+    with ThreadPoolExecutor(1, "patches") as pool:
+        coming: Future[Batch] = pool.submit(sampler.batch, run.step)
+        while run.step < run.spec.steps:
+            batch = coming.result()
+            coming = pool.submit(sampler.batch, run.step + 1)
+            losses.append(run.advance(batch, loss))
+            if run.step % run.spec.every == 0 or run.step == run.spec.steps:
+                mean = float(torch.stack(losses).mean())
+                losses.clear()
+                run.save(checkpoint)
+                epoch = Epoch(run.step, mean, learning_rate(run.step, run.spec))
+                yield Progress(run.step, run.spec.steps, f"loss {mean:.3f}", epoch)
+        coming.cancel()

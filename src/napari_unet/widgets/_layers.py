@@ -1,0 +1,133 @@
+"""From a napari layer to an image with axes, and to the place where its labels belong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from napari_unet.core.axes import Image, as_image, guess_axes, parse_axes
+from napari_unet.core.errors import AxesError
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+__all__ = ["KEY", "layer_axes", "layer_image", "placement"]
+
+KEY: Final = "napari-unet"  # of the record in a layer's metadata
+
+
+def _data(layer: Layer) -> Any:
+    return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def layer_axes(layer: Layer) -> tuple[str, bool]:
+    """Find the axes of a layer's data.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+        An image or labels layer.
+
+    Returns
+    -------
+    axes : str
+        One letter for each dimension of the data, channels of a color layer last; empty if it cannot be told.
+    sure : bool
+        True if the layer says it, False if it is a guess from the shape.
+    """
+    data = _data(layer)
+    color = "c" if getattr(layer, "rgb", False) else ""
+    record = layer.metadata.get(KEY)
+    if isinstance(record, dict) and len(str(record.get("axes", ""))) == len(data.shape):
+        return str(record["axes"]), True
+    try:
+        return parse_axes(layer.axis_labels) + color, True
+    except AxesError:
+        pass
+    try:
+        shape = tuple(data.shape)
+        return (guess_axes(shape[:-1]) + color if color else guess_axes(shape, data.dtype)), len(layer.scale) == 2
+    except AxesError:
+        return "", False
+
+
+def layer_image(layer: Layer, axes: str) -> Image:
+    """Wrap a layer's data, which stays where it is: lazy arrays stay lazy, of a pyramid the full resolution is taken.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+        An image or labels layer.
+    axes : str
+        One letter for each dimension of its data.
+
+    Returns
+    -------
+    Image
+        With the layer's scale, units and name.
+
+    Raises
+    ------
+    AxesError
+        If the axes are missing or do not fit.
+    ImageError
+        If the layer holds no pixels or no real numbers.
+    """
+    data = _data(layer)
+    if not axes.strip():
+        raise AxesError(
+            f"The image has {len(data.shape)} dimensions {tuple(data.shape)}. Write into 'Axes' what they are, "
+            "for example tzyx (time, depth, y, x) or tcyx (time, channels, y, x)."
+        )
+    color = len(data.shape) - len(layer.scale)
+    scale = (*(abs(float(s)) or 1.0 for s in layer.scale), *[1.0] * color)
+    units = (*map(str, layer.units), *["pixel"] * color)
+    image = as_image(data, axes, scale=scale, units=units, name=layer.name)
+    repeated = [i for i, stride in enumerate(getattr(data, "strides", ())) if stride == 0 and data.shape[i] > 1]
+    if repeated != [image.axes.find("c")]:
+        return image
+    # Labels that were repeated along the channels for display (see Canvas) are the same in each.
+    rest = [i for i in range(len(axes)) if i not in repeated]
+    return Image(
+        data[tuple(0 if i in repeated else slice(None) for i in range(len(axes)))],
+        image.label_axes,
+        tuple(scale[i] for i in rest),
+        tuple(units[i] for i in rest),
+        layer.name,
+    )
+
+
+def placement(layer: Layer, axes: str) -> dict[str, Any]:
+    """Tell where labels of a layer belong.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+    axes : str
+        Axes of its data.
+
+    Returns
+    -------
+    dict
+        ``scale``, ``translate``, ``rotate``, ``shear``, ``affine``, ``units`` and ``axis_labels`` for a labels layer:
+        the image's, without a leading channel axis.
+    """
+    n = len(layer.scale)
+    keep = list(range(1 if axes[:1] == "c" else 0, n))
+    square = np.ix_(keep, keep)
+    shear = np.asarray(layer.shear)
+    if shear.ndim == 1:
+        full = np.eye(n)
+        full[np.triu_indices(n, 1)] = shear
+        shear = full
+    return {
+        "scale": np.asarray(layer.scale)[keep],
+        "translate": np.asarray(layer.translate)[keep],
+        "rotate": np.asarray(layer.rotate)[square],
+        "shear": shear[square],
+        "affine": np.asarray(layer.affine.affine_matrix)[np.ix_([*keep, n], [*keep, n])],
+        "units": tuple(layer.units[i] for i in keep),
+        "axis_labels": tuple(layer.axis_labels[i] for i in keep),
+    }

@@ -1,0 +1,154 @@
+"""What the dock widgets look like: rows, buttons, a progress bar and a line that says how things stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QFormLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
+
+from napari_unet.core.errors import UNetError
+from napari_unet.core.steps import Steps
+
+from ._parts import button, row, words
+from ._worker import Job, Report
+
+__all__ = ["Panel"]
+
+_WIDTH: Final = 330
+
+
+class Panel(QScrollArea):
+    """A dock: a line of help, a form, a Run button with Cancel beside it, a progress bar and a status line.
+
+    It scrolls where the screen is too small, so that nothing is cut off.
+
+    Parameters
+    ----------
+    help_ : str
+        One sentence on what to do.
+    run : str
+        Text of the button that starts.
+    """
+
+    job: Job | None = None
+
+    def __init__(self, help_: str, run: str) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setMinimumWidth(_WIDTH)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        body = QWidget()
+        self.setWidget(body)
+        self.column = QVBoxLayout(body)
+        self.column.setContentsMargins(10, 8, 10, 8)
+        self.column.setSpacing(8)
+        self.form = QFormLayout()
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        self.form.setHorizontalSpacing(10)
+        self.form.setVerticalSpacing(8)
+        self.start = button(run, "")
+        self.start.setMinimumHeight(40)
+        font = self.start.font()
+        font.setBold(True)
+        font.setPointSizeF(font.pointSizeF() * 1.15)
+        self.start.setFont(font)
+        self.start.setStyleSheet("QPushButton:enabled {background-color: palette(highlight)}")
+        self.stop = button("Cancel", "Stop at once; nothing half-made is left behind.")
+        self.stop.setMinimumHeight(40)
+        self.bar = QProgressBar()
+        keep = self.bar.sizePolicy()
+        keep.setRetainSizeWhenHidden(True)  # so that nothing jumps when a run starts
+        self.bar.setSizePolicy(keep)
+        self.status = words()
+        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.start.clicked.connect(lambda _checked=False: self.run())
+        self.stop.clicked.connect(lambda _checked=False: self.cancel())
+        self.column.addWidget(words(help_))
+        self.column.addLayout(self.form)
+        self.column.addLayout(row((self.start, 3), (self.stop, 1)))
+        self.column.addWidget(self.status)
+        self.column.addWidget(self.bar)
+        self.busy(False)
+
+    def run(self) -> None:
+        """Start what the dock is for."""
+        raise NotImplementedError
+
+    def event(self, event: QEvent | None) -> bool:
+        """Stop when the dock is closed: napari takes this widget out of the window without deleting it."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.cancel()
+        return bool(super().event(event))
+
+    def dropped(self) -> None:
+        """Clean up after a job that ended without a result."""
+
+    def begin(
+        self, make: Callable[[], Steps[Any]], polled: Callable[[list[Report]], None], done: Callable[[Any], str]
+    ) -> None:
+        """Start a job.
+
+        Parameters
+        ----------
+        make : callable
+            Returns the steps; called in the job's thread.
+        polled : callable
+            Gets the reports since the last time, possibly none.
+        done : callable
+            Gets the result and returns what to say about it.
+        """
+        self.job = job = Job(make, self)
+        job.polled.connect(polled)
+        job.succeeded.connect(lambda result: self._settle(done(result)))
+        job.failed.connect(self._failed)
+        self.busy(True)
+        self.say("Starting …")
+        job.start()
+
+    def cancel(self, text: str = "Stopped.") -> None:
+        """Stop the job for the screen at once, and in its thread when the present step is over."""
+        if self.job is None:
+            return
+        self.job.cancel()
+        self.dropped()
+        self._settle(text)
+
+    def complain(self, error: BaseException) -> None:
+        """Show an error: its text if it was raised for the user, its kind too if nobody expected it."""
+        text = str(error) if isinstance(error, UNetError) else f"{type(error).__name__}: {error}"
+        self.say(text)
+        show_error(text)
+
+    def _failed(self, error: BaseException) -> None:
+        self.dropped()
+        self._settle("")
+        self.complain(error)
+
+    def _settle(self, text: str) -> None:
+        if self.job is not None:
+            self.job.deleteLater()
+        self.job = None
+        self.busy(False)
+        self.say(text)
+
+    def busy(self, running: bool) -> None:
+        """Show that something runs, or that everything is quiet."""
+        self.start.setEnabled(not running)
+        self.stop.setEnabled(running)
+        self.bar.setRange(0, 0 if running else 1)
+        self.bar.setValue(0)
+        self.bar.setVisible(running)
+
+    def say(self, text: str) -> None:
+        """Show a text in the status line."""
+        self.status.setText(text)
+
+    def progress(self, done: int, total: int) -> None:
+        """Move the bar; a `total` of 0 means that nobody knows."""
+        self.bar.setRange(0, total)
+        self.bar.setValue(min(done, total))

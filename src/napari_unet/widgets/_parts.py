@@ -1,0 +1,74 @@
+"""The small parts that docks are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+__all__ = ["Fold", "button", "copy", "row", "words"]
+
+
+class Fold(QWidget):
+    """A part of a dock that is folded away until its title is clicked.
+
+    Parameters
+    ----------
+    title : str
+        What is inside.
+    content : QWidget
+        What is shown and hidden.
+    """
+
+    def __init__(self, title: str, content: QWidget) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.title = QToolButton()
+        self.title.setText(title)
+        self.title.setCheckable(True)
+        self.title.setAutoRaise(True)
+        self.title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.title.toggled.connect(self._show)
+        self.content = content
+        column.addWidget(self.title)
+        column.addWidget(content)
+        self._show(False)
+
+    def _show(self, open_: bool) -> None:
+        self.title.setArrowType(Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow)
+        self.content.setVisible(open_)
+
+
+def words(text: str = "") -> QLabel:
+    """Return a text that wraps and never widens the dock."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def button(text: str, tip: str, action: Callable[[], object] | None = None) -> QPushButton:
+    """Return a push button that calls `action`."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    if action is not None:
+        made.clicked.connect(lambda _checked=False: action())
+    return made
+
+
+def row(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
+    """Return a row of widgets with their share of its width."""
+    made = QHBoxLayout()
+    for widget, share in widgets:
+        made.addWidget(widget, share)
+    return made
+
+
+def copy(text: str) -> None:
+    """Put a text on the clipboard."""
+    clipboard = QGuiApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(text)

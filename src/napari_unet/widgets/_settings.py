@@ -1,0 +1,118 @@
+"""The exact call that repeats what the widget does, as a shell command and as Python."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import PurePath
+from typing import Any, Final
+
+from napari_unet.core.specs import SegmentSpec
+
+__all__ = ["DEVICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "output_name"]
+
+PLACEHOLDER: Final = "IMAGE.tif"
+# How the settings are called on the screen, what an empty line stands for, and what can be chosen.
+LABELS: Final = {
+    "channels": "Channels",
+    "threshold": "Threshold",
+    "min_size": "Smallest object",
+    "device": "Compute on",
+    "tiling.tile": "Tile size",
+    "tiling.batch": "Tiles at once",
+    "tiling.workers": "Threads (0: all)",
+}
+HINTS: Final = {"channels": "all", "threshold": "the model's own", "min_size": "the model's own"}
+DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+
+
+def changed(spec: SegmentSpec) -> dict[str, Any]:
+    """List the settings that differ from their defaults.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings of a run.
+
+    Returns
+    -------
+    dict
+        Keyword arguments that rebuild the spec. The model is always named, so that another default changes nothing.
+    """
+    return {"model": spec.model, **spec.model_dump(exclude_defaults=True, exclude={"model"})}
+
+
+def output_name(source: str | None, noun: str = "labels") -> str:
+    """Propose a file name for the labels of an image.
+
+    Parameters
+    ----------
+    source : str or None
+        Path of the image.
+    noun : str
+        What the labels are of.
+
+    Returns
+    -------
+    str
+        ``"<image>-<noun>.tif"``, without a folder.
+    """
+    name = PurePath(source or PLACEHOLDER).name
+    return f"{name.split('.')[0] or 'image'}-{noun}.tif"
+
+
+def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, output: str | None = None) -> str:
+    """Write a run as a shell command.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings of the run.
+    source : str or None
+        Path of the image; None writes a placeholder.
+    axes : str, optional
+        Axes of the image, one letter each.
+    output : str, optional
+        File for the labels; :func:`output_name` if missing.
+
+    Returns
+    -------
+    str
+        One line, quoted for the shell of this system.
+    """
+    words = ["napari-unet", "segment", source or PLACEHOLDER, "--output", output or output_name(source)]
+    options = changed(spec)
+    options |= options.pop("tiling", {})
+    if axes:
+        options["axes"] = axes
+    for name, value in options.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words += [f"--{name.replace('_', '-')}", text]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def as_python(spec: SegmentSpec, source: str | None, axes: str | None = None) -> str:
+    """Write a run as Python.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings of the run.
+    source : str or None
+        Path of the image; None writes a placeholder.
+    axes : str, optional
+        Axes of the image, one letter each.
+
+    Returns
+    -------
+    str
+        Lines that leave the segmentation in ``result``.
+    """
+    options = "".join(f", {name}={value!r}" for name, value in changed(spec).items())
+    reading = f"{source or PLACEHOLDER!r}" if not axes else f"{source or PLACEHOLDER!r}, axes={axes!r}"
+    return (
+        "import napari_unet\n\n"
+        f"image = napari_unet.read_image({reading})\n"
+        f"result = napari_unet.segment(image{options})\n"
+    )

@@ -1,0 +1,181 @@
+"""Run the steps of a long job in a thread while the screen stays alive.
+
+The thread never touches Qt or napari: it puts what it has into a queue, and a timer of the main thread takes it out.
+So a deleted window cannot be called from the thread, and every exception arrives (napari's own generator worker drops a
+`RuntimeError`, which is what running out of graphics memory raises).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unet.core.errors import Cancelled, UNetError
+from napari_unet.core.steps import Progress, Steps
+
+__all__ = ["Job", "Pace", "Report", "in_words"]
+
+_log = logging.getLogger(__name__)
+_POLL: Final = 100  # milliseconds
+_PATIENCE: Final = 5.0  # seconds that the end of the program waits for a tile in work
+_running: set[tuple[threading.Thread, threading.Event]] = set()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A Progress and the moment at which it was made, in seconds of the monotonic clock."""
+
+    at: float
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class _End:
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Job(QObject):
+    """One job in one thread.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the steps; called in the thread, so that importing the engine does not freeze the screen.
+    parent : QObject, optional
+        When it is deleted the job stops.
+    """
+
+    polled = Signal(object)  # list of Report, possibly empty: a heartbeat
+    succeeded = Signal(object)  # what the steps return
+    failed = Signal(object)  # the exception
+
+    def __init__(self, make: Callable[[], Steps[Any]], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._stop = threading.Event()
+        self._queue: queue.SimpleQueue[Report | _End] = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=_work, args=(make, self._stop, self._queue), name="napari-unet", daemon=True
+        )
+        self._timer = QTimer(self)
+        self._timer.setInterval(_POLL)
+        self._timer.timeout.connect(self._poll)
+        self.destroyed.connect(self._stop.set)
+
+    def start(self) -> None:
+        """Begin."""
+        _running.add((self._thread, self._stop))
+        self._thread.start()
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Stop: nothing is emitted any more, and the thread ends when its present step is over."""
+        self._stop.set()
+        self._timer.stop()
+
+    def _poll(self) -> None:
+        reports: list[Report] = []
+        end: _End | None = None
+        while not self._queue.empty():
+            item = self._queue.get()
+            if isinstance(item, _End):
+                end = item
+            else:
+                reports.append(item)
+        self.polled.emit(reports)
+        if end is None or self._stop.is_set():
+            return
+        self._timer.stop()
+        if end.error is None:
+            self.succeeded.emit(end.result)
+        else:
+            self.failed.emit(end.error)
+
+
+def _work(make: Callable[[], Steps[Any]], stop: threading.Event, reports: queue.SimpleQueue[Report | _End]) -> None:
+    end = _End(error=Cancelled("The run ended without a result."))
+    try:
+        steps = make()
+        try:
+            while not stop.is_set():
+                reports.put(Report(time.monotonic(), next(steps)))
+        except StopIteration as last:
+            end = _End(last.value)
+        finally:
+            steps.close()
+    except UNetError as error:
+        end = _End(error=error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the screen must hear of it
+        _log.exception("The run stopped with an unexpected error.")
+        end = _End(error=error)
+    finally:
+        reports.put(end)
+        _running.discard((threading.current_thread(), stop))
+
+
+@atexit.register
+def _stop_all() -> None:
+    # A daemon thread inside torch may crash the interpreter while it is taken down, so wait a little for it.
+    running = list(_running)
+    for _, stop in running:
+        stop.set()
+    for thread, _ in running:
+        thread.join(_PATIENCE)
+
+
+class Pace:
+    """Time left, from the steps measured so far.
+
+    The first finished step carries the loading of the model, so the clock starts at its end.
+    """
+
+    _FEWEST = 2
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self._left: float | None = None
+
+    def add(self, report: Report) -> None:
+        """Take a report into account."""
+        done, total = report.progress.done, report.progress.total
+        if done < 1 or total < 1:
+            return
+        if self._first is None:
+            self._first = (report.at, done)
+            return
+        steps, seconds = done - self._first[1], report.at - self._first[0]
+        if steps >= self._FEWEST and seconds > 0:
+            self._left = max(0.0, total - done) * seconds / steps
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left, or None while nothing was measured."""
+        return self._left
+
+
+def in_words(seconds: float) -> str:
+    """Say a time to wait.
+
+    Parameters
+    ----------
+    seconds : float
+        Time left.
+
+    Returns
+    -------
+    str
+        ``"about 12 s left"``, ``"about 3 min left"`` or ``"about 2 h left"``.
+    """
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"about {round(seconds / size)} {unit} left"
+    return f"about {max(1, math.ceil(seconds))} s left"

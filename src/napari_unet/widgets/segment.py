@@ -1,0 +1,208 @@
+"""Find objects in an image layer: one widget, opened with a preset for each kind of object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from napari.layers import Image as ImageLayer
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox
+
+from napari_unet import workflows
+from napari_unet.core.errors import ImageError, ModelError, UNetError
+from napari_unet.core.results import Segmentation
+from napari_unet.core.specs import SegmentSpec, load_task
+
+from ._axes import AxesRow
+from ._canvas import Canvas
+from ._chooser import LayerBox
+from ._form import Form, explain
+from ._layers import layer_image
+from ._panel import Panel
+from ._parts import Fold, button, copy, row
+from ._settings import DEVICES, HINTS, LABELS, PLACEHOLDER, as_command, as_python, output_name
+from ._worker import Pace, Report, in_words
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["SegmentWidget", "cells", "preset"]
+
+_MEASURED: Final = "measured for you"
+
+
+class SegmentWidget(Panel):
+    """The dock that segments.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the images are.
+    task : str
+        Preset, an entry of ``tasks/``.
+    engine : module, optional
+        Has the verbs of :mod:`napari_unet.workflows`.
+    """
+
+    def __init__(self, viewer: Viewer, task: str = "cell", engine: ModuleType | Any = workflows) -> None:
+        found = load_task(task)
+        super().__init__(f"Choose an image and press Run. {found.description}", "Run")
+        self.task, self.noun = found, f"{task}s"
+        self.viewer, self.engine = viewer, engine
+        self.canvas: Canvas | None = None
+        self.pace = Pace()
+        tips = explain(SegmentSpec)
+        self.images = LayerBox(viewer, ImageLayer)
+        self.axes = AxesRow()
+        self.models = QComboBox()
+        self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.diameter = QDoubleSpinBox()
+        self.diameter.setRange(0, 10_000)
+        self.diameter.setDecimals(1)
+        self.diameter.setSuffix(" px")
+        self.diameter.setToolTip(tips["diameter"])
+        self.settings = Form(
+            SegmentSpec(tiling=self.task.tiling), LABELS, {"device": DEVICES}, HINTS, skip=("model", "diameter")
+        )
+        self._lay_out()
+        self.images.chosen.connect(self._image_changed)
+        self._list_models()
+        self._image_changed()
+
+    def _lay_out(self) -> None:
+        self.form.addRow("Image", self.images)
+        self.axes.add_to(self.form)
+        self.form.addRow("Model", self.models)
+        self.form.addRow("Object width", self.diameter)
+        self.command = button("Copy as command", "The same run for a terminal.", self.copy_command)
+        self.python = button("Copy as Python", "The same run for a script.", self.copy_python)
+        self.column.addWidget(Fold("Advanced", self.settings.native))
+        self.column.addLayout(row((self.command, 1), (self.python, 1)))
+        self.column.addStretch(1)
+
+    def _list_models(self) -> None:
+        try:
+            cards = self.engine.list_models()
+        except UNetError as error:
+            self.complain(error)
+            return
+        for card in [c for c in cards if c.task == self.task.name] or cards:
+            self.models.addItem(card.title or card.name, card.name)
+            self.models.setItemData(self.models.count() - 1, card.description, 3)  # Qt.ToolTipRole
+        self.models.setCurrentIndex(max(0, self.models.findData(self.task.model)))
+
+    def _image_changed(self) -> None:
+        layer = self.images.layer
+        self.diameter.setSpecialValueText(_MEASURED)
+        self.axes.show_layer(layer)
+        if layer is None:
+            self.say("Open an image: File > Open, or drag it into the viewer.")
+        elif self.job is None:
+            self.say("Ready.")
+
+    def spec(self) -> SegmentSpec:
+        """Return the settings as they are shown; a SpecError says which of them cannot be used."""
+        if self.models.currentIndex() < 0:
+            raise ModelError("No model was found. Reinstall napari-unet-suite, or train one with 'napari-unet train'.")
+        found = self.settings.spec(model=self.models.currentData(), diameter=self.diameter.value() or None)
+        return found  # type: ignore[return-value]
+
+    def run(self) -> None:
+        """Start a run; what is missing is said in the status line."""
+        if self.job is not None:
+            return
+        layer = self.images.layer
+        try:
+            if layer is None:
+                raise ImageError("There is no image to work on. Open one: File > Open, or drag it into the viewer.")
+            spec, image = self.spec(), layer_image(layer, self.axes.axes)
+            self.canvas = Canvas(self.viewer, layer, image, f"{layer.name} {self.noun}")
+        except UNetError as error:
+            self.complain(error)
+            return
+        engine = self.engine
+        self.pace = Pace()
+        self.begin(lambda: engine.segment_steps(image, spec), self._polled, self._done)
+
+    def dropped(self) -> None:
+        """Take the half-filled layer out of the viewer."""
+        if self.canvas is not None:
+            self.canvas.remove()
+        self.canvas = None
+
+    def _polled(self, reports: list[Report]) -> None:
+        if self.canvas is None:
+            return
+        if not self.canvas.alive:
+            self.cancel("Stopped: the layer was removed.")
+            return
+        self.canvas.fill(r.progress.payload for r in reports if r.progress.payload is not None)
+        for report in reports:
+            self.pace.add(report)
+        if reports:
+            last = reports[-1].progress
+            self.progress(last.done, last.total)
+            parts = [last.note, f"{last.done} of {last.total}" if last.total else ""]
+            parts.append(in_words(self.pace.left) if self.pace.left is not None else "")
+            self.say(", ".join(filter(None, parts)))
+
+    def _done(self, result: Segmentation) -> str:
+        if self.canvas is not None:
+            self.canvas.finish(result)
+        self.canvas = None
+        if not self.diameter.value():
+            self.diameter.setSpecialValueText(f"measured: {result.diameter:.1f} px")
+        if not result.objects:
+            return "Nothing found. Try a lower threshold (Advanced), or give the object width."
+        return f"Found {result.objects} {self.noun}, about {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
+
+    def _source(self) -> str | None:
+        layer = self.images.layer
+        path = layer.source.path if layer is not None else None
+        # Readers that split a file into one layer a channel give all of them its path: no run saw the whole file.
+        same = [y for y in self.viewer.layers if path and y.source.path == path and isinstance(y, ImageLayer)]
+        return path if len(same) == 1 else None
+
+    def copy_command(self) -> None:
+        """Put the shell command that repeats the run on the clipboard."""
+        source = self._source()
+        self._copy(lambda spec, axes: as_command(spec, source, axes, output_name(source, self.noun)), source)
+
+    def copy_python(self) -> None:
+        """Put the Python code that repeats the run on the clipboard."""
+        source = self._source()
+        self._copy(lambda spec, axes: as_python(spec, source, axes), source)
+
+    def _copy(self, write: Callable[[SegmentSpec, str], str], source: str | None) -> None:
+        try:
+            copy(write(self.spec(), self.axes.axes))
+        except UNetError as error:
+            self.complain(error)
+            return
+        self.say("Copied." if source else f"Copied. Put the path of your image in the place of {PLACEHOLDER}.")
+
+
+def preset(task: str) -> type[SegmentWidget]:
+    """Open the widget with a preset.
+
+    Parameters
+    ----------
+    task : str
+        An entry of ``tasks/``.
+
+    Returns
+    -------
+    type
+        A class that takes the viewer only: the form in which napari accepts a widget and hands it the viewer.
+    """
+
+    class Preset(SegmentWidget):
+        def __init__(self, napari_viewer: Viewer) -> None:
+            super().__init__(napari_viewer, task)
+
+    Preset.__name__ = Preset.__qualname__ = f"{task}s"
+    return Preset
+
+
+cells = preset("cell")

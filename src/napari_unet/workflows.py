@@ -1,0 +1,421 @@
+"""The verbs. This is the one lazy door of the house: the only module whose functions import.
+
+Every long job exists twice: ``<verb>_steps`` is a generator of :class:`~napari_unet.core.steps.Progress`, which a widget
+or a progress bar drives, and ``<verb>`` drives it to the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .core.axes import Image, as_image
+from .core.errors import ConflictError, RegistryError
+from .core.registry import load
+from .core.results import Segmentation, Table, label_hash
+from .core.specs import ModelCard, SegmentSpec, Task, TrainSpec
+from .core.specs import load_task as _load_task
+from .core.steps import Progress, Steps, finish
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from .models.model import Model
+    from .tiling.stream import Plan
+
+    Labels = npt.NDArray[np.int32]
+
+__all__ = [
+    "check_conflict", "evaluate", "info", "list_models", "load_model", "load_task", "measure", "read_image",
+    "read_labels", "read_table", "sample", "segment", "segment_steps", "train", "train_steps", "write_labels",
+    "write_table",
+]  # fmt: skip
+
+SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
+_SNAP: Final = 0.04  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
+_LARGEST_ZOOM: Final = 6.0
+_RGBA: Final = 4
+
+
+def segment_steps(
+    image: Any, spec: SegmentSpec | None = None, measures: Sequence[str] = ("objects",), *, preview: bool = True
+) -> Steps[Segmentation]:
+    """Find the objects of an image, step by step.
+
+    Parameters
+    ----------
+    image : Image or array-like
+        Any axes; arrays of four and more dimensions must be an Image that names them.
+    spec : SegmentSpec, optional
+        Settings.
+    measures : sequence of str
+        Entries of ``measures/`` that fill the table of the result; empty for none.
+    preview : bool
+        Attach provisional labels to the progress of every tile.
+
+    Yields
+    ------
+    Progress
+        One for every tile and every plane; the payload is a :class:`~napari_unet.core.results.Piece` or None.
+
+    Returns
+    -------
+    Segmentation
+        Labels of the whole image; ids are ordered by first pixel and do not depend on how the work was cut.
+
+    Raises
+    ------
+    AxesError, ImageError, ModelError, SpecError
+        If the image or a setting cannot be used; the text says what to do.
+    """
+    check_conflict()
+    spec, source, start = spec or SegmentSpec(), as_image(image), time.perf_counter()
+    yield Progress(0, 0, "Loading the model")
+    model = load_model(spec.model, spec.device)
+    yield Progress(0, 0, "Measuring intensities and object size")
+    plan, diameter = _plan(source, spec, model)
+    from .targets import target
+    from .tiling.run import segment_planes
+
+    rule = model.card.target
+    if spec.threshold is not None:
+        rule = rule.model_copy(update={"threshold": spec.threshold})
+    unit = {2: 3.14159265 / 4, 3: 3.14159265 / 6}[model.card.net.ndim]
+    smallest = rule.min_fraction * unit * diameter**model.card.net.ndim if spec.min_size is None else spec.min_size
+    decode = partial(target(rule.name).decode, spec=rule, smallest=smallest)
+    labels, objects = yield from segment_planes(source, plan, model.predict, decode, decode if preview else None)
+    found = Image(labels, source.label_axes, *source.along(source.label_axes)[1:], name=f"{source.name} {spec.model}")
+    seconds = time.perf_counter() - start
+    table: Table = {}
+    if measures:
+        yield Progress(1, 1, "Measuring the objects")
+        table = measure(found, source, measures)
+    manifest = _manifest(source, spec, model, plan, {"diameter": diameter, "smallest": smallest, "objects": objects})
+    manifest["labels_hash"] = label_hash(labels)
+    return Segmentation(found, objects, diameter, seconds, manifest, table)
+
+
+def segment(
+    image: Any, spec: SegmentSpec | None = None, *, measures: Sequence[str] = (),
+    show: Callable[[Progress], None] | None = None, **options: Any,
+) -> Segmentation:
+    """Find the objects of an image.
+
+    Parameters
+    ----------
+    image : Image or array-like
+        See :func:`segment_steps`.
+    spec : SegmentSpec, optional
+        Settings as one object.
+    measures : sequence of str
+        Entries of ``measures/`` that fill the table of the result.
+    show : callable, optional
+        Called with every Progress.
+    **options : Any
+        Settings one by one: the fields of :class:`~napari_unet.core.specs.SegmentSpec`.
+
+    Returns
+    -------
+    Segmentation
+        Labels, number and size of the objects, and the record of the run.
+
+    Raises
+    ------
+    UNetError
+        See :func:`segment_steps`.
+    """
+    spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
+    return finish(segment_steps(image, spec, measures, preview=False), show)
+
+
+def _plan(image: Image, spec: SegmentSpec, model: Model) -> tuple[Plan, float]:
+    """Measure what is measured once: intensities and object size; return the plan and the size in pixels."""
+    from .core.sizes import decode_size
+    from .tiling.scale import measure_diameter
+    from .tiling.statistics import Statistics, measure_statistics
+    from .tiling.stream import Plan
+
+    card = model.card
+    channels = spec.channels
+    if channels is None and image.channels == _RGBA and card.net.inputs == _RGBA - 1:
+        channels = (0, 1, 2)  # transparency is no colour
+    used = len(channels) if channels is not None else image.channels
+    draft = Plan(
+        (1.0,) * card.net.ndim, Statistics((0.0,) * used, (0.0,) * used), model.halo, model.multiple,
+        card.net.inputs, model.outputs, channels, spec.tiling,
+    )  # fmt: skip
+    planes = [draft.select(plane) for plane in image.planes(card.net.ndim)]
+    from dataclasses import replace
+
+    draft = replace(draft, statistics=measure_statistics(planes, card.normalise))
+    diameter = spec.diameter or measure_diameter(planes, draft, model.predict, card.diameter, decode_size)
+    # Two decimals, so that the size shown to the user is the size that was used.
+    diameter = max(round(diameter or card.diameter, 2), card.diameter / _LARGEST_ZOOM)
+    factor = card.diameter / diameter
+    factor = 1.0 if abs(factor - 1) < _SNAP else factor
+    return replace(draft, factor=(factor,) * card.net.ndim), diameter
+
+
+def _manifest(image: Image, spec: SegmentSpec, model: Model, plan: Plan, found: dict[str, Any]) -> dict[str, Any]:
+    """Record all that is needed to do the run again."""
+    from . import __version__
+
+    return {
+        "program": f"napari-unet-suite {__version__}",
+        "model": model.card.name,
+        "sha256": model.card.sha256,
+        "device": model.device,
+        "precision": str(model.precision).removeprefix("torch."),
+        "image": {"name": image.name, "shape": list(image.shape), "axes": image.axes, "dtype": str(image.data.dtype)},
+        "settings": spec.model_dump(mode="json"),
+        "statistics": plan.statistics.to_dict(),
+        "magnification": list(plan.factor),
+        **found,
+    }
+
+
+def load_model(name: str = "nuclei", device: str = "auto") -> Model:
+    """Load a model by name or folder; see :func:`napari_unet.models.zoo.load_model`."""
+    from .models.zoo import load_model as find
+
+    return find(name, device)
+
+
+def list_models() -> list[ModelCard]:
+    """Return the cards of all models at hand, bundled ones first."""
+    from .models.cards import list_cards
+
+    return list_cards()
+
+
+def load_task(name: str) -> Task:
+    """Read a preset by name."""
+    return _load_task(name)
+
+
+def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",)) -> Table:
+    """Measure every object.
+
+    Parameters
+    ----------
+    labels : Image or array-like of int
+        Objects.
+    image : Image or array-like, optional
+        Intensities, on the same grid.
+    measures : sequence of str
+        Entries of ``measures/``.
+
+    Returns
+    -------
+    dict of ndarray
+        One row an object; the column ``index`` holds its label.
+
+    Raises
+    ------
+    RegistryError
+        If a measure is unknown.
+    """
+    table: Table = {}
+    for name in measures:
+        intensities = None if image is None else as_image(image)
+        table |= load("measures", name).measure(as_image(labels), intensities)
+    return table
+
+
+def evaluate(truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",)) -> dict[str, float]:
+    """Compare labels with the truth.
+
+    Parameters
+    ----------
+    truth, predicted : array-like of int, or sequences of them
+        Labels of equal shape; several images are pooled: their objects are counted together.
+    metrics : sequence of str
+        Entries of ``metrics/``.
+
+    Returns
+    -------
+    dict of float
+        Scores by name.
+
+    Raises
+    ------
+    ImageError
+        If shapes differ.
+    """
+    several = isinstance(truth, list | tuple)
+    pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
+    found: dict[str, float] = {}
+    for name in metrics:
+        metric, total = load("metrics", name), None
+        for expected, got in pairs:
+            one = metric.count(getattr(expected, "data", expected), getattr(got, "data", got))
+            total = one if total is None else total + one
+        found |= metric.scores(total)
+    return found
+
+
+def train_steps(data: str | Path, spec: TrainSpec, folder: str | Path | None = None) -> Steps[Path]:
+    """Train a model on annotated images, step by step; a stopped run goes on where it was.
+
+    Parameters
+    ----------
+    data : path
+        A table (CSV with the columns ``image`` and ``labels``) or a folder with ``images`` and ``labels`` in it.
+    spec : TrainSpec
+        Settings; what is None is taken from the task.
+    folder : path, optional
+        Where the model goes; the user's model folder by default. Checkpoints lie beside it until it is done.
+
+    Yields
+    ------
+    Progress
+        See :func:`napari_unet.training.fit.fit`.
+
+    Returns
+    -------
+    Path
+        The model folder.
+
+    Raises
+    ------
+    TrainingDataError
+        If images and labels do not fit together; found before the first step.
+    """
+    check_conflict()
+    yield Progress(0, 0, "Reading the annotated images")
+    from .training.run import train_model
+
+    return (yield from train_model(Path(data), spec.filled(load_task(spec.task)), folder and Path(folder)))
+
+
+def train(
+    data: str | Path, spec: TrainSpec | None = None, folder: str | Path | None = None,
+    show: Callable[[Progress], None] | None = None, **options: Any,
+) -> Path:
+    """Train a model on annotated images; see :func:`train_steps`. Options are the fields of TrainSpec."""
+    spec = TrainSpec.of(**((spec.model_dump() if spec else {}) | options))
+    return finish(train_steps(data, spec, folder), show)
+
+
+def read_image(path: str | Path, axes: str | None = None) -> Image:
+    """Read an image file or OME-Zarr; see :func:`napari_unet.io.images.read_image`."""
+    from .io.images import read_image as read
+
+    return read(Path(path), axes)
+
+
+def read_labels(path: str | Path) -> Image:
+    """Read labels; see :func:`napari_unet.io.labels.read_labels`."""
+    from .io.labels import read_labels as read
+
+    return read(Path(path))
+
+
+def write_labels(
+    path: str | Path, labels: Image, manifest: dict[str, Any] | None = None, table: Table | None = None
+) -> None:
+    """Write labels; see :func:`napari_unet.io.labels.write_labels`."""
+    from .io.labels import write_labels as write
+
+    write(Path(path), labels, manifest, table)
+
+
+def write_table(path: str | Path, table: Table) -> None:
+    """Write a table as CSV."""
+    from .io.tables import write_table as write
+
+    write(Path(path), table)
+
+
+def read_table(path: str | Path) -> Table:
+    """Read a CSV table."""
+    from .io.tables import read_table as read
+
+    return read(Path(path))
+
+
+def sample(name: str = "simulated-nuclei", seed: int = 0) -> tuple[Image, Labels | None]:
+    """Return an image that needs no download, and its true labels where they are known.
+
+    Parameters
+    ----------
+    name : {"simulated-nuclei", "immunohistochemistry"}
+        A simulated fluorescence field, or a stained tissue section (skimage.data).
+    seed : int
+        Of the simulation.
+
+    Returns
+    -------
+    image : Image
+        uint16 ``yx`` or uint8 ``yxc``.
+    truth : ndarray of int32 or None
+        True labels.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such sample.
+    """
+    if name == "simulated-nuclei":
+        from .samples.simulated import nuclei
+
+        picture, truth = nuclei((512, 512), count=150, diameter=24.0, seed=seed)
+        return Image(picture, "yx", name=name), truth
+    if name == "immunohistochemistry":
+        from skimage.data import immunohistochemistry
+
+        return Image(immunohistochemistry(), "yxc", name=name), None
+    raise RegistryError(f"'{name}' is not a sample. Choose one of: {', '.join(SAMPLES)}.")
+
+
+def info() -> dict[str, Any]:
+    """Return versions, devices and models: what a report of a problem needs."""
+    import os
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from .models.model import bfloat16_is_fast, choose_device
+
+    def found(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    device = choose_device("auto")
+    packages = ("napari-unet-suite", "napari", "numpy", "torch", "scikit-image", "dask", "zarr", "numba")
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "device": device,
+        "precision": "bfloat16" if bfloat16_is_fast(device) else "float32",
+        "packages": {name: found(name) for name in packages},
+        "models": [card.name for card in list_models()],
+        "conflict": found("napari-unet") != "not installed",
+    }
+
+
+def check_conflict() -> None:
+    """Refuse to run when another distribution has written into the same import package.
+
+    Raises
+    ------
+    ConflictError
+        If the distribution ``napari-unet`` is installed too.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution("napari-unet")
+    except PackageNotFoundError:
+        return
+    raise ConflictError(
+        "Two packages fight over the name 'napari_unet': 'napari-unet-suite' (this program) and 'napari-unet' (another, "
+        "TensorFlow based plugin). Keep one. To keep this one: pip uninstall -y napari-unet napari-unet-suite, then "
+        "pip install napari-unet-suite."
+    )

@@ -1,0 +1,98 @@
+"""A file or folder is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from napari_unet.core.errors import OutputError
+from napari_unet.io.atomic import atomic_file, atomic_folder
+
+
+def test_file(tmp_path):
+    target = tmp_path / "a.txt"
+    with atomic_file(target) as temporary:
+        assert temporary.suffix == ".txt"
+        assert temporary.parent == tmp_path
+        temporary.write_text("one")
+        assert not target.exists()
+    with atomic_file(target) as temporary:
+        temporary.write_text("two")
+        assert target.read_text() == "one"
+    assert target.read_text() == "two"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("way", [atomic_file, atomic_folder])
+def test_errors_leave_nothing(tmp_path, way, error):
+    def fill():
+        with way(tmp_path / "a.txt") as temporary:
+            (temporary / "part" if temporary.is_dir() else temporary).write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fill()
+    assert not os.listdir(tmp_path)
+
+
+def test_link_is_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real" / "a.txt")
+    with atomic_file(tmp_path / "link.txt") as temporary:
+        temporary.write_text("one")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real" / "a.txt").read_text() == "one"
+
+
+def test_folder(tmp_path):
+    target = tmp_path / "a.zarr"
+    with atomic_folder(target) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "x").write_text("one")
+        assert not target.exists()
+    with pytest.raises(OutputError, match="exists"), atomic_folder(target):
+        pass
+    with atomic_folder(target, overwrite=True) as temporary:
+        (temporary / "y").write_text("two")
+        assert (target / "sub" / "x").exists()
+    assert os.listdir(target) == ["y"]
+    assert os.listdir(tmp_path) == ["a.zarr"]
+
+
+def test_failed_swap_keeps_the_old_folder(tmp_path, monkeypatch):
+    target = tmp_path / "a.zarr"
+    target.mkdir()
+    (target / "old").write_text("old")
+    rename = os.rename
+
+    def fails(source, to):
+        if str(source).endswith(".part.zarr"):
+            raise OSError(28, "No space left on device")
+        rename(source, to)
+
+    monkeypatch.setattr(os, "rename", fails)
+    with pytest.raises(OutputError, match="No space left"), atomic_folder(target, overwrite=True) as temporary:
+        (temporary / "new").write_text("new")
+    assert os.listdir(target) == ["old"]
+    assert os.listdir(tmp_path) == ["a.zarr"]
+
+
+def test_refusals(tmp_path):
+    (tmp_path / "file").write_text("")
+    cases = [
+        (atomic_file, tmp_path, "is a folder"),
+        (atomic_file, tmp_path / "no" / "a.txt", "does not exist"),
+        (atomic_folder, tmp_path / "file", "is a file"),
+        (atomic_file, tmp_path / "a.txt", "Nothing was written"),
+    ]
+    for way, path, message in cases:
+        with pytest.raises(OutputError, match=message), way(path):
+            pass
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(28, "No space left on device")])
+def test_errors_in_words(tmp_path, error):
+    with pytest.raises(OutputError, match=error.strerror), atomic_file(tmp_path / "a.txt"):
+        raise error

@@ -1,0 +1,291 @@
+"""Reading images of all formats, and refusing what is none."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.io.images import read_image
+
+RNG = np.random.default_rng(0)
+
+
+def noise(*shape, dtype=np.uint16):
+    return RNG.integers(0, 200, shape).astype(dtype)
+
+
+def same(image, data, axes):
+    assert image.axes == axes
+    np.testing.assert_array_equal(np.asarray(image.data[...]), data)
+
+
+# TIFF
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("YX", (5, 7)), ("TYX", (3, 5, 7)), ("ZCYX", (2, 3, 5, 7)), ("TCZYX", (2, 3, 4, 5, 6))]
+)
+def test_ome_tiff(tmp_path, axes, shape):
+    data = noise(*shape)
+    metadata = {"axes": axes, "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "mm"}
+    metadata |= {"PhysicalSizeZ": 2.0, "TimeIncrement": 30.0, "TimeIncrementUnit": "ms"}
+    tifffile.imwrite(tmp_path / "cells.ome.tif", data, metadata=metadata, compression="zlib")
+    found = read_image(tmp_path / "cells.ome.tif")
+    same(found, data, axes.lower())
+    assert found.name == "cells"
+    sizes = dict(zip(found.axes, zip(found.scale, found.units, strict=True), strict=True))
+    assert sizes["x"] == (0.25, "micrometer")
+    assert sizes["y"] == (0.5, "millimeter")
+    assert sizes.get("z", (2.0, "micrometer")) == (2.0, "micrometer")
+    assert sizes.get("t", (30.0, "millisecond")) == (30.0, "millisecond")
+    assert sizes.get("c", (1.0, "pixel")) == (1.0, "pixel")
+
+
+def test_imagej_tiff(tmp_path):
+    data = noise(2, 3, 4, 5, 6)
+    metadata = {"axes": "TZCYX", "unit": "um", "spacing": 1.5, "finterval": 2.0}
+    tifffile.imwrite(tmp_path / "a.tif", data, imagej=True, resolution=(4, 2), metadata=metadata)
+    found = read_image(tmp_path / "a.tif")
+    same(found, data, "tzcyx")
+    assert found.scale == (2.0, 1.5, 1.0, 0.5, 0.25)
+    assert found.units == ("second", "micrometer", "pixel", "micrometer", "micrometer")
+
+
+def test_plain_tiff(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(4, 8, 9), photometric="minisblack", resolution=(72, 72))
+    found = read_image(path)
+    assert (found.axes, found.scale) == ("zyx", (1.0, 1.0, 1.0))
+    assert read_image(path, "tyx").axes == "tyx"
+    assert read_image(path, ["Time", "Y", "X"]).axes == "tyx"
+    with pytest.raises(AxesError):
+        read_image(path, "yx")
+    tifffile.imwrite(path, noise(2, 3, 8, 9), photometric="minisblack")
+    with pytest.raises(AxesError, match="Say what its axes are"):
+        read_image(path)
+    assert read_image(path, "tzyx").shape == (2, 3, 8, 9)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_color_tiff(tmp_path, planar, alpha):
+    data = noise(8, 9, 4 if alpha else 3, dtype=np.uint8)
+    stored = data if planar == "contig" else np.moveaxis(data, -1, 0)
+    extra = {"extrasamples": ["unassalpha"]} if alpha else {}
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar, **extra)
+    found = read_image(tmp_path / "a.tif")
+    same(found, stored[..., :3] if planar == "contig" else stored[:3], "yxc" if planar == "contig" else "cyx")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_large_tiff_is_lazy(tmp_path, monkeypatch, compression):
+    monkeypatch.setattr("napari_unet.io._tiff.LAZY_BYTES", 100)
+    data = noise(3, 40, 50)
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "CYX"}, compression=compression, tile=(16, 16))
+    found = read_image(tmp_path / "a.ome.tif")
+    assert not isinstance(found.data, np.ndarray)
+    same(found, data, "cyx")
+    plane = found.planes(2)[0]
+    np.testing.assert_array_equal(plane.read((slice(3, 9), slice(30, 50))), data[:, 3:9, 30:50])
+    rgba = noise(40, 50, 4, dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "b.tif", rgba, photometric="rgb", extrasamples=["unassalpha"])
+    same(read_image(tmp_path / "b.tif"), rgba[..., :3], "yxc")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(cut=st.integers(0, 2000), compressed=st.booleans())
+def test_truncated_tiff(tmp_path, cut, compressed):
+    path, data = tmp_path / "a.tif", noise(16, 32)
+    tifffile.imwrite(path, data, compression="zlib" if compressed else None, metadata=None)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: min(cut, len(whole) - 1)])
+    with pytest.raises(ImageError):
+        read_image(path)
+
+
+def test_tiff_that_promises_too_much(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(16, 16), metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags["ImageLength"].overwrite(2**16 - 1)
+    with pytest.raises(ImageError):
+        read_image(path)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["StripByteCounts"].overwrite(2**31)
+    with pytest.raises(ImageError):
+        read_image(path)
+
+
+def test_tiff_with_absurd_size(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(16, 16), metadata=None, compression="zlib", bigtiff=True)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for tag in ("ImageLength", "ImageWidth"):
+            file.pages[0].tags[tag].overwrite(2**22 + 1, dtype="I")
+    with pytest.raises(ImageError, match="more than any image has"):
+        read_image(path)
+
+
+# Pictures and arrays
+
+
+@pytest.mark.parametrize(
+    ("mode", "axes", "dtype"),
+    [("L", "yx", np.uint8), ("RGB", "yxc", np.uint8), ("RGBA", "yxc", np.uint8), ("I;16", "yx", np.uint16)],
+)
+def test_png(tmp_path, mode, axes, dtype):
+    data = noise(6, 9, *([len(mode)] if mode.startswith("RGB") else []), dtype=dtype)
+    PIL.Image.fromarray(data).save(tmp_path / "a.png")
+    found = read_image(tmp_path / "a.png")
+    same(found, data[..., :3] if mode == "RGBA" else data, axes)
+    assert found.data.dtype == dtype
+
+
+def test_palette_jpeg_and_bmp(tmp_path):
+    gray = noise(8, 8, dtype=np.uint8)
+    PIL.Image.fromarray(gray).convert("P").save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").axes == "yxc"
+    PIL.Image.fromarray(gray).save(tmp_path / "a.bmp")
+    same(read_image(tmp_path / "a.bmp"), gray, "yx")
+    PIL.Image.fromarray(np.stack([gray] * 3, -1)).save(tmp_path / "a.JPG")
+    assert read_image(tmp_path / "a.JPG").shape == (8, 8, 3)
+
+
+def test_npy(tmp_path):
+    data = noise(3, 5, 6)
+    np.save(tmp_path / "a.npy", data)
+    found = read_image(tmp_path / "a.npy", "cyx")
+    same(found, data, "cyx")
+    assert isinstance(found.data, np.memmap)
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-3])
+    with pytest.raises(ImageError, match="NumPy"):
+        read_image(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", np.array([[{}]], dtype=object), allow_pickle=True)
+    with pytest.raises(ImageError, match="NumPy"):
+        read_image(tmp_path / "b.npy")
+    np.save(tmp_path / "c.npy", np.ones((2, 2), complex))
+    with pytest.raises(ImageError, match="real numbers"):
+        read_image(tmp_path / "c.npy")
+
+
+# Zarr
+
+
+def ome_zarr(path, data, version, axes="cyx", dataset="0"):
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    group.create_array("0", data=data, chunks=(1, 8, 8))
+    types = {"c": "channel", "t": "time"}
+    multiscale = {
+        "axes": [
+            {"name": a, "type": types.get(a, "space")} | ({"unit": "micrometer"} if a in "zyx" else {}) for a in axes
+        ],
+        "datasets": [
+            {"path": dataset, "coordinateTransformations": [{"type": "scale", "scale": [1.0, 0.5, 0.25]}]},
+        ],
+        "coordinateTransformations": [{"type": "scale", "scale": [1.0, 2.0, 2.0]}],
+    }
+    if version == "0.4":
+        group.attrs["multiscales"] = [multiscale | {"version": "0.4"}]
+    else:
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr(tmp_path, version):
+    data = noise(2, 20, 30)
+    ome_zarr(tmp_path / "cells.ome.zarr", data, version)
+    found = read_image(tmp_path / "cells.ome.zarr")
+    same(found, data, "cyx")
+    assert (found.name, found.scale) == ("cells", (1.0, 1.0, 0.5))
+    assert found.units == ("pixel", "micrometer", "micrometer")
+    assert isinstance(found.data, zarr.Array)
+    same(read_image(tmp_path / "cells.ome.zarr" / "0"), data, "zyx")
+    np.testing.assert_array_equal(found.planes(2)[0].read((slice(0, 3), slice(5, 9))), data[:, 0:3, 5:9])
+
+
+def test_plain_zarr(tmp_path):
+    data = noise(2, 20, 30)
+    zarr.create_array(tmp_path / "a.zarr", data=data, dimension_names=["t", "y", "x"])
+    same(read_image(tmp_path / "a.zarr"), data, "tyx")
+    zarr.create_array(tmp_path / "b.zarr", data=data, zarr_format=2)
+    same(read_image(tmp_path / "b.zarr", "cyx"), data, "cyx")
+
+
+def test_collection_of_a_converter(tmp_path):
+    data = noise(2, 20, 30)
+    zarr.open_group(tmp_path / "a.zarr", mode="w", attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
+    ome_zarr(tmp_path / "a.zarr" / "0", data, "0.5")
+    same(read_image(tmp_path / "a.zarr"), data, "cyx")
+
+
+@pytest.mark.parametrize(
+    "dataset", ["../secret", "/etc", "a/../../secret", "..", "C:\\x", "0\\..\\..", "", "./0", "file:///etc"]
+)
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_paths_out_of_the_store(tmp_path, dataset, version):
+    zarr.create_array(tmp_path / "secret", data=noise(2, 2, 2))
+    ome_zarr(tmp_path / "a.zarr", noise(2, 20, 30), version, dataset=dataset)
+    with pytest.raises(ImageError, match="not inside it"):
+        read_image(tmp_path / "a.zarr")
+
+
+def test_damaged_zarr(tmp_path):
+    zarr.open_group(tmp_path / "a.zarr", mode="w")
+    with pytest.raises(ImageError, match="without an image"):
+        read_image(tmp_path / "a.zarr")
+    ome_zarr(tmp_path / "b.zarr", noise(2, 20, 30), "0.5", dataset="7")
+    with pytest.raises(ImageError, match="not there"):
+        read_image(tmp_path / "b.zarr")
+    meta = tmp_path / "b.zarr" / "zarr.json"
+    meta.write_text(meta.read_text()[:-40])
+    with pytest.raises(ImageError, match="could not be read as zarr"):
+        read_image(tmp_path / "b.zarr")
+    for broken in ([], [{}], [{"datasets": []}], "x", [{"datasets": [{"path": "0"}], "axes": 3}]):
+        ome_zarr(tmp_path / "c.zarr", noise(2, 20, 30), "0.5")
+        meta = tmp_path / "c.zarr" / "zarr.json"
+        content = json.loads(meta.read_text())
+        content["attributes"]["ome"]["multiscales"] = broken
+        meta.write_text(json.dumps(content))
+        with pytest.raises(ImageError):
+            read_image(tmp_path / "c.zarr")
+
+
+def test_zarr_with_enormous_chunks(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", shape=(2**20, 2**20), chunks=(2**20, 2**20), dtype="u2")
+    with pytest.raises(ImageError, match="smaller chunks"):
+        read_image(tmp_path / "a.zarr")
+
+
+# Anything else
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg", "a.npy", "a.zarr", "a.czi", "a"])
+def test_not_an_image(tmp_path, name):
+    with pytest.raises(ImageError, match="no file"):
+        read_image(tmp_path / name)
+    for content in (b"", b"II*\x00", b"not an image at all" * 9):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ImageError):
+            read_image(tmp_path / name)
+
+
+def test_folder(tmp_path):
+    with pytest.raises(ImageError, match="folder"):
+        read_image(tmp_path)
+
+
+def test_truncated_png(tmp_path):
+    PIL.Image.fromarray(noise(64, 64, dtype=np.uint8)).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    for length in (10, 40, len(whole) // 2):
+        (tmp_path / "a.png").write_bytes(whole[:length])
+        with pytest.raises(ImageError):
+            read_image(tmp_path / "a.png")

@@ -1,0 +1,89 @@
+"""Percentiles of whole images, and what becomes of odd values."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_unet.core.axes import Plane, as_image
+from napari_unet.core.specs import NormaliseSpec
+from napari_unet.tiling.statistics import Statistics, measure_statistics, normalise
+
+DTYPES = ["bool", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "g"]
+
+
+def test_small_images_are_exact() -> None:
+    data = np.random.default_rng(0).integers(0, 1000, (3, 2, 40, 50))
+    planes = as_image(data, "tcyx").planes(2)
+    one = measure_statistics(planes, NormaliseSpec(low=5, high=95, joint=False))
+    for c in range(2):
+        assert (one.low[c], one.high[c]) == tuple(np.percentile(data[:, c], [5, 95]))
+    joint = measure_statistics(planes, NormaliseSpec(low=5, high=95))
+    assert joint.low == (np.percentile(data, 5),) * 2
+    assert Statistics.from_dict(joint.to_dict()) == joint
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 700, 900), (1, 5000, 5000)])
+def test_large_images_are_sampled(chunks: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    y = np.linspace(0, 1, 5000, dtype=np.float32)
+    data = np.broadcast_to(y[:, None] + y[None], (4, 5000, 5000))
+    image = as_image(data if chunks is None else da.from_array(data, chunks=chunks), "tyx")
+    read: list[int] = []
+    plain = Plane.read
+
+    def counted(plane: Plane, window: tuple[slice, ...]) -> np.ndarray:
+        block = plain(plane, window)
+        read.append(block.size)
+        if chunks and chunks[1] == 700:
+            assert all(w.start % chunk == 0 for w, chunk in zip(window, chunks[1:], strict=True))
+        return block
+
+    monkeypatch.setattr(Plane, "read", counted)
+    found = measure_statistics(image.planes(2), NormaliseSpec(low=10, high=90))
+    assert 2**22 < sum(read) <= 2**24
+    assert len(read) >= 12
+    assert found.low[0] == pytest.approx(0.447, abs=0.15)
+    assert found.high[0] == pytest.approx(1.553, abs=0.15)
+    assert measure_statistics(image.planes(2), NormaliseSpec(low=10, high=90)) == found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_dtype(dtype: str) -> None:
+    data = (np.arange(64).reshape(8, 8) % (2 if dtype == "bool" else 64)).astype(dtype)
+    image = as_image(data)
+    found = measure_statistics(image.planes(2), NormaliseSpec(low=0, high=100))
+    out = normalise(data[None], found)
+    assert out.dtype == np.float32
+    assert (out.min(), out.max()) == (0, 1)
+
+
+def test_odd_values_count_as_low() -> None:
+    data = np.array([[1, 2, np.nan, np.inf, -np.inf, 3]])
+    found = measure_statistics(as_image(data).planes(2), NormaliseSpec(low=0, high=100))
+    assert (found.low, found.high) == ((1.0,), (3.0,))
+    np.testing.assert_array_equal(normalise(data[None], found)[0, 0], [0, 0.5, 0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("value", [0, 7, np.nan, -1e300])
+def test_a_constant_image_becomes_zero(value: float) -> None:
+    data = np.full((5, 6), value)
+    found = measure_statistics(as_image(data).planes(2), NormaliseSpec())
+    assert not normalise(data[None], found).any()
+
+
+def test_few_bright_pixels_are_kept() -> None:
+    data = np.zeros((100, 100))
+    data[3, 4] = 9
+    found = measure_statistics(as_image(data).planes(2), NormaliseSpec())
+    assert (found.low, found.high) == ((0.0,), (9.0,))
+
+
+@pytest.mark.parametrize("scale", [1.7e308, 1e300, 1e-310, 5e-324])
+def test_extreme_ranges_stay_finite(scale: float) -> None:
+    data = np.linspace(-1, 1, 101).reshape(1, 101) * scale
+    found = measure_statistics(as_image(data).planes(2), NormaliseSpec(low=0, high=100))
+    out = normalise(data[None], found)
+    assert (out.min(), out.max()) == (0, 1)
+    spread = normalise(np.array([[[1.7e308, -1.7e308, 0.25]]]), Statistics((0.0,), (1.0,)))
+    np.testing.assert_array_equal(spread, [[[4, -1, 0.25]]])

@@ -1,0 +1,72 @@
+"""The copied calls say exactly what the widget does."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import types
+
+import pytest
+
+from napari_unet.core.specs import SegmentSpec, TilingSpec
+from napari_unet.widgets._settings import PLACEHOLDER, as_command, as_python, output_name
+
+SPECS = [
+    SegmentSpec(),
+    SegmentSpec(model="my models/nuclei 2", diameter=23.5),
+    SegmentSpec(diameter=1 / 3, channels=(0, 2), threshold=0.4, min_size=12, device="cpu"),
+    SegmentSpec(tiling=TilingSpec(tile=128, batch=4, workers=2)),
+]
+
+
+def parse(command: str) -> tuple[str, dict[str, str]]:
+    """Read a command as a shell and a parser of options do."""
+    program, verb, source, *rest = shlex.split(command)
+    assert (program, verb) == ("napari-unet", "segment")
+    return source, dict(zip((w.removeprefix("--") for w in rest[::2]), rest[1::2], strict=True))
+
+
+def as_spec(options: dict[str, str]) -> SegmentSpec:
+    options = dict(options)
+    tiling = {n: options.pop(n) for n in ("tile", "batch", "workers") if n in options}
+    if "channels" in options:
+        options["channels"] = tuple(options["channels"].split(","))
+    return SegmentSpec.of(**{n.replace("-", "_"): v for n, v in options.items()}, tiling=tiling)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quoted for another shell")
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("source", ["/data/a b/cells 'x'.tif", "plain.tif", None])
+def test_command_round_trip(spec: SegmentSpec, source: str | None) -> None:
+    found, options = parse(as_command(spec, source, "tyx", "out dir/labels.tif"))
+    assert found == (source or PLACEHOLDER)
+    assert options.pop("axes") == "tyx"
+    assert options.pop("output") == "out dir/labels.tif"
+    assert as_spec(options) == spec
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("source", ["C:\\data\\new cells.tif", "/data/'x'.tif", None])
+@pytest.mark.parametrize("axes", ["tyx", None])
+def test_python_round_trip(
+    spec: SegmentSpec, source: str | None, axes: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = types.ModuleType("napari_unet")
+    fake.read_image = lambda path, axes=None: (path, axes)
+    fake.segment = lambda image, **options: (image, SegmentSpec.of(**options))
+    names: dict[str, object] = {}
+    code = as_python(spec, source, axes)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "napari_unet", fake)
+        exec(code, names)
+    assert names["result"] == (((source or PLACEHOLDER), axes), spec)
+
+
+def test_the_model_is_always_named() -> None:
+    assert "--model nuclei" in as_command(SegmentSpec(), "a.tif")
+    assert "model='nuclei'" in as_python(SegmentSpec(), "a.tif")
+
+
+def test_output_name() -> None:
+    assert output_name("/data/slide.ome.tif", "cells") == "slide-cells.tif"
+    assert output_name(None) == "IMAGE-labels.tif"
