@@ -19,11 +19,9 @@ which would run the network again, is left out.
 Each peer runs in an environment of its own under ``.benchmark-envs/`` (about 4 GB in all), installed by this program on
 first use, and stays alive in a subprocess while the runs take turns. Only a quiet machine tells the truth: the peers'
 threads wait for each other, and beside another busy program StarDist's post-processing was seen to take 20 times as
-long. So what other programs use is sampled before every turn, reported, and a busy machine is called one.
+long. So what other programs use meanwhile is measured, reported, and a busy machine is called one.
 
-Usage::
-
-    python benchmarks/peers_cells.py    # five runs each: about five minutes after the installation
+Usage: ``python benchmarks/peers_cells.py``, about five minutes after the installation.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import IO, Any
 
 import numpy as np
@@ -63,7 +61,7 @@ SEED = 0
 OURS = "napari-unet"
 PARTS = ("prepare", "network", "postprocess")
 GOALS = {"stardist": 2.0, "cellpose": 20.0}
-PAUSE = 0.5  # seconds after a turn until idle threads stop spinning, and again to see what other programs do
+PAUSE = 1.0  # seconds after a turn until idle threads stop spinning
 QUIET = 0.1  # cores that other programs may use
 NOTE = (
     "Peers: random weights (same time), post-processing of perfect predictions made from the true labels outside the "
@@ -106,6 +104,7 @@ class Contender:
     about: dict[str, Any]
     run: Callable[[float], Answer]
     close: Callable[[], None] = lambda: None
+    pid: int = 0
     answers: list[Answer] = field(default_factory=list)
     error: str = ""
 
@@ -227,20 +226,20 @@ def start_peer(name: str, folder: Path, limit: float) -> Contender:
     except PeerError:
         server.close()
         raise
-    return Contender(name, about, server.run, server.close)
+    return Contender(name, about, server.run, server.close, server.process.pid)
 
 
-def race(contenders: list[Contender], runs: int, limit: float, say: Callable[[str], None]) -> list[float]:
-    """Take turns, one round uncounted and then `runs`, for `limit` seconds; return cores others used before each."""
+def race(contenders: list[Contender], runs: int, limit: float, say: Callable[[str], None]) -> float:
+    """Take turns, one round uncounted and then `runs`, for `limit` seconds; return the cores that others used."""
     end = time.monotonic() + limit
-    others: list[float] = []
     for turn in range(runs + 1):
+        if turn <= 1:
+            start, others = time.monotonic(), others_seconds(contenders)
         for contender in contenders:
             if contender.error or time.monotonic() > end:
                 continue
             say(f"{contender.name}: {'warming up' if turn == 0 else f'run {turn} of {runs}'}")
             time.sleep(PAUSE)
-            others += cores_busy(PAUSE)
             try:
                 answer = contender.run(end - time.monotonic())
             except PeerError as error:
@@ -249,21 +248,22 @@ def race(contenders: list[Contender], runs: int, limit: float, say: Callable[[st
                 continue
             if turn > 0:
                 contender.answers.append(answer)
-    return others
+    return max(0.0, others_seconds(contenders) - others) / (time.monotonic() - start)
 
 
-def cores_busy(seconds: float) -> list[float]:
-    """Watch all programs for a while; return the cores in use, nothing where the system does not tell."""
+def others_seconds(contenders: list[Contender]) -> float:
+    """Return the CPU seconds that all other programs have used since the machine started; 0 where it is not told."""
     stat = Path("/proc/stat")
     if not stat.exists():
-        return []
-    ticks = []
-    for wait in (seconds, 0.0):
-        # user, nice, system and, after idle and waiting for disks, interrupts and what other machines took
-        values = [int(value) for value in stat.read_text().split("\n", 1)[0].split()[1:9]]
-        ticks.append(sum(values) - values[3] - values[4])
-        time.sleep(wait)
-    return [(ticks[1] - ticks[0]) / os.sysconf("SC_CLK_TCK") / seconds]
+        return 0.0
+    tick = os.sysconf("SC_CLK_TCK")
+    # user, nice, system, idle, waiting for disks, interrupts of two kinds, taken by other machines
+    values = [int(value) for value in stat.read_text().split("\n", 1)[0].split()[1:9]]
+    others = (sum(values) - values[3] - values[4]) / tick - sum(os.times()[:4])
+    for peer in (Path(f"/proc/{contender.pid}/stat") for contender in contenders if contender.pid):
+        if peer.exists():  # one that has ended is in our own times
+            others -= sum(map(int, peer.read_text().rsplit(")", 1)[1].split()[11:13])) / tick
+    return others
 
 
 def ratios(contenders: list[Contender]) -> dict[str, float]:
@@ -276,7 +276,7 @@ def ratios(contenders: list[Contender]) -> dict[str, float]:
 def table(contenders: list[Contender], nuclei: int) -> Table:
     """Lay out one line a contender."""
     compared = ratios(contenders)
-    shown = Table(title=f"Image to labels, {nuclei} nuclei: median seconds", title_justify="left", box=SIMPLE_HEAD)
+    shown = Table(title=f"Image to labels, {nuclei} nuclei: median seconds", box=SIMPLE_HEAD, collapse_padding=True)
     for column in ("", *PARTS, "total", "objects", "ratio", "goal"):
         shown.add_column(column, justify="right" if column else "left", no_wrap=True)
     for contender in contenders:
@@ -311,7 +311,7 @@ def report(console: Console, contenders: list[Contender], found: dict[str, Any],
     """Show the table and keep everything as JSON; `found` describes machine and field."""
     console.print(table(contenders, found["field"]["nuclei"]))
     console.print(NOTE)
-    others = found["machine"].get("cores_busy_with_others", 0.0)
+    others = found["machine"]["cores_busy_with_others"] or 0.0
     if others > QUIET:
         console.print(f"NOT A QUIET MACHINE: other programs used {others:.1f} cores; these figures do not count.")
     for contender in contenders:
@@ -385,8 +385,7 @@ def main() -> int:
         finally:
             for contender in contenders:
                 contender.close()
-    if others:
-        described["cores_busy_with_others"] = round(mean(others), 2)
+    described["cores_busy_with_others"] = round(others, 2) if Path("/proc/stat").exists() else None
     found = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": described,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+import numpy as np
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
@@ -57,13 +58,16 @@ def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
         The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    settings = get_settings()
+    settings = get_settings(None)  # of this run only: the user's own stay as they are
     settings.application.save_window_geometry = False
     settings.appearance.theme = "dark"
     image, _truth = engine.sample("simulated-nuclei")
     viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
     viewer.window.resize(*SIZE)
-    viewer.add_image(image.data, name="nuclei", scale=image.scale, units=image.units, axis_labels=tuple(image.axes))
+    layer = viewer.add_image(
+        image.data, name="nuclei", scale=image.scale, units=image.units, axis_labels=tuple(image.axes)
+    )
+    layer.contrast_limits = tuple(float(v) for v in np.percentile(image.data, (1, 99.5)))
     widget = SegmentWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")
     widget.settings.fields["tiling.tile"].value = tile

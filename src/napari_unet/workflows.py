@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .core.axes import Image, as_image
-from .core.errors import ConflictError, RegistryError
+from .core.errors import ConflictError, MissingExtraError, RegistryError
+from .core.linking import LinkSpec
 from .core.registry import load
-from .core.results import Segmentation, Table, label_hash
+from .core.results import Segmentation, Table, Tracks, label_hash
 from .core.specs import ModelCard, SegmentSpec, Task, TrainSpec
 from .core.specs import load_task as _load_task
 from .core.steps import Progress, Steps, finish
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "check_conflict", "evaluate", "info", "list_models", "load_model", "load_task", "measure", "read_image",
-    "read_labels", "read_table", "sample", "segment", "segment_steps", "train", "train_steps", "write_labels",
-    "write_table",
+    "check_conflict", "check_place", "evaluate", "info", "list_models", "load_model", "load_task", "match_labels",
+    "measure", "read_image", "read_labels", "read_table", "sample", "segment", "segment_steps", "show", "track",
+    "track_steps", "train", "train_steps", "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -154,7 +155,9 @@ def _plan(image: Image, spec: SegmentSpec, model: Model) -> tuple[Plan, float]:
     draft = replace(draft, statistics=measure_statistics(planes, card.normalise))
     diameter = spec.diameter or measure_diameter(planes, draft, model.predict, card.diameter, decode_size)
     # Two decimals, so that the size shown to the user is the size that was used.
-    diameter = max(round(diameter or card.diameter, 2), card.diameter / _LARGEST_ZOOM)
+    # Nothing is seen of objects much wider than the image, but shrinking it to them takes memory without end.
+    widest = max(2.0 * max(planes[0].shape), card.diameter)
+    diameter = max(round(min(diameter or card.diameter, widest), 2), card.diameter / _LARGEST_ZOOM)
     factor = card.diameter / diameter
     factor = 1.0 if abs(factor - 1) < _SNAP else factor
     return replace(draft, factor=(factor,) * card.net.ndim), diameter
@@ -231,8 +234,9 @@ def evaluate(truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",))
 
     Parameters
     ----------
-    truth, predicted : array-like of int, or sequences of them
-        Labels of equal shape; several images are pooled: their objects are counted together.
+    truth, predicted : array-like of int, Image or path, or lists of them
+        Labels of equal shape; several images are pooled: their objects are counted together. Files are read one at a
+        time.
     metrics : sequence of str
         Entries of ``metrics/``.
 
@@ -252,10 +256,31 @@ def evaluate(truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",))
     for name in metrics:
         metric, total = load("metrics", name), None
         for expected, got in pairs:
-            one = metric.count(getattr(expected, "data", expected), getattr(got, "data", got))
+            one = metric.count(_values(expected), _values(got))
             total = one if total is None else total + one
         found |= metric.scores(total)
     return found
+
+
+def _values(labels: Any) -> Any:
+    found = read_labels(labels) if isinstance(labels, str | Path) else labels
+    return found.data if isinstance(found, Image) else found
+
+
+def track_steps(labels: Any, spec: LinkSpec | None = None) -> Steps[Tracks]:
+    """Follow labels through time, step by step; see :func:`napari_unet.tracking.lap.link`; arrays start with t."""
+    check_conflict()
+    from .tracking.lap import link
+
+    movie = as_image(labels, {3: "tyx", 4: "tzyx"}.get(getattr(labels, "ndim", 0)))
+    return (yield from link(movie, spec or LinkSpec()))
+
+
+def track(
+    labels: Any, spec: LinkSpec | None = None, show: Callable[[Progress], None] | None = None, **options: Any
+) -> Tracks:
+    """Follow labels through time; see :func:`track_steps`. Options are the fields of LinkSpec."""
+    return finish(track_steps(labels, LinkSpec.of(**((spec.model_dump() if spec else {}) | options))), show)
 
 
 def train_steps(data: str | Path, spec: TrainSpec, folder: str | Path | None = None) -> Steps[Path]:
@@ -289,7 +314,7 @@ def train_steps(data: str | Path, spec: TrainSpec, folder: str | Path | None = N
     yield Progress(0, 0, "Reading the annotated images")
     from .training.run import train_model
 
-    return (yield from train_model(Path(data), spec.filled(load_task(spec.task)), folder and Path(folder)))
+    return (yield from train_model(Path(data), spec.filled(load_task(spec.task)), Path(folder) if folder else None))
 
 
 def train(
@@ -308,20 +333,59 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
     return read(Path(path), axes)
 
 
-def read_labels(path: str | Path) -> Image:
+def read_labels(path: str | Path, axes: str | None = None) -> Image:
     """Read labels; see :func:`napari_unet.io.labels.read_labels`."""
     from .io.labels import read_labels as read
 
-    return read(Path(path))
+    return read(Path(path), axes)
+
+
+def match_labels(truth: str | Path, predicted: str | Path) -> list[tuple[Path, Path]]:
+    """Find which label files are to be compared; see :func:`napari_unet.io.pairs.match_labels`."""
+    from .io.pairs import match_labels as match
+
+    return match(Path(truth), Path(predicted))
+
+
+def check_place(path: str | Path, image: Image | None = None, overwrite: bool = False) -> None:
+    """Check that the labels of `image`, or a table, can be written; see :func:`napari_unet.io.places.check_place`."""
+    from .io.places import check_place as check
+
+    check(Path(path), image, overwrite)
 
 
 def write_labels(
-    path: str | Path, labels: Image, manifest: dict[str, Any] | None = None, table: Table | None = None
+    path: str | Path, labels: Image, manifest: dict[str, Any] | None = None, table: Table | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write labels; see :func:`napari_unet.io.labels.write_labels`."""
     from .io.labels import write_labels as write
 
-    write(Path(path), labels, manifest, table)
+    write(Path(path), labels, manifest, table, overwrite)
+
+
+def write_overlay(path: str | Path, image: Image, labels: Image) -> None:
+    """Write a picture of the outlined objects; see :func:`napari_unet.io.overlay.write_overlay`."""
+    from .io.overlay import write_overlay as write
+
+    write(path, image, labels)
+
+
+def show(found: Sequence[tuple[Image, Image, Table]]) -> None:
+    """Open a viewer with images, their labels and measurements; return when it is closed.
+
+    Raises
+    ------
+    MissingExtraError
+        If napari is not installed.
+    """
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    if find_spec("napari") is None:
+        raise MissingExtraError("napari", "all", "The viewer")
+    # By name: the viewer lives on the floor above, and only who asks for it climbs there.
+    import_module("napari_unet.widgets._demo").show_demo(found)
 
 
 def write_table(path: str | Path, table: Table) -> None:

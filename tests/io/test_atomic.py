@@ -10,6 +10,10 @@ from napari_unet.core.errors import OutputError
 from napari_unet.io.atomic import atomic_file, atomic_folder
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_file(tmp_path):
     target = tmp_path / "a.txt"
     with atomic_file(target) as temporary:
@@ -21,7 +25,7 @@ def test_file(tmp_path):
         temporary.write_text("two")
         assert target.read_text() == "one"
     assert target.read_text() == "two"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert names(tmp_path) == ["a.txt"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -34,7 +38,7 @@ def test_errors_leave_nothing(tmp_path, way, error):
 
     with pytest.raises(error):
         fill()
-    assert not os.listdir(tmp_path)
+    assert not names(tmp_path)
 
 
 def test_link_is_followed(tmp_path):
@@ -57,8 +61,8 @@ def test_folder(tmp_path):
     with atomic_folder(target, overwrite=True) as temporary:
         (temporary / "y").write_text("two")
         assert (target / "sub" / "x").exists()
-    assert os.listdir(target) == ["y"]
-    assert os.listdir(tmp_path) == ["a.zarr"]
+    assert names(target) == ["y"]
+    assert names(tmp_path) == ["a.zarr"]
 
 
 def test_failed_swap_keeps_the_old_folder(tmp_path, monkeypatch):
@@ -75,8 +79,8 @@ def test_failed_swap_keeps_the_old_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "rename", fails)
     with pytest.raises(OutputError, match="No space left"), atomic_folder(target, overwrite=True) as temporary:
         (temporary / "new").write_text("new")
-    assert os.listdir(target) == ["old"]
-    assert os.listdir(tmp_path) == ["a.zarr"]
+    assert names(target) == ["old"]
+    assert names(tmp_path) == ["a.zarr"]
 
 
 def test_refusals(tmp_path):

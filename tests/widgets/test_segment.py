@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -246,7 +248,7 @@ def test_a_run_fills_the_layer_piece_by_piece(make: Make, viewer: ViewerModel, q
     times = [at for at, rows in seen if rows < 16]
     assert all(b - a > 0.19 for a, b in itertools.pairwise(times))
     assert layer.editable
-    assert "Found 2 cells, about 23.5 px wide" in widget.status.text()
+    assert "Found 2 cells, 23.5 px wide" in widget.status.text()
     assert "23.5" in widget.diameter.text()
     assert widget.spec().diameter is None
 
@@ -362,6 +364,10 @@ def test_a_layer_removed_during_a_run_stops_it(make: Make, viewer: ViewerModel, 
 def test_a_proxied_viewer_is_enough(make: Make, viewer: ViewerModel, engine: FakeEngine, qtbot: QtBot) -> None:
     viewer.add_image(np.zeros((16, 20)), name="image")
     widget = make(PublicOnlyProxy(viewer), engine)
+    chosen: list[None] = []
+    widget.images.chosen.connect(lambda: chosen.append(None))
+    viewer.add_image(np.zeros((16, 20)), name="other")
+    assert not chosen  # still the same image
     finish(qtbot, widget)
     assert viewer.layers["image cells"].data.any()
 
@@ -441,7 +447,10 @@ class TestWindow:
         qtbot.waitUntil(lambda: "of 100" in widget.status.text())
         viewer.window.remove_dock_widget(widget)
         assert "image cells" not in viewer.layers
-        widget.deleteLater()
         qtbot.waitUntil(engine.closed.is_set)
+        gone = weakref.ref(widget)
+        widget = None  # the last one who holds it
         qtbot.wait(50)
+        gc.collect()
+        assert gone() is None
         viewer.add_image(np.zeros((8, 8)))  # reaches no deleted list

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -91,6 +93,30 @@ def test_a_deleted_parent_stops_the_job(qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: bool(watch.reports))
     parent.deleteLater()
     qtbot.waitUntil(closed.is_set)
+
+
+def test_the_program_ends_during_a_job() -> None:
+    code = """
+import time
+from qtpy.QtCore import QCoreApplication
+from napari_unet.core.steps import Progress
+from napari_unet.widgets._worker import Job
+
+def steps():
+    try:
+        while True:
+            time.sleep(0.05)
+            yield Progress(0, 0)
+    finally:
+        print("closed")
+
+app = QCoreApplication([])
+job = Job(steps)
+job.start()
+time.sleep(0.2)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
 
 
 def test_time_left_is_measured_after_the_first_steps() -> None:

@@ -114,7 +114,8 @@ class Image:
                 f"'{self.name}' has the spatial axes '{self.spatial}' but the model needs {ndim}. "
                 f"Choose a {len(self.spatial)}D model or an image with more dimensions."
             )
-        inner = self.spatial[len(self.spatial) - ndim :]
+        # By name: where z is stored last, a plane is still y and x.
+        inner = "".join(a for a in self.spatial if a in "zyx"[3 - ndim :])
         outer = [i for i, a in enumerate(self.axes) if a != "c" and a not in inner]
         ranges = [range(self.shape[i]) for i in outer]
         return [Plane(self, inner, tuple(zip(outer, at, strict=True))) for at in itertools.product(*ranges)]
@@ -132,6 +133,8 @@ class Plane:
         Its spatial axes.
     fixed : tuple of (int, int)
         Dimension and position of every axis that is held.
+    channels : tuple of int or None
+        Channels to read, in that order; None reads all.
     """
 
     image: Image
@@ -281,7 +284,10 @@ def as_image(data: Any, axes: str | Sequence[str] | None = None, **more: Any) ->
     if not hasattr(data, "shape") or not hasattr(data, "dtype"):
         import numpy as np
 
-        data = np.asarray(data)
+        try:
+            data = np.asarray(data)
+        except ValueError as error:
+            raise ImageError(f"This is no image: {error}. Give one array whose rows are equally long.") from error
     if str(getattr(data.dtype, "kind", "f")) not in "buif":
         raise ImageError(f"Images must hold real numbers; this one has dtype {data.dtype}. Convert it first.")
     shape = tuple(int(n) for n in data.shape)

@@ -12,7 +12,7 @@ from typing import Final
 
 from .errors import RegistryError
 
-__all__ = ["ALIASES", "load", "names"]
+__all__ = ["ALIASES", "load", "names", "path", "resolve"]
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 # (room, old name) -> new name: cards written by earlier versions keep loading.

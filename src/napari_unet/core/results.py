@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Piece", "Segmentation", "Table", "label_hash"]
+__all__ = ["Piece", "Segmentation", "Table", "Tracks", "label_hash"]
 
 Table = dict[str, "npt.NDArray[np.generic]"]
 
@@ -64,6 +64,51 @@ class Segmentation:
     def hash(self) -> str:
         """The identity of the labels; see :func:`label_hash`."""
         return label_hash(self.labels.data)
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Objects through time, and who came from whom.
+
+    Attributes
+    ----------
+    nodes : dict of ndarray
+        One row for each object and frame, ordered by time, then label. ``id``: number of the row, from 0; ``label``:
+        its value in the labels; ``t``: frame; ``z`` (3D), ``y``, ``x``: center of mass in pixels; ``area``: pixels or
+        voxels; ``track``: from 1, new after a division; ``parent``: the track that this track comes from, 0 for none;
+        ``lineage``: all that descends from one object, from 1.
+    edges : ndarray of int64, shape (n, 2)
+        Ids of parent and child, ordered by child. A node has at most one parent and two children; an edge over several
+        frames closes a gap.
+    axes : str
+        ``"tyx"`` or ``"tzyx"``.
+    scale : tuple of float
+        Duration of a frame and size of a pixel along `axes`.
+    units : tuple of str
+        Unit of each scale.
+    name : str
+        Of the labels.
+    """
+
+    nodes: Table
+    edges: npt.NDArray[np.int64]
+    axes: str
+    scale: tuple[float, ...]
+    units: tuple[str, ...] = ()
+    name: str = "labels"
+
+    @property
+    def graph(self) -> dict[int, list[int]]:
+        """The tracks that come from another, each with that one: the form that napari shows."""
+        pairs = zip(self.nodes["track"].tolist(), self.nodes["parent"].tolist(), strict=True)
+        return {track: [parent] for track, parent in pairs if parent}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of objects (in all frames), tracks, lineages and divisions."""
+        tracks, families = (int(self.nodes[name].max(initial=0)) for name in ("track", "lineage"))
+        divisions = len({parents[0] for parents in self.graph.values()})
+        return {"objects": len(self.nodes["id"]), "tracks": tracks, "lineages": families, "divisions": divisions}
 
 
 def label_hash(labels: npt.NDArray[np.integer[Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -81,7 +81,7 @@ class NetSpec(Spec):
     ndim: Literal[2, 3] = 2
     inputs: int = Field(1, ge=1)
     outputs: int = Field(1, ge=1)
-    widths: tuple[int, ...] = Field((16, 32, 64, 128, 256), min_length=1, max_length=8)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64, 128, 256), min_length=1, max_length=8)
     block: Literal["plain", "residual"] = "plain"
     skip: Literal["concat", "add"] = "concat"
     convolutions: int = Field(2, ge=1, le=6)
@@ -104,9 +104,9 @@ class TargetSpec(Spec):
         Objects smaller than this fraction of a disk of the image's object size are dropped.
     """
 
-    name: str = "distance"
+    name: str = "heat"
     threshold: float = Field(0.5, gt=0, lt=1)
-    persistence: float = Field(0.1, ge=0, le=1)
+    persistence: float = Field(0.15, ge=0, le=1)
     touch_weight: float = Field(0.0, ge=0, le=1)
     min_fraction: float = Field(0.05, ge=0, lt=1)
 
@@ -173,7 +173,7 @@ class AugmentSpec(Spec):
     elastic: float = Field(6.0, ge=0)
     elastic_grid: int = Field(64, ge=8)
     scale_jitter: float = Field(0.35, ge=0)
-    wide_fraction: float = Field(0.25, ge=0, le=1)
+    wide_fraction: float = Field(0.2, ge=0, le=1)
     wide_range: tuple[float, float] = (6.0, 160.0)
     rotate: bool = True
     gamma: float = Field(0.8, ge=0)

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -181,6 +180,9 @@ def _without_alpha(data: Any, axes: str, samples: int) -> tuple[Any, str]:
         return data, axes
     where = axes.index("S")
     if isinstance(data, zarr.Array):
+        # Only large pictures with transparency need dask, and it takes longer to import than all else here.
+        import dask.array as da  # noqa: PLC0415
+
         data = da.from_array(data)
     return data[(slice(None),) * where + (slice(samples),)], axes
 

@@ -44,8 +44,8 @@ def write_labels(
     path : path-like
         ``.zarr`` or ``.ome.zarr``: OME-Zarr 0.5 label image with a pyramid (uint32, zstd, sharded), written piece by
         piece. ``.tif`` or ``.tiff``: compressed OME-TIFF (uint16, or uint32 where needed), in which a time point or
-        plane that is alone is no axis. ``.npy``: int32, or int64
-        where needed; keeps no scale. ``.png``: one plane of up to 65535 (uint16); keeps no scale.
+        plane that is alone is no axis. ``.npy``: int32, or int64 where needed; keeps no scale. ``.png``: one plane
+        of up to 65535 (uint16); keeps no scale.
     labels : Image
         Whole numbers from 0, without channels (or one).
     manifest : mapping, optional

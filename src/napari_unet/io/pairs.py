@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ..core.errors import TrainingDataError
+from ..core.errors import ImageError, TrainingDataError
+from ._zarr import is_zarr
+from .images import SUFFIXES
 
-__all__ = ["find_pairs"]
+__all__ = ["find_pairs", "match_labels"]
 
 _LABEL_FOLDERS: Final = ("labels", "masks")
 
@@ -39,23 +42,39 @@ def find_pairs(data: Path) -> list[tuple[Path, Path, float]]:
     for image, labels, _ in pairs:
         for file in (image, labels):
             if not file.exists():
-                raise TrainingDataError(f"'{file}', named by '{data}', does not exist. Correct the table or the folder.")
+                raise TrainingDataError(f"'{file}', named by '{data}', does not exist. Correct the table or folder.")
     return pairs
 
 
 def _from_table(file: Path) -> Iterator[tuple[Path, Path, float]]:
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        rows = csv.DictReader(stream)
-        if not {"image", "labels"} <= set(rows.fieldnames or ()):
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = csv.DictReader(stream)
+            columns, lines = list(rows.fieldnames or ()), [(rows.line_num, row) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingDataError(f"'{file}' cannot be read as a CSV table: {error}.") from error
+    if not {"image", "labels"} <= set(columns):
+        raise TrainingDataError(f"The table '{file}' has the columns {columns}; it needs 'image' and 'labels'.")
+    for number, row in lines:
+        if not row["image"] or not row["labels"]:
             raise TrainingDataError(
-                f"The table '{file}' has the columns {list(rows.fieldnames or ())}; it needs 'image' and 'labels'."
+                f"'{file}', line {number}: an image and its labels belong together; one is missing."
             )
-        for number, row in enumerate(rows, 2):
-            try:
-                weight = float(row.get("weight") or 1)
-            except ValueError:
-                raise TrainingDataError(f"'{file}', line {number}: the weight '{row['weight']}' is no number.") from None
-            yield file.parent / row["image"], file.parent / row["labels"], weight
+        yield (
+            file.parent / row["image"],
+            file.parent / row["labels"],
+            _weight(row.get("weight"), f"'{file}', line {number}"),
+        )
+
+
+def _weight(text: str | None, where: str) -> float:
+    try:
+        weight = float(text or 1)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        raise TrainingDataError(f"{where}: the weight '{text}' is not a number from 0 up. Leave it empty for 1.")
+    return weight
 
 
 def _from_folders(folder: Path) -> Iterator[tuple[Path, Path, float]]:
@@ -70,3 +89,49 @@ def _from_folders(folder: Path) -> Iterator[tuple[Path, Path, float]]:
         if image.stem not in labels:
             raise TrainingDataError(f"'{image}' has no labels of the same name in '{found[0]}'. Add them or remove it.")
         yield image, labels[image.stem], 1.0
+
+
+def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
+    """Find which labels are to be compared.
+
+    Parameters
+    ----------
+    truth, predicted : Path
+        Two files, or two folders of files with equal names; the endings may differ, and what is no image is left out.
+
+    Returns
+    -------
+    list of (Path, Path)
+        Truth and prediction, sorted by name.
+
+    Raises
+    ------
+    ImageError
+        If a folder is compared with a file, holds no labels or two of one name, or a truth has no prediction.
+    """
+    folders = [path.is_dir() and not is_zarr(path) for path in (truth, predicted)]
+    if not any(folders):
+        return [(truth, predicted)]
+    if not all(folders):
+        raise ImageError(f"'{truth}' and '{predicted}' must be two files or two folders, not one of each.")
+    expected, found = _by_name(truth), _by_name(predicted)
+    if missing := sorted(expected.keys() - found.keys()):
+        raise ImageError(
+            f"'{predicted}' has no labels called '{missing[0]}' ({len(missing)} of {len(expected)} are missing). "
+            f"Add them, or take them out of '{truth}'."
+        )
+    return [(expected[name], found[name]) for name in sorted(expected)]
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+            continue
+        name = file.stem.removesuffix(".ome")
+        if name in found:
+            raise ImageError(f"'{found[name]}' and '{file}' bear the same name. Keep one of them in the folder.")
+        found[name] = file
+    if not found:
+        raise ImageError(f"'{folder}' holds no labels. Choose a folder with files that end in {', '.join(SUFFIXES)}.")
+    return found

@@ -10,7 +10,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from ..core.errors import ModelError
+from ..core.errors import ModelError, RegistryError
+from ..core.registry import resolve
 from ..core.specs import ModelCard
 
 __all__ = ["CARD", "WEIGHTS", "find_model", "list_cards", "read_card", "user_folder"]
@@ -43,11 +44,15 @@ def _folders() -> dict[str, Path]:
 
 
 def list_cards() -> list[ModelCard]:
-    """Return the cards of all models at hand, bundled ones first; damaged ones are left out."""
+    """Return the cards of all models at hand, bundled ones first; damaged ones are left out.
+
+    A card bears the name of its folder, which is what :func:`find_model` looks for: folders may be copied and renamed.
+    """
     cards = []
     for name, folder in _folders().items():
         try:
-            cards.append((folder.parent != _BUNDLED, name, read_card(folder)))
+            card = read_card(folder).model_copy(update={"name": name})
+            cards.append((folder.parent != _BUNDLED, name, card))
         except ModelError:
             continue
     return [card for _, _, card in sorted(cards, key=lambda row: row[:2])]
@@ -100,12 +105,18 @@ def read_card(folder: Path) -> ModelCard:
     """
     file = folder / CARD
     if not file.is_file():
-        found = "a file" if folder.is_file() else "no such folder" if not folder.exists() else f"a folder without {CARD}"
+        what = {True: "a file", False: f"a folder without {CARD}"}[folder.is_file()]
+        found = what if folder.exists() else "no such folder"
         raise ModelError(
             f"'{folder}' is not a model of this program ({found}). A model is a folder with {CARD} and {WEIGHTS}; "
             "'napari-unet models' lists those at hand."
         )
     try:
-        return ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError, OSError) as error:
+        card = ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        resolve("nets", card.net.architecture)
+        resolve("targets", card.target.name)
+    except (ValidationError, ValueError, OSError, RecursionError) as error:
         raise ModelError(f"The card {file} cannot be used: {error}. Get the model folder again.") from error
+    except RegistryError as error:
+        raise ModelError(f"The card {file} asks for what this version does not have: {error} Or update it.") from error
+    return card

@@ -42,10 +42,10 @@ def choose_device(wanted: str = "auto") -> str:
     """
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kind, _, number = wanted.partition(":")
-    if not there.get(kind, False) or (number and int(number) >= torch.cuda.device_count()):
-        ready = ", ".join(k for k, ok in there.items() if ok)
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    kind, colon, number = wanted.partition(":")
+    if not (number.isdecimal() if colon else not number) or int(number or 0) >= there.get(kind, 0):
+        ready = ", ".join(k for k, count in there.items() if count)
         raise ModelError(f"The device '{wanted}' is not available here. Choose one of: auto, {ready}.")
     return wanted
 
@@ -82,7 +82,8 @@ class Model:
         self.precision = torch.bfloat16 if bfloat16_is_fast(self.device) else torch.float32
         self._target = target(card.target.name)
         layout: Any = torch.channels_last if card.net.ndim == 2 else torch.channels_last_3d
-        self._network = fold(network).to(device=self.device, dtype=self.precision, memory_format=layout)
+        moved = fold(network).to(device=self.device, dtype=self.precision)
+        self._network = moved.to(memory_format=layout)  # type: ignore[call-overload]
         self._layout = layout
 
     @property

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import uuid
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +13,7 @@ from torch import nn
 
 from ..core.errors import ModelError, OutputError
 from ..core.specs import ModelCard
+from ..io.atomic import atomic_folder
 from ..nets import build
 from .cards import CARD, WEIGHTS
 
@@ -54,13 +52,20 @@ def read_network(folder: Path, card: ModelCard) -> nn.Module:
             f"{file} is not the weights file its card names (sha256 {found[:12]} instead of {card.sha256[:12]}). "
             "It was changed or damaged; get the model folder again."
         )
-    network = build(card.net)
     try:
         weights = load(data)
-        own = network.state_dict()
-        network.load_state_dict({name: value.to(own[name].dtype) for name, value in weights.items()})
-    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        raise ModelError(f"{file} does not hold the weights of '{card.name}': {error}.") from error
+        # Without memory first: a card may ask for a network that is larger than the machine.
+        with torch.device("meta"):
+            wanted = build(card.net).state_dict()
+        if {n: v.shape for n, v in weights.items()} != {n: v.shape for n, v in wanted.items()}:
+            raise ValueError("the names or shapes of its tensors are not those of the network in the card")
+        network = build(card.net)
+        network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in weights.items()})
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{file} does not hold the weights of '{card.name}': {error}. Get the model folder again, "
+            "or update this program if the model is newer than it."
+        ) from error
     return network.eval()
 
 
@@ -92,22 +97,11 @@ def write_model(folder: Path, card: ModelCard, network: nn.Module) -> ModelCard:
     }
     data = save(weights)
     card = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
-    part = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
     try:
-        part.mkdir(parents=True)
-        _write(part / WEIGHTS, data)
-        _write(part / CARD, (card.model_dump_json(indent=1) + "\n").encode())
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise OutputError(f"The model cannot be written to {folder}: {error}. Choose another place.") from error
+    with atomic_folder(folder, overwrite=True) as part:
+        (part / WEIGHTS).write_bytes(data)
+        (part / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return card
-
-
-def _write(file: Path, data: bytes) -> None:
-    with file.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -1,8 +1,8 @@
 """Batch renormalisation in training, nothing at inference.
 
 Ioffe 2017, "Batch Renormalization", algorithm 1: activations are normalised by the batch but corrected towards the
-running statistics, so that what is trained is what runs. Unlike instance or group normalisation the result does not look
-at the tile (Buglakova et al., ICCV 2025), and it folds into the convolution before it.
+running statistics, so that what is trained is what runs. Unlike instance or group normalisation the result does not
+look at the tile (Buglakova et al., ICCV 2025), and it folds into the convolution before it.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ class BatchRenorm(nn.Module):
             self.running_var.lerp_(var, share)
             self.seen += 1
         # r and d are constants, so the corrected result is batch normalisation with other weights.
-        return functional.batch_norm(
-            x, None, None, self.weight * r, self.weight * d + self.bias, True, 0.0, self.eps
-        )
+        return functional.batch_norm(x, None, None, self.weight * r, self.weight * d + self.bias, True, 0.0, self.eps)
 
 
 def fold(module: nn.Module) -> nn.Module:

@@ -7,6 +7,8 @@ same scores as the paper's unpadded ones.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -36,7 +38,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(
             block(spec, before, width) for before, width in zip((spec.inputs, *widths), widths, strict=False)
         )
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.up = nn.ModuleList(up(spec.ndim, below, width) for width, below in pairs)
         self.merge = nn.ModuleList(block(spec, features(spec.skip, width), width) for width, _ in pairs)
         self.head = conv(spec.ndim, widths[0], spec.outputs, 1)
@@ -74,7 +76,7 @@ def build(spec: NetSpec) -> UNet:
 
 def multiple(spec: NetSpec) -> int:
     """Return 2^depth: the grid of the coarsest level (Rumberger et al., ICCV 2021)."""
-    return 2 ** (len(spec.widths) - 1)
+    return 1 << (len(spec.widths) - 1)
 
 
 def halo(spec: NetSpec) -> int:

@@ -41,9 +41,7 @@ class Target(Protocol):
     def loss(self, scores: Any, target: Any) -> Any:
         """Compare raw scores with targets."""
 
-    def decode(
-        self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float
-    ) -> npt.NDArray[np.int32]:
+    def decode(self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
         """Turn stored scores into labels."""
 
 

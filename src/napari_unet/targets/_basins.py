@@ -1,9 +1,9 @@
 """Objects as basins of a stored potential: exact, whatever the image was cut into.
 
-Every foreground pixel points to its highest neighbour (ties: the larger index), which makes a forest whose roots are the
-potential's peaks. Two basins are one object when the lower of their peaks rises less than `persistence` above the saddle
-between them (the elder rule of topological persistence, Edelsbrunner et al. 2002, applied from the highest saddle down).
-Only stored integers are compared, so the result has no rounding in it.
+Every foreground pixel points to its highest neighbour (ties: the larger index), which makes a forest whose roots are
+the potential's peaks. Two basins are one object when the lower of their peaks rises at most `persistence` above the
+saddle between them (the elder rule of topological persistence, Edelsbrunner et al. 2002, applied from the highest
+saddle down). Only stored integers are compared, so the result has no rounding in it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,16 @@ def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smal
     """
     volume = _volume(potential)
     solid = np.ascontiguousarray(_volume(mask))
-    return grow(climb(volume, solid), volume, solid, persistence, smallest).reshape(potential.shape)
+    labels: Ints = grow(climb(volume, solid), volume, solid, persistence, smallest).reshape(potential.shape)
+    return labels
 
 
 def grow(
-    pointers: npt.NDArray[np.integer[Any]], potential: Bytes, mask: npt.NDArray[np.bool_],
-    persistence: int, smallest: float,
+    pointers: npt.NDArray[np.integer[Any]],
+    potential: Bytes,
+    mask: npt.NDArray[np.bool_],
+    persistence: int,
+    smallest: float,
 ) -> Ints:
     """Resolve a pointer forest, merge its shallow basins and number the objects; all arrays ``(z, y, x)``."""
     roots = _resolve(pointers, mask.ravel())
@@ -55,7 +59,8 @@ def grow(
     count = len(roots)
     edges = np.unique(_saddles(basin, potential, mask, count))[::-1] if count > 1 else np.zeros(0, np.int64)
     owner = _merge(edges, peaks.astype(np.int64), persistence)
-    return _number(basin, mask, owner, smallest)
+    labels: Ints = _number(basin, mask, owner, smallest)
+    return labels
 
 
 def _volume(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -8,6 +8,7 @@ import edt
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 __all__ = ["distances", "heat", "medoid_offsets", "relative_distances", "touching"]
 
@@ -79,7 +80,8 @@ def medoid_offsets(labels: Labels) -> Floats:
     length = np.sqrt((vector**2).sum(1))
     reach = np.ones(len(ids))
     np.maximum.at(reach, row, length)
-    out[(slice(None), *where)] = (vector / reach[row, None]).T
+    everywhere: tuple[Any, ...] = (slice(None), *where)
+    out[everywhere] = (vector / reach[row, None]).T
     return out
 
 
@@ -90,14 +92,12 @@ def heat(labels: Labels) -> Floats:
     """
     out = np.zeros(labels.shape, np.float32)
     ids, centers = _medoids(labels)
-    from scipy import ndimage
-
     boxes = ndimage.find_objects(np.asarray(labels, dtype=np.int32))
     for label, center in zip(ids, centers, strict=True):
         box = boxes[label - 1]
         mask = labels[box] == label
         start = tuple(int(c) - b.start for c, b in zip(center, box, strict=True))
-        solid = np.pad(mask, 1)
+        solid = np.pad(mask, 1).astype(np.float32)
         volume = solid[None] if solid.ndim == 2 else solid
         seed = (0, *[s + 1 for s in start]) if solid.ndim == 2 else tuple(s + 1 for s in start)
         warm = np.log1p(_diffuse(volume, seed, sum(mask.shape))).reshape(solid.shape)
@@ -108,23 +108,22 @@ def heat(labels: Labels) -> Floats:
 
 @numba.njit(cache=True, nogil=True)
 def _diffuse(mask: Any, seed: Any, rounds: int) -> Any:
+    """Average each pixel with its neighbors `rounds` times; `mask` is 1 inside and 0 outside, with a rim of 0."""
     depth, height, width = mask.shape
-    now = np.zeros(mask.shape, np.float64)
-    new = np.zeros(mask.shape, np.float64)
-    z0, z1 = (0, 1) if depth == 1 else (1, depth - 1)
-    reach = 0 if depth == 1 else 1
-    share = 1.0 / (9 * (1 + 2 * reach))
+    now = np.zeros(mask.shape, np.float32)
+    new = np.zeros(mask.shape, np.float32)
+    z0, z1, reach = (0, 1, 0) if depth == 1 else (1, depth - 1, 1)
+    share = np.float32(1.0 / (9 * (1 + 2 * reach)))
     for _ in range(rounds):
         now[seed[0], seed[1], seed[2]] += 1
         for z in range(z0, z1):
             for y in range(1, height - 1):
+                new[z, y, :] = 0
+                for c in range(z - reach, z + reach + 1):
+                    for b in range(y - 1, y + 2):
+                        for x in range(1, width - 1):
+                            new[z, y, x] += now[c, b, x - 1] + now[c, b, x] + now[c, b, x + 1]
                 for x in range(1, width - 1):
-                    if mask[z, y, x]:
-                        total = 0.0
-                        for c in range(z - reach, z + reach + 1):
-                            for b in range(y - 1, y + 2):
-                                for a in range(x - 1, x + 2):
-                                    total += now[c, b, a]
-                        new[z, y, x] = total * share
+                    new[z, y, x] *= share * mask[z, y, x]
         now, new = new, now
     return now

@@ -47,8 +47,9 @@ def loss(scores: Any, target: Any) -> Any:
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
     """Turn stored scores ``(3, *s)`` into labels ``(*s)``."""
-    # 16-bit integer arithmetic keeps the potential exact: distance lowered where borders touch.
-    lowered = scores[1].astype(np.uint16) * (255 - np.uint16(round(255 * spec.touch_weight)) * scores[2].astype(
-        np.uint16) // 255) // 255 if spec.touch_weight else scores[1]
-    mask = scores[0] > round(255 * spec.threshold)
-    return basins(lowered.astype(np.uint8), mask, round(255 * spec.persistence), smallest)
+    mask, potential = scores[0] > round(255 * spec.threshold), scores[1]
+    if spec.touch_weight:
+        # 16-bit integer arithmetic keeps the potential exact: distance lowered where borders touch.
+        kept = 255 - np.uint16(round(255 * spec.touch_weight)) * scores[2].astype(np.uint16) // 255
+        potential = (potential.astype(np.uint16) * kept // 255).astype(np.uint8)
+    return basins(potential, mask, round(255 * spec.persistence), smallest)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..core.errors import SpecError
 from ..core.specs import TargetSpec
 from ._basins import descend_offsets, grow
 from ._fields import medoid_offsets, touching
@@ -19,7 +20,15 @@ _ZERO: Final = 128  # stored value of a zero offset
 
 
 def encode(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
-    """Turn labels ``(y, x)`` into targets ``(4, y, x)``; the last, touching borders, only weighs the loss."""
+    """Turn labels ``(y, x)`` into targets ``(4, y, x)``; the last, touching borders, only weighs the loss.
+
+    Raises
+    ------
+    SpecError
+        If the labels are not 2D.
+    """
+    if labels.ndim != 2:
+        raise SpecError("The target 'offsets' is for 2D networks. Choose another, for example 'distance'.")
     # 128 / 255 is stored as exactly 128: no offset.
     vectors = np.clip(_ZERO / 255 + 127 / 255 * medoid_offsets(labels), 0, 1)
     return np.concatenate([(labels > 0)[None], vectors, touching(labels)[None]]).astype(np.float32)
@@ -47,4 +56,5 @@ def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> 
     flat = np.zeros((3, *mask.shape), np.int16)
     flat[1:, 0] = scores[1:].astype(np.int16) - _ZERO
     pointers, potential = descend_offsets(flat, mask)
-    return grow(pointers, potential, mask, round(255 * spec.persistence), smallest)[0]
+    labels: npt.NDArray[np.int32] = grow(pointers, potential, mask, round(255 * spec.persistence), smallest)[0]
+    return labels

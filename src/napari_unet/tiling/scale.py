@@ -1,8 +1,9 @@
 """How large are the objects? Measured once for the whole image by the network's own size channel.
 
 The network is shown samples of the image at several magnifications. At each it says, for every foreground pixel, how
-large the object is that the pixel belongs to. The magnification whose answer is nearest to the size that the network
-knows best is believed, and asked once more at exactly the magnification that it implies.
+large the object is that the pixel belongs to. Two magnifications that agree are enough; else more are tried. The one
+whose answer is nearest to the size that the network knows best is believed, and asked once more at exactly the
+magnification that it implies.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_diameter"]
 
-_LADDER: Final = (0.2, 0.4, 0.8, 1.6)
-_WINDOW: Final = 256  # net pixels along an edge of a sample
+_FIRST: Final = (0.4, 1.0)
+_MORE: Final = (0.125, 0.2, 2.0)
+_AGREE: Final = 0.35  # octaves
+_NEAR: Final = 0.1  # octaves by which a magnification may miss the implied one and still be believed as it is
+_WINDOW: Final = {2: 256, 3: 96}  # net pixels along an edge of a sample
 _SAMPLES: Final = 4  # samples a magnification
 _FEWEST: Final = 0.5  # objects' worth of foreground below which a magnification has no say
 
@@ -65,28 +69,38 @@ def measure_diameter(
             parts = [job.result() for job in jobs]
             return _typical(np.concatenate([size_of(part) for part in parts]), plan.ndim)
 
-        seen = [(factor, *estimate(factor)) for factor in _LADDER]
-        seen = [row for row in seen if row[2] >= _FEWEST]
+        def look(factors: Sequence[float]) -> list[tuple[float, float]]:
+            rows = [(factor, *estimate(factor)) for factor in factors]
+            return [(factor, size) for factor, size, count in rows if count >= _FEWEST]
+
+        seen = look(_FIRST)
+        diameters = [size / factor for factor, size in seen]
+        if len(seen) < len(_FIRST) or math.log2(max(diameters) / min(diameters)) > _AGREE:
+            seen += look(_MORE)
         if not seen:
             return None
-        factor, size, _ = min(seen, key=lambda row: abs(math.log2(row[1] / canonical)))
-        diameter = size / factor
-        again, count = estimate(canonical / diameter)
-    return again * diameter / canonical if count >= _FEWEST else diameter
+        factor, size = min(seen, key=lambda row: abs(math.log2(row[1] / canonical)))
+        diameter, implied = size / factor, canonical * factor / size
+        if abs(math.log2(implied / factor)) < _NEAR:
+            return diameter
+        again, count = estimate(implied)
+    return again / implied if count >= _FEWEST else diameter
 
 
 def _samples(planes: Sequence[Plane], plan: Plan) -> list[tuple[Plane, list[Span]]]:
     """Spread samples evenly over planes and space, the same for the same image."""
     lengths = [max(1, math.ceil(n * f)) for n, f in zip(planes[0].shape, plan.factor, strict=True)]
-    counts = [-(-length // _WINDOW) for length in lengths]
+    window = _WINDOW[plan.ndim]
+    counts = [-(-length // window) for length in lengths]
     total = len(planes) * math.prod(counts)
-    chosen = sorted({round((k + 0.5) * total / _SAMPLES - 0.5) for k in range(_SAMPLES)} & set(range(total)))
+    # A step of the golden ratio that shares no factor with the total visits other rows and columns every time.
+    step = next(s for s in range(max(1, round(0.618 * total)), 2 * total + 2) if math.gcd(s, total) == 1)
     samples = []
-    for number in chosen or [0]:
+    for number in sorted({(total // 2 + k * step) % total for k in range(_SAMPLES)}):
         plane, at = divmod(number, math.prod(counts))
         spans = []
         for length, place in zip(lengths, np.unravel_index(at, counts), strict=True):
-            low, high = int(place) * _WINDOW, min((int(place) + 1) * _WINDOW, length)
+            low, high = int(place) * window, min((int(place) + 1) * window, length)
             start = (low - plan.halo) // plan.multiple * plan.multiple
             stop = -(-(high + plan.halo) // plan.multiple) * plan.multiple
             spans.append(Span(start, stop))

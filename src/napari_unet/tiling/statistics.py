@@ -99,28 +99,43 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
         One pair for each channel. Where the two percentiles are equal (a few bright objects on an even ground) the
         extremes are taken instead; without finite values all are 0.
     """
-    samples: list[npt.NDArray[np.float64]] = []
+    samples: list[npt.NDArray[np.generic]] = []
     windows = list(_windows(planes))
     pixels = sum(math.prod(s.stop - s.start for s in window) for _, window in windows)
     step = -(-pixels // _EXACT)
     step += step > 1 and step % 2 == 0  # an even step would keep to one column of most windows
     for plane, window in windows:
         block = plane.read(window)
-        samples.append(_as_float64(block.reshape(len(block), -1)[:, ::step]))
+        samples.append(block.reshape(len(block), -1)[:, ::step])
     values = np.concatenate(samples, axis=1)
     groups = [values.ravel()] if spec.joint else list(values)
-    pairs = [_percentiles(group[np.isfinite(group)], spec) for group in groups]
+    pairs = [_percentiles(group, spec) for group in groups]
     pairs = pairs * len(values) if spec.joint else pairs
     return Statistics(tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
 
 
-def _percentiles(values: npt.NDArray[np.float64], spec: NormaliseSpec) -> tuple[float, float]:
+def _percentiles(values: npt.NDArray[Any], spec: NormaliseSpec) -> tuple[float, float]:
+    if values.dtype in (np.uint8, np.uint16):
+        return _counted(np.bincount(values), spec)
+    values = _as_float64(values)
+    values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 0.0
     least, most = float(values.min()), float(values.max())
     shrink = _shrink(least, most)
     low, high = (float(v) / shrink for v in np.percentile(values * shrink, [spec.low, spec.high]))
     return (low, high) if high > low else (least, most)
+
+
+def _counted(counts: npt.NDArray[np.int64], spec: NormaliseSpec) -> tuple[float, float]:
+    """Return the same percentiles from a histogram of whole numbers, many times faster than by sorting."""
+    below = np.cumsum(counts)
+    place = np.array([spec.low, spec.high]) / 100 * (below[-1] - 1)
+    first = np.floor(place)
+    left, right = np.searchsorted(below, first, "right"), np.searchsorted(below, np.ceil(place), "right")
+    low, high = left + (right - left) * (place - first)
+    present = np.flatnonzero(counts)
+    return (float(low), float(high)) if high > low else (float(present[0]), float(present[-1]))
 
 
 def _shrink(low: float, high: float) -> float:

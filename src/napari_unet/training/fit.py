@@ -1,4 +1,4 @@
-"""The training loop, as a generator of progress; stop it anywhere, run it again, and it goes on as if nothing happened."""
+"""The training loop, as a generator of progress: stop it, run it again, and it goes on as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -78,7 +79,12 @@ class _Run:
         }
 
     def resume(self, file: Path) -> None:
-        state = torch.load(file, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(file, map_location=self.device, weights_only=True)
+        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+            raise TrainingDataError(
+                f"The checkpoint {file} cannot be read: {error}. Remove its folder to start anew."
+            ) from error
         if state["spec"] != self.spec.model_dump_json():
             raise TrainingDataError(
                 f"{file.parent} holds a run with other settings. Give the settings it was started with to go on, "
@@ -99,7 +105,9 @@ class _Run:
                 os.fsync(stream.fileno())
             part.replace(file)
         except OSError as error:
-            raise OutputError(f"The checkpoint {file} cannot be written: {error}. Free space or choose another folder.") from error
+            raise OutputError(
+                f"The checkpoint {file} cannot be written: {error}. Free space or choose another folder."
+            ) from error
 
     def advance(self, batch: Batch, loss: Callable[[torch.Tensor, Batch], torch.Tensor]) -> torch.Tensor:
         """Do one optimiser step and move the average of the weights towards the new ones."""
@@ -136,12 +144,13 @@ def _loss(learn: Target, device: str) -> Callable[[torch.Tensor, Batch], torch.T
     channels = len(learn.CHANNELS)
 
     def loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-        objects, sizes = scores.split([channels, 1], 1)
+        objects, sizes = torch.split(scores, [channels, 1], 1)
         value: torch.Tensor = learn.loss(objects, batch.target.to(device))
         size = batch.size.to(device)
         known = (size > 0).float()
         wrong = (sizes[:, 0].sigmoid() - size).abs() * known
-        return value + _SIZE_WEIGHT * wrong.sum() / (known.sum() + 1)
+        value = value + _SIZE_WEIGHT * wrong.sum() / (known.sum() + 1)
+        return value
 
     return loss
 
@@ -164,15 +173,15 @@ def fit(
     learn : Target, optional
         Another representation than the one the spec names.
 
-    Yields
-    ------
-    Progress
-        Every ``spec.every`` steps, with an :class:`Epoch` as payload.
-
     Returns
     -------
     torch.nn.Module
         The network with the averaged weights, in evaluation mode.
+
+    Yields
+    ------
+    Progress
+        Every ``spec.every`` steps, with an :class:`Epoch` as payload.
 
     Raises
     ------

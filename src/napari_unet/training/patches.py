@@ -16,8 +16,8 @@ import torch
 from skimage.measure import label as connected
 from torch.nn import functional
 
-from ..core.sizes import encode_size, equivalent_diameter
 from ..core.errors import TrainingDataError
+from ..core.sizes import encode_size, equivalent_diameter
 from ..core.specs import TrainSpec
 from ..targets import Target
 from .augment import recolor, sampling_grid
@@ -133,6 +133,8 @@ class Sampler:
             raise TrainingDataError("None of the training images has a labelled object. Draw some labels first.")
         self.pairs, self.spec, self.target = list(pairs), spec, target
         weight = np.array([pair.weight for pair in self.pairs], float)
+        if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
+            raise TrainingDataError("The weights of the training images must be 0 or more, and not all of them 0.")
         self._chance = weight / weight.sum()
         known = [pair.diameter for pair in self.pairs if pair.diameter > 0]
         self._usual = float(np.median(known))
@@ -175,12 +177,8 @@ class Sampler:
         points = sampling_grid(shape, edge, zoom, self.spec.augment, rng)
         # Pixels must not be skipped when shrinking: sample from a level that is at most twice too fine.
         level = int(np.clip(np.floor(np.log2(1 / zoom)), 0, len(pair.levels) - 1)) if zoom < 1 else 0
-        image = functional.grid_sample(
-            pair.levels[level][None], points[None], "bilinear", "reflection", align_corners=False
-        )[0]
-        labels = functional.grid_sample(
-            pair.labels[None, None].float(), points[None], "nearest", "reflection", align_corners=False
-        )[0, 0].numpy().astype(np.int32)
+        image = _sample(pair.levels[level], points, "bilinear")
+        labels = _sample(pair.labels[None].float(), points, "nearest")[0].numpy().astype(np.int32)
         inner = (slice(MARGIN, -MARGIN),) * labels.ndim
         objects = connected(labels, connectivity=1).astype(np.int32)
         target = torch.from_numpy(self.target.encode(objects)[(slice(None), *inner)].copy())
@@ -188,3 +186,8 @@ class Sampler:
         wanted = self.spec.net.inputs if self.spec.net else image.shape[0]
         image = recolor(image[(slice(None), *inner)], wanted, self.spec.augment, rng)
         return image, target, size
+
+
+def _sample(image: torch.Tensor, points: torch.Tensor, mode: str) -> torch.Tensor:
+    """Read ``(c, *s)`` at the points of a patch, mirrored beyond the border."""
+    return functional.grid_sample(image[None], points[None], mode, "reflection", align_corners=False)[0]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
-from ..core.axes import Image
+from ..core.axes import Plane
 from ..core.errors import TrainingDataError
 from ..core.specs import ModelCard, NetSpec, TrainSpec
 from ..core.steps import Steps
@@ -37,27 +38,32 @@ def train_model(data: Path, spec: TrainSpec, folder: Path | None = None) -> Step
     folder : Path, optional
         Model folder to make; by default in the user's model folder. Checkpoints lie in ``<folder>.training``.
 
-    Yields
-    ------
-    Progress
-        See :func:`napari_unet.training.fit.fit`.
-
     Returns
     -------
     Path
         The model folder.
 
+    Yields
+    ------
+    Progress
+        See :func:`napari_unet.training.fit.fit`.
+
     Raises
     ------
     TrainingDataError
         If images and labels do not fit together.
+    SpecError
+        If the name or another setting is none that a model can have.
     """
     spec = spec.model_copy(update={"net": fitted_net(spec)})
     folder = folder or user_folder() / spec.name
-    pairs = [load_pair(image, labels, spec, weight) for image, labels, weight in find_pairs(data)]
+    found = find_pairs(data)
+    # Before the first step: a name that no model can have must not be found out at the end.
+    card = make_card(spec, f"{len(found)} annotated images")
+    pairs = [load_pair(image, labels, spec, weight) for image, labels, weight in found]
     checkpoints = folder.with_name(f"{folder.name}.training")
     network = yield from fit(pairs, spec, checkpoints, choose_device())
-    write_model(folder, make_card(spec, f"{len(pairs)} annotated images"), network)
+    write_model(folder, card, network)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return folder
 
@@ -101,12 +107,17 @@ def load_pair(image_file: Path, labels_file: Path, spec: TrainSpec, weight: floa
             f"{spec.net.ndim}D images with 1 or {spec.net.inputs} channels. Save planes as files of their own."
         )
     statistics = measure_statistics(planes, spec.normalise)
-    block = planes[0].read(tuple(slice(0, n) for n in planes[0].shape))
-    return make_pair(normalise(block, statistics), _plain(labels), image_file.name, weight)
+    drawn = labels.planes(spec.net.ndim)
+    if len(drawn) != 1:
+        raise TrainingDataError(
+            f"'{labels_file}' has axes {labels.axes} and shape {labels.shape}; training needs the labels of a single "
+            f"{spec.net.ndim}D image. Save planes as files of their own."
+        )
+    return make_pair(normalise(_whole(planes[0]), statistics), _whole(drawn[0])[0], image_file.name, weight)
 
 
-def _plain(labels: Image) -> np.ndarray:  # type: ignore[type-arg]
-    return np.squeeze(np.asarray(labels.data))
+def _whole(plane: Plane) -> npt.NDArray[Any]:
+    return plane.read(tuple(slice(0, n) for n in plane.shape))
 
 
 def make_card(spec: TrainSpec, data: str) -> ModelCard:
@@ -114,7 +125,7 @@ def make_card(spec: TrainSpec, data: str) -> ModelCard:
     if spec.target is None or spec.normalise is None or spec.diameter is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     net = fitted_net(spec)
-    return ModelCard(
+    return ModelCard.of(
         name=spec.name,
         title=spec.name,
         task=spec.task,

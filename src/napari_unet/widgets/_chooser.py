@@ -49,13 +49,16 @@ class LayerBox(QComboBox):
         active = viewer.layers.selection.active
         if not nothing and active in self._found:
             self.setCurrentIndex(self._found.index(active))
-        self.currentIndexChanged.connect(lambda _index: self.chosen.emit())
+        self.currentIndexChanged.connect(self._tell)
 
     @property
     def layer(self) -> Layer | None:
         """The chosen layer."""
         index = self.currentIndex()
         return self._found[index] if 0 <= index < len(self._found) else None
+
+    def _tell(self, _index: int) -> None:
+        self.chosen.emit()
 
     def _follow(self, event: object = None) -> None:
         before = self.layer
@@ -70,7 +73,7 @@ class LayerBox(QComboBox):
         self._found = found
         self.setCurrentIndex(found.index(before) if before in found else 0 if found else -1)
         self.blockSignals(blocked)
-        if self.layer is not before:
+        if self.layer != before:
             self.chosen.emit()
 
 

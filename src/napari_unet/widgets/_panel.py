@@ -51,23 +51,23 @@ class Panel(QScrollArea):
         self.form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.form.setHorizontalSpacing(10)
         self.form.setVerticalSpacing(8)
-        self.start = button(run, "")
+        self.start = button(run, "", self.run)
         self.start.setMinimumHeight(40)
         font = self.start.font()
         font.setBold(True)
         font.setPointSizeF(font.pointSizeF() * 1.15)
         self.start.setFont(font)
         self.start.setStyleSheet("QPushButton:enabled {background-color: palette(highlight)}")
-        self.stop = button("Cancel", "Stop at once; nothing half-made is left behind.")
+        self.stop = button("Cancel", "Stop at once; nothing half-made is left behind.", self._stop)
         self.stop.setMinimumHeight(40)
         self.bar = QProgressBar()
         keep = self.bar.sizePolicy()
         keep.setRetainSizeWhenHidden(True)  # so that nothing jumps when a run starts
         self.bar.setSizePolicy(keep)
         self.status = words()
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing() + 10)  # two lines and the margins
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.start.clicked.connect(lambda _checked=False: self.run())
-        self.stop.clicked.connect(lambda _checked=False: self.cancel())
         self.column.addWidget(words(help_))
         self.column.addLayout(self.form)
         self.column.addLayout(row((self.start, 3), (self.stop, 1)))
@@ -117,6 +117,9 @@ class Panel(QScrollArea):
         self.job.cancel()
         self.dropped()
         self._settle(text)
+
+    def _stop(self) -> None:
+        self.cancel()
 
     def complain(self, error: BaseException) -> None:
         """Show an error: its text if it was raised for the user, its kind too if nobody expected it."""

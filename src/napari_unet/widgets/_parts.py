@@ -50,12 +50,11 @@ def words(text: str = "") -> QLabel:
     return label
 
 
-def button(text: str, tip: str, action: Callable[[], object] | None = None) -> QPushButton:
-    """Return a push button that calls `action`."""
+def button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
+    """Return a push button that calls `action`, a method: Qt holds it weakly, so that a closed dock can go."""
     made = QPushButton(text)
     made.setToolTip(tip)
-    if action is not None:
-        made.clicked.connect(lambda _checked=False: action())
+    made.clicked.connect(action)
     return made
 
 

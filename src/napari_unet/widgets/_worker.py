@@ -142,6 +142,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
+        self._total = 0
         self._left: float | None = None
 
     def add(self, report: Report) -> None:
@@ -149,8 +150,8 @@ class Pace:
         done, total = report.progress.done, report.progress.total
         if done < 1 or total < 1:
             return
-        if self._first is None:
-            self._first = (report.at, done)
+        if self._first is None or total != self._total:
+            self._first, self._total, self._left = (report.at, done), total, None
             return
         steps, seconds = done - self._first[1], report.at - self._first[0]
         if steps >= self._FEWEST and seconds > 0:

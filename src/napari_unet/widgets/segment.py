@@ -59,7 +59,7 @@ class SegmentWidget(Panel):
         self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0, 10_000)
-        self.diameter.setDecimals(1)
+        self.diameter.setDecimals(2)
         self.diameter.setSuffix(" px")
         self.diameter.setToolTip(tips["diameter"])
         self.settings = Form(
@@ -99,7 +99,7 @@ class SegmentWidget(Panel):
         if layer is None:
             self.say("Open an image: File > Open, or drag it into the viewer.")
         elif self.job is None:
-            self.say("Ready.")
+            self.say("Ready." if self.axes.axes else "Say first what the axes of this image are.")
 
     def spec(self) -> SegmentSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
@@ -143,7 +143,7 @@ class SegmentWidget(Panel):
         if reports:
             last = reports[-1].progress
             self.progress(last.done, last.total)
-            parts = [last.note, f"{last.done} of {last.total}" if last.total else ""]
+            parts = [last.note, f"{last.done} of {last.total}" if last.total > 1 else ""]
             parts.append(in_words(self.pace.left) if self.pace.left is not None else "")
             self.say(", ".join(filter(None, parts)))
 
@@ -152,10 +152,10 @@ class SegmentWidget(Panel):
             self.canvas.finish(result)
         self.canvas = None
         if not self.diameter.value():
-            self.diameter.setSpecialValueText(f"measured: {result.diameter:.1f} px")
+            self.diameter.setSpecialValueText(f"measured: {result.diameter:.2f} px")
         if not result.objects:
             return "Nothing found. Try a lower threshold (Advanced), or give the object width."
-        return f"Found {result.objects} {self.noun}, about {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
+        return f"Found {result.objects} {self.noun}, {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
 
     def _source(self) -> str | None:
         layer = self.images.layer

@@ -1,0 +1,388 @@
+"""The command line: the same verbs, settings and labels as in the viewer and in Python."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from typer.core import TyperGroup
+
+from . import __version__, workflows
+from .core.axes import Image
+from .core.errors import MissingExtraError, ModelError, OutputError, SpecError, UNetError
+from .core.results import Segmentation
+from .core.specs import ModelCard, SegmentSpec, TrainSpec
+from .core.steps import Progress, Steps, finish
+
+__all__ = ["app", "main"]
+
+T = TypeVar("T")
+_SEGMENT: Final = SegmentSpec()
+_TRAIN: Final = TrainSpec()
+_USER_ERROR: Final = 2
+_INTERRUPTED: Final = 130
+_FAULT: Final = (
+    "This is a fault of the program, not yours. Please report it with the lines above and 'napari-unet info'."
+)
+_SCORES: Final = ("AP50", "AP75", "mAP", "F1_50", "PQ")
+
+
+class _InWords(TyperGroup):
+    """Says in words what went wrong, and gives each kind of trouble its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UNetError as error:
+            typer.secho(f"Error: {error}", fg="red", err=True)
+            raise typer.Exit(_USER_ERROR) from error
+        except KeyboardInterrupt as error:
+            typer.secho("Stopped. No half-written result was left behind.", fg="yellow", err=True)
+            raise typer.Exit(_INTERRUPTED) from error
+        except Exception as error:
+            error.add_note(_FAULT)
+            raise
+
+
+app = typer.Typer(
+    cls=_InWords, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Find, measure and compare cells and nuclei in microscope images.",
+    epilog="Try it: napari-unet demo\n\nYour own image: napari-unet segment cells.tif --output labels.tif",
+)  # fmt: skip
+
+_Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
+_Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]
+_Axes = Annotated[
+    str | None, typer.Option(help="What the dimensions are, one letter each: t time, c channel, z depth, y, x.")
+]
+_Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"napari-unet-suite {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="napari-unet segment cells.tif --output labels.ome.zarr --table cells.csv\n\n"
+    "napari-unet segment movie.tif --output labels.tif --axes tyx --diameter 25"
+)
+def segment(  # noqa: PLR0913  # a command's options are its arguments
+    image: Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Labels to write; the ending chooses: .ome.zarr, .tif, .npy or .png."),
+    ],
+    model: _Model = _SEGMENT.model,
+    diameter: Annotated[
+        float | None, typer.Option(help="Typical width of the objects in pixels.", show_default="measured")
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="Channels to use, counted from 0, such as 0,2.", show_default="all")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="0 to 1; higher finds fewer and smaller objects.", show_default="the model's")
+    ] = None,
+    min_size: Annotated[
+        float | None, typer.Option(help="Smallest object kept, in pixels.", show_default="the model's")
+    ] = None,
+    device: _Device = _SEGMENT.device,
+    tile: Annotated[int, typer.Option(help="Edge of a tile in pixels; less needs less memory.")] = _SEGMENT.tiling.tile,
+    batch: Annotated[int, typer.Option(help="Tiles computed together.")] = _SEGMENT.tiling.batch,
+    workers: Annotated[int, typer.Option(help="Threads; 0 uses all cores.")] = _SEGMENT.tiling.workers,
+    axes: _Axes = None,
+    table: Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")] = None,
+    as_json: _Json = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Find the objects of an image and write one number for each: its label.
+
+    Tile, batch and workers change time and memory, never the labels.
+    """
+    spec = SegmentSpec.of(
+        model=model, diameter=diameter, channels=_numbers(channels), threshold=threshold, min_size=min_size,
+        device=device, tiling={"tile": tile, "batch": batch, "workers": workers},
+    )  # fmt: skip
+    source = workflows.read_image(image, axes)
+    _check_places(image, source, output, table, overwrite)
+    found = _watch(workflows.segment_steps(source, spec, ("objects",) if table else (), preview=False))
+    workflows.write_labels(output, found.labels, found.manifest, overwrite=overwrite)
+    if table:
+        workflows.write_table(table, found.table)
+    facts = _facts(found)
+    if as_json:
+        _json({"image": str(image), "output": str(output), "table": str(table) if table else None} | facts)
+        return
+    _tell(_summary(facts) | {"Labels": output} | ({"Table": table} if table else {}))
+    if not found.objects:
+        typer.echo(
+            "Nothing was found. Try a lower --threshold, or give the width of the objects: --diameter.", err=True
+        )
+
+
+@app.command(
+    epilog="napari-unet train my-images --name my-cells\n\n"
+    "my-images holds two folders, images and labels, with files of equal names; or give a CSV table with the columns "
+    "image and labels."
+)
+def train(  # noqa: PLR0913  # a command's options are its arguments
+    data: Annotated[Path, typer.Argument(help="Folder or table of annotated images.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the new model.", show_default=False)],
+    task: Annotated[str, typer.Option(help="What the model is for; gives all other defaults.")] = _TRAIN.task,
+    steps: Annotated[int, typer.Option(help="Length of the training.")] = _TRAIN.steps,
+    batch: Annotated[int, typer.Option(help="Patches looked at in a step.")] = _TRAIN.batch,
+    patch: Annotated[int, typer.Option(help="Edge of a patch in pixels.")] = _TRAIN.patch,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = _TRAIN.rate,
+    seed: Annotated[int, typer.Option(help="Same seed, images and machine: same model.")] = _TRAIN.seed,
+    every: Annotated[int, typer.Option(help="Steps between reports and safe points.")] = _TRAIN.every,
+    threads: Annotated[int, typer.Option(help="Threads; 0 uses all cores.")] = _TRAIN.threads,
+    folder: Annotated[
+        Path | None, typer.Option(help="New folder for the model.", show_default="among your models")
+    ] = None,
+    as_json: _Json = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Teach a new model with images that you have annotated.
+
+    A training that was stopped goes on where it was when the same command is given again.
+    """
+    spec = TrainSpec.of(
+        name=name, task=task, steps=steps, batch=batch, patch=patch, rate=rate, seed=seed, every=every, threads=threads
+    )
+    _check_model_place(name, folder, overwrite)
+    try:
+        made = _watch(workflows.train_steps(data, spec, folder), log=True)
+    except KeyboardInterrupt:
+        typer.echo("Give the same command again to go on from the last safe point.", err=True)
+        raise
+    card = workflows.load_model(str(made), "cpu").card
+    if as_json:
+        _json({"name": card.name, "folder": str(made), "sha256": card.sha256})
+        return
+    listed = any(other.name == card.name and other.sha256 == card.sha256 for other in workflows.list_models())
+    use = card.name if listed else made
+    _tell(
+        {"Model": card.name, "Folder": made, "Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"}
+    )
+
+
+@app.command(epilog="napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json")
+def evaluate(
+    truth: Annotated[Path, typer.Argument(help="True labels: a file, or a folder of files.", show_default=False)],
+    predicted: Annotated[
+        Path, typer.Argument(help="Labels to judge; in a folder, of equal names.", show_default=False)
+    ],
+    as_json: _Json = False,
+) -> None:
+    """Compare labels with the truth; the objects of several images are counted together.
+
+    AP50 is the share of objects that were found and right: matched / (matched + missed + invented), where a match
+    overlaps by at least half. mAP is its mean over stricter and stricter matches.
+    """
+    pairs = workflows.match_labels(truth, predicted)
+    scores = workflows.evaluate([a for a, _ in pairs], [b for _, b in pairs])
+    if as_json:
+        _json({"images": len(pairs)} | scores)
+        return
+    _tell({"Images": len(pairs)} | {name: f"{value:.3f}" for name, value in scores.items()})
+
+
+@app.command(epilog="napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv")
+def measure(
+    labels: Annotated[Path, typer.Argument(help="Labels, as 'segment' writes them.", show_default=False)],
+    output: _Output,
+    image: Annotated[Path | None, typer.Option(help="Image whose intensities to measure.")] = None,
+    axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as tyx.")] = None,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Measure size, place, shape and intensity of every object, one line each."""
+    workflows.check_place(output, overwrite=overwrite)
+    source = workflows.read_image(image, axes) if image else None
+    found = workflows.read_labels(labels, source.label_axes if source and axes else axes)
+    table = workflows.measure(found, source)
+    workflows.write_table(output, table)
+    _tell({"Objects": len(table["index"]), "Table": output})
+
+
+@app.command(epilog="napari-unet models\n\nnapari-unet models nuclei")
+def models(
+    name: Annotated[str | None, typer.Argument(help="Show the card of this one.", show_default=False)] = None,
+    as_json: _Json = False,
+) -> None:
+    """List the models at hand, or show what is known about one."""
+    cards = workflows.list_models()
+    if name:
+        card = next((c for c in cards if c.name == name), None) or workflows.load_model(name, "cpu").card
+        shown = card.model_dump(mode="json")
+        _json(shown) if as_json else _tell({key: _plain(value) for key, value in shown.items() if value != ""})
+        return
+    if as_json:
+        _json([card.model_dump(mode="json") for card in cards])
+        return
+    if not cards:
+        raise ModelError("No model was found. Reinstall napari-unet-suite, or train one: napari-unet train --help.")
+    _tell({card.name: _described(card) for card in cards})
+
+
+@app.command()
+def info(as_json: _Json = False) -> None:
+    """Show versions, device and models: what a report of a problem needs."""
+    found = workflows.info()
+    _json(found) if as_json else _tell({key: _plain(value) for key, value in found.items()})
+
+
+@app.command(epilog="napari-unet demo --output my-first-labels")
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("demo_output"),
+    model: _Model = _SEGMENT.model,
+    device: _Device = _SEGMENT.device,
+    viewer: Annotated[bool, typer.Option(help="Open the viewer, where there is a screen.")] = True,
+) -> None:
+    """Segment two pictures that need no download, and show what comes out."""
+    spec = SegmentSpec.of(model=model, device=device)
+    # Before the clock runs, and before anything is written.
+    workflows.load_model(spec.model, spec.device)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"'{output}' cannot be made: {error.strerror or error}. Choose another --output.") from error
+    shown = []
+    for name in workflows.SAMPLES:
+        image, truth = workflows.sample(name)
+        labels, table, overlay = (output / f"{name}{ending}" for ending in (".ome.zarr", ".csv", ".png"))
+        workflows.check_place(labels, image, overwrite=True)
+        found = _watch(workflows.segment_steps(image, spec, preview=False))
+        workflows.write_labels(labels, found.labels, found.manifest, overwrite=True)
+        workflows.write_table(table, found.table)
+        workflows.write_overlay(overlay, image, found.labels)
+        scores = {} if truth is None else workflows.evaluate(truth, found.labels)
+        right = {name: f"{scores[name]:.3f}" for name in _SCORES if name in scores}
+        _tell(
+            {"Image": name} | _summary(_facts(found)) | right | {"Labels": labels, "Table": table, "Picture": overlay}
+        )
+        typer.echo()
+        shown.append((image, found.labels, found.table))
+    if viewer and _has_screen():
+        try:
+            workflows.show(shown)
+        except MissingExtraError as error:
+            typer.echo(str(error), err=True)
+
+
+def _watch(steps: Steps[T], log: bool = False) -> T:
+    """Drive a job under a progress bar; with `log`, in lines where there is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Starting", total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total or None, description=progress.note)
+            if log and not console.is_terminal:
+                typer.echo(f"{progress.done}/{progress.total or '?'} {progress.note}", err=True)
+
+        return finish(steps, show)
+
+
+def _facts(found: Segmentation) -> dict[str, Any]:
+    speed = math.prod(found.labels.shape) / 1e6 / max(found.seconds, 1e-9)
+    keys = ("device", "precision", "model", "sha256", "labels_hash")
+    return {
+        "objects": found.objects, "diameter": found.diameter, "seconds": round(found.seconds, 3),
+        "megapixels_per_second": round(speed, 3), **{key: found.manifest[key] for key in keys},
+    }  # fmt: skip
+
+
+def _summary(facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Objects": facts["objects"],
+        "Object width": f"{facts['diameter']:.1f} pixels",
+        "Time": f"{facts['seconds']:.2f} s ({facts['megapixels_per_second']:.2f} Mpx/s)",
+        "Device": f"{facts['device']} ({facts['precision']})",
+        "Model": f"{facts['model']} (sha256 {facts['sha256'][:12]})",
+    }
+
+
+def _tell(rows: dict[str, Any]) -> None:
+    width = max(map(len, rows), default=0) + 2
+    for name, value in rows.items():
+        typer.echo(f"{name:<{width}}{value}")
+
+
+def _json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _described(card: ModelCard) -> str:
+    low, high = card.diameter_range
+    text = f"{card.net.ndim}D, {' or '.join(map(str, card.channels))} channels, objects {low:g} to {high:g} pixels wide"
+    title = card.title if card.title != card.name else ""
+    return ". ".join(filter(None, (title, card.description.rstrip("."), text)))
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise SpecError(f"--channels takes whole numbers with commas between, such as 0,2; not '{text}'.") from None
+
+
+def _check_places(image: Path, source: Image, output: Path, table: Path | None, overwrite: bool) -> None:
+    workflows.check_place(output, source, overwrite)
+    if output.resolve() == image.resolve():
+        raise OutputError(f"The labels would replace the image '{image}' itself. Choose another --output.")
+    if table:
+        workflows.check_place(table, overwrite=overwrite)
+
+
+def _check_model_place(name: str, folder: Path | None, overwrite: bool) -> None:
+    taken = any(card.name == name for card in workflows.list_models()) if folder is None else folder.exists()
+    if folder is not None and taken and not (folder.is_dir() and _replaceable(folder)):
+        raise OutputError(f"'{folder}' is there and is no model. Give the name of a new folder.")
+    if taken and not overwrite:
+        raise OutputError(
+            f"There is a model '{folder or name}'. Choose another name, or allow it to be replaced: --overwrite."
+        )
+
+
+def _replaceable(folder: Path) -> bool:
+    return not any(folder.iterdir()) or (folder / "card.json").is_file()
+
+
+def _has_screen() -> bool:
+    """Say whether somebody is there to look at a window."""
+    drawn = sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(drawn) and not os.environ.get("CI") and sys.stdin is not None and sys.stdin.isatty()
+
+
+def main() -> None:
+    """Run the command line of this process; the entry point of ``napari-unet``."""
+    app(prog_name="napari-unet")

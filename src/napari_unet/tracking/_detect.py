@@ -1,0 +1,136 @@
+"""Labels become lists of objects, and of who covers whom in the frame before; one frame is read at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from napari_unet.core.axes import Image, Plane
+from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.steps import Progress, Steps
+
+__all__ = ["Frame", "detect", "spatial_axes"]
+
+_DENSE_ID: Final = 1 << 26  # ids below this are counted in a table, larger ones are sorted
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The objects of one time point, ordered by label, and what they have in common with those before.
+
+    Attributes
+    ----------
+    labels, areas : ndarray of int64, shape (n,)
+        Ids in the image and sizes in pixels.
+    positions : ndarray of float64, shape (n, d)
+        Centers of mass in pixels, in the order of :func:`spatial_axes`.
+    before, here, common : ndarray of int64, shape (m,)
+        Rows of two objects, one of the frame before and one of this, that share `common` pixels; ordered by
+        `before`, then `here`.
+    """
+
+    labels: Ints
+    areas: Ints
+    positions: Floats
+    before: Ints
+    here: Ints
+    common: Ints
+
+
+def spatial_axes(labels: Image) -> str:
+    """Check that labels can be followed, and return their spatial axes: ``"yx"`` or ``"zyx"``.
+
+    Raises
+    ------
+    AxesError
+        If there is no time axis, or more than one channel.
+    """
+    if "t" not in labels.axes:
+        raise AxesError(
+            f"'{labels.name}' has the axes '{labels.axes}' and no time: there is nothing to follow. If one of them is "
+            f"time, say so, for example axes='{'t' + labels.spatial[-2:]}'; on the command line --axes."
+        )
+    if labels.channels > 1:
+        raise AxesError(f"'{labels.name}' has {labels.channels} channels; labels have none. Choose one channel.")
+    return "zyx" if "z" in labels.axes else "yx"
+
+
+def detect(labels: Image) -> Steps[list[Frame]]:
+    """List the objects of every frame; two frames are in memory at once.
+
+    Parameters
+    ----------
+    labels : Image
+        Whole numbers from 0 with the axes ``t``, ``y``, ``x`` and perhaps ``z``, in any order. All pixels of one
+        value at one time are one object.
+
+    Returns
+    -------
+    list of Frame
+        One a time point; some may have no objects.
+
+    Yields
+    ------
+    Progress
+        One for every frame; the total counts each frame twice, because they are linked afterwards.
+
+    Raises
+    ------
+    AxesError, ImageError
+        If these are no labels with time.
+    """
+    axes = spatial_axes(labels)
+    dimension = labels.axes.index("t")
+    count = labels.shape[dimension]
+    window = tuple(slice(0, n) for n in labels.along(axes)[0])
+    frames: list[Frame] = []
+    rows: Ints = np.zeros(1, np.int64)
+    for t in range(count):
+        yield Progress(t, 2 * count, f"Reading frame {t + 1} of {count}")
+        values = Plane(labels, axes, ((dimension, t),)).read(window)[0]
+        ids, where, which = _find(values, labels.name)
+        areas = np.bincount(which, minlength=len(ids))
+        places = np.unravel_index(where, values.shape)
+        sums = [np.bincount(which, weights=place, minlength=len(ids)) for place in places]
+        positions = np.stack(sums, axis=1) / areas[:, None]
+        common = _common(rows[where], which) if t else (which[:0],) * 3
+        frames.append(Frame(ids, areas, positions, *common))
+        rows = np.zeros(values.size, np.int64)
+        rows[where] = which + 1  # 0 stays background
+    return frames
+
+
+def _common(before: Ints, here: Ints) -> tuple[Ints, Ints, Ints]:
+    """Count the pixels of every pair of rows, of which those of `before` count from 1."""
+    if not len(before):
+        return here, here, here
+    shape = (int(before.max()) + 1, int(here.max()) + 1)
+    table = sparse.coo_array((np.ones(len(here), np.int64), (before, here)), shape=shape).tocsr()[1:].tocoo()
+    return table.row.astype(np.int64), table.col.astype(np.int64), table.data
+
+
+def _find(values: npt.NDArray[Any], name: str) -> tuple[Ints, Ints, Ints]:
+    """Return the ids, the flat index of every pixel that has one, and the row of its id."""
+    kind = values.dtype.kind
+    if kind not in "buif" or (kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all())):
+        raise ImageError(
+            f"'{name}' does not hold labels ({values.dtype}). Labels are whole numbers: 0 is background, each object "
+            "has its own. Segment the movie first."
+        )
+    flat = np.ascontiguousarray(values, dtype=np.int64).reshape(-1)
+    if int(flat.min()) < 0:
+        raise ImageError(f"'{name}' holds negative numbers. Labels are 0 (background) or from 1 up.")
+    where = np.flatnonzero(flat)
+    inside = flat[where]
+    if inside.size and int(inside.max()) >= _DENSE_ID:
+        ids, which = np.unique(inside, return_inverse=True)
+        return ids, where, which
+    there = np.bincount(inside) > 0
+    return np.flatnonzero(there), where, (np.cumsum(there) - 1)[inside]

@@ -1,0 +1,133 @@
+"""A model ready to run gives the same scores however tiles are cut and grouped."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.errors import ModelError
+from napari_unet.core.specs import ModelCard, NetSpec, TargetSpec
+from napari_unet.models import model as module
+from napari_unet.models.model import Model, bfloat16_is_fast, choose_device
+from napari_unet.nets import build
+
+NETS = [
+    NetSpec(inputs=3, outputs=4, widths=(16, 32, 64)),
+    NetSpec(inputs=1, outputs=4, widths=(5, 7, 9), block="residual", skip="add"),
+    NetSpec(ndim=3, inputs=1, outputs=4, widths=(4, 8), convolutions=1),
+]
+
+
+def make(spec=NETS[0], device="cpu"):
+    torch.manual_seed(0)
+    network = build(spec)
+    network.train()(torch.randn(2, spec.inputs, *(32,) * spec.ndim))
+    return Model(
+        ModelCard(name="tiny", net=spec, target=TargetSpec(name="distance"), channels=(1, 3)), network.eval(), device
+    )
+
+
+def pairs_of_tile_and_whole(model, precision):
+    """Yield the inner scores of tiles of many shapes and in batches, and the same pixels of the whole."""
+    model.precision = precision
+    model._network.to(precision)
+    rng, ndim, step = np.random.default_rng(0), model.card.net.ndim, model.multiple
+    halo = -(-model.halo // step) * step
+    inner = {2: 64, 3: 16}[ndim] // step * step
+    image = rng.normal(0.5, 0.5, (1, model.card.net.inputs, *(inner + 2 * halo,) * ndim)).astype(np.float32)
+    whole = model.predict(image)
+    for _ in range(8):
+        size = [int(n) * step for n in rng.integers(1, inner // step + 1, ndim)]
+        start = [int(rng.integers(0, (inner - n) // step + 1)) * step for n in size]
+        tile = image[(..., *(slice(a, a + n + 2 * halo) for a, n in zip(start, size, strict=True)))]
+        others = rng.normal(size=(int(rng.integers(0, 3)), *tile.shape[1:])).astype(np.float32)
+        scores = model.predict(np.concatenate([others, tile]))[-1:]
+        where = (..., *(slice(halo + a, halo + a + n) for a, n in zip(start, size, strict=True)))
+        yield scores[(..., *(slice(halo, halo + n) for n in size))], whole[where]
+
+
+@pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
+def test_tiles_and_batches_are_bit_identical(spec):
+    model = make(spec)
+    if model.precision != torch.bfloat16:
+        pytest.skip("bit-identical tiles are promised where bfloat16 is native")
+    for tile, whole in pairs_of_tile_and_whole(model, torch.bfloat16):
+        assert tile.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
+def test_tiles_and_batches_are_equal_in_float32(spec):
+    for tile, whole in pairs_of_tile_and_whole(make(spec), torch.float32):
+        np.testing.assert_allclose(tile, whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
+def test_tiles_are_equal_on_the_graphics_card(spec):
+    model = make(spec, "cuda")
+    for tile, whole in pairs_of_tile_and_whole(model, torch.float32):
+        np.testing.assert_allclose(tile, whole, atol=2e-3, rtol=0)
+
+
+def test_threads_do_not_matter_and_are_left_as_they_were():
+    model, results = make(), []
+    batch = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(model.predict(batch))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    workers = [threading.Thread(target=lambda: results.append(model.predict(batch))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 7
+    assert len({r.tobytes() for r in results}) == 1
+
+
+def test_scores_lie_between_0_and_1_and_the_batch_is_left_alone():
+    model = make()
+    batch = 100 * np.random.default_rng(0).normal(size=(1, 3, 16, 24)).astype(np.float32)
+    copy = batch.copy()
+    scores = model.predict(batch[..., ::-1])
+    assert (scores.dtype, scores.shape) == (np.float32, (1, 4, 16, 24))
+    assert 0 <= scores.min() <= scores.max() <= 1
+    np.testing.assert_array_equal(batch, copy)
+    assert (model.outputs, model.halo, model.multiple) == (3, 25, 4)
+
+
+def test_other_channels_are_refused():
+    with pytest.raises(ModelError, match=r"'tiny' takes 3 channels but was given 2"):
+        make().predict(np.zeros((1, 2, 16, 16), np.float32))
+
+
+def test_float32_is_taken_where_bfloat16_is_slow(monkeypatch):
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda device: False)
+    assert make().precision == torch.float32
+    assert isinstance(bfloat16_is_fast("cpu"), bool)
+    assert not bfloat16_is_fast("mps")
+
+
+@pytest.mark.parametrize("wanted", ["tpu", "", "cpu:1", "cpu:", "cuda:99", "cuda:x", "cuda:-1", "CUDA", "cpu cuda"])
+def test_devices_that_are_not_there(wanted):
+    with pytest.raises(ModelError, match=r"Choose one of: auto, cpu"):
+        choose_device(wanted)
+
+
+def test_devices_that_are_there(monkeypatch):
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("cpu:0") == "cpu:0"
+    assert choose_device() in ("cpu", "cuda", "mps")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == "cuda"
+    assert choose_device("cuda:1") == "cuda:1"
+    with pytest.raises(ModelError, match="cuda:2"):
+        choose_device("cuda:2")

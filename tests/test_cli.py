@@ -1,0 +1,547 @@
+"""The command line: what it prints, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner, Result
+
+from napari_unet import cli, workflows
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import MissingExtraError
+from napari_unet.core.results import label_hash
+from napari_unet.core.specs import SegmentSpec, TilingSpec
+from napari_unet.core.steps import Progress, finish
+from napari_unet.widgets._settings import as_command
+
+FACTS = {
+    "image": str, "output": str, "table": str | None, "objects": int, "diameter": float, "seconds": float,
+    "megapixels_per_second": float, "device": str, "precision": str, "model": str, "sha256": str, "labels_hash": str,
+}  # fmt: skip
+
+
+def run(*words: Any) -> Result:
+    return CliRunner().invoke(cli.app, list(map(str, words)), prog_name="napari-unet")
+
+
+def good(*words: Any) -> str:
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def bad(*words: Any) -> str:
+    """Run a command that must fail in words, and return them on one line."""
+    done = run(*words)
+    assert done.exit_code == 2, done.output
+    assert not done.stdout
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+def process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    code = "from napari_unet.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture
+def here(tmp_path, disks, bright, monkeypatch):
+    """A folder with an image, where the user's own models are the one made by hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(bright.parent))
+    tifffile.imwrite(tmp_path / "cells.tif", disks[0])
+    return tmp_path
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+# Help
+
+
+@pytest.mark.parametrize(
+    "words", [[], *[[w] for w in ("segment", "train", "evaluate", "measure", "models", "info", "demo")]], ids=str
+)
+def test_help_is_there_for_all(words):
+    text = good(*words, "--help")
+    assert "Usage: napari-unet" in text
+    assert (
+        words in ([], ["info"]) or "napari-unet " + words[0] + " " in text.split("--help")[-1] or words[0] == "models"
+    )
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    code = """
+import sys, time
+from napari_unet.cli import main
+try:
+    main()
+finally:
+    heavy = {"torch", "dask", "skimage", "napari", "scipy", "numba", "zarr", "numpy", "tifffile"} & set(sys.modules)
+    sys.stderr.write(f"{time.process_time()} {sorted(heavy)}")
+"""
+    runs = [
+        subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        for words in (["--help"], ["segment", "--help"], ["--version"])
+    ]
+    assert "segment" in runs[0].stdout
+    assert runs[2].stdout.startswith("napari-unet-suite ")
+    for done in runs:
+        seconds, heavy = done.stderr.split(" ", 1)
+        assert heavy == "[]"
+        # Of the processor: the clock on the wall also counts what else the machine does.
+        assert float(seconds) < 1
+
+
+def test_listing_models_loads_no_torch(here):
+    code = "import sys; from napari_unet.cli import app; app(['models'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "bright" in done.stdout
+    assert not {"torch", "dask", "skimage", "numpy"} & set(done.stdout.splitlines()[-1].split())
+
+
+# Segment
+
+
+def test_one_hash_and_one_object(here, disks):
+    spec = SegmentSpec(model="bright", diameter=12.0, device="cpu")
+    expected = workflows.segment(disks[0], spec)
+    assert finish(workflows.segment_steps(disks[0], spec)).hash == expected.hash
+    common = ("segment", "cells.tif", "--model", "bright", "--diameter", 12, "--device", "cpu", "--json")
+    found = json.loads(
+        good(*common, "-o", "a.ome.zarr", "--table", "a.csv", "--tile", 32, "--batch", 3, "--workers", 2)
+    )
+    assert found.keys() == FACTS.keys()
+    assert all(isinstance(found[key], kind) for key, kind in FACTS.items())
+    assert found["labels_hash"] == expected.hash
+    assert (found["objects"], found["model"], found["device"], found["diameter"]) == (42, "bright", "cpu", 12.0)
+    assert found["sha256"] == expected.manifest["sha256"]
+    assert label_hash(np.asarray(workflows.read_labels("a.ome.zarr").data)) == expected.hash
+    assert workflows.read_table("a.csv")["index"].tolist() == list(range(1, 43))
+    assert json.loads(good(*common, "-o", "a.npy"))["table"] is None
+    assert left(here) == ["a.csv", "a.npy", "a.ome.zarr", "cells.tif"]
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".zarr", ".tif", ".npy", ".png"])
+def test_round_trip(suffix, here, disks):
+    text = good("segment", "cells.tif", "--output", f"out{suffix}", "--model", "bright", "--diameter", "12")
+    for word in ("Objects", "42", "12.0 pixels", "Mpx/s", "Device", "bright", f"out{suffix}"):
+        assert word in text
+    labels = workflows.read_labels(f"out{suffix}")
+    assert label_hash(np.asarray(labels.data)) == workflows.segment(disks[0], model="bright", diameter=12.0).hash
+    assert "exists" in bad("segment", "cells.tif", "-o", f"out{suffix}", "--model", "bright")
+    assert label_hash(np.asarray(workflows.read_labels(f"out{suffix}").data)) == label_hash(np.asarray(labels.data))
+    good("segment", "cells.tif", "-o", f"out{suffix}", "--model", "bright", "--min-size", 9999, "--overwrite")
+    assert np.asarray(workflows.read_labels(f"out{suffix}").data).max() == 0
+
+
+def test_the_record_goes_with_the_labels(here):
+    good("segment", "cells.tif", "-o", "out.ome.zarr", "--model", "bright", "--diameter", "12")
+    text = "".join(p.read_text() for p in (here / "out.ome.zarr").rglob("zarr.json"))
+    for word in ("labels_hash", "sha256", '"diameter": 12.0'):
+        assert word in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quoted for another shell")
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SegmentSpec(),
+        SegmentSpec(
+            model="my models/nuclei 2", diameter=1 / 3, channels=(0, 2), threshold=0.4, min_size=12, device="cpu",
+            tiling=TilingSpec(tile=128, batch=4, workers=2),
+        ),
+    ],
+    ids=["plain", "all"],
+)  # fmt: skip
+def test_the_widgets_command_is_understood(spec, here, monkeypatch):
+    import shlex
+
+    seen: list[Any] = []
+
+    def steps(image: Image, given: SegmentSpec, *_: Any, **__: Any) -> Iterator[Progress]:
+        seen.extend([image.axes, given])
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(workflows, "segment_steps", steps)
+    np.save("movie.npy", np.zeros((2, 8, 8, 3), np.uint16))
+    assert run(*shlex.split(as_command(spec, "movie.npy", "tyxc"))[1:]).exit_code == 130
+    assert seen == ["tyxc", spec]
+
+
+def test_nothing_found_is_said(here):
+    done = run("segment", "cells.tif", "-o", "out.tif", "--model", "bright", "--threshold", "0.9999")
+    assert done.exit_code == 0
+    assert "--threshold" in done.stderr
+    assert np.asarray(workflows.read_labels("out.tif").data).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["none.tif", "-o", "a.tif"], "There is no file 'none.tif'"),
+        (["notes.txt", "-o", "a.tif"], "cannot be read"),
+        (["empty.tif", "-o", "a.tif"], "empty.tif"),
+        (["text.npy", "-o", "a.tif"], "text.npy"),
+        (["objects.npy", "-o", "a.tif"], "objects.npy"),
+        (["cells.tif", "-o", "a.jpg"], "must end in"),
+        (["cells.tif", "-o", "a"], "must end in"),
+        (["cells.tif", "-o", "none/a.tif"], "does not exist"),
+        (["cells.tif", "-o", "cells.tif"], "exists"),
+        (["cells.tif", "-o", "./cells.tif", "--overwrite"], "would replace the image"),
+        (["cells.tif", "-o", "a.tif", "--table", "a.txt"], ".csv"),
+        (["cells.tif", "-o", "a.tif", "--model", "none"], "At hand: bright"),
+        (["cells.tif", "-o", "a.tif", "--model", "notes.txt"], "is not a model"),
+        (["cells.tif", "-o", "a.tif", "--diameter", "-1"], "diameter: Input should be greater than 0"),
+        (["cells.tif", "-o", "a.tif", "--diameter", "wide"], "--diameter"),
+        (["cells.tif", "-o", "a.tif", "--threshold", "7"], "threshold"),
+        (["cells.tif", "-o", "a.tif", "--tile", "0"], "tile"),
+        (["cells.tif", "-o", "a.tif", "--device", "tpu"], "Choose one of: auto"),
+        (["cells.tif", "-o", "a.tif", "--channels", "red"], "whole numbers"),
+        (["cells.tif", "-o", "a.tif", "--channels", "3"], "channels 0 to 0"),
+        (["cells.tif", "-o", "a.tif", "--axes", "zyx"], "axes"),
+        (["cells.tif", "-o", "a.tif", "--axes", "qx"], "axes"),
+        (["four.npy", "-o", "a.tif"], "--axes tzyx"),
+        (["movie.npy", "-o", "a.png", "--axes", "tyx"], "one plane"),
+        (["two.npy", "-o", "a.tif", "--axes", "cyx"], "Choose the channels"),
+        (["zero.npy", "-o", "a.tif"], "needs pixels"),
+        (["cells.tif"], "--output"),
+        (["cells.tif", "-o", "a.tif", "--sise", "3"], "--sise"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_ends_in_words(words, said, here):
+    (here / "notes.txt").write_text("cells")
+    (here / "empty.tif").touch()
+    (here / "text.npy").write_text("cells")
+    np.save("objects.npy", np.array([{}]), allow_pickle=True)
+    for name, shape in {"four": (2, 2, 8, 8), "movie": (2, 8, 8), "two": (2, 8, 8), "zero": (0, 8)}.items():
+        np.save(f"{name}.npy", np.zeros(shape, np.uint16))
+    before = left(here)
+    model = [] if "--model" in words else ["--model", "bright"]
+    assert said in bad("segment", *words, *model)
+    assert left(here) == before
+
+
+@pytest.mark.parametrize(
+    "data",
+    [np.ones((1, 1)), np.zeros((30, 40)), np.full((30, 40), np.nan), np.full((30, 40), True),
+     np.full((9, 9), -7, np.int16), np.array([[1e300, -1e300], [np.inf, 5]]),
+     np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8),
+     np.random.default_rng(0).integers(0, 255, (20, 30, 4), np.uint8)],
+    ids=["one pixel", "constant", "nan", "bool", "negative", "huge", "rgb", "rgba"],
+)  # fmt: skip
+def test_odd_input_ends_in_labels(data, here):
+    np.save("odd.npy", data)
+    found = json.loads(good("segment", "odd.npy", "-o", "a.tif", "--model", "bright", "--table", "a.csv", "--json"))
+    labels = workflows.read_labels("a.tif")
+    assert np.asarray(labels.data).shape == data.shape[:2]
+    assert len(workflows.read_table("a.csv")["index"]) == found["objects"]
+
+
+def test_places_are_checked_before_the_work(here, monkeypatch):
+    def steps(*_: Any, **__: Any) -> Any:
+        raise AssertionError("The work was begun.")
+
+    monkeypatch.setattr(workflows, "segment_steps", steps)
+    (here / "other.zarr").mkdir()
+    (here / "other.zarr" / "thesis.txt").touch()
+    (here / "a.csv").touch()
+    for words in (["-o", "a.xyz"], ["-o", "none/a.tif"], ["-o", "other.zarr", "--overwrite"],
+                  ["-o", "b.tif", "--table", "a.csv"], ["-o", "b.tif", "--table", "none/a.csv"]):  # fmt: skip
+        bad("segment", "cells.tif", "--model", "bright", *words)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".png", ".ome.zarr"])
+def test_a_full_disk_leaves_nothing_behind(suffix, here, monkeypatch):
+    def full(handle: int) -> None:
+        assert len(left(here)) == 2, "something is being written beside its place"
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    words = ("segment", "cells.tif", "-o", f"a{suffix}", "--model", "bright", "--diameter", 12)
+    assert "No space left" in bad(*words)
+    assert left(here) == ["cells.tif"]
+
+
+# Ends
+
+
+def test_ctrl_c(here, monkeypatch):
+    def steps(*_: Any, **__: Any) -> Iterator[Progress]:
+        yield Progress(1, 2, "working")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workflows, "segment_steps", steps)
+    done = run("segment", "cells.tif", "-o", "a.tif")
+    assert done.exit_code == 130
+    assert "Stopped" in done.stderr
+    assert left(here) == ["cells.tif"]
+
+
+def test_a_fault_of_the_program_is_shown_whole(here):
+    code = (
+        "from napari_unet import cli, workflows\n"
+        "def read_image(*_): return 1 / 0\n"
+        "workflows.read_image = read_image\n"
+        "cli.main()"
+    )
+    words = [sys.executable, "-c", code, "segment", "cells.tif", "-o", "a.tif", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("This is a fault of the program")
+    assert not done.stdout
+
+
+def test_no_viewer_and_no_screen_are_needed(here):
+    code = """
+import sys
+for name in ("napari", "qtpy", "magicgui", "superqt", "PyQt6", "vispy"):
+    sys.modules[name] = None
+from napari_unet.cli import main
+main()
+"""
+    bare = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    words = ["segment", "cells.tif", "--output", "a.tif", "--model", "bright", "--diameter", "12", "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, env=bare)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["objects"] == 42
+    assert not done.stderr
+
+
+# Train
+
+
+@pytest.fixture
+def annotated(here, disks):
+    for name in ("images", "labels"):
+        (here / "data" / name).mkdir(parents=True)
+    np.save(here / "data" / "images" / "a.npy", disks[0])
+    np.save(here / "data" / "labels" / "a.npy", disks[1])
+    return here / "data"
+
+
+TRAIN = ("train", "data", "--name", "mine", "--batch", 1, "--patch", 32, "--every", 1, "--threads", 1, "--json")
+
+
+def test_a_stopped_training_goes_on_to_the_same_model(annotated, here, monkeypatch):
+    whole = json.loads(good(*TRAIN, "--steps", 2, "--folder", "whole"))
+    assert whole.keys() == {"name", "folder", "sha256"}
+    real = workflows.train_steps
+
+    def stopped(*given: Any) -> Iterator[Progress]:
+        for progress in real(*given):
+            yield progress
+            if progress.done == 1:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflows, "train_steps", stopped)
+        done = run(*TRAIN, "--steps", 2, "--folder", "parts")
+    assert done.exit_code == 130
+    assert "same command again" in done.stderr
+    assert not (here / "parts").exists()
+    going_on = run(*TRAIN, "--steps", 2, "--folder", "parts")
+    assert "going on" in going_on.stderr
+    assert "2/2 loss" in going_on.stderr
+    assert json.loads(going_on.stdout)["sha256"] == whole["sha256"]
+    assert left(here) == ["cells.tif", "data", "parts", "whole"]
+    assert json.loads(good(*TRAIN, "--steps", 2, "--folder", "other", "--seed", 1))["sha256"] != whole["sha256"]
+    good("segment", "cells.tif", "-o", "a.tif", "--model", "parts", "--diameter", 24)
+
+
+def test_a_trained_model_is_found_by_name(annotated, here, monkeypatch):
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(here / "mine"))
+    text = good(*TRAIN[:-1], "--steps", 1)
+    assert "--model mine" in text
+    assert "mine" in good("models")
+    assert "--overwrite" in bad(*TRAIN, "--steps", 1)
+    good(*TRAIN, "--steps", 1, "--overwrite")
+
+
+def test_a_folder_of_other_things_is_never_replaced(annotated, here):
+    (here / "thesis").mkdir()
+    (here / "thesis" / "chapter.txt").touch()
+    for more in ((), ("--overwrite",)):
+        assert "is no model" in bad(*TRAIN, "--steps", 1, "--folder", "thesis", *more)
+    assert left(here / "thesis") == ["chapter.txt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["none"], "none"),
+        (["cells.tif"], "cells.tif"),
+        (["data", "--name", "a/b"], "plain word"),
+        (["data", "--task", "cat"], "cell"),
+        (["data", "--steps", "0"], "steps"),
+        (["data", "--patch", "3"], "patch"),
+        (["data/images"], "images"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_training_data_ends_in_words(words, said, annotated):
+    name = [] if "--name" in words else ["--name", "mine"]
+    assert said in bad("train", *words, *name, "--json", "--folder", "new").replace("starting", "")
+    assert left(annotated.parent) == ["cells.tif", "data"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another kind of signal")
+def test_a_real_ctrl_c(annotated, here):
+    words = [*map(str, TRAIN[:-1]), "--steps", "100000", "--folder", "new"]
+    code = "from napari_unet.cli import main; main()"
+    running = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(2400):
+            if (here / "new.training" / "last.pt").exists() or running.poll() is not None:
+                break
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert running.returncode == 130, told
+    assert "same command again" in told
+    assert "Traceback" not in told
+    assert left(here) == ["cells.tif", "data", "new.training"]
+
+
+# The other commands
+
+
+def test_evaluate(here, disks):
+    labels = Image(disks[1], "yx")
+    half = Image(np.where(disks[1] <= 21, disks[1], 0), "yx")
+    for folder, second in (("true", labels), ("found", half)):
+        (here / folder).mkdir()
+        workflows.write_labels(here / folder / "a.tif", labels)
+        workflows.write_labels(here / folder / "b.tif", second)
+    scores = json.loads(good("evaluate", "true", "found", "--json"))
+    assert scores["images"] == 2
+    assert scores["AP50"] == pytest.approx(0.75)
+    assert "0.500" in good("evaluate", "true/b.tif", "found/b.tif")
+    assert "no file" in bad("evaluate", "true/b.tif", "found/c.tif")
+    assert "one of each" in bad("evaluate", "true/b.tif", "found")
+    (here / "none").mkdir()
+    assert "holds no labels" in bad("evaluate", "true", "none")
+
+
+def test_measure(here, disks):
+    workflows.write_labels("labels.tif", Image(disks[1], "yx", (0.5, 0.5), ("micrometer",) * 2))
+    assert "42" in good("measure", "labels.tif", "--image", "cells.tif", "-o", "table.csv")
+    table = workflows.read_table("table.csv")
+    assert table["index"].tolist() == list(range(1, 43))
+    assert {"area", "intensity_mean"} <= table.keys()
+    assert "exists" in bad("measure", "labels.tif", "-o", "table.csv")
+    good("measure", "labels.tif", "-o", "table.csv", "--overwrite")
+    assert "intensity_mean" not in workflows.read_table("table.csv")
+    np.save("movie.npy", np.stack([disks[1]] * 2))
+    np.save("pictures.npy", np.stack([disks[0]] * 2))
+    good("measure", "movie.npy", "--image", "pictures.npy", "--axes", "tyx", "-o", "movie.csv")
+    assert set(workflows.read_table("movie.csv")["t"]) == {0, 1}
+    good("measure", "movie.npy", "--axes", "tyx", "-o", "movie.csv", "--overwrite")
+    assert ".csv" in bad("measure", "labels.tif", "-o", "table.tif")
+    assert "no file" in bad("measure", "none.tif", "-o", "new.csv")
+    np.save("small.npy", np.zeros((3, 3)))
+    bad("measure", "labels.tif", "--image", "small.npy", "-o", "new.csv")
+
+
+def test_models(here, bright):
+    assert "bright" in good("models")
+    cards = json.loads(good("models", "--json"))
+    (card,) = [card for card in cards if card["name"] == "bright"]
+    assert len(card["sha256"]) == 64
+    assert json.loads(good("models", "bright", "--json")) == card
+    assert card["sha256"] in good("models", "bright")
+    assert card["sha256"] in good("models", bright)
+    assert "At hand" in bad("models", "nonsense")
+
+
+def test_no_models(here, monkeypatch):
+    monkeypatch.setattr(workflows, "list_models", list)
+    assert "No model" in bad("models")
+    assert json.loads(good("models", "--json")) == []
+
+
+def test_info():
+    found = json.loads(good("info", "--json"))
+    assert found["packages"]["torch"]
+    assert found["device"] in good("info")
+
+
+@pytest.fixture
+def small_samples(disks, monkeypatch):
+    gray = Image(disks[0], "yx", name="simulated-nuclei")
+    color = Image(np.stack([disks[0] // 20] * 3, -1).astype(np.uint8), "yxc", name="immunohistochemistry")
+    samples = {"simulated-nuclei": (gray, disks[1]), "immunohistochemistry": (color, None)}
+    monkeypatch.setattr(workflows, "sample", samples.__getitem__)
+
+
+def test_demo(here, small_samples, monkeypatch):
+    shown = []
+    monkeypatch.setattr(workflows, "show", shown.append)
+    monkeypatch.setattr(cli, "_has_screen", lambda: True)
+    for _ in range(2):
+        text = good("demo", "--model", "bright", "--no-viewer")
+    assert not shown
+    for word in ("simulated-nuclei", "immunohistochemistry", "Objects", "Mpx/s", "Device", "bright", "AP50"):
+        assert word in text
+    assert text.count("AP50") == 1
+    names = [f"{name}{end}" for name in workflows.SAMPLES for end in (".csv", ".ome.zarr", ".png")]
+    assert left(here / "demo_output") == sorted(names)
+    assert workflows.read_table(here / "demo_output" / "immunohistochemistry.csv")
+    good("demo", "--model", "bright", "--output", "a/b")
+    assert [len(found) for found in shown] == [2]
+    monkeypatch.setattr(cli, "_has_screen", lambda: False)
+    good("demo", "--model", "bright", "--output", "a/b")
+    assert len(shown) == 1
+
+
+def test_demo_without_a_viewer_says_how_to_get_one(here, small_samples, monkeypatch):
+    def show(_: Any) -> None:
+        raise MissingExtraError("napari", "all", "The viewer")
+
+    monkeypatch.setattr(workflows, "show", show)
+    monkeypatch.setattr(cli, "_has_screen", lambda: True)
+    done = run("demo", "--model", "bright")
+    assert done.exit_code == 0
+    assert "pip install" in done.stderr
+    assert "cannot be made" in bad("demo", "--model", "bright", "--output", "cells.tif")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "terminal", "expected"),
+    [
+        ("linux", {}, True, False),
+        ("linux", {"DISPLAY": ":0"}, True, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True, True),
+        ("linux", {"DISPLAY": ":0"}, False, False),
+        ("linux", {"DISPLAY": ":0", "CI": "true"}, True, False),
+        ("darwin", {}, True, True),
+        ("win32", {}, True, True),
+        ("win32", {"CI": "1"}, True, False),
+    ],
+)
+def test_a_screen(platform, variables, terminal, expected, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cli, "sys", SimpleNamespace(platform=platform, stdin=SimpleNamespace(isatty=lambda: terminal)))
+    assert cli._has_screen() is expected

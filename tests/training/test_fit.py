@@ -1,0 +1,155 @@
+"""The training loop: it learns, it can be stopped, and stopping changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.errors import OutputError, TrainingDataError
+from napari_unet.core.specs import AugmentSpec, NetSpec, TargetSpec, TrainSpec
+from napari_unet.core.steps import finish
+from napari_unet.training.fit import Epoch, fit, learning_rate
+from napari_unet.training.patches import make_pair
+
+MILD = AugmentSpec(elastic=0, wide_fraction=0, scale_jitter=0.1, noise=0.02, blur=0, contrast=0.1, invert=0)
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def field(seed, shape=(64, 64), diameter=14):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(shape, np.int32)
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    for number in range(1, 9):
+        away = np.linalg.norm(grid - rng.uniform(0, shape), axis=-1)
+        labels[(away < diameter / 2) & (labels == 0)] = number
+    image = (labels > 0) * 0.8 + 0.1 + 0.05 * rng.standard_normal(shape)
+    return make_pair(image[None].astype(np.float32), labels, f"field {seed}")
+
+
+def spec(**more):
+    values = {
+        "net": NetSpec(widths=(4, 8)), "target": TargetSpec(name="distance"), "augment": MILD, "diameter": 14.0,
+        "steps": 6, "batch": 2, "patch": 32, "rate": 1e-2, "every": 2, "threads": 1,
+    }  # fmt: skip
+    return TrainSpec(**(values | more))
+
+
+def weights(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", ["distance", "heat"])
+def test_two_images_are_learned(tmp_path, name):
+    how = spec(net=NetSpec(widths=(8, 16)), target=TargetSpec(name=name), steps=60, batch=4, patch=48, every=5)
+    losses = []
+    network = finish(fit([field(0), field(1)], how, tmp_path), lambda p: losses.append(p.payload and p.payload.loss))
+    assert losses[0] is None
+    assert losses[-1] < 0.6 * losses[1]
+    assert not network.training
+    pair = field(0)
+    with torch.inference_mode():
+        foreground = network(pair.levels[0][None])[0, 0] > 0
+    assert ((pair.labels > 0) == foreground).float().mean() > 0.9
+
+
+def test_volumes_are_learned(tmp_path):
+    how = spec(net=NetSpec(ndim=3, widths=(4, 8), convolutions=1), patch=16, batch=1, steps=4)
+    shown = []
+    network = finish(fit([field(0, (24, 32, 32))], how, tmp_path), shown.append)
+    assert [p.done for p in shown] == [0, 2, 4]
+    assert all(np.isfinite(p.payload.loss) for p in shown[1:])
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 1, 8, 8, 8)).shape == (1, 4, 8, 8, 8)
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+    pairs, how = [field(0), field(1)], spec()
+    whole = weights(finish(fit(pairs, how, tmp_path / "whole")))
+    for stop in (2, 4):
+        steps = fit(pairs, how, tmp_path / "cut")
+        for progress in steps:
+            if progress.done == stop:
+                break
+        steps.close()
+    shown = []
+    cut = weights(finish(fit(pairs, how, tmp_path / "cut"), shown.append))
+    assert [(p.done, p.note.split()[0]) for p in shown] == [(4, "going"), (6, "loss")]
+    assert whole.keys() == cut.keys()
+    assert all(torch.equal(value, cut[name]) for name, value in whole.items())
+    other = weights(finish(fit(pairs, how.model_copy(update={"seed": 1}), tmp_path / "other")))
+    assert not all(torch.equal(value, other[name]) for name, value in whole.items())
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    how, shown = spec(steps=2), []
+    first = weights(finish(fit([field(0)], how, tmp_path)))
+    again = weights(finish(fit([field(0)], how, tmp_path), shown.append))
+    assert [p.done for p in shown] == [2]
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+
+
+def test_progress_tells_step_loss_and_rate(tmp_path):
+    shown = []
+    finish(fit([field(0)], spec(steps=5), tmp_path), shown.append)
+    assert [(p.done, p.total) for p in shown] == [(0, 5), (2, 5), (4, 5), (5, 5)]
+    assert isinstance(shown[-1].payload, Epoch)
+    assert (shown[-1].payload.step, shown[-1].note) == (5, f"loss {shown[-1].payload.loss:.3f}")
+
+
+def test_other_settings_on_the_same_folder_are_refused(tmp_path):
+    finish(fit([field(0)], spec(steps=2), tmp_path))
+    with pytest.raises(TrainingDataError, match="other settings"):
+        finish(fit([field(0)], spec(steps=2, rate=1e-3), tmp_path))
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1000])
+def test_a_damaged_checkpoint_is_named(tmp_path, keep):
+    finish(fit([field(0)], spec(steps=2), tmp_path))
+    file = tmp_path / "last.pt"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(TrainingDataError, match=r"last\.pt cannot be read"):
+        finish(fit([field(0)], spec(steps=2), tmp_path))
+
+
+def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch):
+    steps = fit([field(0)], spec(), tmp_path)
+    while next(steps).done < 2:
+        pass
+    before = (tmp_path / "last.pt").read_bytes()
+
+    def fail(state, stream):
+        stream.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        next(steps)
+    monkeypatch.undo()
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert finish(fit([field(0)], spec(), tmp_path)) is not None
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_an_error_in_a_patch_is_not_swallowed(tmp_path):
+    with pytest.raises(TrainingDataError, match="incomplete"):
+        finish(fit([field(0)], spec(augment=None), tmp_path))
+    with pytest.raises(TrainingDataError, match="incomplete"):
+        finish(fit([field(0)], spec(net=None), tmp_path))
+
+
+def test_the_rate_rises_stays_and_falls():
+    how = spec(steps=100, warmup=0.1, cooldown=0.5, rate=1.0)
+    rates = [learning_rate(step, how) for step in range(101)]
+    assert (np.diff(rates[:10]) > 0).all()
+    assert rates[10:51] == [1.0] * 41
+    assert (np.diff(rates[50:]) < 0).all()
+    assert rates[-1] == pytest.approx(0.01)
+    assert 0 < rates[0] < 0.1
+    assert learning_rate(99, spec(steps=100, cooldown=0, warmup=0, rate=1.0)) == 1.0
