@@ -22,6 +22,7 @@ from napari_unet import workflows
 from napari_unet.core.axes import as_image
 from napari_unet.core.specs import SegmentSpec
 from napari_unet.metrics.matching import count, scores
+from napari_unet.models.segment import plan_run
 from napari_unet.tiling.stream import score_plane
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
@@ -32,7 +33,7 @@ def stored_scores(field: Field, model: str, diameter: float | None = None) -> tu
     """Return the uint8 scores of a field and the object size that the program measured."""
     image = as_image(field.image)
     loaded = workflows.load_model(model)
-    plan, size = workflows._plan(image, SegmentSpec(model=model, diameter=diameter), loaded)
+    plan, size = plan_run(image, SegmentSpec(model=model, diameter=diameter), loaded)
     plane = image.planes(2)[0]
     stored = np.zeros((plan.outputs, *plane.shape), np.uint8)
     for _ in score_plane(plane, plan, loaded.predict, stored):
@@ -43,7 +44,9 @@ def stored_scores(field: Field, model: str, diameter: float | None = None) -> tu
 def resized(field: Field, factor: float) -> Field:
     """Return the field enlarged or shrunk; labels by nearest neighbour."""
     shape = tuple(max(1, round(n * factor)) for n in field.labels.shape)
-    image = resize(field.image, (*shape, *field.image.shape[2:]), order=1, anti_aliasing=factor < 1, preserve_range=True)
+    image = resize(
+        field.image, (*shape, *field.image.shape[2:]), order=1, anti_aliasing=factor < 1, preserve_range=True
+    )
     labels = resize(field.labels, shape, order=0, anti_aliasing=False, preserve_range=True)
     return replace(field, image=np.rint(image).astype(np.uint8), labels=labels.astype(np.int32))
 

@@ -116,8 +116,11 @@ def main() -> None:
         chosen = search(name, [(f, s[cut]) for f, s in stored["dev"]])
         value, seconds = pooled([(f, s[cut]) for f, s in stored["val"]], chosen)
         report[name] = {
-            "AP50": value["AP50"], "mAP": value["mAP"], "decode_seconds": seconds,
-            "threshold": chosen.threshold, "persistence": chosen.persistence,
+            "AP50": value["AP50"],
+            "mAP": value["mAP"],
+            "decode_seconds": seconds,
+            "threshold": chosen.threshold,
+            "persistence": chosen.persistence,
         }
         sys.stdout.write(f"{name:9} AP50 {value['AP50']:.3f}  mAP {value['mAP']:.3f}  decode {seconds:.2f} s\n")
     RESULTS.parent.mkdir(exist_ok=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -89,9 +88,9 @@ def main() -> None:
             "recipe": f"python recipes/nuclei.py --steps {options.steps}; {card.recipe}",
         }
     )
-    write_model(options.folder, card, read_network(options.folder, card))
-    write_model(BUNDLED, card.model_copy(update={"metrics": by_modality(str(options.folder))}), read_network(options.folder, card))
-    shutil.rmtree(BUNDLED / "__pycache__", ignore_errors=True)
+    network = read_network(options.folder, card)
+    write_model(options.folder, card, network)
+    write_model(BUNDLED, card.model_copy(update={"metrics": by_modality(str(options.folder))}), network)
 
 
 if __name__ == "__main__":

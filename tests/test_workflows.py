@@ -235,7 +235,7 @@ def test_settings_that_cannot_be_used(options, disks, spec):
         segment(disks[0], spec, **options)
 
 
-@pytest.mark.parametrize("diameter", [1e-9, 1e4, 1e9, np.inf])
+@pytest.mark.parametrize("diameter", [1e-9, 1e4, 1e9])
 def test_absurd_sizes_end(diameter, disks, spec):
     assert segment(disks[0], spec, diameter=diameter).labels.shape == disks[0].shape
 
@@ -494,9 +494,9 @@ def test_info():
 
 
 def test_another_plugin_in_the_same_package_is_told(monkeypatch, disks):
-    import importlib.metadata
+    from napari_unet.core import conflict
 
-    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: object())
+    monkeypatch.setattr(conflict, "distribution", lambda name: object())
     with pytest.raises(ConflictError, match="pip uninstall"):
         segment(disks[0])
 

@@ -2,58 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from typer.core import TyperGroup
 
 from . import __version__, workflows
+from ._terminal import InWords, plain, say_json, tell, watch
 from .core.axes import Image
-from .core.errors import MissingExtraError, ModelError, OutputError, SpecError, UNetError
+from .core.errors import MissingExtraError, ModelError, OutputError, SpecError
+from .core.linking import LinkSpec
 from .core.results import Segmentation
 from .core.specs import ModelCard, SegmentSpec, TrainSpec
-from .core.steps import Progress, Steps, finish
 
 __all__ = ["app", "main"]
 
-T = TypeVar("T")
 _SEGMENT: Final = SegmentSpec()
 _TRAIN: Final = TrainSpec()
-_USER_ERROR: Final = 2
-_INTERRUPTED: Final = 130
-_FAULT: Final = (
-    "This is a fault of the program, not yours. Please report it with the lines above and 'napari-unet info'."
-)
+_LINK: Final = LinkSpec()
 _SCORES: Final = ("AP50", "AP75", "mAP", "F1_50", "PQ")
 
 
-class _InWords(TyperGroup):
-    """Says in words what went wrong, and gives each kind of trouble its exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UNetError as error:
-            typer.secho(f"Error: {error}", fg="red", err=True)
-            raise typer.Exit(_USER_ERROR) from error
-        except KeyboardInterrupt as error:
-            typer.secho("Stopped. No half-written result was left behind.", fg="yellow", err=True)
-            raise typer.Exit(_INTERRUPTED) from error
-        except Exception as error:
-            error.add_note(_FAULT)
-            raise
-
-
 app = typer.Typer(
-    cls=_InWords, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    cls=InWords, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Find, measure and compare cells and nuclei in microscope images.",
     epilog="Try it: napari-unet demo\n\nYour own image: napari-unet segment cells.tif --output labels.tif",
 )  # fmt: skip
@@ -125,15 +99,15 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     )  # fmt: skip
     source = workflows.read_image(image, axes)
     _check_places(image, source, output, table, overwrite)
-    found = _watch(workflows.segment_steps(source, spec, ("objects",) if table else (), preview=False))
+    found = watch(workflows.segment_steps(source, spec, ("objects",) if table else (), preview=False))
     workflows.write_labels(output, found.labels, found.manifest, overwrite=overwrite)
     if table:
         workflows.write_table(table, found.table)
     facts = _facts(found)
     if as_json:
-        _json({"image": str(image), "output": str(output), "table": str(table) if table else None} | facts)
+        say_json({"image": str(image), "output": str(output), "table": str(table) if table else None} | facts)
         return
-    _tell(_summary(facts) | {"Labels": output} | ({"Table": table} if table else {}))
+    tell(_summary(facts) | {"Labels": output} | ({"Table": table} if table else {}))
     if not found.objects:
         typer.echo(
             "Nothing was found. Try a lower --threshold, or give the width of the objects: --diameter.", err=True
@@ -171,19 +145,17 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     )
     _check_model_place(name, folder, overwrite)
     try:
-        made = _watch(workflows.train_steps(data, spec, folder), log=True)
+        made = watch(workflows.train_steps(data, spec, folder), log=True)
     except KeyboardInterrupt:
         typer.echo("Give the same command again to go on from the last safe point.", err=True)
         raise
     card = workflows.load_model(str(made), "cpu").card
     if as_json:
-        _json({"name": card.name, "folder": str(made), "sha256": card.sha256})
+        say_json({"name": card.name, "folder": str(made), "sha256": card.sha256})
         return
     listed = any(other.name == card.name and other.sha256 == card.sha256 for other in workflows.list_models())
     use = card.name if listed else made
-    _tell(
-        {"Model": card.name, "Folder": made, "Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"}
-    )
+    tell({"Model": card.name, "Folder": made, "Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"})
 
 
 @app.command(epilog="napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json")
@@ -202,9 +174,9 @@ def evaluate(
     pairs = workflows.match_labels(truth, predicted)
     scores = workflows.evaluate([a for a, _ in pairs], [b for _, b in pairs])
     if as_json:
-        _json({"images": len(pairs)} | scores)
+        say_json({"images": len(pairs)} | scores)
         return
-    _tell({"Images": len(pairs)} | {name: f"{value:.3f}" for name, value in scores.items()})
+    tell({"Images": len(pairs)} | {name: f"{value:.3f}" for name, value in scores.items()})
 
 
 @app.command(epilog="napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv")
@@ -221,7 +193,30 @@ def measure(
     found = workflows.read_labels(labels, source.label_axes if source and axes else axes)
     table = workflows.measure(found, source)
     workflows.write_table(output, table)
-    _tell({"Objects": len(table["index"]), "Table": output})
+    tell({"Objects": len(table["index"]), "Table": output})
+
+
+@app.command(epilog="napari-unet track labels.ome.zarr --output tracks.csv --axes tyx")
+def track(  # noqa: PLR0913  # a command's options are its arguments
+    labels: Annotated[Path, typer.Argument(help="Labels of a movie, as 'segment' writes them.", show_default=False)],
+    output: _Output,
+    max_distance: Annotated[float, typer.Option(help="Farthest step, in object widths.")] = _LINK.max_distance,
+    min_overlap: Annotated[float, typer.Option(help="Share of two masks in common, 0 to 1.")] = _LINK.min_overlap,
+    max_gap: Annotated[int, typer.Option(help="Frames that an object may be missing.")] = _LINK.max_gap,
+    division: Annotated[bool, typer.Option(help="Let an object become two.")] = _LINK.division,
+    axes: _Axes = None,
+    as_json: _Json = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Follow objects through time, one line for each object and frame: its track, its parent track, its lineage."""
+    spec = LinkSpec.of(max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division)
+    workflows.check_place(output, overwrite=overwrite)
+    found = watch(workflows.track_steps(workflows.read_labels(labels, axes), spec))
+    workflows.write_table(output, found.nodes)
+    if as_json:
+        say_json({"labels": str(labels), "output": str(output)} | found.counts)
+        return
+    tell({name.capitalize(): number for name, number in found.counts.items()} | {"Table": output})
 
 
 @app.command(epilog="napari-unet models\n\nnapari-unet models nuclei")
@@ -234,21 +229,21 @@ def models(
     if name:
         card = next((c for c in cards if c.name == name), None) or workflows.load_model(name, "cpu").card
         shown = card.model_dump(mode="json")
-        _json(shown) if as_json else _tell({key: _plain(value) for key, value in shown.items() if value != ""})
+        say_json(shown) if as_json else tell({key: plain(value) for key, value in shown.items() if value != ""})
         return
     if as_json:
-        _json([card.model_dump(mode="json") for card in cards])
+        say_json([card.model_dump(mode="json") for card in cards])
         return
     if not cards:
         raise ModelError("No model was found. Reinstall napari-unet-suite, or train one: napari-unet train --help.")
-    _tell({card.name: _described(card) for card in cards})
+    tell({card.name: _described(card) for card in cards})
 
 
 @app.command()
 def info(as_json: _Json = False) -> None:
     """Show versions, device and models: what a report of a problem needs."""
     found = workflows.info()
-    _json(found) if as_json else _tell({key: _plain(value) for key, value in found.items()})
+    say_json(found) if as_json else tell({key: plain(value) for key, value in found.items()})
 
 
 @app.command(epilog="napari-unet demo --output my-first-labels")
@@ -271,15 +266,13 @@ def demo(
         image, truth = workflows.sample(name)
         labels, table, overlay = (output / f"{name}{ending}" for ending in (".ome.zarr", ".csv", ".png"))
         workflows.check_place(labels, image, overwrite=True)
-        found = _watch(workflows.segment_steps(image, spec, preview=False))
+        found = watch(workflows.segment_steps(image, spec, preview=False))
         workflows.write_labels(labels, found.labels, found.manifest, overwrite=True)
         workflows.write_table(table, found.table)
         workflows.write_overlay(overlay, image, found.labels)
         scores = {} if truth is None else workflows.evaluate(truth, found.labels)
         right = {name: f"{scores[name]:.3f}" for name in _SCORES if name in scores}
-        _tell(
-            {"Image": name} | _summary(_facts(found)) | right | {"Labels": labels, "Table": table, "Picture": overlay}
-        )
+        tell({"Image": name} | _summary(_facts(found)) | right | {"Labels": labels, "Table": table, "Picture": overlay})
         typer.echo()
         shown.append((image, found.labels, found.table))
     if viewer and _has_screen():
@@ -287,21 +280,6 @@ def demo(
             workflows.show(shown)
         except MissingExtraError as error:
             typer.echo(str(error), err=True)
-
-
-def _watch(steps: Steps[T], log: bool = False) -> T:
-    """Drive a job under a progress bar; with `log`, in lines where there is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Starting", total=None)
-
-        def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total or None, description=progress.note)
-            if log and not console.is_terminal:
-                typer.echo(f"{progress.done}/{progress.total or '?'} {progress.note}", err=True)
-
-        return finish(steps, show)
 
 
 def _facts(found: Segmentation) -> dict[str, Any]:
@@ -321,24 +299,6 @@ def _summary(facts: dict[str, Any]) -> dict[str, Any]:
         "Device": f"{facts['device']} ({facts['precision']})",
         "Model": f"{facts['model']} (sha256 {facts['sha256'][:12]})",
     }
-
-
-def _tell(rows: dict[str, Any]) -> None:
-    width = max(map(len, rows), default=0) + 2
-    for name, value in rows.items():
-        typer.echo(f"{name:<{width}}{value}")
-
-
-def _json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value)) or "none"
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _described(card: ModelCard) -> str:

@@ -1,22 +1,22 @@
 """The verbs. This is the one lazy door of the house: the only module whose functions import.
 
-Every long job exists twice: ``<verb>_steps`` is a generator of :class:`~napari_unet.core.steps.Progress`, which a widget
-or a progress bar drives, and ``<verb>`` drives it to the end.
+Every long job exists twice: ``<verb>_steps`` is a generator of :class:`~napari_unet.core.steps.Progress`, which a
+widget or a progress bar drives, and ``<verb>`` drives it to the end.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .core.axes import Image, as_image
-from .core.errors import ConflictError, MissingExtraError, RegistryError
+from .core.conflict import check_conflict
+from .core.errors import ImageError, MissingExtraError
 from .core.linking import LinkSpec
 from .core.registry import load
-from .core.results import Segmentation, Table, Tracks, label_hash
+from .core.results import Segmentation, Table, Tracks
 from .core.specs import ModelCard, SegmentSpec, Task, TrainSpec
 from .core.specs import load_task as _load_task
 from .core.steps import Progress, Steps, finish
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .models.model import Model
-    from .tiling.stream import Plan
 
     Labels = npt.NDArray[np.int32]
 
@@ -37,9 +36,6 @@ __all__ = [
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
-_SNAP: Final = 0.04  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
-_LARGEST_ZOOM: Final = 6.0
-_RGBA: Final = 4
 
 
 def segment_steps(
@@ -58,15 +54,15 @@ def segment_steps(
     preview : bool
         Attach provisional labels to the progress of every tile.
 
-    Yields
-    ------
-    Progress
-        One for every tile and every plane; the payload is a :class:`~napari_unet.core.results.Piece` or None.
-
     Returns
     -------
     Segmentation
         Labels of the whole image; ids are ordered by first pixel and do not depend on how the work was cut.
+
+    Yields
+    ------
+    Progress
+        One for every tile and every plane; the payload is a :class:`~napari_unet.core.results.Piece` or None.
 
     Raises
     ------
@@ -74,30 +70,17 @@ def segment_steps(
         If the image or a setting cannot be used; the text says what to do.
     """
     check_conflict()
-    spec, source, start = spec or SegmentSpec(), as_image(image), time.perf_counter()
     yield Progress(0, 0, "Loading the model")
+    spec = spec or SegmentSpec()
     model = load_model(spec.model, spec.device)
-    yield Progress(0, 0, "Measuring intensities and object size")
-    plan, diameter = _plan(source, spec, model)
-    from .targets import target
-    from .tiling.run import segment_planes
+    from .models.segment import segment_image
 
-    rule = model.card.target
-    if spec.threshold is not None:
-        rule = rule.model_copy(update={"threshold": spec.threshold})
-    unit = {2: 3.14159265 / 4, 3: 3.14159265 / 6}[model.card.net.ndim]
-    smallest = rule.min_fraction * unit * diameter**model.card.net.ndim if spec.min_size is None else spec.min_size
-    decode = partial(target(rule.name).decode, spec=rule, smallest=smallest)
-    labels, objects = yield from segment_planes(source, plan, model.predict, decode, decode if preview else None)
-    found = Image(labels, source.label_axes, *source.along(source.label_axes)[1:], name=f"{source.name} {spec.model}")
-    seconds = time.perf_counter() - start
-    table: Table = {}
+    source = as_image(image)
+    found = yield from segment_image(source, spec, model, preview=preview)
     if measures:
         yield Progress(1, 1, "Measuring the objects")
-        table = measure(found, source, measures)
-    manifest = _manifest(source, spec, model, plan, {"diameter": diameter, "smallest": smallest, "objects": objects})
-    manifest["labels_hash"] = label_hash(labels)
-    return Segmentation(found, objects, diameter, seconds, manifest, table)
+        found = replace(found, table=measure(found.labels, source, measures))
+    return found
 
 
 def segment(
@@ -131,54 +114,6 @@ def segment(
     """
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
     return finish(segment_steps(image, spec, measures, preview=False), show)
-
-
-def _plan(image: Image, spec: SegmentSpec, model: Model) -> tuple[Plan, float]:
-    """Measure what is measured once: intensities and object size; return the plan and the size in pixels."""
-    from .core.sizes import decode_size
-    from .tiling.scale import measure_diameter
-    from .tiling.statistics import Statistics, measure_statistics
-    from .tiling.stream import Plan
-
-    card = model.card
-    channels = spec.channels
-    if channels is None and image.channels == _RGBA and card.net.inputs == _RGBA - 1:
-        channels = (0, 1, 2)  # transparency is no colour
-    used = len(channels) if channels is not None else image.channels
-    draft = Plan(
-        (1.0,) * card.net.ndim, Statistics((0.0,) * used, (0.0,) * used), model.halo, model.multiple,
-        card.net.inputs, model.outputs, channels, spec.tiling,
-    )  # fmt: skip
-    planes = [draft.select(plane) for plane in image.planes(card.net.ndim)]
-    from dataclasses import replace
-
-    draft = replace(draft, statistics=measure_statistics(planes, card.normalise))
-    diameter = spec.diameter or measure_diameter(planes, draft, model.predict, card.diameter, decode_size)
-    # Two decimals, so that the size shown to the user is the size that was used.
-    # Nothing is seen of objects much wider than the image, but shrinking it to them takes memory without end.
-    widest = max(2.0 * max(planes[0].shape), card.diameter)
-    diameter = max(round(min(diameter or card.diameter, widest), 2), card.diameter / _LARGEST_ZOOM)
-    factor = card.diameter / diameter
-    factor = 1.0 if abs(factor - 1) < _SNAP else factor
-    return replace(draft, factor=(factor,) * card.net.ndim), diameter
-
-
-def _manifest(image: Image, spec: SegmentSpec, model: Model, plan: Plan, found: dict[str, Any]) -> dict[str, Any]:
-    """Record all that is needed to do the run again."""
-    from . import __version__
-
-    return {
-        "program": f"napari-unet-suite {__version__}",
-        "model": model.card.name,
-        "sha256": model.card.sha256,
-        "device": model.device,
-        "precision": str(model.precision).removeprefix("torch."),
-        "image": {"name": image.name, "shape": list(image.shape), "axes": image.axes, "dtype": str(image.data.dtype)},
-        "settings": spec.model_dump(mode="json"),
-        "statistics": plan.statistics.to_dict(),
-        "magnification": list(plan.factor),
-        **found,
-    }
 
 
 def load_model(name: str = "nuclei", device: str = "auto") -> Model:
@@ -251,6 +186,8 @@ def evaluate(truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",))
         If shapes differ.
     """
     several = isinstance(truth, list | tuple)
+    if several and len(truth) != len(predicted):
+        raise ImageError(f"There are {len(truth)} true images but {len(predicted)} predicted ones; give pairs.")
     pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
     found: dict[str, float] = {}
     for name in metrics:
@@ -295,15 +232,15 @@ def train_steps(data: str | Path, spec: TrainSpec, folder: str | Path | None = N
     folder : path, optional
         Where the model goes; the user's model folder by default. Checkpoints lie beside it until it is done.
 
-    Yields
-    ------
-    Progress
-        See :func:`napari_unet.training.fit.fit`.
-
     Returns
     -------
     Path
         The model folder.
+
+    Yields
+    ------
+    Progress
+        See :func:`napari_unet.training.fit.fit`.
 
     Raises
     ------
@@ -424,62 +361,13 @@ def sample(name: str = "simulated-nuclei", seed: int = 0) -> tuple[Image, Labels
     RegistryError
         If there is no such sample.
     """
-    if name == "simulated-nuclei":
-        from .samples.simulated import nuclei
+    from .samples import sample as draw
 
-        picture, truth = nuclei((512, 512), count=150, diameter=24.0, seed=seed)
-        return Image(picture, "yx", name=name), truth
-    if name == "immunohistochemistry":
-        from skimage.data import immunohistochemistry
-
-        return Image(immunohistochemistry(), "yxc", name=name), None
-    raise RegistryError(f"'{name}' is not a sample. Choose one of: {', '.join(SAMPLES)}.")
+    return draw(name, seed)
 
 
 def info() -> dict[str, Any]:
     """Return versions, devices and models: what a report of a problem needs."""
-    import os
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
+    from .models.report import report
 
-    from .models.model import bfloat16_is_fast, choose_device
-
-    def found(package: str) -> str:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            return "not installed"
-
-    device = choose_device("auto")
-    packages = ("napari-unet-suite", "napari", "numpy", "torch", "scikit-image", "dask", "zarr", "numba")
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "cores": os.cpu_count(),
-        "device": device,
-        "precision": "bfloat16" if bfloat16_is_fast(device) else "float32",
-        "packages": {name: found(name) for name in packages},
-        "models": [card.name for card in list_models()],
-        "conflict": found("napari-unet") != "not installed",
-    }
-
-
-def check_conflict() -> None:
-    """Refuse to run when another distribution has written into the same import package.
-
-    Raises
-    ------
-    ConflictError
-        If the distribution ``napari-unet`` is installed too.
-    """
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    try:
-        distribution("napari-unet")
-    except PackageNotFoundError:
-        return
-    raise ConflictError(
-        "Two packages fight over the name 'napari_unet': 'napari-unet-suite' (this program) and 'napari-unet' (another, "
-        "TensorFlow based plugin). Keep one. To keep this one: pip uninstall -y napari-unet napari-unet-suite, then "
-        "pip install napari-unet-suite."
-    )
+    return report()

@@ -21,9 +21,8 @@ class Movie:
 def simulate(frames: int = 16, ndim: int = 2, edge: int = 200, speed: float = 2.0, seed: int = 0) -> Movie:
     """Simulate.
 
-    Every object has a square (cube) of 40 pixels for itself, so that the truth is never in doubt. Of those in a row: the
-    first moves all the time, the second divides, the third enters and leaves, the fourth hides for up to two frames, the
-    fifth drifts.
+    Every object has a square (cube) of 40 pixels for itself, so that the truth is never in doubt. Of five, the second
+    divides, the third enters and leaves, and the fourth hides for one or two frames.
     """
     rng = np.random.default_rng(seed)
     shape = (40 * (ndim == 3),) * (ndim - 2) + (edge, edge)
@@ -49,7 +48,8 @@ def simulate(frames: int = 16, ndim: int = 2, edge: int = 200, speed: float = 2.
                 bodies = {"a": (place - gap, 0.7 * radius), "b": (place + gap, 0.7 * radius)}
             for name, (center, size) in bodies.items():
                 label = int(names[t].pop())
-                made.labels[t][np.linalg.norm(grid - center, axis=-1) < size] = label
+                box = tuple(slice(max(0, int(c) - 9), int(c) + 11) for c in center)
+                made.labels[t][box][np.linalg.norm(grid[box] - center, axis=-1) < size] = label
                 before = last.get((i, name), last.get((i, "")))
                 if before is not None:
                     made.links.add((before, (t, label)))

@@ -110,7 +110,7 @@ def test_ids_and_families():
     [
         [(30, 30, 8), (30, 43, 5)],  # the mother is still there
         [(30, 24, 7.9), (30, 40, 2)],  # not alike
-        [(30, 30, 5.5), (30, 45, 5.5)],  # both on one side
+        [(30, 32, 5.5), (30, 50, 5.5)],  # both on one side
         [(30, 27, 3), (30, 33, 3)],  # too small together
     ],
 )

@@ -18,8 +18,9 @@ viewer = ViewerModel()
 before = set(sys.modules)
 from napari_unet.widgets.measure import MeasureWidget
 from napari_unet.widgets.segment import cells
+from napari_unet.widgets.track import TrackWidget
 
-docks = cells(viewer), MeasureWidget(viewer)
+docks = cells(viewer), MeasureWidget(viewer), TrackWidget(viewer)
 print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
 """
 HEAVY = {"torch", "dask", "skimage", "tifffile", "zarr", "numba", "scipy", "pandas", "safetensors"}

@@ -114,8 +114,8 @@ class Image:
                 f"'{self.name}' has the spatial axes '{self.spatial}' but the model needs {ndim}. "
                 f"Choose a {len(self.spatial)}D model or an image with more dimensions."
             )
-        # By name: where z is stored last, a plane is still y and x.
-        inner = "".join(a for a in self.spatial if a in "zyx"[3 - ndim :])
+        # In this order, however they are stored: a network sees no image transposed.
+        inner = "zyx"[3 - ndim :]
         outer = [i for i, a in enumerate(self.axes) if a != "c" and a not in inner]
         ranges = [range(self.shape[i]) for i in outer]
         return [Plane(self, inner, tuple(zip(outer, at, strict=True))) for at in itertools.product(*ranges)]

@@ -28,7 +28,7 @@ __all__ = [
 class Spec(BaseModel):
     """Frozen parameters; an unknown name is an error, not a surprise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @classmethod
     def of(cls, **values: Any) -> Self:

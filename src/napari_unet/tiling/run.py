@@ -178,7 +178,8 @@ class _Queue:
         if decode is None:
             return None
         found = decode(self._scores[number][(slice(None), *tile.window)])
-        return Piece(_where(self.planes[number], tile.window), _raised(found, offset))
+        plane = self.planes[number]
+        return Piece(_where(plane, tile.window), _raised(_stored(plane, found), offset))
 
     def _score(self, tiles: list[tuple[int, Tile]]) -> _Scored:
         jobs = [(self.planes[number], tile, self._scores[number]) for number, tile in tiles]
@@ -187,7 +188,7 @@ class _Queue:
 
     def _find(self, number: int) -> _Found:
         found = self.decode(self._scores[number])
-        self.labels[_where(self.planes[number])] = found
+        self.labels[_where(self.planes[number])] = _stored(self.planes[number], found)
         return _Found(number, int(found.max(initial=0)))
 
 
@@ -197,6 +198,11 @@ def _where(plane: Plane, window: tuple[slice, ...] = ()) -> tuple[int | slice, .
     at = {image.axes[dimension]: position for dimension, position in plane.fixed}
     inner = dict(zip(plane.axes, window or (slice(None),) * len(plane.axes), strict=True))
     return tuple(at[axis] if axis in at else inner[axis] for axis in image.label_axes)
+
+
+def _stored(plane: Plane, labels: Labels) -> Labels:
+    """Bring a plane's labels from the network's order of axes to the image's."""
+    return labels.transpose([plane.axes.index(a) for a in plane.image.label_axes if a in plane.axes])
 
 
 def _raised(labels: Labels, offset: int) -> Labels:

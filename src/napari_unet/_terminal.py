@@ -1,0 +1,77 @@
+"""How the command line speaks: errors in words, a progress bar, rows of names and values, and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from typer.core import TyperGroup
+
+from .core.errors import UNetError
+from .core.steps import Progress, Steps, finish
+
+__all__ = ["InWords", "plain", "say_json", "tell", "watch"]
+
+T = TypeVar("T")
+_USER_ERROR: Final = 2
+_INTERRUPTED: Final = 130
+_FAULT: Final = (
+    "This is a fault of the program, not yours. Please report it with the lines above and 'napari-unet info'."
+)
+
+
+class InWords(TyperGroup):
+    """Says in words what went wrong, and gives each kind of trouble its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UNetError as error:
+            typer.secho(f"Error: {error}", fg="red", err=True)
+            raise typer.Exit(_USER_ERROR) from error
+        except KeyboardInterrupt as error:
+            typer.secho("Stopped. No half-written result was left behind.", fg="yellow", err=True)
+            raise typer.Exit(_INTERRUPTED) from error
+        except Exception as error:
+            error.add_note(_FAULT)
+            raise
+
+
+def watch(steps: Steps[T], log: bool = False) -> T:
+    """Drive a job under a progress bar; with `log`, in lines where there is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Starting", total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total or None, description=progress.note)
+            if log and not console.is_terminal:
+                typer.echo(f"{progress.done}/{progress.total or '?'} {progress.note}", err=True)
+
+        return finish(steps, show)
+
+
+def tell(rows: dict[str, Any]) -> None:
+    """Print names and values, one a line."""
+    width = max(map(len, rows), default=0) + 2
+    for name, value in rows.items():
+        typer.echo(f"{name:<{width}}{value}")
+
+
+def say_json(value: Any) -> None:
+    """Print a value for scripts."""
+    typer.echo(json.dumps(value, indent=1))
+
+
+def plain(value: Any) -> str:
+    """Return a value as words for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(plain, value)) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
