@@ -16,8 +16,8 @@ from napari_unet.nets import build
 
 NETS = [
     NetSpec(inputs=3, outputs=4, widths=(16, 32, 64)),
-    NetSpec(inputs=1, outputs=4, widths=(5, 7, 9), block="residual", skip="add"),
-    NetSpec(ndim=3, inputs=1, outputs=4, widths=(4, 8), convolutions=1),
+    NetSpec(inputs=1, outputs=4, widths=(8, 16, 24), block="residual", skip="add"),
+    NetSpec(ndim=3, inputs=1, outputs=4, widths=(8, 16), convolutions=1),
 ]
 
 
@@ -36,31 +36,33 @@ def pairs_of_tile_and_whole(model, precision):
     model._network.to(precision)
     rng, ndim, step = np.random.default_rng(0), model.card.net.ndim, model.multiple
     halo = -(-model.halo // step) * step
-    inner = {2: 64, 3: 16}[ndim] // step * step
+    inner = {2: 112, 3: 24}[ndim] // step * step
     image = rng.normal(0.5, 0.5, (1, model.card.net.inputs, *(inner + 2 * halo,) * ndim)).astype(np.float32)
     whole = model.predict(image)
-    for _ in range(8):
+    for _ in range(6):
         size = [int(n) * step for n in rng.integers(1, inner // step + 1, ndim)]
         start = [int(rng.integers(0, (inner - n) // step + 1)) * step for n in size]
         tile = image[(..., *(slice(a, a + n + 2 * halo) for a, n in zip(start, size, strict=True)))]
-        others = rng.normal(size=(int(rng.integers(0, 3)), *tile.shape[1:])).astype(np.float32)
+        count = int(rng.choice([0, 0, 1, 2, 16])) if tile[0, 0].size < 2**13 else int(rng.integers(0, 3))
+        others = rng.normal(size=(count, *tile.shape[1:])).astype(np.float32)
         scores = model.predict(np.concatenate([others, tile]))[-1:]
         where = (..., *(slice(halo + a, halo + a + n) for a, n in zip(start, size, strict=True)))
         yield scores[(..., *(slice(halo, halo + n) for n in size))], whole[where]
 
 
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
-def test_tiles_and_batches_are_bit_identical(spec):
+def test_tiles_and_batches_are_bit_identical(spec, precision):
     model = make(spec)
-    if model.precision != torch.bfloat16:
-        pytest.skip("bit-identical tiles are promised where bfloat16 is native")
-    for tile, whole in pairs_of_tile_and_whole(model, torch.bfloat16):
+    if precision == torch.bfloat16 != model.precision:
+        pytest.skip("this machine has no fast bfloat16")
+    for tile, whole in pairs_of_tile_and_whole(model, precision):
         assert tile.tobytes() == whole.tobytes()
 
 
-@pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
-def test_tiles_and_batches_are_equal_in_float32(spec):
-    for tile, whole in pairs_of_tile_and_whole(make(spec), torch.float32):
+def test_odd_widths_are_equal_up_to_rounding():
+    model = make(NetSpec(inputs=1, outputs=4, widths=(5, 7, 9)))
+    for tile, whole in pairs_of_tile_and_whole(model, torch.float32):
         np.testing.assert_allclose(tile, whole, atol=1e-5, rtol=0)
 
 
@@ -123,7 +125,7 @@ def test_devices_that_are_not_there(wanted):
 
 def test_devices_that_are_there(monkeypatch):
     assert choose_device("cpu") == "cpu"
-    assert choose_device("cpu:0") == "cpu:0"
+    assert choose_device("cpu:0") == "cpu"
     assert choose_device() in ("cpu", "cuda", "mps")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

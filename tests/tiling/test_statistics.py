@@ -35,8 +35,6 @@ def test_large_images_are_sampled(chunks: tuple[int, ...] | None, monkeypatch: p
     def counted(plane: Plane, window: tuple[slice, ...]) -> np.ndarray:
         block = plain(plane, window)
         read.append(block.size)
-        if chunks and chunks[1] == 700:
-            assert all(w.start % chunk == 0 for w, chunk in zip(window, chunks[1:], strict=True))
         return block
 
     monkeypatch.setattr(Plane, "read", counted)
@@ -46,6 +44,8 @@ def test_large_images_are_sampled(chunks: tuple[int, ...] | None, monkeypatch: p
     assert found.low[0] == pytest.approx(0.447, abs=0.15)
     assert found.high[0] == pytest.approx(1.553, abs=0.15)
     assert measure_statistics(image.planes(2), NormaliseSpec(low=10, high=90)) == found
+    whole = as_image(data, "tyx")
+    assert measure_statistics(whole.planes(2), NormaliseSpec(low=10, high=90)) == found, "storage must not matter"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -23,6 +23,7 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_unet.core.errors import ModelError
 from napari_unet.widgets import segment
+from napari_unet.widgets._chooser import LayerBox
 from napari_unet.widgets.segment import SegmentWidget
 
 from .conftest import FakeEngine, jobs
@@ -438,7 +439,7 @@ class TestWindow:
             for entry in manifest.contributions.widgets:
                 _dock, widget = viewer.window.add_plugin_dock_widget(manifest.name, entry.display_name)
                 assert widget.viewer == viewer
-                assert widget.images.itemText(widget.images.count() - 1) == "image"
+                assert widget.findChildren(LayerBox)
 
     def test_removing_the_dock_stops_the_run(self, make_napari_viewer: Any, qtbot: QtBot) -> None:
         engine = FakeEngine(rows=100, pause=0.02)

@@ -1,12 +1,12 @@
 """A model ready to run: folded, in the fastest precision that the device has, and the same for every tile.
 
-Bit-identical scores whatever the tile and batch need two things of the arithmetic: one thread for each call (a
-convolution split over several threads may add in another order) and no choice of algorithm by trial.
+Bit-identical scores whatever the tile and batch need three things of the arithmetic: one thread for each call (a
+convolution split over several threads may add in another order), no choice of algorithm by trial, and none by size.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from ..nets._norm import fold
 from ..targets import target
 
 __all__ = ["Model", "bfloat16_is_fast", "choose_device"]
+
+_SMALL: Final = 20480  # values that enter a convolution, up to which torch takes another one
+_FEW: Final = 8  # images convolved together; from 16 on torch takes another convolution
 
 
 def choose_device(wanted: str = "auto") -> str:
@@ -47,7 +50,7 @@ def choose_device(wanted: str = "auto") -> str:
     if not (number.isdecimal() if colon else not number) or int(number or 0) >= there.get(kind, 0):
         ready = ", ".join(k for k, count in there.items() if count)
         raise ModelError(f"The device '{wanted}' is not available here. Choose one of: auto, {ready}.")
-    return wanted
+    return wanted if kind == "cuda" else kind
 
 
 def bfloat16_is_fast(device: str) -> bool:
@@ -118,10 +121,34 @@ class Model:
             torch.set_num_threads(1)
         try:
             with torch.inference_mode():
-                x = torch.from_numpy(np.ascontiguousarray(batch)).to(device=self.device, dtype=self.precision)
-                scores = self._target.activate(self._network(x.contiguous(memory_format=self._layout)).float())
-                result: npt.NDArray[np.float32] = scores.contiguous().cpu().numpy()
+                parts = [self._run(group)[: len(batch)] for group in self._groups(batch)]
         finally:
             if self.device == "cpu" and threads != 1:
                 torch.set_num_threads(threads)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _run(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        x = torch.from_numpy(np.ascontiguousarray(batch)).to(device=self.device, dtype=self.precision)
+        scores = self._target.activate(self._network(x.contiguous(memory_format=self._layout)).float())
+        result: npt.NDArray[np.float32] = scores.contiguous().cpu().numpy()
         return result
+
+    def _groups(self, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Group a batch so that torch computes all groups alike.
+
+        On a CPU and in float32 it convolves a single small image, and 16 or more images, by other algorithms than the
+        rest (``use_mkldnn`` in its ``native/Convolution.cpp``), which round differently. So a small one is computed
+        twice, and many are computed in parts.
+        """
+        if self.device != "cpu" or self.precision != torch.float32:
+            return [batch]
+        if len(batch) == 1:
+            return [np.repeat(batch, 2, 0) if self._is_small(batch.shape[2:]) else batch]
+        return list(np.array_split(batch, -(-len(batch) // _FEW)))
+
+    def _is_small(self, shape: tuple[int, ...]) -> bool:
+        spec = self.card.net
+        entering = zip((spec.inputs, *spec.widths), spec.widths, strict=False)
+        # torch counts the channels and the first two spatial axes of what enters a convolution, also in 3D.
+        sizes = (min(c) * (shape[0] >> level) * (shape[1] >> level) for level, c in enumerate(entering))
+        return min(sizes) <= _SMALL

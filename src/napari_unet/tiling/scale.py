@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -69,22 +69,43 @@ def measure_diameter(
             parts = [job.result() for job in jobs]
             return _typical(np.concatenate([size_of(part) for part in parts]), plan.ndim)
 
-        def look(factors: Sequence[float]) -> list[tuple[float, float]]:
-            rows = [(factor, *estimate(factor)) for factor in factors]
-            return [(factor, size) for factor, size, count in rows if count >= _FEWEST]
+        def look(factors: Sequence[float]) -> list[_Answer]:
+            answers = [_Answer(factor, *estimate(factor)) for factor in factors]
+            return [answer for answer in answers if answer.count >= _FEWEST]
 
         seen = look(_FIRST)
-        diameters = [size / factor for factor, size in seen]
-        if len(seen) < len(_FIRST) or math.log2(max(diameters) / min(diameters)) > _AGREE:
+        if len(seen) < len(_FIRST) or not seen[0].agrees(seen[1], _AGREE):
             seen += look(_MORE)
         if not seen:
             return None
-        factor, size = min(seen, key=lambda row: abs(math.log2(row[1] / canonical)))
+        best = _believed(seen, canonical)
+        factor, size = best.factor, best.size
         diameter, implied = size / factor, canonical * factor / size
         if abs(math.log2(implied / factor)) < _NEAR:
             return diameter
         again, count = estimate(implied)
     return again / implied if count >= _FEWEST else diameter
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """At magnification `factor`, `count` objects' worth of foreground said `size` net pixels."""
+
+    factor: float
+    size: float
+    count: float
+
+    def agrees(self, other: _Answer, octaves: float) -> bool:
+        """Say whether both mean about the same size in the image."""
+        return abs(math.log2(self.size / self.factor * other.factor / other.size)) <= octaves
+
+
+def _believed(seen: Sequence[_Answer], canonical: float) -> _Answer:
+    """Return the answer that most objects support; among equals the one nearest to what the network knows best."""
+    # A lot of small debris must not outvote two magnifications that agree: no answer counts for more than ten objects.
+    support = [sum(min(other.count, 10.0) for other in seen if answer.agrees(other, 2 * _AGREE)) for answer in seen]
+    strong = [answer for answer, value in zip(seen, support, strict=True) if value >= 0.8 * max(support)]
+    return min(strong, key=lambda answer: abs(math.log2(answer.size / canonical)))
 
 
 def _samples(planes: Sequence[Plane], plan: Plan) -> list[tuple[Plane, list[Span]]]:

@@ -20,8 +20,7 @@ __all__ = ["Statistics", "measure_statistics", "normalise"]
 
 _EXACT: Final = 4 * 2**20  # pixels up to which everything is read, and values kept of a channel above
 _READ: Final = 16 * 2**20  # pixels read of larger images
-_WINDOWS: Final = 16  # at least so many windows, so that a huge chunk is not all that is seen
-_EDGE: Final = {1: 2**18, 2: 512, 3: 64}  # of a window where the data have no chunks
+_EDGE: Final = {1: 2**18, 2: 512, 3: 64}  # of a window
 _RANGE: Final = (-1.0, 4.0)  # of normalised values: hot pixels must not drown what is near them
 _HUGE: Final = 1e290
 
@@ -84,7 +83,7 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
     """Estimate the percentiles of an image from all its planes together.
 
     Up to 4 megapixels the percentiles are exact. Larger images are sampled: windows of about 16 megapixels in all,
-    spread over planes and space always in the same way and lying on the chunks of the data.
+    spread over planes and space always in the same way, however the data are stored.
 
     Parameters
     ----------
@@ -155,24 +154,13 @@ def _windows(planes: Sequence[Plane]) -> Iterator[tuple[Plane, tuple[slice, ...]
         for plane in planes:
             yield plane, tuple(slice(0, n) for n in shape)
         return
-    edges = _window_edges(planes[0])
+    # Not along the chunks of the data: how an image is stored must not change its labels.
+    edges = [min(n, _EDGE[len(shape)]) for n in shape]
     full = [len(planes), *(-(-n // edge) for n, edge in zip(shape, edges, strict=True))]
     for number, *at in _spread(full, max(1, _READ // math.prod(edges))):
         starts = [i * edge for i, edge in zip(at, edges, strict=True)]
         spans = zip(starts, edges, shape, strict=True)
         yield planes[number], tuple(slice(start, min(start + edge, n)) for start, edge, n in spans)
-
-
-def _window_edges(plane: Plane) -> list[int]:
-    chunks = getattr(plane.image.data, "chunks", None)
-    edges = []
-    for axis, n in zip(plane.axes, plane.shape, strict=True):
-        chunk = chunks[plane.image.axes.index(axis)] if chunks else _EDGE[len(plane.axes)]
-        edges.append(min(n, int(chunk[0] if isinstance(chunk, tuple) else chunk)))
-    while math.prod(edges) > _READ // _WINDOWS:
-        longest = max(range(len(edges)), key=edges.__getitem__)
-        edges[longest] = -(-edges[longest] // 2)
-    return edges
 
 
 def _spread(full: Sequence[int], count: int) -> list[tuple[int, ...]]:
