@@ -39,7 +39,7 @@ SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
 
 
 def segment_steps(
-    image: Any, spec: SegmentSpec | None = None, measures: Sequence[str] = ("objects",), *, preview: bool = True
+    image: Any, spec: SegmentSpec | None = None, measures: Sequence[str] | None = None, *, preview: bool = True
 ) -> Steps[Segmentation]:
     """Find the objects of an image, step by step.
 
@@ -49,8 +49,8 @@ def segment_steps(
         Any axes; arrays of four and more dimensions must be an Image that names them.
     spec : SegmentSpec, optional
         Settings.
-    measures : sequence of str
-        Entries of ``measures/`` that fill the table of the result; empty for none.
+    measures : sequence of str, optional
+        Entries of ``measures/`` that fill the table of the result; empty for none, None for those of the model's task.
     preview : bool
         Attach provisional labels to the progress of every tile.
 
@@ -77,6 +77,7 @@ def segment_steps(
 
     source = as_image(image)
     found = yield from segment_image(source, spec, model, preview=preview)
+    measures = load_task(model.card.task).measures if measures is None else measures
     if measures:
         yield Progress(1, 1, "Measuring the objects")
         found = replace(found, table=measure(found.labels, source, measures))
@@ -84,8 +85,12 @@ def segment_steps(
 
 
 def segment(
-    image: Any, spec: SegmentSpec | None = None, *, measures: Sequence[str] = (),
-    show: Callable[[Progress], None] | None = None, **options: Any,
+    image: Any,
+    spec: SegmentSpec | None = None,
+    *,
+    measures: Sequence[str] = (),
+    show: Callable[[Progress], None] | None = None,
+    **options: Any,
 ) -> Segmentation:
     """Find the objects of an image.
 
@@ -255,8 +260,11 @@ def train_steps(data: str | Path, spec: TrainSpec, folder: str | Path | None = N
 
 
 def train(
-    data: str | Path, spec: TrainSpec | None = None, folder: str | Path | None = None,
-    show: Callable[[Progress], None] | None = None, **options: Any,
+    data: str | Path,
+    spec: TrainSpec | None = None,
+    folder: str | Path | None = None,
+    show: Callable[[Progress], None] | None = None,
+    **options: Any,
 ) -> Path:
     """Train a model on annotated images; see :func:`train_steps`. Options are the fields of TrainSpec."""
     spec = TrainSpec.of(**((spec.model_dump() if spec else {}) | options))
@@ -292,7 +300,10 @@ def check_place(path: str | Path, image: Image | None = None, overwrite: bool = 
 
 
 def write_labels(
-    path: str | Path, labels: Image, manifest: dict[str, Any] | None = None, table: Table | None = None,
+    path: str | Path,
+    labels: Image,
+    manifest: dict[str, Any] | None = None,
+    table: Table | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write labels; see :func:`napari_unet.io.labels.write_labels`."""

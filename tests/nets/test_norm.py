@@ -14,6 +14,10 @@ from napari_unet.nets._norm import BatchRenorm, fold
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make(features=4):

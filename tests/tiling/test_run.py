@@ -94,12 +94,12 @@ def test_progress_adds_up_and_shows_pieces() -> None:
     for step in steps:
         shown[step.payload.index] = step.payload.labels
     np.testing.assert_array_equal(shown, labels)
-    tiles = [s.payload.labels for s in steps if "tile" in s.note]
+    tiles = [s.payload.labels for s in steps if s.note.startswith("Finding")]
     ids = [set(np.unique(t)) - {0} for t in tiles]
     assert sum(map(len, ids)) == len(set.union(*ids))
     silent: list[Progress] = []
     finish(segment_planes(as_image(data), small, same, decode), silent.append)
-    assert [s.payload is None for s in silent if "tile" in s.note] == [True] * 8
+    assert [s.payload is None for s in silent if s.note.startswith("Finding")] == [True] * 8
 
 
 def test_planes_in_memory_are_few_and_decoded_beside_each_other() -> None:

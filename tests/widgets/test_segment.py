@@ -451,7 +451,10 @@ class TestWindow:
         qtbot.waitUntil(engine.closed.is_set)
         gone = weakref.ref(widget)
         widget = None  # the last one who holds it
-        qtbot.wait(50)
-        gc.collect()
-        assert gone() is None
+
+        def collected() -> bool:
+            gc.collect()
+            return gone() is None
+
+        qtbot.waitUntil(collected)
         viewer.add_image(np.zeros((8, 8)))  # reaches no deleted list

@@ -55,17 +55,17 @@ def segment_planes(
     preview : callable, optional
         Like `decode`, for one tile's scores at a time; what it returns is only shown.
 
-    Yields
-    ------
-    Progress
-        One a tile, with the Piece that `preview` made or None; one a plane, in order, with its final Piece.
-
     Returns
     -------
     labels : ndarray of int32
         Axes ``image.label_axes``.
     objects : int
         The highest id; ids are unique over the whole image.
+
+    Yields
+    ------
+    Progress
+        One a tile, with the Piece that `preview` made or None; one a plane, in order, with its final Piece.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def segment_planes(
                     piece = queue.preview(plane, tile, preview, shown)
                     shown = max(shown, int(piece.labels.max())) if piece else shown
                     done += 1
-                    yield Progress(done, total, f"Scored a tile of plane {plane + 1} of {len(planes)}", piece)
+                    yield Progress(done, total, f"Finding objects{_of(plane, planes)}", piece)
             queue.note(result)
             # Ids follow the order of the planes, whichever is decoded first.
             while finished in highest:
@@ -102,7 +102,7 @@ def segment_planes(
                 objects += highest.pop(finished)
                 finished, done = finished + 1, done + 1
                 piece = Piece(where, labels[where])
-                yield Progress(done, total, f"Found the objects of plane {finished} of {len(planes)}", piece)
+                yield Progress(done, total, f"Outlining objects{_of(finished - 1, planes)}", piece)
     return labels, objects
 
 
@@ -190,6 +190,11 @@ class _Queue:
         found = self.decode(self._scores[number])
         self.labels[_where(self.planes[number])] = _stored(self.planes[number], found)
         return _Found(number, int(found.max(initial=0)))
+
+
+def _of(number: int, planes: list[Plane]) -> str:
+    """Say which plane, where there are several."""
+    return f", plane {number + 1} of {len(planes)}" if len(planes) > 1 else ""
 
 
 def _where(plane: Plane, window: tuple[slice, ...] = ()) -> tuple[int | slice, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,9 +58,9 @@ def learning_rate(step: int, spec: TrainSpec) -> float:
 class _Run:
     """The state of a run: everything a checkpoint holds."""
 
-    def __init__(self, spec: TrainSpec, net: NetSpec, device: str) -> None:
+    def __init__(self, spec: TrainSpec, net: NetSpec, device: str, data: str) -> None:
         torch.manual_seed(spec.seed)
-        self.spec, self.device, self.step = spec, device, 0
+        self.spec, self.device, self.data, self.step = spec, device, data, 0
         self.network = build(net).to(device)
         if net.ndim == 2:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -73,6 +74,7 @@ class _Run:
         return {
             "step": self.step,
             "spec": self.spec.model_dump_json(),
+            "data": self.data,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -88,6 +90,11 @@ class _Run:
         if state["spec"] != self.spec.model_dump_json():
             raise TrainingDataError(
                 f"{file.parent} holds a run with other settings. Give the settings it was started with to go on, "
+                "or another folder to start anew."
+            )
+        if state.get("data", self.data) != self.data:
+            raise TrainingDataError(
+                f"{file.parent} holds a run on other images. Give the images it was started with to go on, "
                 "or another folder to start anew."
             )
         self.network.load_state_dict(state["network"])
@@ -193,15 +200,28 @@ def fit(
     if spec.net is None or spec.target is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     learn = learn or target(spec.target.name)
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
     sampler, checkpoint = Sampler(pairs, spec, learn), folder / "last.pt"
-    run = _Run(spec, spec.net.model_copy(update={"outputs": len(learn.CHANNELS) + 1}), device)
+    net = spec.net.model_copy(update={"outputs": len(learn.CHANNELS) + 1})
+    run = _Run(spec, net, device, _fingerprint(pairs))
     if checkpoint.exists():
         run.resume(checkpoint)
     yield Progress(run.step, spec.steps, "starting" if not run.step else "going on")
-    yield from _loop(run, sampler, _loss(learn, device), checkpoint)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(spec.threads or threads)
+        yield from _loop(run, sampler, _loss(learn, device), checkpoint)
+    finally:
+        torch.set_num_threads(threads)
     return run.average.eval()
+
+
+def _fingerprint(pairs: Sequence[Pair]) -> str:
+    """Tell one set of training images from another."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(f"{pair.name} {tuple(pair.labels.shape)} {pair.weight}".encode())
+        digest.update(pair.sizes.tobytes())
+    return digest.hexdigest()
 
 
 def _loop(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,9 @@ class LayerBox(QComboBox):
 
 
 def _disconnect(layers: Any, callback: Any, *_: object) -> None:
-    for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
-        event.disconnect(callback)
-    for layer in layers:
-        layer.events.name.disconnect(callback)
+    # Where the viewer is collected together with the dock, its layers may be empty shells: nothing is left to undo.
+    with suppress(AttributeError):
+        for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
+            event.disconnect(callback)
+        for layer in layers:
+            layer.events.name.disconnect(callback)
