@@ -226,7 +226,7 @@ def test_no_real_numbers(data, spec):
 @pytest.mark.parametrize(
     "options",
     [{"diameter": 0}, {"diameter": -3}, {"diameter": float("nan")}, {"threshold": 1.5},
-     {"min_size": -1}, {"min_size": float("nan")}, {"tiling": {"tile": 0}}, {"tiling": {"batch": 0}}, {"size": 3},
+     {"min_size": -1}, {"min_size": float("nan")}, {"tiling": {"tile": -1}}, {"tiling": {"batch": 0}}, {"size": 3},
      {"channels": "a"}],
     ids=str,
 )  # fmt: skip

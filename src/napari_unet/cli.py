@@ -81,7 +81,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         float | None, typer.Option(help="Smallest object kept, in pixels.", show_default="the model's")
     ] = None,
     device: _Device = _SEGMENT.device,
-    tile: Annotated[int, typer.Option(help="Edge of a tile in pixels; less needs less memory.")] = _SEGMENT.tiling.tile,
+    tile: Annotated[
+        int, typer.Option(help="Edge of a tile in pixels, 0: chosen; less needs less memory.")
+    ] = _SEGMENT.tiling.tile,
     batch: Annotated[int, typer.Option(help="Tiles computed together.")] = _SEGMENT.tiling.batch,
     workers: Annotated[int, typer.Option(help="Threads; 0 uses all cores.")] = _SEGMENT.tiling.workers,
     axes: _Axes = None,

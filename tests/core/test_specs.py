@@ -41,7 +41,7 @@ def test_specs_survive_json(kind):
         (NetSpec, {"block": "dense"}, "plain"),
         (TargetSpec, {"threshold": 1.0}, "threshold"),
         (SegmentSpec, {"diameter": -3}, "greater than 0"),
-        (SegmentSpec, {"tiling": {"tile": 0}}, r"tiling\.tile"),
+        (SegmentSpec, {"tiling": {"tile": -1}}, r"tiling\.tile"),
         (TrainSpec, {"steps": "many"}, "steps"),
         (ModelCard, {**NEEDED, "title": "", "name": "a/b"}, "plain word"),
         (ModelCard, {**NEEDED, "title": "", "name": ".hidden"}, "plain word"),

@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_unet.core.axes import as_image
 from napari_unet.core.sizes import decode_size, encode_size, equivalent_diameter
 from napari_unet.core.specs import TilingSpec
-from napari_unet.tiling.scale import _samples, measure_diameter
+from napari_unet.tiling.scale import _WINDOW, _samples, measure_diameter
 from napari_unet.tiling.statistics import Statistics
 from napari_unet.tiling.stream import Plan
 
@@ -122,8 +122,8 @@ def test_an_error_of_the_network_passes():
 @pytest.mark.parametrize("windows", [(2, 2), (4, 4), (8, 8), (1, 9), (9, 1), (3, 5), (1, 1)])
 def test_samples_come_from_many_rows_and_columns(windows):
     plan = Plan((1.0, 1.0), Statistics((0.0,), (1.0,)), 0, 1)
-    planes = as_image(np.zeros([n * 256 for n in windows], bool)).planes(2)
-    places = [tuple(span.start // 256 for span in spans) for _, spans in _samples(planes, plan)]
+    planes = as_image(np.zeros([n * _WINDOW[2] for n in windows], bool)).planes(2)
+    places = [tuple(span.start // _WINDOW[2] for span in spans) for _, spans in _samples(planes, plan)]
     assert len(set(places)) == min(4, windows[0] * windows[1])
     for axis, count in enumerate(windows):
         assert len({place[axis] for place in places}) >= min(2, count)

@@ -126,5 +126,8 @@ def label_hash(labels: npt.NDArray[np.integer[Any]]) -> str:
     """
     import numpy as np
 
-    shape = ",".join(map(str, labels.shape))
-    return hashlib.sha256(shape.encode() + np.ascontiguousarray(labels, dtype="<i8").tobytes()).hexdigest()
+    # Labels are stored in 32 bits everywhere; a larger id, which no image has, would be hashed in 64.
+    small = labels.dtype.itemsize <= 4 or not labels.size or labels.max() < 2**32
+    digest = hashlib.sha256(",".join(map(str, labels.shape)).encode())
+    digest.update(np.ascontiguousarray(labels, dtype="<u4" if small else "<i8"))
+    return digest.hexdigest()

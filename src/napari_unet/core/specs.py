@@ -133,14 +133,15 @@ class TilingSpec(Spec):
     Attributes
     ----------
     tile : int
-        Edge of what one tile writes, in pixels of the network's grid; rounded up to its multiple.
+        Edge of what one tile writes, in pixels of the network's grid; rounded up to its multiple. 0 chooses: 1024 in
+        2D, 96 in 3D.
     batch : int
         Tiles that go through the network together.
     workers : int
         Threads; 0 takes one a core.
     """
 
-    tile: int = Field(512, ge=1)
+    tile: int = Field(0, ge=0)
     batch: int = Field(1, ge=1)
     workers: int = Field(0, ge=0)
 

@@ -23,7 +23,7 @@ from .model import Model
 
 __all__ = ["plan_run", "segment_image"]
 
-_SNAP: Final = 0.04  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
+_SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
 _LARGEST_ZOOM: Final = 6.0
 _BEYOND: Final = 1.5  # how far outside the card's range a measured object size is believed
 _RGBA: Final = 4

@@ -50,12 +50,21 @@ class UNet(nn.Module):
         """
         left: list[torch.Tensor] = []
         for level, down in enumerate(self.down):
-            x = down(_POOL[self.spec.ndim](x, 2) if level else x)
+            x = down(self._pool(x) if level else x)
             left.append(x)
         for level in reversed(range(len(self.up))):
             x = self.merge[level](join(self.spec.skip, left[level], self.up[level](x)))
         scores: torch.Tensor = self.head(x)
         return scores
+
+    def _pool(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            return _POOL[self.spec.ndim](x, 2)
+        # The same maxima; torch's pooling also finds where they are, which takes three times as long.
+        for axis in range(2, x.ndim):
+            before = (slice(None),) * axis
+            x = torch.maximum(x[(*before, slice(0, None, 2))], x[(*before, slice(1, None, 2))])
+        return x
 
 
 def build(spec: NetSpec) -> UNet:

@@ -33,7 +33,7 @@ _FIRST: Final = (0.4, 1.0)
 _MORE: Final = (0.125, 0.2, 2.0)
 _AGREE: Final = 0.35  # octaves
 _NEAR: Final = 0.1  # octaves by which a magnification may miss the implied one and still be believed as it is
-_WINDOW: Final = {2: 256, 3: 96}  # net pixels along an edge of a sample
+_WINDOW: Final = {2: 192, 3: 96}  # net pixels along an edge of a sample
 _SAMPLES: Final = 4  # samples a magnification
 _FEWEST: Final = 0.5  # objects' worth of foreground below which a magnification has no say
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "batched", "count_workers", "read_net", "score_plane", "score_tiles", "stream"]
 
 R = TypeVar("R")
+_TILE: Final = {1: 2**16, 2: 1024, 3: 96}  # a large tile reads few halos, a small one needs little memory
 _LARGEST_READ: Final = 2**24  # image values; more is read in parts
 
 
@@ -78,7 +79,7 @@ class Plan:
 
     def grid(self, shape: tuple[int, ...], planes: int = 1) -> Grid:
         """Lay out the tiles of one of `planes` equal planes of `shape` image pixels."""
-        edges = (self.tiling.tile,) * self.ndim
+        edges = (self.tiling.tile or _TILE[self.ndim],) * self.ndim
         grid = Grid(shape, self.factor, edges, self.halo, self.multiple)
         return choose_grid(grid, -(-count_workers(self.tiling) // planes))
 
