@@ -1,7 +1,7 @@
 """Write measured figures into the manual.
 
-A place in README.md or docs/ that shows a figure is marked ``<!-- figure: NAME -->...<!-- end -->``. NAME is a path into
-``benchmarks/results/``: ``accuracy/modalities/fluo/AP50`` is that entry of ``accuracy.json``. Run
+A place in README.md or docs/ that shows a figure is marked ``<!-- figure: NAME -->...<!-- end -->``. NAME is a path
+into ``benchmarks/results/``: ``accuracy/modalities/fluo/AP50`` is that entry of ``accuracy.json``. Run
 ``python benchmarks/figures.py`` after a benchmark; ``--check`` only says whether all figures are up to date.
 """
 

@@ -209,7 +209,7 @@ def test_nothing_found_is_said(here):
         (["cells.tif", "-o", "a.tif", "--diameter", "-1"], "diameter: Input should be greater than 0"),
         (["cells.tif", "-o", "a.tif", "--diameter", "wide"], "--diameter"),
         (["cells.tif", "-o", "a.tif", "--threshold", "7"], "threshold"),
-        (["cells.tif", "-o", "a.tif", "--tile", "0"], "tile"),
+        (["cells.tif", "-o", "a.tif", "--tile", "-1"], "tile"),
         (["cells.tif", "-o", "a.tif", "--device", "tpu"], "Choose one of: auto"),
         (["cells.tif", "-o", "a.tif", "--channels", "red"], "whole numbers"),
         (["cells.tif", "-o", "a.tif", "--channels", "3"], "channels 0 to 0"),

@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +129,10 @@ def test_representations_are_those_measured():
     for name, found in measured["results"].items():
         expected = [f"{found['AP50']:.3f}", f"{found['mAP']:.3f}", f"{found['decode_seconds']:.2f}"]
         assert [cell.strip(" *") for cell in rows[name].split("|")] == expected
+
+
+def test_figures_are_those_measured():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "figures.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -82,7 +82,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     ] = None,
     device: _Device = _SEGMENT.device,
     tile: Annotated[
-        int, typer.Option(help="Edge of a tile in pixels, 0: chosen; less needs less memory.")
+        int, typer.Option(help="Edge of a tile, pixels; 0 chooses. Changes no label.")
     ] = _SEGMENT.tiling.tile,
     batch: Annotated[int, typer.Option(help="Tiles computed together.")] = _SEGMENT.tiling.batch,
     workers: Annotated[int, typer.Option(help="Threads; 0 uses all cores.")] = _SEGMENT.tiling.workers,
@@ -125,6 +125,9 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     data: Annotated[Path, typer.Argument(help="Folder or table of annotated images.", show_default=False)],
     name: Annotated[str, typer.Option(help="Name of the new model.", show_default=False)],
     task: Annotated[str, typer.Option(help="What the model is for; gives all other defaults.")] = _TRAIN.task,
+    start: Annotated[
+        str, typer.Option(help="Model to start from, by name or folder.", show_default="from nothing")
+    ] = _TRAIN.start,
     steps: Annotated[int, typer.Option(help="Length of the training.")] = _TRAIN.steps,
     batch: Annotated[int, typer.Option(help="Patches looked at in a step.")] = _TRAIN.batch,
     patch: Annotated[int, typer.Option(help="Edge of a patch in pixels.")] = _TRAIN.patch,
@@ -143,8 +146,9 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     A training that was stopped goes on where it was when the same command is given again.
     """
     spec = TrainSpec.of(
-        name=name, task=task, steps=steps, batch=batch, patch=patch, rate=rate, seed=seed, every=every, threads=threads
-    )
+        name=name, task=task, start=start, steps=steps, batch=batch, patch=patch, rate=rate, seed=seed, every=every,
+        threads=threads,
+    )  # fmt: skip
     _check_model_place(name, folder, overwrite)
     try:
         made = watch(workflows.train_steps(data, spec, folder), log=True)

@@ -254,8 +254,10 @@ def train_steps(data: str | Path, spec: TrainSpec, folder: str | Path | None = N
     """
     check_conflict()
     yield Progress(0, 0, "Reading the annotated images")
+    from .models.cards import find_model, read_card
     from .training.run import train_model
 
+    spec = spec.filled(read_card(find_model(spec.start))) if spec.start else spec
     return (yield from train_model(Path(data), spec.filled(load_task(spec.task)), Path(folder) if folder else None))
 
 

@@ -145,7 +145,7 @@ def worst(truth, found):
 
 
 # A border of two pixels is much of a small object, and where it touches others its pixels go to the last of them.
-LEAST = {"border": 0.65, "heat": 0.65, "distance": 0.8, "offsets": 0.95}
+LEAST = {"border": 0.65, "heat": 0.65, "seams": 0.65, "distance": 0.8, "offsets": 0.95}
 # Irregular and slender objects have several middles: at 0.15 the distance splits one in a thousand.
 RULES = {name: TargetSpec(name=name) for name in TARGETS} | {"distance": TargetSpec(name="distance", persistence=0.2)}
 

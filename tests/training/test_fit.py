@@ -153,3 +153,23 @@ def test_the_rate_rises_stays_and_falls():
     assert rates[-1] == pytest.approx(0.01)
     assert 0 < rates[0] < 0.1
     assert learning_rate(99, spec(steps=100, cooldown=0, warmup=0, rate=1.0)) == 1.0
+
+
+@pytest.mark.parametrize("name", ["heat", "seams"])
+def test_a_model_is_a_start(tmp_path, name):
+    from napari_unet.models.store import write_model
+    from napari_unet.training.run import make_card
+
+    first = spec(name="first", target=TargetSpec(name="heat"), normalise={}, steps=4)
+    trained = finish(fit([field(0)], first, tmp_path / "a"))
+    write_model(tmp_path / "first", make_card(first, "test"), trained)
+    gentle = {"start": str(tmp_path / "first"), "target": TargetSpec(name=name), "steps": 1, "rate": 1e-9}
+    again = finish(fit([field(0)], spec(**gentle), tmp_path / "b"))
+    old, new = weights(trained), weights(again)
+    same = [key for key in old if key.startswith(("down", "up", "merge")) and old[key].ndim > 1]
+    assert same
+    for key in same:
+        torch.testing.assert_close(new[key], old[key], atol=1e-3, rtol=1e-2)
+    # The foreground keeps its row, and so does the object size, which is last.
+    torch.testing.assert_close(new["head.weight"][0], old["head.weight"][0], atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(new["head.weight"][-1], old["head.weight"][-1], atol=1e-3, rtol=1e-2)

@@ -129,5 +129,5 @@ def label_hash(labels: npt.NDArray[np.integer[Any]]) -> str:
     # Labels are stored in 32 bits everywhere; a larger id, which no image has, would be hashed in 64.
     small = labels.dtype.itemsize <= 4 or not labels.size or labels.max() < 2**32
     digest = hashlib.sha256(",".join(map(str, labels.shape)).encode())
-    digest.update(np.ascontiguousarray(labels, dtype="<u4" if small else "<i8"))
+    digest.update(np.ascontiguousarray(labels, dtype="<u4" if small else "<i8").data)
     return digest.hexdigest()

@@ -256,6 +256,8 @@ class TrainSpec(Spec):
         Preset that gives the defaults.
     name : str
         Name of the model to make.
+    start : str
+        Name or folder of a model to start from (fine-tuning); empty starts from random weights.
     net, target, normalise, augment : Spec or None
         None takes the task's.
     diameter : float or None
@@ -282,6 +284,7 @@ class TrainSpec(Spec):
 
     task: str = "cell"
     name: str = "my-model"
+    start: str = ""
     net: NetSpec | None = None
     target: TargetSpec | None = None
     normalise: NormaliseSpec | None = None
@@ -299,9 +302,9 @@ class TrainSpec(Spec):
     every: int = Field(100, ge=1)
     threads: int = Field(0, ge=0)
 
-    def filled(self, task: Task) -> TrainSpec:
-        """Return the spec with everything that is None taken from `task`."""
-        take = {n: getattr(task, n) for n in ("net", "target", "normalise", "augment", "diameter")}
+    def filled(self, source: Task | ModelCard) -> TrainSpec:
+        """Return the spec with everything that is None taken from a task or from the model it starts from."""
+        take = {n: getattr(source, n, None) for n in ("net", "target", "normalise", "augment", "diameter")}
         return self.model_copy(update={n: v for n, v in take.items() if getattr(self, n) is None})
 
 

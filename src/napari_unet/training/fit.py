@@ -17,7 +17,9 @@ from torch import nn
 from ..core.errors import OutputError, TrainingDataError
 from ..core.specs import NetSpec, TrainSpec
 from ..core.steps import Progress, Steps
+from ..models.cards import find_model, read_card
 from ..models.model import bfloat16_is_fast
+from ..models.store import read_network
 from ..nets import build
 from ..targets import Target, target
 from .patches import Batch, Pair, Sampler
@@ -79,6 +81,18 @@ class _Run:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+
+    def start_from(self, network: nn.Module) -> None:
+        """Take over all weights that fit, and of the last layer the rows of the foreground and the object size."""
+        own, given = self.network.state_dict(), network.state_dict()
+        for name, value in given.items():
+            if name in own and own[name].shape == value.shape:
+                own[name].copy_(value)
+            elif name in own and own[name].shape[1:] == value.shape[1:]:
+                rows = min(len(own[name]), len(value)) - 1
+                own[name][:rows].copy_(value[:rows])
+                own[name][-1].copy_(value[-1])
+        self.average.load_state_dict(own)
 
     def resume(self, file: Path) -> None:
         try:
@@ -203,6 +217,8 @@ def fit(
     sampler, checkpoint = Sampler(pairs, spec, learn), folder / "last.pt"
     net = spec.net.model_copy(update={"outputs": len(learn.CHANNELS) + 1})
     run = _Run(spec, net, device, _fingerprint(pairs))
+    if spec.start:
+        run.start_from(read_network(find_model(spec.start), read_card(find_model(spec.start))))
     if checkpoint.exists():
         run.resume(checkpoint)
     yield Progress(run.step, spec.steps, "starting" if not run.step else "going on")

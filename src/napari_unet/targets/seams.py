@@ -1,0 +1,53 @@
+"""Foreground, heat diffused from each object's medoid, and the seams where objects touch."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.specs import TargetSpec
+from ._basins import basins
+from ._fields import heat, touching
+from ._losses import cross_entropy, dice, inside
+
+__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+
+CHANNELS: Final = ("foreground", "heat", "seam")
+
+
+def encode(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
+    """Turn labels ``(*s)`` into targets ``(3, *s)``; see :mod:`napari_unet.targets`."""
+    return np.stack([(labels > 0).astype(np.float32), heat(labels), touching(labels)])
+
+
+def activate(scores: Any) -> Any:
+    """Bring raw scores into 0 to 1."""
+    return scores.sigmoid()
+
+
+def loss(scores: Any, target: Any) -> Any:
+    """Compare raw scores with targets, both ``(b, 3, *s)``; seams weigh more.
+
+    The weight plays the part of the border weight map of Ronneberger et al. 2015, eq. 2.
+    """
+    mask, warm, seam = target.unbind(1)
+    foreground, height, line = scores.unbind(1)
+    weight = 1 + 4 * seam
+    return (
+        cross_entropy(foreground, mask, weight)
+        + dice(foreground, mask)
+        + 2 * inside(height, warm, mask * (1 + 6 * seam))
+        + 2 * cross_entropy(line, seam, weight)
+        + dice(line, seam)
+    )
+
+
+def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
+    """Turn stored scores ``(3, *s)`` into labels ``(*s)``: basins of the heat, lowered along the seams."""
+    weight = round(255 * spec.touch_weight)
+    # Whole numbers throughout, so that nothing depends on rounding: heat * (1 - weight * seam).
+    lowered = scores[1].astype(np.uint32) * (255 * 255 - weight * scores[2].astype(np.uint32)) // (255 * 255)
+    mask = scores[0] > round(255 * spec.threshold)
+    return basins(lowered.astype(np.uint8), mask, round(255 * spec.persistence), smallest)
