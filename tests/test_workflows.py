@@ -480,8 +480,9 @@ def test_samples():
     assert truth is not None
     assert truth.max() > 50
     np.testing.assert_array_equal(image.data, again.data)
-    color, unknown = workflows.sample("immunohistochemistry")
-    assert (color.axes, unknown) == ("yxc", None)
+    stain, unknown = workflows.sample("immunohistochemistry")
+    assert (stain.axes, unknown) == ("yx", None)
+    assert 0 == stain.data.min() < stain.data.max()
     with pytest.raises(RegistryError, match="simulated-nuclei"):
         workflows.sample("nonsense")
 

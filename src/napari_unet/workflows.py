@@ -358,14 +358,14 @@ def sample(name: str = "simulated-nuclei", seed: int = 0) -> tuple[Image, Labels
     Parameters
     ----------
     name : {"simulated-nuclei", "immunohistochemistry"}
-        A simulated fluorescence field, or a stained tissue section (skimage.data).
+        A simulated fluorescence field, or the nuclear stain of a tissue section (skimage.data).
     seed : int
         Of the simulation.
 
     Returns
     -------
     image : Image
-        uint16 ``yx`` or uint8 ``yxc``.
+        ``yx``; uint16 or float32.
     truth : ndarray of int32 or None
         True labels.
 

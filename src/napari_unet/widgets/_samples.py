@@ -23,7 +23,7 @@ def simulated_nuclei() -> list[LayerData]:
 
 
 def immunohistochemistry() -> list[LayerData]:
-    """Return a stained section of tissue in color.
+    """Return the nuclear stain of a section of tissue.
 
     Returns
     -------
