@@ -406,7 +406,10 @@ def test_bad_training_data_ends_in_words(words, said, annotated):
 def test_a_real_ctrl_c(annotated, here):
     words = [*map(str, TRAIN[:-1]), "--steps", "100000", "--folder", "new"]
     code = "from napari_unet.cli import main; main()"
+    # Where the tests themselves run in the background of a shell, Ctrl-C would be ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     try:
         for _ in range(2400):
             if (here / "new.training" / "last.pt").exists() or running.poll() is not None:
@@ -416,6 +419,7 @@ def test_a_real_ctrl_c(annotated, here):
         _, told = running.communicate(timeout=120)
     finally:
         running.kill()
+        running.wait()
     assert running.returncode == 130, told
     assert "same command again" in told
     assert "Traceback" not in told

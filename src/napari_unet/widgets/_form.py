@@ -50,6 +50,7 @@ class Form:
         self._spec = type(spec)
         self._choices, self._hints = choices or {}, hints or {}
         self._tuples: set[str] = set()
+        self._texts: set[str] = set()
         self.fields: dict[str, bases.ValueWidget[Any]] = {}
         self._add(spec, "", labels or {}, skip)
         # A container of magicgui does not align its labels while it is folded away.
@@ -74,19 +75,21 @@ class Form:
                 widget.native.setPlaceholderText(self._hints.get(key, ""))
             if _is_tuple(info.annotation):
                 self._tuples.add(key)
+            if info.annotation is str:
+                self._texts.add(key)
             widget.name, widget.label = key, labels.get(key, name.replace("_", " ").capitalize())
             widget.tooltip = help_.get(name, "")
             self.fields[key] = widget
 
     def values(self) -> dict[str, Any]:
-        """Return what the form shows, nested like the spec; text that is empty stands for None."""
+        """Return what the form shows, nested like the spec; where None is allowed, empty text stands for it."""
         found: dict[str, Any] = {}
         for key, widget in self.fields.items():
             value = widget.value
             if isinstance(widget, LineEdit):
                 text = str(value).strip()
                 value = tuple(filter(None, re.split(r"[\s,;]+", text))) if key in self._tuples else text
-                value = value or None
+                value = value or ("" if key in self._texts else None)
             inner = found
             *path, name = key.split(".")
             for step in path:
