@@ -173,3 +173,18 @@ def test_a_model_is_a_start(tmp_path, name):
     # The foreground keeps its row, and so does the object size, which is last.
     torch.testing.assert_close(new["head.weight"][0], old["head.weight"][0], atol=1e-3, rtol=1e-2)
     torch.testing.assert_close(new["head.weight"][-1], old["head.weight"][-1], atol=1e-3, rtol=1e-2)
+
+
+def test_an_interruption_while_saving_stays_one(tmp_path, monkeypatch):
+    def interrupted(*_):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("the writer failed: unfinished file")
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        finish(fit([field(0)], spec(), tmp_path))
+    monkeypatch.setattr(torch, "save", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
+    with pytest.raises(RuntimeError, match="something else"):
+        finish(fit([field(0)], spec(), tmp_path))

@@ -125,6 +125,11 @@ class _Run:
                 stream.flush()
                 os.fsync(stream.fileno())
             part.replace(file)
+        except RuntimeError as error:
+            # Interrupted, torch's writer complains of its unfinished file; the interruption is what happened.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
         except OSError as error:
             raise OutputError(
                 f"The checkpoint {file} cannot be written: {error}. Free space or choose another folder."
