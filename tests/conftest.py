@@ -44,8 +44,9 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small model made by hand: what is bright and smooth is an object, about 12 pixels wide."""
     import torch
 
+    from napari_unet.core.model_card import ModelCard
     from napari_unet.core.sizes import SIZE_RANGE
-    from napari_unet.core.specs import ModelCard, NetSpec, TargetSpec
+    from napari_unet.core.specs import NetSpec, TargetSpec
     from napari_unet.models.store import write_model
     from napari_unet.nets import build
 

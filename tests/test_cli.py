@@ -500,7 +500,7 @@ def small_samples(disks, monkeypatch):
 def test_demo(here, small_samples, monkeypatch):
     shown = []
     monkeypatch.setattr(workflows, "show", shown.append)
-    monkeypatch.setattr(cli, "_has_screen", lambda: True)
+    monkeypatch.setattr(cli.commands, "_has_screen", lambda: True)
     for _ in range(2):
         text = good("demo", "--model", "bright", "--no-viewer")
     assert not shown
@@ -512,7 +512,7 @@ def test_demo(here, small_samples, monkeypatch):
     assert workflows.read_table(here / "demo_output" / "immunohistochemistry.csv")
     good("demo", "--model", "bright", "--output", "a/b")
     assert [len(found) for found in shown] == [2]
-    monkeypatch.setattr(cli, "_has_screen", lambda: False)
+    monkeypatch.setattr(cli.commands, "_has_screen", lambda: False)
     good("demo", "--model", "bright", "--output", "a/b")
     assert len(shown) == 1
 
@@ -522,7 +522,7 @@ def test_demo_without_a_viewer_says_how_to_get_one(here, small_samples, monkeypa
         raise MissingExtraError("napari", "all", "The viewer")
 
     monkeypatch.setattr(workflows, "show", show)
-    monkeypatch.setattr(cli, "_has_screen", lambda: True)
+    monkeypatch.setattr(cli.commands, "_has_screen", lambda: True)
     done = run("demo", "--model", "bright")
     assert done.exit_code == 0
     assert "pip install" in done.stderr
@@ -547,5 +547,7 @@ def test_a_screen(platform, variables, terminal, expected, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli, "sys", SimpleNamespace(platform=platform, stdin=SimpleNamespace(isatty=lambda: terminal)))
-    assert cli._has_screen() is expected
+    monkeypatch.setattr(
+        cli.commands, "sys", SimpleNamespace(platform=platform, stdin=SimpleNamespace(isatty=lambda: terminal))
+    )
+    assert cli.commands._has_screen() is expected

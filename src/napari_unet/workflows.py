@@ -15,9 +15,10 @@ from .core.axes import Image, as_image
 from .core.conflict import check_conflict
 from .core.errors import ImageError, MissingExtraError
 from .core.linking import LinkSpec
+from .core.model_card import ModelCard
 from .core.registry import load
 from .core.results import Segmentation, Table, Tracks
-from .core.specs import ModelCard, SegmentSpec, Task, TrainSpec
+from .core.specs import SegmentSpec, Task, TrainSpec
 from .core.specs import load_task as _load_task
 from .core.steps import Progress, Steps, finish
 

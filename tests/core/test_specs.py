@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from napari_unet.core import specs
 from napari_unet.core.errors import RegistryError, SpecError
+from napari_unet.core.model_card import ModelCard
 from napari_unet.core.registry import names
-from napari_unet.core.specs import ModelCard, NetSpec, SegmentSpec, TargetSpec, Task, TrainSpec, load_task
+from napari_unet.core.specs import NetSpec, SegmentSpec, TargetSpec, Task, TrainSpec, load_task
 
 ALL = [getattr(specs, name) for name in specs.__all__ if name.endswith("Spec") or name in ("Task", "ModelCard")]
 NEEDED = {"name": "a", "title": "A", "net": NetSpec(), "target": TargetSpec()}

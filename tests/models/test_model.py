@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from napari_unet.core.errors import ModelError
-from napari_unet.core.specs import ModelCard, NetSpec, TargetSpec
+from napari_unet.core.model_card import ModelCard
+from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.models import model as module
 from napari_unet.models.model import Model, bfloat16_is_fast, choose_device
 from napari_unet.nets import build

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load, save
 
 from napari_unet.core.errors import ModelError, OutputError
-from napari_unet.core.specs import ModelCard, NetSpec, TargetSpec
+from napari_unet.core.model_card import ModelCard
+from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.models.cards import CARD, WEIGHTS, find_model, list_cards, read_card, user_folder
 from napari_unet.models.model import Model
 from napari_unet.models.store import read_network, write_model

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from napari_unet.core.axes import Image, as_image
+from napari_unet.core.model_card import ModelCard
 from napari_unet.core.results import Piece, Segmentation
-from napari_unet.core.specs import ModelCard, NetSpec, SegmentSpec, TargetSpec
+from napari_unet.core.specs import NetSpec, SegmentSpec, TargetSpec
 from napari_unet.core.steps import Progress, Steps
 
 

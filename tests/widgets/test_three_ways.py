@@ -15,8 +15,9 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QGuiApplication
 
 from napari_unet import workflows
+from napari_unet.core.model_card import ModelCard
 from napari_unet.core.results import label_hash
-from napari_unet.core.specs import ModelCard, load_task
+from napari_unet.core.specs import load_task
 from napari_unet.widgets.segment import SegmentWidget
 
 

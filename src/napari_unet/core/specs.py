@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field
 
-from .errors import SpecError
+from ._spec import Spec
+from .networks import NetSpec
 from .registry import path
+
+if TYPE_CHECKING:
+    from .model_card import ModelCard
 
 __all__ = [
     "AugmentSpec",
-    "ModelCard",
     "NetSpec",
     "NormaliseSpec",
     "SegmentSpec",
@@ -23,68 +26,6 @@ __all__ = [
     "TrainSpec",
     "load_task",
 ]
-
-
-class Spec(BaseModel):
-    """Frozen parameters; an unknown name is an error, not a surprise."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-    @classmethod
-    def of(cls, **values: Any) -> Self:
-        """Build the spec and report bad values in words.
-
-        Parameters
-        ----------
-        **values : Any
-            Fields of the spec.
-
-        Returns
-        -------
-        Spec
-            The checked spec.
-
-        Raises
-        ------
-        SpecError
-            If a value is out of range or a name is unknown.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc'])) or cls.__name__}: {e['msg']}" for e in error.errors()]
-            raise SpecError("These settings cannot be used:\n  " + "\n  ".join(lines)) from error
-
-
-class NetSpec(Spec):
-    """An n-D encoder-decoder after Ronneberger et al. 2015 (Fig. 1).
-
-    Attributes
-    ----------
-    architecture : str
-        A file of ``nets/``.
-    ndim : int
-        Spatial dimensions, 2 or 3.
-    inputs, outputs : int
-        Channels in and out.
-    widths : tuple of int
-        Feature channels of every level, the finest first; its length is the depth plus one.
-    block : {"plain", "residual"}
-        What a level computes.
-    skip : {"concat", "add"}
-        How the contracting path joins the expansive one.
-    convolutions : int
-        3x3 convolutions of a block.
-    """
-
-    architecture: str = "unet"
-    ndim: Literal[2, 3] = 2
-    inputs: int = Field(1, ge=1)
-    outputs: int = Field(1, ge=1)
-    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64, 128, 256), min_length=1, max_length=8)
-    block: Literal["plain", "residual"] = "plain"
-    skip: Literal["concat", "add"] = "concat"
-    convolutions: int = Field(2, ge=1, le=6)
 
 
 class TargetSpec(Spec):
@@ -306,60 +247,6 @@ class TrainSpec(Spec):
         """Return the spec with everything that is None taken from a task or from the model it starts from."""
         take = {n: getattr(source, n, None) for n in ("net", "target", "normalise", "augment", "diameter")}
         return self.model_copy(update={n: v for n, v in take.items() if getattr(self, n) is None})
-
-
-class ModelCard(Spec):
-    """What a model knows of itself; stored as ``card.json`` beside its weights.
-
-    Attributes
-    ----------
-    name, title, description : str
-        What the user reads.
-    task : str
-        Preset it belongs to.
-    net, target, normalise : Spec
-        Everything needed to run it.
-    channels : tuple of int
-        Numbers of channels it accepts.
-    diameter : float
-        Object size it was trained at, pixels of its own grid.
-    diameter_range : tuple of float
-        Object sizes that it measures and brings to its own, pixels of the image.
-    data, licence, recipe : str
-        Where it comes from, what may be done with it, how to make it again.
-    seed : int
-        Of the training.
-    metrics : dict
-        Scores for each kind of image.
-    sha256 : str
-        Of the weights file; the identity of the model.
-    tile_invariant : bool
-        True if no layer looks at the whole tile.
-    """
-
-    name: str
-    title: str = ""
-    description: str = ""
-    task: str = "cell"
-    net: NetSpec
-    target: TargetSpec
-    normalise: NormaliseSpec = NormaliseSpec()
-    channels: tuple[int, ...] = (1,)
-    diameter: float = Field(24.0, gt=0)
-    diameter_range: tuple[float, float] = (8.0, 120.0)
-    data: str = ""
-    licence: str = ""
-    recipe: str = ""
-    seed: int = 0
-    metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
-    sha256: str = ""
-    tile_invariant: bool = True
-
-    @model_validator(mode="after")
-    def _name_is_plain(self) -> Self:
-        if not self.name or any(c in self.name for c in "/\\:") or self.name.startswith("."):
-            raise ValueError(f"a model's name must be a plain word, not '{self.name}'")
-        return self
 
 
 def load_task(name: str) -> Task:

@@ -11,8 +11,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from ..core.errors import ModelError, RegistryError
+from ..core.model_card import ModelCard
 from ..core.registry import resolve
-from ..core.specs import ModelCard
 
 __all__ = ["CARD", "WEIGHTS", "find_model", "list_cards", "read_card", "user_folder"]
 

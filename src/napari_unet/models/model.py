@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..core.errors import ModelError
-from ..core.specs import ModelCard
+from ..core.model_card import ModelCard
 from ..nets import halo, multiple
 from ..nets._norm import fold
 from ..targets import target

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from ..core.errors import ModelError, OutputError
-from ..core.specs import ModelCard
+from ..core.model_card import ModelCard
 from ..io.atomic import atomic_folder
 from ..nets import build
 from .cards import CARD, WEIGHTS

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ..core.axes import Plane
 from ..core.errors import TrainingDataError
-from ..core.specs import ModelCard, NetSpec, TrainSpec
+from ..core.model_card import ModelCard
+from ..core.specs import NetSpec, TrainSpec
 from ..core.steps import Steps
 from ..io.images import read_image
 from ..io.labels import read_labels

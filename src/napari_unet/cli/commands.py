@@ -10,13 +10,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from . import __version__, workflows
-from ._terminal import InWords, plain, say_json, tell, watch
-from .core.axes import Image
-from .core.errors import MissingExtraError, ModelError, OutputError, SpecError
-from .core.linking import LinkSpec
-from .core.results import Segmentation
-from .core.specs import ModelCard, SegmentSpec, TrainSpec
+from .. import __version__, workflows
+from .._terminal import InWords, plain, say_json, tell, watch
+from ..core.axes import Image
+from ..core.errors import MissingExtraError, ModelError, OutputError, SpecError
+from ..core.linking import LinkSpec
+from ..core.model_card import ModelCard
+from ..core.results import Segmentation
+from ..core.specs import SegmentSpec, TrainSpec
 
 __all__ = ["app", "main"]
 
