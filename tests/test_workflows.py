@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import napari_unet
 from napari_unet import workflows
-from napari_unet.core.axes import Image
+from napari_unet.core.axes import Image, as_image
 from napari_unet.core.errors import (
     AxesError,
     ConflictError,
@@ -214,7 +214,7 @@ def test_colors(disks, spec):
 )  # fmt: skip
 def test_axes_that_do_not_fit(shape, axes, spec):
     with pytest.raises(AxesError, match=r"axes"):
-        napari_unet.segment(workflows.as_image(np.zeros(shape, np.uint16), axes), spec)
+        napari_unet.segment(as_image(np.zeros(shape, np.uint16), axes), spec)
 
 
 @pytest.mark.parametrize("data", [np.zeros((8, 8), complex), np.full((8, 8), "a"), np.zeros((8, 8), object)])

@@ -1,0 +1,30 @@
+"""The verbs. This is the one lazy door of the house: the only room whose functions import.
+
+Every long job exists twice: ``<verb>_steps`` is a generator of :class:`~napari_unet.core.steps.Progress`, which a
+widget or a progress bar drives, and ``<verb>`` drives it to the end.
+"""
+
+from ..core.conflict import check_conflict
+from .files import (
+    SAMPLES,
+    check_place,
+    match_labels,
+    read_image,
+    read_labels,
+    read_table,
+    sample,
+    write_labels,
+    write_overlay,
+    write_table,
+)
+from .models import info, list_models, load_model, load_task
+from .objects import evaluate, measure, segment, segment_steps
+from .tracks import track, track_steps
+from .training import train, train_steps
+from .viewing import show
+
+__all__ = [
+    "SAMPLES", "check_conflict", "check_place", "evaluate", "info", "list_models", "load_model", "load_task",
+    "match_labels", "measure", "read_image", "read_labels", "read_table", "sample", "segment", "segment_steps",
+    "show", "track", "track_steps", "train", "train_steps", "write_labels", "write_overlay", "write_table",
+]  # fmt: skip

@@ -1,0 +1,111 @@
+"""Images, labels and tables: read, written, or drawn from nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.axes import Image
+from ..core.results import Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Labels = npt.NDArray[np.int32]
+
+__all__ = [
+    "SAMPLES", "check_place", "match_labels", "read_image", "read_labels", "read_table", "sample", "write_labels",
+    "write_overlay", "write_table",
+]  # fmt: skip
+
+SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
+
+
+def read_image(path: str | Path, axes: str | None = None) -> Image:
+    """Read an image file or OME-Zarr; see :func:`napari_unet.io.images.read_image`."""
+    from ..io.images import read_image as read
+
+    return read(Path(path), axes)
+
+
+def read_labels(path: str | Path, axes: str | None = None) -> Image:
+    """Read labels; see :func:`napari_unet.io.labels.read_labels`."""
+    from ..io.labels import read_labels as read
+
+    return read(Path(path), axes)
+
+
+def match_labels(truth: str | Path, predicted: str | Path) -> list[tuple[Path, Path]]:
+    """Find which label files are to be compared; see :func:`napari_unet.io.pairs.match_labels`."""
+    from ..io.pairs import match_labels as match
+
+    return match(Path(truth), Path(predicted))
+
+
+def check_place(path: str | Path, image: Image | None = None, overwrite: bool = False) -> None:
+    """Check that the labels of `image`, or a table, can be written; see :func:`napari_unet.io.places.check_place`."""
+    from ..io.places import check_place as check
+
+    check(Path(path), image, overwrite)
+
+
+def write_labels(
+    path: str | Path,
+    labels: Image,
+    manifest: dict[str, Any] | None = None,
+    table: Table | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write labels; see :func:`napari_unet.io.labels.write_labels`."""
+    from ..io.labels import write_labels as write
+
+    write(Path(path), labels, manifest, table, overwrite)
+
+
+def write_overlay(path: str | Path, image: Image, labels: Image) -> None:
+    """Write a picture of the outlined objects; see :func:`napari_unet.io.overlay.write_overlay`."""
+    from ..io.overlay import write_overlay as write
+
+    write(path, image, labels)
+
+
+def write_table(path: str | Path, table: Table) -> None:
+    """Write a table as CSV."""
+    from ..io.tables import write_table as write
+
+    write(Path(path), table)
+
+
+def read_table(path: str | Path) -> Table:
+    """Read a CSV table."""
+    from ..io.tables import read_table as read
+
+    return read(Path(path))
+
+
+def sample(name: str = "simulated-nuclei", seed: int = 0) -> tuple[Image, Labels | None]:
+    """Return an image that needs no download, and its true labels where they are known.
+
+    Parameters
+    ----------
+    name : {"simulated-nuclei", "immunohistochemistry"}
+        A simulated fluorescence field, or the nuclear stain of a tissue section (skimage.data).
+    seed : int
+        Of the simulation.
+
+    Returns
+    -------
+    image : Image
+        ``yx``; uint16 or float32.
+    truth : ndarray of int32 or None
+        True labels.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such sample.
+    """
+    from ..samples import sample as draw
+
+    return draw(name, seed)

@@ -1,0 +1,172 @@
+"""Find, measure and judge objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..core.axes import Image, as_image
+from ..core.conflict import check_conflict
+from ..core.errors import ImageError
+from ..core.registry import load
+from ..core.results import Segmentation, Table
+from ..core.specs import SegmentSpec
+from ..core.steps import Progress, Steps, finish
+from .files import read_labels
+from .models import load_model, load_task
+
+__all__ = ["evaluate", "measure", "segment", "segment_steps"]
+
+
+def segment_steps(
+    image: Any, spec: SegmentSpec | None = None, measures: Sequence[str] | None = None, *, preview: bool = True
+) -> Steps[Segmentation]:
+    """Find the objects of an image, step by step.
+
+    Parameters
+    ----------
+    image : Image or array-like
+        Any axes; arrays of four and more dimensions must be an Image that names them.
+    spec : SegmentSpec, optional
+        Settings.
+    measures : sequence of str, optional
+        Entries of ``measures/`` that fill the table of the result; empty for none, None for those of the model's task.
+    preview : bool
+        Attach provisional labels to the progress of every tile.
+
+    Returns
+    -------
+    Segmentation
+        Labels of the whole image; ids are ordered by first pixel and do not depend on how the work was cut.
+
+    Yields
+    ------
+    Progress
+        One for every tile and every plane; the payload is a :class:`~napari_unet.core.results.Piece` or None.
+
+    Raises
+    ------
+    AxesError, ImageError, ModelError, SpecError
+        If the image or a setting cannot be used; the text says what to do.
+    """
+    check_conflict()
+    yield Progress(0, 0, "Loading the model")
+    spec = spec or SegmentSpec()
+    model = load_model(spec.model, spec.device)
+    from ..models.segment import segment_image
+
+    source = as_image(image)
+    found = yield from segment_image(source, spec, model, preview=preview)
+    measures = load_task(model.card.task).measures if measures is None else measures
+    if measures:
+        yield Progress(1, 1, "Measuring the objects")
+        found = replace(found, table=measure(found.labels, source, measures))
+    return found
+
+
+def segment(
+    image: Any,
+    spec: SegmentSpec | None = None,
+    *,
+    measures: Sequence[str] = (),
+    show: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Segmentation:
+    """Find the objects of an image.
+
+    Parameters
+    ----------
+    image : Image or array-like
+        See :func:`segment_steps`.
+    spec : SegmentSpec, optional
+        Settings as one object.
+    measures : sequence of str
+        Entries of ``measures/`` that fill the table of the result.
+    show : callable, optional
+        Called with every Progress.
+    **options : Any
+        Settings one by one: the fields of :class:`~napari_unet.core.specs.SegmentSpec`.
+
+    Returns
+    -------
+    Segmentation
+        Labels, number and size of the objects, and the record of the run.
+
+    Raises
+    ------
+    UNetError
+        See :func:`segment_steps`.
+    """
+    spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
+    return finish(segment_steps(image, spec, measures, preview=False), show)
+
+
+def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",)) -> Table:
+    """Measure every object.
+
+    Parameters
+    ----------
+    labels : Image or array-like of int
+        Objects.
+    image : Image or array-like, optional
+        Intensities, on the same grid.
+    measures : sequence of str
+        Entries of ``measures/``.
+
+    Returns
+    -------
+    dict of ndarray
+        One row an object; the column ``index`` holds its label.
+
+    Raises
+    ------
+    RegistryError
+        If a measure is unknown.
+    """
+    table: Table = {}
+    for name in measures:
+        intensities = None if image is None else as_image(image)
+        table |= load("measures", name).measure(as_image(labels), intensities)
+    return table
+
+
+def evaluate(truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",)) -> dict[str, float]:
+    """Compare labels with the truth.
+
+    Parameters
+    ----------
+    truth, predicted : array-like of int, Image or path, or lists of them
+        Labels of equal shape; several images are pooled: their objects are counted together. Files are read one at a
+        time.
+    metrics : sequence of str
+        Entries of ``metrics/``.
+
+    Returns
+    -------
+    dict of float
+        Scores by name.
+
+    Raises
+    ------
+    ImageError
+        If shapes differ.
+    """
+    several = isinstance(truth, list | tuple)
+    if several and len(truth) != len(predicted):
+        raise ImageError(f"There are {len(truth)} true images but {len(predicted)} predicted ones; give pairs.")
+    pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
+    found: dict[str, float] = {}
+    for name in metrics:
+        metric, total = load("metrics", name), None
+        for expected, got in pairs:
+            one = metric.count(_values(expected), _values(got))
+            total = one if total is None else total + one
+        found |= metric.scores(total)
+    return found
+
+
+def _values(labels: Any) -> Any:
+    found = read_labels(labels) if isinstance(labels, str | Path) else labels
+    return found.data if isinstance(found, Image) else found
