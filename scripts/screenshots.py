@@ -1,4 +1,4 @@
-"""Take the pictures of the widget for the README: before, during and after a run.
+"""Take the pictures of the manual: the segmentation before, during and after a run, and the dock with the models.
 
 Run it as ``python scripts/screenshots.py``, under ``xvfb-run -s "-screen 0 1400x900x24"`` where there is no screen.
 """
@@ -6,6 +6,9 @@ Run it as ``python scripts/screenshots.py``, under ``xvfb-run -s "-screen 0 1400
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
 from napari_unet import workflows
+from napari_unet.widgets.models import ModelsWidget
 from napari_unet.widgets.segment import SegmentWidget
 
 SIZE = (1400, 900)
@@ -40,8 +44,16 @@ def wait_for(ready: Callable[[], bool]) -> None:
         settle(0.02)
 
 
+def prepare(folder: Path) -> None:
+    """Make the folder, and have every window look alike."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = get_settings(None)  # of this run only: the user's own stay as they are
+    settings.application.save_window_geometry = False
+    settings.appearance.theme = "dark"
+
+
 def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
-    """Write the three pictures.
+    """Write the pictures of a run.
 
     Parameters
     ----------
@@ -57,10 +69,7 @@ def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
     list of Path
         The files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = get_settings(None)  # of this run only: the user's own stay as they are
-    settings.application.save_window_geometry = False
-    settings.appearance.theme = "dark"
+    prepare(folder)
     image, _truth = engine.sample("simulated-nuclei")
     viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
     viewer.window.resize(*SIZE)
@@ -96,7 +105,40 @@ def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
     return written
 
 
+def show_models(folder: Path) -> Path:
+    """Write the picture of the dock with the models: the bundled one, and a copy as if it were the user's own.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    prepare(folder)
+    path = folder / "models.png"
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["NAPARI_UNET_MODELS"] = home
+        shutil.copytree(workflows.locate_model("nuclei").folder, Path(home) / "my-nuclei")
+        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
+        viewer.window.resize(SIZE[0], 960)  # the whole card
+        dock = viewer.window.add_dock_widget(ModelsWidget(viewer), name="Models", area="right")
+        settle(1.0)
+        if not dock.grab().save(str(path)):
+            raise OSError(f"The picture {path} could not be written.")
+        viewer.close()
+        settle(0.2)
+    return path
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
-    main(parser.parse_args().folder)
+    parser.add_argument("--only-models", action="store_true", help="Take the picture of the models, and no other.")
+    given = parser.parse_args()
+    if not given.only_models:
+        main(given.folder)
+    show_models(given.folder)

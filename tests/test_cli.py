@@ -164,8 +164,10 @@ def test_the_record_goes_with_the_labels(here):
             model="my models/nuclei 2", diameter=1 / 3, channels=(0, 2), threshold=0.4, min_size=12, device="cpu",
             tiling=TilingSpec(tile=128, batch=4, workers=2),
         ),
+        SegmentSpec(model=("a", "b c"), average="flips", uncertainty=True, runtime="torch"),
+        SegmentSpec(dropout_samples=3),
     ],
-    ids=["plain", "all"],
+    ids=["plain", "all", "several", "dropout"],
 )  # fmt: skip
 def test_the_widgets_command_is_understood(spec, here, monkeypatch):
     import shlex
@@ -181,6 +183,38 @@ def test_the_widgets_command_is_understood(spec, here, monkeypatch):
     np.save("movie.npy", np.zeros((2, 8, 8, 3), np.uint16))
     assert run(*shlex.split(as_command(spec, "movie.npy", "tyxc"))[1:]).exit_code == 130
     assert seen == ["tyxc", spec]
+
+
+def test_averages_and_uncertainty(here, disks, bright):
+    common = ("segment", "cells.tif", "--model", "bright", "--diameter", 12, "--device", "cpu", "--average", "flips")
+    found = json.loads(
+        good(*common, "-o", "a.tif", "--uncertainty", "doubt.tif", "--table", "a.csv", "--json", "--tile", 48)
+    )
+    expected = workflows.segment(
+        disks[0], model="bright", diameter=12.0, device="cpu", average="flips", uncertainty=True, measures=["objects"]
+    )
+    assert found.keys() == {*FACTS, "uncertainty"}
+    assert found["labels_hash"] == expected.hash
+    doubt = workflows.read_image("doubt.tif")
+    np.testing.assert_array_equal(doubt.data, expected.uncertainty.data)
+    np.testing.assert_allclose(workflows.read_table("a.csv")["uncertainty"], expected.table["uncertainty"])
+    text = good(*common, "-o", "b.tif", "--uncertainty", "doubt.ome.zarr")
+    assert "doubt.ome.zarr" in text
+    np.testing.assert_array_equal(workflows.read_image("doubt.ome.zarr").data, doubt.data)
+    for words, said in (
+        (["-o", "c.tif", "--uncertainty", "doubt.tif"], "exists"),
+        (["-o", "c.tif", "--uncertainty", "doubt.png"], "must end in .zarr or .tif or .tiff or .npy"),
+        (["-o", "c.tif", "--uncertainty", "c.tif"], "--uncertainty would replace what --output writes"),
+        (["-o", "c.tif", "--uncertainty", "cells.tif", "--overwrite"], "--uncertainty would replace the image"),
+        (["-o", "c.tif", "--model", bright], "named before"),
+        (["-o", "c.tif", "--model", "none"], "At hand: bright"),
+        (["-o", "c.tif", "--dropout-samples", 2], "trained without dropout"),
+    ):
+        assert said in bad(*common, *words)
+    alone = ("segment", "cells.tif", "--model", "bright", "-o", "c.tif")
+    assert "uncertainty needs several answers" in bad(*alone, "--uncertainty", "new.tif")
+    assert "'none', 'flips' or 'rotations'" in bad(*alone, "--average", "mirrors")
+    assert left(here) == ["a.csv", "a.tif", "b.tif", "cells.tif", "doubt.ome.zarr", "doubt.tif"]
 
 
 def test_nothing_found_is_said(here):

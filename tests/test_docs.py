@@ -34,12 +34,12 @@ TESTED = [page for page in PAGES if any(test for _, test, _ in blocks(page))]
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package's rooms as the registry sees them, to which a page may add files."""
-    for room in ("nets", "targets", "measures", "metrics", "tasks"):
+    for room in ("nets", "targets", "measures", "metrics", "tasks", "networks"):
         (tmp_path / room).mkdir()
         for file in (_PACKAGE / room).iterdir():
             if file.suffix in (".py", ".toml"):
                 (tmp_path / room / file.name).write_bytes(file.read_bytes())
-        if room != "tasks":
+        if room not in ("tasks", "networks"):
             package = importlib.import_module(f"napari_unet.{room}")
             # Last, so that only what a page adds is imported from here.
             monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / room)])
@@ -106,7 +106,10 @@ def test_commands_exist(page: Path):
             name, *words = shlex.split(said[1], comments=True)
             if name.startswith("napari-unet"):  # pip's line about the other package
                 continue
-            known = {flag for option in commands[name].params for flag in (*option.opts, *option.secondary_opts)}
+            command = commands[name]
+            if inner := getattr(command, "commands", None):  # "models nuclei" is short for "models show nuclei"
+                command = inner[words.pop(0) if words and words[0] in inner else "show"]
+            known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
             assert {word for word in words if word.startswith("-")} <= known, line
 
 

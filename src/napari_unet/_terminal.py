@@ -74,4 +74,6 @@ def plain(value: Any) -> str:
         return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(plain, value)) or "none"
+    if value is None:
+        return "none"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -12,8 +12,9 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_unet.core.errors import AxesError, ImageError
-from napari_unet.io.images import read_image
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import AxesError, ImageError, OutputError
+from napari_unet.io.images import read_image, write_image
 
 RNG = np.random.default_rng(0)
 
@@ -289,3 +290,50 @@ def test_truncated_png(tmp_path):
         (tmp_path / "a.png").write_bytes(whole[:length])
         with pytest.raises(ImageError):
             read_image(tmp_path / "a.png")
+
+
+# Written
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif", ".ome.zarr", ".zarr", ".npy"])
+@pytest.mark.parametrize(("axes", "order"), [("yx", "yx"), ("tzyx", "tzyx"), ("zyx", "yxz")])
+def test_written_images_come_back(tmp_path, suffix, axes, order):
+    data = RNG.random((2, 3, 40, 30)[-len(axes) :], np.float32)
+    scale, units = (20.0, 2.0, 0.5, 0.25)[-len(axes) :], ("second", *["micrometer"] * 3)[-len(axes) :]
+    image = Image(data, axes, scale, units)
+    turned = Image(np.einsum(f"{axes}->{order}", data), order, *image.along(order)[1:])
+    path = tmp_path / f"doubt{suffix}"
+    write_image(path, turned, {"model": "nuclei"})
+    found = read_image(path, axes if suffix == ".npy" else None)
+    same(found, data, axes)
+    assert np.asarray(found.data[...]).dtype == np.float32
+    if suffix != ".npy":
+        assert found.scale == pytest.approx(scale)
+        assert found.units == units
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_written_image_has_a_pyramid_and_its_record(tmp_path):
+    path = tmp_path / "doubt.ome.zarr"
+    data = RNG.random((700, 1100), np.float32)
+    write_image(path, Image(data, "yx", (0.5, 0.5), ("micrometer",) * 2), {"model": "nuclei"})
+    attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+    assert attributes["napari-unet"] == {"model": "nuclei"}
+    (multiscale,) = attributes["ome"]["multiscales"]
+    scales = [level["coordinateTransformations"][0]["scale"] for level in multiscale["datasets"]]
+    assert scales == [[0.5, 0.5], [1.0, 1.0], [2.0, 2.0]]
+    np.testing.assert_array_equal(zarr.open_array(path / "1", mode="r")[:], data[::2, ::2])
+
+
+def test_images_are_not_written_where_they_cannot_be(tmp_path):
+    image = Image(RNG.random((4, 4), np.float32), "yx")
+    (tmp_path / "other.zarr").mkdir()
+    (tmp_path / "other.zarr" / "thesis.txt").touch()
+    for name, overwrite in (("a.png", False), ("other.zarr", True), ("other.zarr", False), ("none/a.tif", False)):
+        with pytest.raises(OutputError):
+            write_image(tmp_path / name, image, overwrite=overwrite)
+    write_image(tmp_path / "a.zarr", image)
+    with pytest.raises(OutputError, match="exists"):
+        write_image(tmp_path / "a.zarr", image)
+    write_image(tmp_path / "a.zarr", Image(image.data * 2, "yx"), overwrite=True)
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.zarr").data), image.data * 2)

@@ -11,7 +11,8 @@ import torch
 from napari_unet.core.errors import ModelError
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.specs import NetSpec, TargetSpec
-from napari_unet.models import model as module
+from napari_unet.models import devices
+from napari_unet.models.devices import on_device
 from napari_unet.models.model import Model, bfloat16_is_fast, choose_device
 from napari_unet.nets import build
 
@@ -22,19 +23,25 @@ NETS = [
 ]
 
 
-def make(spec=NETS[0], device="cpu"):
+def make(spec=NETS[0], device="cpu", runtime="auto"):
     torch.manual_seed(0)
     network = build(spec)
     network.train()(torch.randn(2, spec.inputs, *(32,) * spec.ndim))
     return Model(
-        ModelCard(name="tiny", net=spec, target=TargetSpec(name="distance"), channels=(1, 3)), network.eval(), device
+        ModelCard(name="tiny", net=spec, target=TargetSpec(name="distance"), channels=(1, 3)),
+        network.eval(),
+        device,
+        runtime,
     )
 
 
-def pairs_of_tile_and_whole(model, precision):
+def compute_in(model, precision):
+    model._engine.precision = precision
+    model._engine._inner.to(precision)
+
+
+def pairs_of_tile_and_whole(model, predict):
     """Yield the inner scores of tiles of many shapes and in batches, and the same pixels of the whole."""
-    model.precision = precision
-    model._network.to(precision)
     rng, ndim, step = np.random.default_rng(0), model.card.net.ndim, model.multiple
     halo = -(-model.halo // step) * step
     inner = {2: 112, 3: 24}[ndim] // step * step
@@ -46,33 +53,41 @@ def pairs_of_tile_and_whole(model, precision):
         tile = image[(..., *(slice(a, a + n + 2 * halo) for a, n in zip(start, size, strict=True)))]
         count = int(rng.choice([0, 0, 1, 2, 16])) if tile[0, 0].size < 2**13 else int(rng.integers(0, 3))
         others = rng.normal(size=(count, *tile.shape[1:])).astype(np.float32)
-        scores = model.predict(np.concatenate([others, tile]))[-1:]
+        scores = predict(np.concatenate([others, tile]))[-1:]
         where = (..., *(slice(halo + a, halo + a + n) for a, n in zip(start, size, strict=True)))
         yield scores[(..., *(slice(halo, halo + n) for n in size))], whole[where]
 
 
+@pytest.mark.parametrize("way", ["predict", "predict_inner"])
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
-def test_tiles_and_batches_are_bit_identical(spec, precision):
+def test_tiles_and_batches_are_bit_identical(spec, precision, way):
     model = make(spec)
+    assert model.exact
     if precision == torch.bfloat16 != model.precision:
         pytest.skip("this machine has no fast bfloat16")
-    for tile, whole in pairs_of_tile_and_whole(model, precision):
+    compute_in(model, precision)
+    for tile, whole in pairs_of_tile_and_whole(model, getattr(model, way)):
         assert tile.tobytes() == whole.tobytes()
 
 
 def test_odd_widths_are_equal_up_to_rounding():
     model = make(NetSpec(inputs=1, outputs=4, widths=(5, 7, 9)))
-    for tile, whole in pairs_of_tile_and_whole(model, torch.float32):
+    compute_in(model, torch.float32)
+    for tile, whole in pairs_of_tile_and_whole(model, model.predict_inner):
         np.testing.assert_allclose(tile, whole, atol=1e-5, rtol=0)
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
-def test_tiles_are_equal_on_the_graphics_card(spec):
-    model = make(spec, "cuda")
-    for tile, whole in pairs_of_tile_and_whole(model, torch.float32):
-        np.testing.assert_allclose(tile, whole, atol=2e-3, rtol=0)
+def test_scores_in_the_halo_are_left_out():
+    model = make()
+    batch = np.random.default_rng(0).normal(size=(2, 3, 64, 72)).astype(np.float32)
+    inner, whole, rim = model.predict_inner(batch), model.predict(batch), model.halo
+    assert inner.dtype == np.float32
+    np.testing.assert_array_equal(inner[..., rim:-rim, rim:-rim], whole[..., rim:-rim, rim:-rim])
+    inner[..., rim:-rim, rim:-rim] = 0
+    assert not inner.any()
+    small = batch[..., : 2 * rim // 4 * 4, :]
+    np.testing.assert_array_equal(model.predict_inner(small), model.predict(small))
 
 
 def test_threads_do_not_matter_and_are_left_as_they_were():
@@ -111,11 +126,40 @@ def test_other_channels_are_refused():
         make().predict(np.zeros((1, 2, 16, 16), np.float32))
 
 
-def test_float32_is_taken_where_bfloat16_is_slow(monkeypatch):
-    monkeypatch.setattr(module, "bfloat16_is_fast", lambda device: False)
-    assert make().precision == torch.float32
+def test_precision_is_the_fastest_that_the_device_has(monkeypatch):
     assert isinstance(bfloat16_is_fast("cpu"), bool)
     assert not bfloat16_is_fast("mps")
+    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: False)
+    assert make().precision == torch.float32
+    for capability, precision in (((6, 1), torch.float32), ((7, 5), torch.float16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        assert devices.fast_precision("cuda") == precision
+    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: True)
+    assert devices.fast_precision("cuda") == torch.bfloat16
+
+
+def test_a_graphics_card_has_one_thread():
+    found = []
+    callers = [
+        threading.Thread(target=lambda name=name: found.append(on_device(name, threading.get_ident)))
+        for name in ("cuda", "cuda:0", "cuda")
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(found) == 3
+    assert len(set(found)) == 1
+    assert found[0] != threading.get_ident()
+    assert on_device("cpu", threading.get_ident) == threading.get_ident()
+
+
+def test_too_little_memory_on_a_card_says_what_to_do():
+    def work():
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ModelError, match=r"'cuda' has too little memory .* smaller tile"):
+        on_device("cuda", work)
 
 
 @pytest.mark.parametrize("wanted", ["tpu", "", "cpu:1", "cpu:", "cuda:99", "cuda:x", "cuda:-1", "CUDA", "cpu cuda"])
@@ -134,3 +178,30 @@ def test_devices_that_are_there(monkeypatch):
     assert choose_device("cuda:1") == "cuda:1"
     with pytest.raises(ModelError, match="cuda:2"):
         choose_device("cuda:2")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
+def test_tiles_are_equal_on_the_graphics_card(spec):
+    model = make(spec, "cuda")
+    assert not model.exact
+    compute_in(model, torch.float32)
+    for tile, whole in pairs_of_tile_and_whole(model, model.predict_inner):
+        np.testing.assert_allclose(tile, whole, atol=2e-3, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("runtime", ["torch", "torch-compile"])
+def test_the_graphics_card_says_the_same(runtime):
+    model, cpu = make(device="cuda", runtime=runtime), make()
+    batch = np.random.default_rng(0).normal(0.5, 0.5, (2, 3, 96, 128)).astype(np.float32)
+    compute_in(cpu, torch.float32)
+    expected, results = cpu.predict_inner(batch), []
+    workers = [threading.Thread(target=lambda: results.append(model.predict_inner(batch))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 4
+    for scores in results:
+        np.testing.assert_allclose(scores, expected, atol=0.03, rtol=0)

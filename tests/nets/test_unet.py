@@ -92,14 +92,14 @@ def reach(spec):
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(SPECS)
 def test_halo_is_what_a_score_sees(spec):
     seen = reach(spec)
     assert seen <= halo(spec) <= 2 * seen
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(SPECS, st.integers(0, 2**16))
 def test_tiles_on_the_grid_give_the_scores_of_the_whole(spec, seed):
     torch.manual_seed(seed)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from napari_unet.tiling.grid import Grid, Span, choose_grid, cut_axis, net_position
+from napari_unet.tiling.grid import Grid, Span, choose_grid, cut_axis, net_position, per_axis
 
 
 @pytest.mark.parametrize("factor", [0.07, 0.23, 0.5, 0.999, 1, 1.7, 3, 10.5])
@@ -63,3 +63,20 @@ def test_a_small_image_is_shared_between_workers_where_it_costs_little() -> None
     assert choose_grid(tiny, 8) is tiny
     many = choose_grid(Grid((4096, 4096), (1, 1), (4096, 4096), 16, 16), 64)
     assert len(many) == 64
+
+
+def test_halo_and_multiple_may_differ_between_axes() -> None:
+    grid = Grid((20, 60), (1, 1), (8, 16), (3, 9), (1, 4))
+    alone = [cut_axis(20, 1, 8, 3, 1), cut_axis(60, 1, 16, 9, 4)]
+    assert list(grid.cuts) == alone
+    assert Grid((20, 60), (1, 1), (8, 16), (9, 9), (4, 4)).cuts == Grid((20, 60), (1, 1), (8, 16), 9, 4).cuts
+    assert (per_axis(3, 2), per_axis((1, 2), 2)) == ((3, 3), (1, 2))
+
+
+def test_an_axis_that_is_hardly_larger_than_its_halos_does_not_stop_the_others() -> None:
+    flat = Grid((40, 1024, 1024), (1, 1, 1), (1024,) * 3, (64, 8, 8), (1, 8, 8))
+    finer = choose_grid(flat, 4)
+    assert len(finer) == 4
+    assert finer.reads < 1.3 * flat.reads
+    assert len(finer.cuts[0]) == 1
+    assert choose_grid(Grid((40, 80), (1, 1), (99, 99), (64, 8), 1), 4).edges == (99, 99)

@@ -64,6 +64,23 @@ def test_any_order_of_axes(axes: str, tiling: TilingSpec) -> None:
     assert objects == offset == len(np.unique(labels)) - 1
 
 
+@pytest.mark.parametrize("axes", ["tzyx", "yxtz", "xtyz"])
+@pytest.mark.parametrize("tiling", [TilingSpec(), TilingSpec(tile=8, batch=3, workers=3)])
+def test_what_is_stored_beside_the_labels_lies_where_they_lie(axes: str, tiling: TilingSpec) -> None:
+    data = np.random.default_rng(1).random((3, 2, 30, 26)).astype(np.float32)
+    image = as_image(np.einsum(f"tzyx->{axes}", data), axes)
+
+    def twice(batch: np.ndarray) -> np.ndarray:
+        return np.concatenate([batch, batch / 2, batch / 5], axis=1)
+
+    beside = np.zeros(image.shape, np.uint8)
+    how = plan(outputs=2, tiling=tiling)
+    labels, _ = finish(segment_planes(image, how, twice, decode, beside=beside))
+    plain, _ = finish(segment_planes(image, how, twice, decode))
+    np.testing.assert_array_equal(labels, plain)
+    np.testing.assert_array_equal(beside, np.rint(np.asarray(image.data) / 2 * 255).astype(np.uint8))
+
+
 def test_time_series_of_volumes() -> None:
     data = scene()
     labels, objects = finish(segment_planes(as_image(data, "tzyx"), plan(3), same, decode))
@@ -167,6 +184,8 @@ def test_memory_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -
     planes = [plan().select(p) for p in image.planes(2)]
     tight = plan(tiling=TilingSpec(batch=8, workers=4))
     assert run._planes_at_once(planes, tight, tight.grid((1000, 1000))) == (1, 1)
+    with pytest.raises(ImageError, match="Close other programs"):
+        finish(segment_planes(image, plan(), same, decode, beside=np.zeros(image.shape, np.uint8)))
     monkeypatch.setattr(run, "_free_memory", lambda: None)
     assert run._planes_at_once(planes, tight, tight.grid((1000, 1000))) > (1, 1)
 

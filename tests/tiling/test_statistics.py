@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -87,3 +89,27 @@ def test_extreme_ranges_stay_finite(scale: float) -> None:
     assert (out.min(), out.max()) == (0, 1)
     spread = normalise(np.array([[[1.7e308, -1.7e308, 0.25]]]), Statistics((0.0,), (1.0,)))
     np.testing.assert_array_equal(spread, [[[4, -1, 0.25]]])
+
+
+def test_mean_and_spread_and_what_is_clipped():
+    data = np.array([[[0.0, 10, 20, np.nan], [30, 40, 1000, -1000]]], np.float32)
+    image = as_image(data[0], "yx")
+    found = measure_statistics(
+        image.planes(2), NormaliseSpec(kind="mean_std", floor=0, ceiling=40, limits=None, eps=0.5)
+    )
+    clipped = np.array([0, 10, 20, 30, 40, 40, 0.0])
+    assert found.low == (pytest.approx(clipped.mean()),)
+    assert found.high == (pytest.approx(clipped.mean() + clipped.std() + 0.5),)
+    values = normalise(data, found)
+    least, most = ((v - clipped.mean()) / (clipped.std() + 0.5) for v in (0, 40))
+    assert (values.min(), values.max()) == (pytest.approx(least), pytest.approx(most))
+    assert Statistics.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_intensities_can_stay_as_they_are():
+    data = np.array([[[-7.0, 0.25], [3, 70000]]], np.float32)
+    found = measure_statistics(as_image(data[0], "yx").planes(2), NormaliseSpec(kind="none", limits=None))
+    np.testing.assert_array_equal(normalise(data, found), data)
+    assert "limits" not in measure_statistics(as_image(data[0], "yx").planes(2), NormaliseSpec()).to_dict()
+    limited = measure_statistics(as_image(data[0], "yx").planes(2), NormaliseSpec(kind="none", limits=(0, 1)))
+    assert normalise(data, limited).ravel().tolist() == [0, 0.25, 1, 1]

@@ -17,10 +17,11 @@ app = QApplication([])
 viewer = ViewerModel()
 before = set(sys.modules)
 from napari_unet.widgets.measure import MeasureWidget
+from napari_unet.widgets.models import ModelsWidget
 from napari_unet.widgets.segment import cells
 from napari_unet.widgets.track import TrackWidget
 
-docks = cells(viewer), MeasureWidget(viewer), TrackWidget(viewer)
+docks = cells(viewer), MeasureWidget(viewer), TrackWidget(viewer), ModelsWidget(viewer)
 print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
 """
 HEAVY = {"torch", "dask", "skimage", "tifffile", "zarr", "numba", "scipy", "pandas", "safetensors"}

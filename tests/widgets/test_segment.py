@@ -439,7 +439,7 @@ class TestWindow:
             for entry in manifest.contributions.widgets:
                 _dock, widget = viewer.window.add_plugin_dock_widget(manifest.name, entry.display_name)
                 assert widget.viewer == viewer
-                assert widget.findChildren(LayerBox)
+                assert widget.findChildren(LayerBox) or entry.display_name == "Models"
 
     def test_removing_the_dock_stops_the_run(self, make_napari_viewer: Any, qtbot: QtBot) -> None:
         engine = FakeEngine(rows=100, pause=0.02)

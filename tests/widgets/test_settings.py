@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import types
+from typing import Any
 
 import pytest
 
@@ -16,18 +17,24 @@ SPECS = [
     SegmentSpec(model="my models/nuclei 2", diameter=23.5),
     SegmentSpec(diameter=1 / 3, channels=(0, 2), threshold=0.4, min_size=12, device="cpu"),
     SegmentSpec(tiling=TilingSpec(tile=128, batch=4, workers=2)),
+    SegmentSpec(model=("my models/nuclei 2", "nuclei"), average="rotations", uncertainty=True, runtime="torch"),
+    SegmentSpec(dropout_samples=8, uncertainty=True),
 ]
 
 
-def parse(command: str) -> tuple[str, dict[str, str]]:
+def parse(command: str) -> tuple[str, dict[str, Any]]:
     """Read a command as a shell and a parser of options do."""
     program, verb, source, *rest = shlex.split(command)
     assert (program, verb) == ("napari-unet", "segment")
-    return source, dict(zip((w.removeprefix("--") for w in rest[::2]), rest[1::2], strict=True))
+    pairs = list(zip((w.removeprefix("--") for w in rest[::2]), rest[1::2], strict=True))
+    return source, dict(pairs) | {"model": [value for name, value in pairs if name == "model"]}
 
 
-def as_spec(options: dict[str, str]) -> SegmentSpec:
+def as_spec(options: dict[str, Any]) -> SegmentSpec:
     options = dict(options)
+    if "uncertainty" in options:  # where to write it
+        assert options["uncertainty"].endswith("-uncertainty.tif")
+        options["uncertainty"] = True
     tiling = {n: options.pop(n) for n in ("tile", "batch", "workers") if n in options}
     if "channels" in options:
         options["channels"] = tuple(options["channels"].split(","))

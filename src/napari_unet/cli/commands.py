@@ -13,11 +13,12 @@ import typer
 from .. import __version__, workflows
 from .._terminal import InWords, plain, say_json, tell, watch
 from ..core.axes import Image
-from ..core.errors import MissingExtraError, ModelError, OutputError, SpecError
+from ..core.errors import MissingExtraError, OutputError, SpecError
 from ..core.linking import LinkSpec
-from ..core.model_card import ModelCard
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec, TrainSpec
+from . import _options as options
+from . import models
 
 __all__ = ["app", "main"]
 
@@ -32,6 +33,7 @@ app = typer.Typer(
     help="Find, measure and compare cells and nuclei in microscope images.",
     epilog="Try it: napari-unet demo\n\nYour own image: napari-unet segment cells.tif --output labels.tif",
 )  # fmt: skip
+app.add_typer(models.app, name="models")
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]
@@ -63,32 +65,23 @@ def _start(
     "napari-unet segment movie.tif --output labels.tif --axes tyx --diameter 25"
 )
 def segment(  # noqa: PLR0913  # a command's options are its arguments
-    image: Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="Labels to write; the ending chooses: .ome.zarr, .tif, .npy or .png."),
-    ],
-    model: _Model = _SEGMENT.model,
-    diameter: Annotated[
-        float | None, typer.Option(help="Typical width of the objects in pixels.", show_default="measured")
-    ] = None,
-    channels: Annotated[
-        str | None, typer.Option(help="Channels to use, counted from 0, such as 0,2.", show_default="all")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="0 to 1; higher finds fewer and smaller objects.", show_default="the model's")
-    ] = None,
-    min_size: Annotated[
-        float | None, typer.Option(help="Smallest object kept, in pixels.", show_default="the model's")
-    ] = None,
+    image: options.Source,
+    output: options.Labels,
+    model: options.Models = None,
+    diameter: options.Diameter = None,
+    channels: options.Channels = None,
+    threshold: options.Threshold = None,
+    min_size: options.MinSize = None,
+    average: options.Average = _SEGMENT.average,
+    dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
+    uncertainty: options.Uncertainty = None,
     device: _Device = _SEGMENT.device,
-    tile: Annotated[
-        int, typer.Option(help="Edge of a tile, pixels; 0 chooses. Changes no label.")
-    ] = _SEGMENT.tiling.tile,
-    batch: Annotated[int, typer.Option(help="Tiles computed together.")] = _SEGMENT.tiling.batch,
-    workers: Annotated[int, typer.Option(help="Threads; 0 uses all cores.")] = _SEGMENT.tiling.workers,
+    runtime: options.Runtime = _SEGMENT.runtime,
+    tile: options.Tile = _SEGMENT.tiling.tile,
+    batch: options.Batch = _SEGMENT.tiling.batch,
+    workers: options.Workers = _SEGMENT.tiling.workers,
     axes: _Axes = None,
-    table: Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")] = None,
+    table: options.Table = None,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
 ) -> None:
@@ -97,20 +90,30 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     Tile, batch and workers change time and memory, never the labels.
     """
     spec = SegmentSpec.of(
-        model=model, diameter=diameter, channels=_numbers(channels), threshold=threshold, min_size=min_size,
-        device=device, tiling={"tile": tile, "batch": batch, "workers": workers},
+        model=model or _SEGMENT.model, diameter=diameter, channels=_numbers(channels), threshold=threshold,
+        min_size=min_size, average=average, dropout_samples=dropout_samples, uncertainty=uncertainty is not None,
+        device=device, runtime=runtime, tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = workflows.read_image(image, axes)
-    _check_places(image, source, output, table, overwrite)
+    _check_places(image, source, {"--output": output, "--uncertainty": uncertainty, "--table": table}, overwrite)
     found = watch(workflows.segment_steps(source, spec, ("objects",) if table else (), preview=False))
     workflows.write_labels(output, found.labels, found.manifest, overwrite=overwrite)
     if table:
         workflows.write_table(table, found.table)
-    facts = _facts(found)
+    if uncertainty and found.uncertainty:
+        workflows.write_image(uncertainty, found.uncertainty, found.manifest, overwrite=overwrite)
+    facts, more = _facts(found), {"uncertainty": str(uncertainty)} if uncertainty else {}
     if as_json:
-        say_json({"image": str(image), "output": str(output), "table": str(table) if table else None} | facts)
+        places = {"image": str(image), "output": str(output), "table": str(table) if table else None}
+        say_json(places | more | facts)
         return
-    tell(_summary(facts) | {"Labels": output} | ({"Table": table} if table else {}))
+    more = ({"table": str(table)} if table else {}) | more
+    tell(
+        _summary(facts)
+        | _agreement(found)
+        | {"Labels": output}
+        | {name.capitalize(): place for name, place in more.items()}
+    )
     if not found.objects:
         typer.echo(
             "Nothing was found. Try a lower --threshold, or give the width of the objects: --diameter.", err=True
@@ -129,6 +132,9 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     start: Annotated[
         str, typer.Option(help="Model to start from, by name or folder.", show_default="from nothing")
     ] = _TRAIN.start,
+    network: Annotated[
+        str, typer.Option(help="Kind of network, such as attention-unet.", show_default="the task's")
+    ] = _TRAIN.network,
     steps: Annotated[int, typer.Option(help="Length of the training.")] = _TRAIN.steps,
     batch: Annotated[int, typer.Option(help="Patches looked at in a step.")] = _TRAIN.batch,
     patch: Annotated[int, typer.Option(help="Edge of a patch in pixels.")] = _TRAIN.patch,
@@ -147,8 +153,8 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     A training that was stopped goes on where it was when the same command is given again.
     """
     spec = TrainSpec.of(
-        name=name, task=task, start=start, steps=steps, batch=batch, patch=patch, rate=rate, seed=seed, every=every,
-        threads=threads,
+        name=name, task=task, start=start, network=network, steps=steps, batch=batch, patch=patch, rate=rate, seed=seed,
+        every=every, threads=threads,
     )  # fmt: skip
     _check_model_place(name, folder, overwrite)
     try:
@@ -226,26 +232,6 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     tell({name.capitalize(): number for name, number in found.counts.items()} | {"Table": output})
 
 
-@app.command(epilog="napari-unet models\n\nnapari-unet models nuclei")
-def models(
-    name: Annotated[str | None, typer.Argument(help="Show the card of this one.", show_default=False)] = None,
-    as_json: _Json = False,
-) -> None:
-    """List the models at hand, or show what is known about one."""
-    cards = workflows.list_models()
-    if name:
-        card = next((c for c in cards if c.name == name), None) or workflows.load_model(name, "cpu").card
-        shown = card.model_dump(mode="json")
-        say_json(shown) if as_json else tell({key: plain(value) for key, value in shown.items() if value != ""})
-        return
-    if as_json:
-        say_json([card.model_dump(mode="json") for card in cards])
-        return
-    if not cards:
-        raise ModelError("No model was found. Reinstall napari-unet-suite, or train one: napari-unet train --help.")
-    tell({card.name: _described(card) for card in cards})
-
-
 @app.command()
 def info(as_json: _Json = False) -> None:
     """Show versions, device and models: what a report of a problem needs."""
@@ -256,14 +242,14 @@ def info(as_json: _Json = False) -> None:
 @app.command(epilog="napari-unet demo --output my-first-labels")
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("demo_output"),
-    model: _Model = _SEGMENT.model,
+    model: _Model = _SEGMENT.models[0],
     device: _Device = _SEGMENT.device,
     viewer: Annotated[bool, typer.Option(help="Open the viewer, where there is a screen.")] = True,
 ) -> None:
     """Segment two pictures that need no download, and show what comes out."""
     spec = SegmentSpec.of(model=model, device=device)
     # Before the clock runs, and before anything is written.
-    workflows.load_model(spec.model, spec.device)
+    workflows.load_model(model, spec.device)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -295,6 +281,7 @@ def _facts(found: Segmentation) -> dict[str, Any]:
     return {
         "objects": found.objects, "diameter": found.diameter, "seconds": round(found.seconds, 3),
         "megapixels_per_second": round(speed, 3), **{key: found.manifest[key] for key in keys},
+        **{key: found.manifest[key] for key in ("agreement_percent",) if key in found.manifest},
     }  # fmt: skip
 
 
@@ -308,11 +295,8 @@ def _summary(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _described(card: ModelCard) -> str:
-    low, high = card.diameter_range
-    text = f"{card.net.ndim}D, {' or '.join(map(str, card.channels))} channels, objects {low:g} to {high:g} pixels wide"
-    title = card.title if card.title != card.name else ""
-    return ". ".join(filter(None, (title, card.description.rstrip("."), text)))
+def _agreement(found: Segmentation) -> dict[str, str]:
+    return {"Agreement": found.agreement} if found.agreement else {}
 
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:
@@ -322,12 +306,20 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
         raise SpecError(f"--channels takes whole numbers with commas between, such as 0,2; not '{text}'.") from None
 
 
-def _check_places(image: Path, source: Image, output: Path, table: Path | None, overwrite: bool) -> None:
-    workflows.check_place(output, source, overwrite)
-    if output.resolve() == image.resolve():
-        raise OutputError(f"The labels would replace the image '{image}' itself. Choose another --output.")
-    if table:
-        workflows.check_place(table, overwrite=overwrite)
+def _check_places(image: Path, source: Image, places: dict[str, Path | None], overwrite: bool) -> None:
+    taken: dict[Path, str] = {}
+    for option, path in places.items():
+        if path is None:
+            continue
+        if option == "--table":
+            workflows.check_place(path, overwrite=overwrite)
+        else:
+            workflows.check_place(path, source, overwrite, "labels" if option == "--output" else "an image")
+        if path.resolve() == image.resolve():
+            raise OutputError(f"{option} would replace the image '{image}' itself. Choose another name.")
+        if other := taken.get(path.resolve()):
+            raise OutputError(f"{option} would replace what {other} writes to '{path}'. Choose another name.")
+        taken[path.resolve()] = option
 
 
 def _check_model_place(name: str, folder: Path | None, overwrite: bool) -> None:

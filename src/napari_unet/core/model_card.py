@@ -7,10 +7,11 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from ._spec import Spec
+from .foreign import ForeignSpec
 from .networks import NetSpec
 from .specs import NormaliseSpec, TargetSpec
 
-__all__ = ["ModelCard"]
+__all__ = ["ModelCard", "is_plain"]
 
 
 class ModelCard(Spec):
@@ -40,6 +41,11 @@ class ModelCard(Spec):
         Of the weights file; the identity of the model.
     tile_invariant : bool
         True if no layer looks at the whole tile.
+    authors, citations : tuple of str
+        Who made it, and what to cite; a citation ends with its ``doi:``.
+    foreign : ForeignSpec or None
+        Of a network that was made by another program: how to run it. The `net` then only says how many dimensions and
+        channels it has.
     """
 
     name: str
@@ -59,9 +65,35 @@ class ModelCard(Spec):
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
     sha256: str = ""
     tile_invariant: bool = True
+    authors: tuple[str, ...] = ()
+    citations: tuple[str, ...] = ()
+    foreign: ForeignSpec | None = None
 
     @model_validator(mode="after")
     def _name_is_plain(self) -> Self:
-        if not self.name or any(c in self.name for c in "/\\:") or self.name.startswith("."):
+        if not is_plain(self.name):
             raise ValueError(f"a model's name must be a plain word, not '{self.name}'")
         return self
+
+    @model_validator(mode="after")
+    def _foreign_fits(self) -> Self:
+        if self.foreign is not None and self.foreign.ndim != self.net.ndim:
+            raise ValueError(f"the foreign network has {self.foreign.ndim} dimensions, the card says {self.net.ndim}")
+        return self
+
+    @property
+    def caption(self) -> str:
+        """The title, with the name where that is another word."""
+        title = self.title or self.name
+        return title if title.lower() == self.name.lower() else f"{title} ({self.name})"
+
+
+def is_plain(name: str) -> bool:
+    """Say whether a folder can have this name on every system, and is found by it."""
+    return (
+        bool(name)
+        and name == name.strip()
+        and not name.startswith(".")
+        and not name.endswith(".")
+        and not any(c in '/\\:*?"<>|' or ord(c) < ord(" ") for c in name)
+    )

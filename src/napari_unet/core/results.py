@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .axes import Image
 
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Piece", "Segmentation", "Table", "Tracks", "label_hash"]
+__all__ = ["MOST_UNCERTAIN", "Piece", "Segmentation", "Table", "Tracks", "label_hash"]
 
+MOST_UNCERTAIN: Final = 0.5  # the largest standard deviation that scores between 0 and 1 can have
 Table = dict[str, "npt.NDArray[np.generic]"]
 
 
@@ -51,6 +52,9 @@ class Segmentation:
         Model, sha256, statistics, settings, device: all that is needed to do it again.
     table : dict of ndarray
         Measurements of the objects, one row each; ``index`` is the label.
+    uncertainty : Image or None
+        float32, like the labels: the standard deviation of the foreground score among the answers that were averaged,
+        from 0 (all agree) to 0.5 (half say yes, half no). None if it was not asked for.
     """
 
     labels: Image
@@ -59,6 +63,13 @@ class Segmentation:
     seconds: float
     manifest: dict[str, Any] = field(default_factory=dict)
     table: Table = field(default_factory=dict)
+    uncertainty: Image | None = None
+
+    @property
+    def agreement(self) -> str:
+        """In words, how well an approximate runtime agreed with float32 when it was loaded; empty for exact ones."""
+        percent = self.manifest.get("agreement_percent")
+        return "" if percent is None else f"{percent:.2f} % of pixels as in float32, on simulated pictures"
 
     @property
     def hash(self) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from ._spec import Spec
-from .networks import NetSpec
+from .networks import NetSpec, read_preset
 from .registry import path
 
 if TYPE_CHECKING:
@@ -61,11 +61,25 @@ class NormaliseSpec(Spec):
         Percentiles.
     joint : bool
         One pair for all channels (keeps colours) instead of one for each.
+    kind : {"percentile", "mean_std", "none"}
+        What becomes 0 and 1: two percentiles; the mean, and the mean plus one standard deviation; or nothing, which
+        leaves intensities as they are.
+    eps : float
+        Added to what is divided by.
+    floor, ceiling : float or None
+        Intensities are clipped to these before anything is measured.
+    limits : tuple of float or None
+        Normalised values are clipped to these.
     """
 
     low: float = Field(1.0, ge=0, lt=50)
     high: float = Field(99.8, gt=50, le=100)
     joint: bool = True
+    kind: Literal["percentile", "mean_std", "none"] = "percentile"
+    eps: float = Field(0.0, ge=0)
+    floor: float | None = None
+    ceiling: float | None = None
+    limits: tuple[float, float] | None = (-1.0, 4.0)
 
 
 class TilingSpec(Spec):
@@ -163,8 +177,8 @@ class SegmentSpec(Spec):
 
     Attributes
     ----------
-    model : str
-        Name of a bundled model or path of a model folder.
+    model : str or tuple of str
+        Name of a model or path of a model folder; the scores of several are averaged.
     diameter : float or None
         Typical width of the objects in pixels of the image; None measures it.
     channels : tuple of int or None
@@ -173,19 +187,56 @@ class SegmentSpec(Spec):
         Foreground score above which a pixel belongs to an object; None takes the model's.
     min_size : float or None
         Smallest object kept, in pixels (2D) or voxels (3D); None takes the model's rule.
+    average : {"none", "flips", "rotations"}
+        Average the scores over mirrored views of the image (4 in 2D, 8 in 3D), or over mirrored and rotated ones (8 and
+        16). Takes that many times as long.
+    dropout_samples : int
+        Average over this many networks with randomly silenced channels; only for models trained with dropout. 0: off.
+    uncertainty : bool
+        Also tell where the averaged answers differ: an image, and a value for each object.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    runtime : str
+        What computes: ``"auto"``, ``"torch"``, ``"torch-compile"``, ``"openvino"`` or ``"openvino-int8"``. Each rounds
+        in its own way, so labels may differ a little.
     tiling : TilingSpec
         How the work is cut; does not change the labels.
     """
 
-    model: str = "nuclei"
+    model: str | tuple[str, ...] = "nuclei"
     diameter: float | None = Field(None, gt=0)
     channels: tuple[int, ...] | None = None
     threshold: float | None = Field(None, gt=0, lt=1)
     min_size: float | None = Field(None, ge=0)
+    average: Literal["none", "flips", "rotations"] = "none"
+    dropout_samples: int = Field(0, ge=0)
+    uncertainty: bool = False
     device: str = "auto"
+    runtime: str = "auto"
     tiling: TilingSpec = TilingSpec()
+
+    @field_validator("model")
+    @classmethod
+    def _models_differ(cls, model: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(model, str):
+            return model
+        if not model or len(set(model)) < len(model):
+            raise ValueError("name one model, or several that differ")
+        return model[0] if len(model) == 1 else model
+
+    @model_validator(mode="after")
+    def _answers_can_differ(self) -> Self:
+        if self.uncertainty and len(self.models) == 1 and self.average == "none" and self.dropout_samples < 2:
+            raise ValueError(
+                "uncertainty needs several answers to compare: choose average 'flips' or 'rotations', dropout_samples "
+                "of 2 or more, or several models"
+            )
+        return self
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of all models."""
+        return (self.model,) if isinstance(self.model, str) else self.model
 
 
 class TrainSpec(Spec):
@@ -199,6 +250,8 @@ class TrainSpec(Spec):
         Name of the model to make.
     start : str
         Name or folder of a model to start from (fine-tuning); empty starts from random weights.
+    network : str
+        Name of a network preset; empty takes the task's network. A `net` given too comes before it.
     net, target, normalise, augment : Spec or None
         None takes the task's.
     diameter : float or None
@@ -206,7 +259,7 @@ class TrainSpec(Spec):
     steps : int
         Optimiser steps.
     batch, patch : int
-        Patches a step and their edge in pixels.
+        Patches a step and their edge in pixels, rounded up to what the network takes.
     rate : float
         Peak learning rate of AdamW.
     warmup, cooldown : float
@@ -226,6 +279,7 @@ class TrainSpec(Spec):
     task: str = "cell"
     name: str = "my-model"
     start: str = ""
+    network: str = ""
     net: NetSpec | None = None
     target: TargetSpec | None = None
     normalise: NormaliseSpec | None = None
@@ -246,6 +300,9 @@ class TrainSpec(Spec):
     def filled(self, source: Task | ModelCard) -> TrainSpec:
         """Return the spec with everything that is None taken from a task or from the model it starts from."""
         take = {n: getattr(source, n, None) for n in ("net", "target", "normalise", "augment", "diameter")}
+        if self.network:
+            preset = read_preset(self.network)
+            take["net"] = preset.spec(preset.ndim or source.net.ndim, source.net.inputs, source.net.outputs)
         return self.model_copy(update={n: v for n, v in take.items() if getattr(self, n) is None})
 
 

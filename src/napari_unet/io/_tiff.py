@@ -118,7 +118,7 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
 
 
 def write_tiff(path: Path, image: Image, values: npt.NDArray[np.generic], manifest: Mapping[str, Any]) -> None:
-    """Write labels as OME-TIFF, compressed, with pixel sizes.
+    """Write labels or an image as OME-TIFF, compressed, with pixel sizes.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def write_tiff(path: Path, image: Image, values: npt.NDArray[np.generic], manife
     image : Image
         Gives axes, scale and units of `values`.
     values : ndarray
-        uint16 or uint32.
+        uint16 or uint32; float32 for an image.
     manifest : mapping
         Kept as JSON in a comment annotation of the namespace ``napari-unet``.
     """

@@ -1,4 +1,4 @@
-"""OME-Zarr (0.4 and 0.5) and plain zarr arrays, read lazily; labels written as OME-Zarr 0.5 (zarr version 3)."""
+"""OME-Zarr (0.4 and 0.5) and plain zarr arrays, read lazily; written as OME-Zarr 0.5 (zarr version 3)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from napari_unet.core.axes import Image, as_image, parse_axes
-from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.errors import AxesError, ImageError, OutputError
 
-__all__ = ["is_zarr", "read_zarr", "write_labels_zarr"]
+__all__ = ["check_replaceable", "is_zarr", "read_zarr", "write_image_zarr", "write_labels_zarr"]
 
 VERSION: Final = "0.5"
 _MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
@@ -26,6 +26,7 @@ _SMALLEST_LEVEL: Final = 512
 _TYPES: Final = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 Window = tuple[slice, ...]
+Read = Callable[[Window], npt.NDArray[Any]]
 
 
 def is_zarr(path: Path) -> bool:
@@ -42,6 +43,23 @@ def is_zarr(path: Path) -> bool:
         True if it holds zarr metadata.
     """
     return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+
+def check_replaceable(path: Path) -> None:
+    """Check that nothing but a zarr store would be replaced.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Raises
+    ------
+    OutputError
+        If it is a folder with other things in it.
+    """
+    if path.is_dir() and any(path.iterdir()) and not is_zarr(path):
+        raise OutputError(f"'{path}' is a folder with other things in it. Choose another name.")
 
 
 def read_zarr(path: Path, axes: str | None = None, labels: bool = False) -> Image:
@@ -82,7 +100,7 @@ def write_labels_zarr(
     folder: Path,
     name: str,
     labels: Image,
-    read: Callable[[Window], npt.NDArray[np.uint32]],
+    read: Read,
     manifest: Mapping[str, Any],
 ) -> None:
     """Write labels as an OME-Zarr 0.5 label image ``labels/<name>`` with a pyramid.
@@ -106,22 +124,28 @@ def write_labels_zarr(
     root = zarr.open_group(folder, mode="w", zarr_format=3)
     group = root.create_group("labels", attributes=listing)
     image = group.create_group(name)
-    steps = (1,) * len(labels.axes)
-    datasets: list[dict[str, Any]] = []
-    level = _write_level(image, "0", labels.axes, labels.shape, read)
-    while True:
-        scale = [size * step for size, step in zip(labels.scale, steps, strict=True)]
-        transform = {"type": "scale", "scale": scale}
-        datasets.append({"path": str(len(datasets)), "coordinateTransformations": [transform]})
-        if max(level.shape[-2:]) < _SMALLEST_LEVEL:
-            break
-        stride = tuple(2 if a in "yx" and n > 1 else 1 for a, n in zip(labels.axes, level.shape, strict=True))
-        steps = tuple(a * b for a, b in zip(steps, stride, strict=True))
-        shape = tuple(-(-n // s) for n, s in zip(level.shape, stride, strict=True))
-        level = _write_level(image, str(len(datasets)), labels.axes, shape, _every(level, stride))
-    multiscale = {"name": name, "type": "nearest", "axes": _ome_axes(labels), "datasets": datasets}
+    multiscale = _write_levels(image, name, labels, read, "uint32")
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale], "image-label": {"version": VERSION}}
     image.attrs.update({"ome": ome, "napari-unet": dict(manifest)})
+
+
+def write_image_zarr(folder: Path, name: str, image: Image, manifest: Mapping[str, Any]) -> None:
+    """Write an image without channels as OME-Zarr 0.5 with a pyramid, made like that of labels.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder: the root of the store.
+    name : str
+        Of the image.
+    image : Image
+        float32, axes in the order ``tzyx``.
+    manifest : mapping
+        JSON-like; stored under ``napari-unet``.
+    """
+    root = zarr.open_group(folder, mode="w", zarr_format=3)
+    multiscale = _write_levels(root, name, image, lambda window: np.asarray(image.data[window]), "float32")
+    root.attrs.update({"ome": {"version": VERSION, "multiscales": [multiscale]}, "napari-unet": dict(manifest)})
 
 
 def _image_group(node: zarr.Group, path: Path, labels: bool) -> zarr.Group:
@@ -215,8 +239,25 @@ def _ome_axes(image: Image) -> list[dict[str, str]]:
     return [n | u for n, u in zip(named, units, strict=True)]
 
 
+def _write_levels(group: zarr.Group, name: str, image: Image, read: Read, dtype: str) -> dict[str, Any]:
+    """Write a pyramid and return what OME says of it."""
+    steps = (1,) * len(image.axes)
+    datasets: list[dict[str, Any]] = []
+    level = _write_level(group, "0", image.axes, image.shape, read, dtype)
+    while True:
+        scale = [size * step for size, step in zip(image.scale, steps, strict=True)]
+        transform = {"type": "scale", "scale": scale}
+        datasets.append({"path": str(len(datasets)), "coordinateTransformations": [transform]})
+        if max(level.shape[-2:]) < _SMALLEST_LEVEL:
+            return {"name": name, "type": "nearest", "axes": _ome_axes(image), "datasets": datasets}
+        stride = tuple(2 if a in "yx" and n > 1 else 1 for a, n in zip(image.axes, level.shape, strict=True))
+        steps = tuple(a * b for a, b in zip(steps, stride, strict=True))
+        shape = tuple(-(-n // s) for n, s in zip(level.shape, stride, strict=True))
+        level = _write_level(group, str(len(datasets)), image.axes, shape, _every(level, stride), dtype)
+
+
 def _write_level(
-    group: zarr.Group, name: str, axes: str, shape: tuple[int, ...], read: Callable[[Window], npt.NDArray[np.uint32]]
+    group: zarr.Group, name: str, axes: str, shape: tuple[int, ...], read: Read, dtype: str
 ) -> zarr.Array[Any]:
     """Write one level shard by shard; shards of nothing but background are left out."""
     flat = {"y": (512, 1024), "x": (512, 1024)}
@@ -227,7 +268,7 @@ def _write_level(
     level = group.create_array(
         name,
         shape=shape,
-        dtype="uint32",
+        dtype=dtype,
         chunks=chunks,
         shards=shards,
         compressors=ZstdCodec(level=3),
@@ -247,12 +288,12 @@ def _windows(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Window]
         yield tuple(slice(a, min(a + b, n)) for a, b, n in zip(start, block, shape, strict=True))
 
 
-def _every(level: zarr.Array[Any], stride: tuple[int, ...]) -> Callable[[Window], npt.NDArray[np.uint32]]:
+def _every(level: zarr.Array[Any], stride: tuple[int, ...]) -> Read:
     """Return a reader of every second pixel of `level`."""
     keep = tuple(slice(None, None, s) for s in stride)
 
-    def read(window: Window) -> npt.NDArray[np.uint32]:
+    def read(window: Window) -> npt.NDArray[Any]:
         fine = tuple(slice(w.start * s, w.stop * s) for w, s in zip(window, stride, strict=True))
-        return np.asarray(level[fine], dtype=np.uint32)[keep]
+        return np.asarray(level[fine])[keep]
 
     return read

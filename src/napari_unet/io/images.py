@@ -1,25 +1,28 @@
-"""Images from files: TIFF, OME-Zarr, PNG, JPEG, BMP and NumPy."""
+"""Images from files: TIFF, OME-Zarr, PNG, JPEG, BMP and NumPy; and to the first two and the last."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from napari_unet.core.axes import Image, as_image, parse_axes
-from napari_unet.core.errors import ImageError
+from napari_unet.core.axes import AXES, Image, as_image, parse_axes
+from napari_unet.core.errors import ImageError, OutputError
 
-from ._tiff import read_tiff
-from ._zarr import is_zarr, read_zarr
+from ._tiff import read_tiff, write_tiff
+from ._zarr import check_replaceable, is_zarr, read_zarr, write_image_zarr
+from .atomic import atomic_file, atomic_folder
 
-__all__ = ["SUFFIXES", "read_image"]
+__all__ = ["SUFFIXES", "WRITTEN", "read_image", "write_image"]
 
+WRITTEN: Final = (".zarr", ".tif", ".tiff", ".npy")
 SUFFIXES: Final = (".tif", ".tiff", ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
 _MODES: Final = {"1": "1", "L": "L", "LA": "L", "I": "I", "F": "F", "I;16": "I;16", "I;16B": "I;16B", "I;16L": "I;16L"}
 
@@ -51,6 +54,48 @@ def read_image(path: str | os.PathLike[str], axes: str | Sequence[str] | None = 
         If the axes are ambiguous or do not fit.
     """
     return read(Path(path), parse_axes(axes) if axes else None, labels=False)
+
+
+def write_image(
+    path: str | os.PathLike[str], image: Image, manifest: Mapping[str, Any] | None = None, overwrite: bool = False
+) -> None:
+    """Write an image as numbers of 32 bits, complete or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.zarr`` or ``.ome.zarr``: OME-Zarr 0.5 with a pyramid. ``.tif`` or ``.tiff``: compressed OME-TIFF. ``.npy``:
+        keeps no scale.
+    image : Image
+        Real numbers.
+    manifest : mapping, optional
+        How it was made, as plain values; kept as JSON in OME-Zarr and TIFF.
+    overwrite : bool
+        Replace an existing OME-Zarr folder. A single file is always replaced.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is unknown, or the place cannot be written.
+    """
+    target, facts = Path(path), dict(manifest or {})
+    suffix = target.suffix.lower()
+    if suffix not in WRITTEN:
+        raise OutputError(f"An image cannot be written to '{target}': use one of the suffixes {', '.join(WRITTEN)}.")
+    axes = "".join(a for a in AXES if a in image.axes)
+    values = np.asarray(image.data).transpose([image.axes.index(a) for a in axes]).astype(np.float32, copy=False)
+    ordered = replace(image, data=values, axes=axes, scale=image.along(axes)[1], units=image.along(axes)[2])
+    if suffix == ".zarr":
+        if overwrite:
+            check_replaceable(target)
+        with atomic_folder(target, overwrite) as temporary:
+            write_image_zarr(temporary, target.stem.removesuffix(".ome") or "image", ordered, facts)
+        return
+    with atomic_file(target) as temporary:
+        if suffix == ".npy":
+            np.save(temporary, values, allow_pickle=False)
+        else:
+            write_tiff(temporary, ordered, values, facts)
 
 
 def read(file: Path, axes: str | None, labels: bool) -> Image:

@@ -18,7 +18,7 @@ from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import Table
 
 from ._tiff import LAZY_BYTES, write_tiff
-from ._zarr import Window, is_zarr, write_labels_zarr
+from ._zarr import Window, check_replaceable, write_labels_zarr
 from .atomic import atomic_file, atomic_folder
 from .images import read
 from .tables import write_table
@@ -193,8 +193,8 @@ def _dtype(values: npt.NDArray[np.integer[Any]], narrow: type, wide: type) -> ty
 
 
 def _write_zarr(target: Path, ordered: Image, facts: Mapping[str, Any], overwrite: bool) -> None:
-    if overwrite and target.is_dir() and any(target.iterdir()) and not is_zarr(target):
-        raise OutputError(f"'{target}' is a folder with other things in it. Choose another name.")
+    if overwrite:
+        check_replaceable(target)
 
     def read_window(window: Window) -> npt.NDArray[np.uint32]:
         values = _whole(ordered.data[window], ordered.name)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from ..core.axes import Image
 from ..core.errors import OutputError
-from ._zarr import is_zarr
+from ._zarr import check_replaceable
+from .images import WRITTEN
 from .labels import SUFFIXES
 
 __all__ = ["check_place"]
 
 
-def check_place(path: Path, image: Image | None = None, overwrite: bool = False) -> None:
-    """Check that labels or a table can be written, and leave no trace.
+def check_place(path: Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> None:
+    """Check that a result can be written, and leave no trace.
 
     Parameters
     ----------
@@ -25,13 +26,16 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False)
         Of which the labels are to be written; without it the result is a table.
     overwrite : bool
         Whether something that is there may be replaced.
+    noun : {"labels", "an image"}
+        What is to be written of `image`.
 
     Raises
     ------
     OutputError
         If the suffix is unknown or does not fit the image, the place is taken, or the folder cannot be written.
     """
-    known, noun = ((".csv",), "a table") if image is None else (SUFFIXES, "labels")
+    noun = "a table" if image is None else noun
+    known = {"a table": (".csv",), "labels": SUFFIXES, "an image": WRITTEN}[noun]
     suffix = path.suffix.lower()
     if suffix not in known:
         raise OutputError(f"'{path}' is no name for {noun}: it must end in {' or '.join(known)}.")
@@ -67,7 +71,6 @@ def _check_taken(path: Path, overwrite: bool) -> None:
         raise OutputError(f"'{path}' is a folder. Choose another name.")
     if wants_folder and not path.is_dir():
         raise OutputError(f"'{path}' is a file, but OME-Zarr is a folder. Choose another name or remove it first.")
-    if wants_folder and any(path.iterdir()) and not is_zarr(path):
-        raise OutputError(f"'{path}' is a folder with other things in it. Choose another name.")
+    check_replaceable(path)
     if not overwrite:
         raise OutputError(f"'{path}' exists. Choose another name, or allow it to be replaced: --overwrite.")

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tomllib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from ..core.errors import ModelError, RegistryError
 from ..core.model_card import ModelCard
 from ..core.registry import resolve
+from ._old_cards import renewed
 
-__all__ = ["CARD", "WEIGHTS", "find_model", "list_cards", "read_card", "user_folder"]
+__all__ = [
+    "CARD", "CARD_TOML", "WEIGHTS", "bundled", "find_card", "find_model", "list_cards", "list_damaged", "read_card",
+    "user_folder",
+]  # fmt: skip
 
 CARD: Final = "card.json"
+CARD_TOML: Final = "card.toml"  # the same, written by hand
 WEIGHTS: Final = "weights.safetensors"
+_LARGEST: Final = 2**22  # bytes of a card
 _BUNDLED: Final = Path(__file__).resolve().parent / "weights"
 
 
@@ -39,8 +46,18 @@ def _folders() -> dict[str, Path]:
     for root in (user_folder(), _BUNDLED):
         if root.is_dir():
             # Written last, so a bundled model is never hidden by a user's folder of the same name.
-            found |= {p.name: p for p in sorted(root.iterdir()) if (p / CARD).is_file() and p.name[0] != "."}
+            found |= {p.name: p for p in sorted(root.iterdir()) if find_card(p) and p.name[0] != "."}
     return found
+
+
+def find_card(folder: Path) -> Path | None:
+    """Return the card of a folder, or None if it is no model."""
+    return next((file for name in (CARD, CARD_TOML) if (file := folder / name).is_file()), None)
+
+
+def bundled(folder: Path) -> bool:
+    """Say whether a model folder belongs to the program."""
+    return folder.resolve().parent == _BUNDLED.resolve()
 
 
 def list_cards() -> list[ModelCard]:
@@ -51,11 +68,40 @@ def list_cards() -> list[ModelCard]:
     cards = []
     for name, folder in _folders().items():
         try:
-            card = read_card(folder).model_copy(update={"name": name})
+            card = _usable(folder).model_copy(update={"name": name})
             cards.append((folder.parent != _BUNDLED, name, card))
         except ModelError:
             continue
     return [card for _, _, card in sorted(cards, key=lambda row: row[:2])]
+
+
+def list_damaged() -> list[tuple[str, str]]:
+    """Return the user's models that cannot be used, and why.
+
+    Returns
+    -------
+    list of (str, str)
+        Name of the folder, and what is wrong with its card or that its weights are missing. Weights are not read: that
+        is done when the model is loaded.
+    """
+    damaged = []
+    for name, folder in sorted(_folders().items()):
+        if bundled(folder):
+            continue
+        try:
+            _usable(folder)
+        except ModelError as error:
+            damaged.append((name, str(error)))
+    return damaged
+
+
+def _usable(folder: Path) -> ModelCard:
+    """Read a card whose weights are there."""
+    card = read_card(folder)
+    file = folder / (card.foreign.file if card.foreign else WEIGHTS)
+    if not file.is_file():
+        raise ModelError(f"{file} is missing. Get the model folder again.")
+    return card
 
 
 def find_model(name: str) -> Path:
@@ -103,8 +149,8 @@ def read_card(folder: Path) -> ModelCard:
     ModelError
         If the folder is no model or its card is damaged.
     """
-    file = folder / CARD
-    if not file.is_file():
+    file = find_card(folder)
+    if file is None:
         what = {True: "a file", False: f"a folder without {CARD}"}[folder.is_file()]
         found = what if folder.exists() else "no such folder"
         raise ModelError(
@@ -112,11 +158,23 @@ def read_card(folder: Path) -> ModelCard:
             "'napari-unet models' lists those at hand."
         )
     try:
-        card = ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-        resolve("nets", card.net.architecture)
+        card = ModelCard.model_validate(renewed(_parsed(file)))
+        if card.foreign is None:
+            resolve("nets", card.net.architecture)
         resolve("targets", card.target.name)
     except (ValidationError, ValueError, OSError, RecursionError) as error:
-        raise ModelError(f"The card {file} cannot be used: {error}. Get the model folder again.") from error
+        raise ModelError(
+            f"The card {file} cannot be used: {error}. Get the model folder again, or update this program if the model "
+            "is newer than it."
+        ) from error
     except RegistryError as error:
         raise ModelError(f"The card {file} asks for what this version does not have: {error} Or update it.") from error
     return card
+
+
+def _parsed(file: Path) -> Any:
+    """Return what a card says, unchecked."""
+    if file.stat().st_size > _LARGEST:
+        raise ValueError(f"it is larger than {_LARGEST} bytes")
+    text = file.read_text(encoding="utf-8")
+    return tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)

@@ -1,4 +1,4 @@
-"""What a report of a problem needs: versions, devices and models."""
+"""What a report of a problem needs: versions, devices, runtimes and models."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from ..core.runtimes import RUNTIMES
 from .cards import list_cards
-from .model import bfloat16_is_fast, choose_device
+from .devices import choose_device, fast_precision
 
 __all__ = ["report"]
 
 _PACKAGES: Final = ("napari-unet-suite", "napari", "numpy", "torch", "scikit-image", "dask", "zarr", "numba")
+_ABSENT: Final = "not installed"
 
 
 def report() -> dict[str, Any]:
-    """Return versions, devices and models as plain values."""
+    """Return versions, devices, runtimes and models as plain values."""
     device = choose_device("auto")
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "device": device,
-        "precision": "bfloat16" if bfloat16_is_fast(device) else "float32",
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "precision": str(fast_precision(device)).removeprefix("torch."),
+        "runtimes": [name for name in RUNTIMES if not name.startswith("openvino") or _version("openvino") != _ABSENT],
+        "packages": {name: _version(name) for name in (*_PACKAGES, "openvino", "onnxruntime")},
         "models": [card.name for card in list_cards()],
-        "conflict": _version("napari-unet") != "not installed",
+        "conflict": _version("napari-unet") != _ABSENT,
     }
 
 
@@ -34,4 +37,4 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return _ABSENT

@@ -9,17 +9,21 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from ..core.axes import Image, Plane
-from ..core.results import Segmentation, label_hash
+from ..core.results import MOST_UNCERTAIN, Segmentation, label_hash
 from ..core.sizes import decode_size
-from ..core.specs import SegmentSpec
+from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Progress, Steps
-from ..targets import target
+from ..targets import Target, target
 from ..tiling.run import segment_planes
 from ..tiling.scale import measure_diameter
 from ..tiling.statistics import Statistics, measure_statistics
 from ..tiling.stream import Plan
-from .model import Model
+from ._scorer import Scorer, agreement_of, inner, runtime_of
+from .average import Averaged
 
 __all__ = ["plan_run", "segment_image"]
 
@@ -29,7 +33,7 @@ _BEYOND: Final = 1.5  # how far outside the card's range a measured object size 
 _RGBA: Final = 4
 
 
-def plan_run(image: Image, spec: SegmentSpec, model: Model) -> tuple[Plan, float]:
+def plan_run(image: Image, spec: SegmentSpec, model: Scorer) -> tuple[Plan, float]:
     """Measure what is measured once for an image: intensities and object size.
 
     Parameters
@@ -38,8 +42,8 @@ def plan_run(image: Image, spec: SegmentSpec, model: Model) -> tuple[Plan, float
         Any axes.
     spec : SegmentSpec
         Settings; an object size given there is not measured.
-    model : Model
-        Which network.
+    model : Scorer
+        Which network, or several as one.
 
     Returns
     -------
@@ -71,13 +75,15 @@ def plan_run(image: Image, spec: SegmentSpec, model: Model) -> tuple[Plan, float
     return replace(plan, factor=(factor,) * card.net.ndim), diameter
 
 
-def _measured(planes: list[Plane], plan: Plan, model: Model) -> float:
-    found = measure_diameter(planes, plan, model.predict, model.card.diameter, decode_size)
+def _measured(planes: list[Plane], plan: Plan, model: Scorer) -> float:
+    if model.card.foreign is not None and model.card.foreign.size is None:
+        return model.card.diameter  # it tells no sizes: asking it is in vain
+    found = measure_diameter(planes, plan, inner(model), model.card.diameter, decode_size)
     low, high = model.card.diameter_range
     return min(max(found, low / _BEYOND), high * _BEYOND) if found else model.card.diameter
 
 
-def segment_image(image: Image, spec: SegmentSpec, model: Model, *, preview: bool = True) -> Steps[Segmentation]:
+def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bool = True) -> Steps[Segmentation]:
     """Find the objects of an image with a model.
 
     Parameters
@@ -86,8 +92,8 @@ def segment_image(image: Image, spec: SegmentSpec, model: Model, *, preview: boo
         Any axes.
     spec : SegmentSpec
         Settings.
-    model : Model
-        Which network.
+    model : Scorer
+        Which network, or several as one.
     preview : bool
         Attach provisional labels to the progress of every tile.
 
@@ -109,16 +115,18 @@ def segment_image(image: Image, spec: SegmentSpec, model: Model, *, preview: boo
     start = time.perf_counter()
     yield Progress(0, 0, "Measuring intensities and object size")
     plan, diameter = plan_run(image, spec, model)
-    rule, ndim = model.card.target, model.card.net.ndim
-    if spec.threshold is not None:
-        rule = rule.model_copy(update={"threshold": spec.threshold})
-    typical = {2: math.pi / 4, 3: math.pi / 6}[ndim] * diameter**ndim
-    smallest = rule.min_fraction * typical if spec.min_size is None else spec.min_size
-    decode = partial(target(rule.name).decode, spec=rule, smallest=smallest)
-    labels, objects = yield from segment_planes(image, plan, model.predict, decode, decode if preview else None)
-    name = f"{image.name} {model.card.name}"
-    found = Image(labels, image.label_axes, *image.along(image.label_axes)[1:], name=name)
-    seconds = time.perf_counter() - start
+    rule, smallest = _rule(spec, model, diameter)
+    decode = partial(_decode, target(rule.name), rule, smallest)
+    shape, scale, units = image.along(image.label_axes)
+    spread = np.zeros(shape, np.uint8) if isinstance(model, Averaged) and model.uncertainty else None
+    labels, objects = yield from segment_planes(
+        image, plan, inner(model), decode, decode if preview else None, beside=spread
+    )
+    found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}")
+    uncertainty = None
+    if spread is not None:
+        values = spread * np.float32(MOST_UNCERTAIN / 255)
+        uncertainty = Image(values, image.label_axes, scale, units, f"{image.name} uncertainty")
     manifest = {
         **_record(image, spec, model, plan),
         "diameter": diameter,
@@ -126,19 +134,36 @@ def segment_image(image: Image, spec: SegmentSpec, model: Model, *, preview: boo
         "objects": objects,
         "labels_hash": label_hash(labels),
     }
-    return Segmentation(found, objects, diameter, seconds, manifest)
+    return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, uncertainty=uncertainty)
 
 
-def _record(image: Image, spec: SegmentSpec, model: Model, plan: Plan) -> dict[str, Any]:
+def _rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[TargetSpec, float]:
+    """Return how objects are decoded, and the fewest pixels of one."""
+    rule, ndim = model.card.target, model.card.net.ndim
+    if spec.threshold is not None:
+        rule = rule.model_copy(update={"threshold": spec.threshold})
+    typical = {2: math.pi / 4, 3: math.pi / 6}[ndim] * diameter**ndim
+    return rule, rule.min_fraction * typical if spec.min_size is None else spec.min_size
+
+
+def _decode(kind: Target, rule: TargetSpec, smallest: float, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """Decode the channels of the target; what is stored after them is not its business."""
+    return kind.decode(scores[: len(kind.CHANNELS)], rule, smallest)
+
+
+def _record(image: Image, spec: SegmentSpec, model: Scorer, plan: Plan) -> dict[str, Any]:
     """Return all that is needed to do the run again."""
     return {
         "program": f"napari-unet-suite {version('napari-unet-suite')}",
         "model": model.card.name,
         "sha256": model.card.sha256,
         "device": model.device,
+        "runtime": runtime_of(model),
         "precision": str(model.precision).removeprefix("torch."),
+        **agreement_of(model),
         "image": {"name": image.name, "shape": list(image.shape), "axes": image.axes, "dtype": str(image.data.dtype)},
         "settings": spec.model_dump(mode="json"),
         "statistics": plan.statistics.to_dict(),
         "magnification": list(plan.factor),
+        **({"averaged": model.record} if isinstance(model, Averaged) else {}),
     }

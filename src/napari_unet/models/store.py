@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from ..io.atomic import atomic_folder
 from ..nets import build
 from .cards import CARD, WEIGHTS
 
-__all__ = ["read_network", "write_model"]
+__all__ = ["copy_model", "read_network", "write_model"]
 
 _LARGEST: Final = 2**31  # bytes; a weights file above this is refused before it is read
 
@@ -40,9 +41,14 @@ def read_network(folder: Path, card: ModelCard) -> nn.Module:
     Raises
     ------
     ModelError
-        If the weights are missing, damaged, foreign, or not the ones the card names.
+        If the weights are missing, damaged, another program's, or not the ones the card names.
     """
     file = folder / WEIGHTS
+    if card.foreign is not None:
+        raise ModelError(
+            f"The network of '{card.name}' was made by another program. It can find objects, but it can be neither "
+            "trained further nor written in other formats here."
+        )
     if not file.is_file() or file.stat().st_size > _LARGEST:
         raise ModelError(f"{file} is missing or larger than {_LARGEST} bytes. Get the model folder again.")
     data = file.read_bytes()
@@ -105,3 +111,30 @@ def write_model(folder: Path, card: ModelCard, network: nn.Module) -> ModelCard:
         (part / WEIGHTS).write_bytes(data)
         (part / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return card
+
+
+def copy_model(folder: Path, into: Path, card: ModelCard) -> None:
+    """Copy a model's files, and no others, into a folder that exists.
+
+    Parameters
+    ----------
+    folder : Path
+        The model.
+    into : Path
+        Where its files go.
+    card : ModelCard
+        What is written as its card.
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or is a link, which could lead anywhere.
+    """
+    spec = card.foreign
+    names = [WEIGHTS] if spec is None else [spec.file, *([spec.code] if spec.code and not spec.library else [])]
+    for name in names:
+        file = folder / name
+        if file.is_symlink() or not file.is_file():
+            raise ModelError(f"{file} is missing, or is a link to somewhere else. Get the model folder again.")
+        shutil.copyfile(file, into / name)
+    (into / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["BatchRenorm", "fold"]
+__all__ = ["Affine", "BatchRenorm", "fold"]
 
 
 class BatchRenorm(nn.Module):
@@ -69,35 +69,72 @@ class BatchRenorm(nn.Module):
         return functional.batch_norm(x, None, None, self.weight * r, self.weight * d + self.bias, True, 0.0, self.eps)
 
 
+class Affine(nn.Module):
+    """A normalisation with no convolution before it, as what it comes to: ``gain * x + bias``, channel by channel.
+
+    Parameters
+    ----------
+    norm : BatchRenorm
+        Trained.
+    """
+
+    none: torch.Tensor
+    one: torch.Tensor
+
+    def __init__(self, norm: BatchRenorm) -> None:
+        super().__init__()
+        gain, bias = _gain(norm)
+        self.weight, self.bias = nn.Parameter(gain), nn.Parameter(bias)
+        self.register_buffer("none", torch.zeros_like(gain), persistent=False)
+        self.register_buffer("one", torch.ones_like(gain), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scale and shift ``(b, features, *spatial)``."""
+        # One pass over the values, where a product and a sum would be two.
+        return functional.batch_norm(x, self.none, self.one, self.weight, self.bias, False, 0.0, 0.0)
+
+
 def fold(module: nn.Module) -> nn.Module:
     """Merge every normalisation into the convolution before it, in place.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A network in which each :class:`BatchRenorm` follows a convolution inside a ``Sequential``.
+        A network in which each :class:`BatchRenorm` stands inside a ``Sequential``, after a convolution or, as in dense
+        blocks, before one.
 
     Returns
     -------
     torch.nn.Module
-        The same module, in evaluation mode, without normalisations; equal up to rounding.
+        The same module, in evaluation mode, equal up to rounding. Normalisations that no convolution precedes are left
+        as an :class:`Affine`.
     """
     module.eval()
     for parent in list(module.modules()):
         if not isinstance(parent, nn.Sequential):
             continue
         for i, norm in enumerate(parent):
-            if isinstance(norm, BatchRenorm):
-                _merge(parent[i - 1], norm)
+            if not isinstance(norm, BatchRenorm):
+                continue
+            before = parent[i - 1] if i else None
+            if isinstance(before, nn.Conv2d | nn.Conv3d):
+                _merge(before, norm)
                 parent[i] = nn.Identity()
+            else:
+                parent[i] = Affine(norm)
     return module
 
 
 @torch.no_grad()
-def _merge(convolution: Any, norm: BatchRenorm) -> None:
+def _gain(norm: BatchRenorm) -> tuple[torch.Tensor, torch.Tensor]:
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return gain, norm.bias - norm.running_mean * gain
+
+
+@torch.no_grad()
+def _merge(convolution: Any, norm: BatchRenorm) -> None:
+    gain, bias = _gain(norm)
     convolution.weight.mul_(gain.reshape(-1, *[1] * (convolution.weight.ndim - 1)))
-    bias = norm.bias - norm.running_mean * gain
     if convolution.bias is not None:
         bias = bias + convolution.bias * gain
     convolution.bias = nn.Parameter(bias)

@@ -12,11 +12,17 @@ A file is a representation and offers
     raw scores and targets ``(b, k, *s)`` to one number;
 ``decode(scores, spec, smallest)``
     stored uint8 scores ``(k, *s)`` to int32 labels ``(*s)``, numbered by first pixel.
+
+If a channel is a part of a vector, the file also offers
+
+``DIRECTIONS``
+    for each channel the spatial axis along which it is signed (0 is the network's first axis), or None. Such a score is
+    :data:`ZERO` where the vector has no such part; mirroring the image mirrors it there.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +30,9 @@ import numpy.typing as npt
 from ..core.registry import load
 from ..core.specs import TargetSpec
 
-__all__ = ["Target", "target"]
+__all__ = ["ZERO", "Target", "directions", "target"]
+
+ZERO: Final = 128 / 255  # of a signed score; stored as exactly 128
 
 
 class Target(Protocol):
@@ -64,3 +72,25 @@ def target(name: str) -> Target:
         If there is no such file.
     """
     return cast(Target, load("targets", name))
+
+
+def directions(name: str) -> tuple[int | None, ...]:
+    """Return the spatial axis along which each channel of a representation is signed, None where it is not.
+
+    Parameters
+    ----------
+    name : str
+        A file of this room.
+
+    Returns
+    -------
+    tuple of int or None
+        One entry a channel; all None where the file has no ``DIRECTIONS``.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such file.
+    """
+    found = target(name)
+    return getattr(found, "DIRECTIONS", (None,) * len(found.CHANNELS))

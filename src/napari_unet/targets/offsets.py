@@ -9,14 +9,15 @@ import numpy.typing as npt
 
 from ..core.errors import SpecError
 from ..core.specs import TargetSpec
+from . import ZERO
 from ._basins import descend_offsets, grow
 from ._fields import medoid_offsets, touching
 from ._losses import cross_entropy, dice, inside
 
-__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+__all__ = ["CHANNELS", "DIRECTIONS", "activate", "decode", "encode", "loss"]
 
 CHANNELS: Final = ("foreground", "offset_y", "offset_x")
-_ZERO: Final = 128  # stored value of a zero offset
+DIRECTIONS: Final = (None, 0, 1)
 
 
 def encode(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
@@ -29,8 +30,7 @@ def encode(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
     """
     if labels.ndim != 2:
         raise SpecError("The target 'offsets' is for 2D networks. Choose another, for example 'distance'.")
-    # 128 / 255 is stored as exactly 128: no offset.
-    vectors = np.clip(_ZERO / 255 + 127 / 255 * medoid_offsets(labels), 0, 1)
+    vectors = np.clip(ZERO + (1 - ZERO) * medoid_offsets(labels), 0, 1)
     return np.concatenate([(labels > 0)[None], vectors, touching(labels)[None]]).astype(np.float32)
 
 
@@ -54,7 +54,7 @@ def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> 
     """Turn stored scores ``(3, y, x)`` into labels ``(y, x)``."""
     mask = (scores[0] > round(255 * spec.threshold))[None]
     flat = np.zeros((3, *mask.shape), np.int16)
-    flat[1:, 0] = scores[1:].astype(np.int16) - _ZERO
+    flat[1:, 0] = scores[1:].astype(np.int16) - round(255 * ZERO)
     pointers, potential = descend_offsets(flat, mask)
     labels: npt.NDArray[np.int32] = grow(pointers, potential, mask, round(255 * spec.persistence), smallest)[0]
     return labels

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-__all__ = ["Cut", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "net_position"]
+__all__ = ["Cut", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "net_position", "per_axis"]
 
 # Splitting for the sake of more workers is not worth it below this many net pixels besides the halos,
 # nor above this much more reading.
@@ -80,6 +80,11 @@ class Tile:
     def window(self) -> tuple[slice, ...]:
         """What it owns, as an index of the image's spatial axes."""
         return tuple(s.slice for s in self.write)
+
+
+def per_axis(value: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Return one number for each of `ndim` axes: `value` itself, or the same for all."""
+    return (value,) * ndim if isinstance(value, int) else value
 
 
 def net_position(i: int, factor: float) -> float:
@@ -147,21 +152,22 @@ class Grid:
         Net pixels an image pixel along each axis.
     edges : tuple of int
         Wanted edges of what a tile writes, net pixels.
-    halo, multiple : int
-        See :func:`cut_axis`.
+    halo, multiple : int or tuple of int
+        See :func:`cut_axis`; one number, or one for each axis.
     """
 
     shape: tuple[int, ...]
     factor: tuple[float, ...]
     edges: tuple[int, ...]
-    halo: int
-    multiple: int
+    halo: int | tuple[int, ...]
+    multiple: int | tuple[int, ...]
 
     @cached_property
     def cuts(self) -> tuple[list[Cut], ...]:
         """The cuts of every axis."""
-        axes = zip(self.shape, self.factor, self.edges, strict=True)
-        return tuple(cut_axis(n, f, edge, self.halo, self.multiple) for n, f, edge in axes)
+        halos, multiples = per_axis(self.halo, len(self.shape)), per_axis(self.multiple, len(self.shape))
+        axes = zip(self.shape, self.factor, self.edges, halos, multiples, strict=True)
+        return tuple(cut_axis(*axis) for axis in axes)
 
     def __len__(self) -> int:
         """Count the tiles."""
@@ -205,12 +211,14 @@ def choose_grid(grid: Grid, workers: int) -> Grid:
     """
     lengths = [max(1, _net_length(n, f)) for n, f in zip(grid.shape, grid.factor, strict=True)]
     edges = [min(edge, length) for edge, length in zip(grid.edges, lengths, strict=True)]
+    halos, multiples = per_axis(grid.halo, len(edges)), per_axis(grid.multiple, len(edges))
+    worth = any(n > 2 * halo + _WORTH_SPLITTING for n, halo in zip(lengths, halos, strict=True))
     chosen = grid
-    while len(chosen) < workers and max(lengths) > 2 * grid.halo + _WORTH_SPLITTING:
+    while worth and len(chosen) < workers:
         axis = max(range(len(edges)), key=edges.__getitem__)
         edges[axis] = -(-edges[axis] // 2)
         finer = replace(grid, edges=tuple(edges))
-        if edges[axis] < grid.multiple or finer.reads >= _MAX_EXTRA_READING * grid.reads:
+        if edges[axis] < multiples[axis] or finer.reads >= _MAX_EXTRA_READING * grid.reads:
             break
         chosen = finer
     return chosen

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -31,12 +31,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "segment_planes"]
 
+_Whole = TypeVar("_Whole", bound="npt.NDArray[np.integer[Any]]")
 _MEMORY: Final = Path("/proc/meminfo")
 _LABEL_BYTES: Final = 4
+_BESIDE_BYTES: Final = 5  # as stored, and as the number that it stands for
 
 
 def segment_planes(
-    image: Image, plan: Plan, predict: Predict, decode: Decode, preview: Decode | None = None
+    image: Image,
+    plan: Plan,
+    predict: Predict,
+    decode: Decode,
+    preview: Decode | None = None,
+    *,
+    beside: Scores | None = None,
 ) -> Steps[tuple[Labels, int]]:
     """Segment every plane of an image and number the objects through.
 
@@ -54,6 +62,8 @@ def segment_planes(
         uint8 (k, *plane) -> int32 labels (*plane) with ids 1 ... n. Called from several threads.
     preview : callable, optional
         Like `decode`, for one tile's scores at a time; what it returns is only shown.
+    beside : ndarray of uint8, optional
+        Filled with the last of the stored channels; axes ``image.label_axes``.
 
     Returns
     -------
@@ -78,32 +88,39 @@ def segment_planes(
     """
     planes = [plan.select(p) for p in image.planes(plan.ndim)]
     grid = plan.grid(planes[0].shape, len(planes))
-    at_once, together = _planes_at_once(planes, plan, grid)
+    at_once, together = _planes_at_once(planes, plan, grid, _LABEL_BYTES + (_BESIDE_BYTES if beside is not None else 0))
     labels = np.zeros(image.along(image.label_axes)[0], np.int32)
-    queue = _Queue(planes, plan, grid, predict, decode, labels, at_once, together)
-    total = len(planes) * (len(grid) + 1)
+    queue = _Queue(planes, plan, grid, predict, decode, labels, at_once, together, beside)
+    with closing(stream(queue.next_job, count_workers(plan.tiling))) as results:
+        objects = yield from _watch(queue, results, preview)
+    return labels, objects
+
+
+def _watch(queue: _Queue, results: Iterator[_Scored | _Found], preview: Decode | None) -> Steps[int]:
+    """Report what is done, number the objects through and return how many there are."""
+    planes, labels = queue.planes, queue.labels
+    total = len(planes) * (len(queue.grid) + 1)
     done = objects = shown = finished = 0
     highest: dict[int, int] = {}
-    with closing(stream(queue.next_job, count_workers(plan.tiling))) as results:
-        for result in results:
-            if isinstance(result, _Found):
-                highest[result.plane] = result.highest
-            else:
-                for plane, tile in result.tiles:
-                    piece = queue.preview(plane, tile, preview, shown)
-                    shown = max(shown, int(piece.labels.max())) if piece else shown
-                    done += 1
-                    yield Progress(done, total, f"Finding objects{_of(plane, planes)}", piece)
-            queue.note(result)
-            # Ids follow the order of the planes, whichever is decoded first.
-            while finished in highest:
-                where = _where(planes[finished])
-                labels[where] = _raised(labels[where], objects)
-                objects += highest.pop(finished)
-                finished, done = finished + 1, done + 1
-                piece = Piece(where, labels[where])
-                yield Progress(done, total, f"Outlining objects{_of(finished - 1, planes)}", piece)
-    return labels, objects
+    for result in results:
+        if isinstance(result, _Found):
+            highest[result.plane] = result.highest
+        else:
+            for plane, tile in result.tiles:
+                piece = queue.preview(plane, tile, preview, shown)
+                shown = max(shown, int(piece.labels.max())) if piece else shown
+                done += 1
+                yield Progress(done, total, f"Finding objects{_of(plane, planes)}", piece)
+        queue.note(result)
+        # Ids follow the order of the planes, whichever is decoded first.
+        while finished in highest:
+            where = _where(planes[finished])
+            labels[where] = _raised(labels[where], objects)
+            objects += highest.pop(finished)
+            finished, done = finished + 1, done + 1
+            piece = Piece(where, labels[where])
+            yield Progress(done, total, f"Outlining objects{_of(finished - 1, planes)}", piece)
+    return objects
 
 
 @dataclass(frozen=True)
@@ -129,6 +146,7 @@ class _Queue:
     labels: Labels
     at_once: int
     together: int
+    beside: Scores | None = None
 
     def __post_init__(self) -> None:
         self._scores: dict[int, Scores] = {}
@@ -187,8 +205,11 @@ class _Queue:
         return _Scored(tiles)
 
     def _find(self, number: int) -> _Found:
-        found = self.decode(self._scores[number])
-        self.labels[_where(self.planes[number])] = _stored(self.planes[number], found)
+        plane, scores = self.planes[number], self._scores[number]
+        found = self.decode(scores)
+        self.labels[_where(plane)] = _stored(plane, found)
+        if self.beside is not None:
+            self.beside[_where(plane)] = _stored(plane, scores[-1])
         return _Found(number, int(found.max(initial=0)))
 
 
@@ -205,9 +226,9 @@ def _where(plane: Plane, window: tuple[slice, ...] = ()) -> tuple[int | slice, .
     return tuple(at[axis] if axis in at else inner[axis] for axis in image.label_axes)
 
 
-def _stored(plane: Plane, labels: Labels) -> Labels:
-    """Bring a plane's labels from the network's order of axes to the image's."""
-    return labels.transpose([plane.axes.index(a) for a in plane.image.label_axes if a in plane.axes])
+def _stored(plane: Plane, values: _Whole) -> _Whole:
+    """Bring a plane's labels or scores from the network's order of axes to the image's."""
+    return values.transpose([plane.axes.index(a) for a in plane.image.label_axes if a in plane.axes])
 
 
 def _raised(labels: Labels, offset: int) -> Labels:
@@ -215,8 +236,8 @@ def _raised(labels: Labels, offset: int) -> Labels:
     return np.add(labels, offset, out=labels.copy(), where=labels > 0) if offset else labels
 
 
-def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid) -> tuple[int, int]:
-    """Return how many planes may be in memory, and how many of them share batches.
+def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid, result_bytes: int = _LABEL_BYTES) -> tuple[int, int]:
+    """Return how many planes may be in memory beside `result_bytes` a pixel, and how many of them share batches.
 
     Raises
     ------
@@ -231,7 +252,7 @@ def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid) -> tuple[int, i
     if free is None:
         return wanted, together
     # A plane in work holds its scores and, while it is decoded, labels of its own.
-    whole, each = _LABEL_BYTES * pixels * len(planes), pixels * (plan.outputs + _LABEL_BYTES)
+    whole, each = result_bytes * pixels * len(planes), pixels * (plan.outputs + _LABEL_BYTES)
     if whole + each > free:
         raise ImageError(
             f"'{planes[0].image.name}' needs {(whole + each) / 2**30:.1f} GiB of memory but {free / 2**30:.1f} GiB are "

@@ -2,8 +2,8 @@
 
 The network is shown samples of the image at several magnifications. At each it says, for every foreground pixel, how
 large the object is that the pixel belongs to. Two magnifications that agree are enough; else more are tried. The one
-whose answer is nearest to the size that the network knows best is believed, and asked once more at exactly the
-magnification that it implies.
+whose answer is nearest to the size that the network knows best is believed, and it is asked again at exactly the
+magnification that it implies, until the answer confirms itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .grid import Span
+from .grid import Span, per_axis
 from .stream import Plan, count_workers, read_net
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _FIRST: Final = (0.4, 1.0)
 _MORE: Final = (0.125, 0.2, 2.0)
 _AGREE: Final = 0.35  # octaves
 _NEAR: Final = 0.1  # octaves by which a magnification may miss the implied one and still be believed as it is
+_ROUNDS: Final = 3  # how often it is asked again at most
 _WINDOW: Final = {2: 192, 3: 96}  # net pixels along an edge of a sample
 _SAMPLES: Final = 4  # samples a magnification
 _FEWEST: Final = 0.5  # objects' worth of foreground below which a magnification has no say
@@ -78,13 +79,29 @@ def measure_diameter(
             seen += look(_MORE)
         if not seen:
             return None
-        best = _believed(seen, canonical)
-        factor, size = best.factor, best.size
-        diameter, implied = size / factor, canonical * factor / size
-        if abs(math.log2(implied / factor)) < _NEAR:
-            return diameter
-        again, count = estimate(implied)
-    return again / implied if count >= _FEWEST else diameter
+        return _settled(_believed(seen, canonical), canonical, look)
+
+
+def _settled(best: _Answer, canonical: float, look: Callable[[Sequence[float]], list[_Answer]]) -> float:
+    """Ask again at the magnification that an answer implies, until an answer confirms itself.
+
+    Objects that are far from the size the network knows are misjudged; the answer given nearest to that size counts.
+    """
+    asked = [best]
+    for _ in range(_ROUNDS):
+        implied = canonical * best.factor / best.size
+        if abs(math.log2(implied / best.factor)) < _NEAR:
+            break
+        again = look([implied])
+        if not again:
+            break
+        best = again[0]
+        asked.append(best)
+        if best.agrees(asked[-2], _AGREE):
+            break
+    else:
+        best = min(asked, key=lambda answer: abs(math.log2(answer.size / canonical)))
+    return best.size / best.factor
 
 
 @dataclass(frozen=True)
@@ -115,15 +132,17 @@ def _samples(planes: Sequence[Plane], plan: Plan) -> list[tuple[Plane, list[Span
     counts = [-(-length // window) for length in lengths]
     total = len(planes) * math.prod(counts)
     # A step of the golden ratio that shares no factor with the total visits other rows and columns every time.
+    halos, multiples = per_axis(plan.halo, plan.ndim), per_axis(plan.multiple, plan.ndim)
     step = next(s for s in range(max(1, round(0.618 * total)), 2 * total + 2) if math.gcd(s, total) == 1)
     samples = []
     for number in sorted({(total // 2 + k * step) % total for k in range(_SAMPLES)}):
         plane, at = divmod(number, math.prod(counts))
         spans = []
-        for length, place in zip(lengths, np.unravel_index(at, counts), strict=True):
+        places = np.unravel_index(at, counts)
+        for length, place, halo, multiple in zip(lengths, places, halos, multiples, strict=True):
             low, high = int(place) * window, min((int(place) + 1) * window, length)
-            start = (low - plan.halo) // plan.multiple * plan.multiple
-            stop = -(-(high + plan.halo) // plan.multiple) * plan.multiple
+            start = (low - halo) // multiple * multiple
+            stop = -(-(high + halo) // multiple) * multiple
             spans.append(Span(start, stop))
         samples.append((planes[plane], spans))
     return samples
@@ -134,10 +153,10 @@ def _look(plane: Plane, spans: list[Span], plan: Plan, predict: Predict) -> npt.
     batch = np.empty((1, plan.inputs, *(s.size for s in spans)), np.float32)
     batch[0] = read_net(plane, spans, plan)
     scores = predict(batch)[0]
-    inner = tuple(slice(plan.halo, -plan.halo or None) for _ in spans)
+    inner = tuple(slice(halo, -halo or None) for halo in per_axis(plan.halo, plan.ndim))
     foreground = scores[(0, *inner)] > 0.5
     found: npt.NDArray[np.float32] = scores[(-1, *inner)][foreground]
-    return found
+    return found[found > 0]  # a network that does not tell sizes says 0
 
 
 def _typical(sizes: npt.NDArray[np.float64], ndim: int) -> tuple[float, float]:

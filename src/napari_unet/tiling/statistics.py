@@ -22,6 +22,7 @@ _EXACT: Final = 4 * 2**20  # pixels up to which everything is read, and values k
 _READ: Final = 16 * 2**20  # pixels read of larger images
 _EDGE: Final = {1: 2**18, 2: 512, 3: 64}  # of a window
 _RANGE: Final = (-1.0, 4.0)  # of normalised values: hot pixels must not drown what is near them
+_FREE: Final = (-3e38, 3e38)  # what float32 can hold
 _HUGE: Final = 1e290
 
 
@@ -33,19 +34,27 @@ class Statistics:
     ----------
     low, high : tuple of float
         One for each channel, in the unit of the image; equal where a channel is constant.
+    limits : tuple of (float, float)
+        Between what normalised values are clipped, one pair for each channel; empty: -1 and 4.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
+    limits: tuple[tuple[float, float], ...] = ()
 
-    def to_dict(self) -> dict[str, list[float]]:
+    def to_dict(self) -> dict[str, list[Any]]:
         """Return plain lists, for a manifest."""
-        return {name: list(values) for name, values in asdict(self).items()}
+        return {name: [*map(_plain, values)] for name, values in asdict(self).items() if values or name != "limits"}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Statistics:
         """Build from :meth:`to_dict`'s result."""
-        return cls(tuple(map(float, values["low"])), tuple(map(float, values["high"])))
+        limits = tuple((float(least), float(most)) for least, most in values.get("limits", ()))
+        return cls(tuple(map(float, values["low"])), tuple(map(float, values["high"])), limits)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def normalise(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np.float32]:
@@ -61,7 +70,7 @@ def normalise(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np
     Returns
     -------
     ndarray of float32, shape (c, *s)
-        Clipped to -1 ... 4; zeros where a channel is constant. A value depends on nothing but its own pixel.
+        Clipped to the limits; zeros where a channel is constant. A value depends on nothing but its own pixel.
     """
     if block.dtype in (np.uint8, np.uint16) and block.size > np.iinfo(block.dtype).max:
         # Every value that can occur is mapped once: the same numbers as below, many times faster.
@@ -69,7 +78,10 @@ def normalise(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np
         table = normalise(np.broadcast_to(whole, (len(block), whole.size)), statistics)
         return np.stack([row.take(channel) for row, channel in zip(table, block, strict=True)])
     out = np.zeros(block.shape, np.float32)
-    for channel, low, high, target in zip(block, statistics.low, statistics.high, out, strict=True):
+    limits = statistics.limits or (_RANGE,) * len(block)
+    for channel, low, high, (least, most), target in zip(
+        block, statistics.low, statistics.high, limits, out, strict=True
+    ):
         shrink = _shrink(low, high)
         zero, span = low * shrink, high * shrink - low * shrink
         if not span > 0:
@@ -79,15 +91,15 @@ def normalise(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np
         for start in range(0, len(channel), rows):
             values = _as_float64(channel[start : start + rows])
             values = np.where(np.isfinite(values), values, low) * shrink
-            np.clip(values, zero + _RANGE[0] * span, zero + _RANGE[1] * span, out=values)
-            target[start : start + rows] = np.clip((values - zero) / span, *_RANGE)
+            np.clip(values, zero + least * span, zero + most * span, out=values)
+            target[start : start + rows] = np.clip((values - zero) / span, least, most)
     return out
 
 
 def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statistics:
-    """Estimate the percentiles of an image from all its planes together.
+    """Estimate the percentiles (or mean and spread) of an image from all its planes together.
 
-    Up to 4 megapixels the percentiles are exact. Larger images are sampled: windows of about 16 megapixels in all,
+    Up to 4 megapixels they are exact. Larger images are sampled: windows of about 16 megapixels in all,
     spread over planes and space always in the same way, however the data are stored.
 
     Parameters
@@ -95,7 +107,7 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
     planes : sequence of Plane
         All planes of the image, with the channels that the network sees (:meth:`Plane.pick`).
     spec : NormaliseSpec
-        Percentiles, and whether the channels share one pair.
+        What to measure, and whether the channels share one pair.
 
     Returns
     -------
@@ -103,6 +115,9 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
         One pair for each channel. Where the two percentiles are equal (a few bright objects on an even ground) the
         extremes are taken instead; without finite values all are 0.
     """
+    if spec.kind == "none":
+        channels = len(planes[0].channels or range(planes[0].image.channels))
+        return _limited([(0.0, 1.0)] * channels, spec)
     samples: list[npt.NDArray[np.generic]] = []
     windows = list(_windows(planes))
     pixels = sum(math.prod(s.stop - s.start for s in window) for _, window in windows)
@@ -113,9 +128,39 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
         samples.append(block.reshape(len(block), -1)[:, ::step])
     values = np.concatenate(samples, axis=1)
     groups = [values.ravel()] if spec.joint else list(values)
-    pairs = [_percentiles(group, spec) for group in groups]
-    pairs = pairs * len(values) if spec.joint else pairs
-    return Statistics(tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
+    pairs = [_measured(group, spec) for group in groups]
+    return _limited(pairs * len(values) if spec.joint else pairs, spec)
+
+
+def _limited(pairs: Sequence[tuple[float, float]], spec: NormaliseSpec) -> Statistics:
+    """Return the statistics with what the spec clips: intensities before, or values after they are normalised."""
+    pairs = [(low, high + spec.eps) for low, high in pairs]
+    lows, highs = tuple(low for low, _ in pairs), tuple(high for _, high in pairs)
+    if spec.limits == _RANGE and spec.floor is spec.ceiling is None:
+        return Statistics(lows, highs)
+    limits = []
+    for low, high in pairs:
+        least, most = spec.limits or _FREE
+        if high > low:
+            least = least if spec.floor is None else max(least, (spec.floor - low) / (high - low))
+            most = most if spec.ceiling is None else min(most, (spec.ceiling - low) / (high - low))
+        limits.append((least, most))
+    return Statistics(lows, highs, tuple(limits))
+
+
+def _measured(values: npt.NDArray[Any], spec: NormaliseSpec) -> tuple[float, float]:
+    """Return what becomes 0 and 1."""
+    if spec.floor is not None or spec.ceiling is not None:
+        values = np.clip(_as_float64(values), spec.floor, spec.ceiling)
+    if spec.kind == "percentile":
+        return _percentiles(values, spec)
+    values = _as_float64(values)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 0.0
+    shrink = _shrink(float(values.min()), float(values.max()))
+    mean = float((values * shrink).mean()) / shrink
+    return mean, mean + float((values * shrink).std()) / shrink
 
 
 def _percentiles(values: npt.NDArray[Any], spec: NormaliseSpec) -> tuple[float, float]:

@@ -44,9 +44,9 @@ class Plan:
         Net pixels an image pixel along each spatial axis; its length is the network's number of dimensions.
     statistics : Statistics
         Of the whole image, one pair for each of `channels`.
-    halo : int
-        Net pixels on each side that a score depends on.
-    multiple : int
+    halo : int or tuple of int
+        Net pixels on each side that a score depends on; one number, or one for each axis.
+    multiple : int or tuple of int
         The network's stride: reads start and stop at multiples of it.
     inputs : int
         Channels that the network takes; a single channel is repeated to fill them.
@@ -60,8 +60,8 @@ class Plan:
 
     factor: tuple[float, ...]
     statistics: Statistics
-    halo: int
-    multiple: int
+    halo: int | tuple[int, ...]
+    multiple: int | tuple[int, ...]
     inputs: int = 1
     outputs: int = 1
     channels: tuple[int, ...] | None = None

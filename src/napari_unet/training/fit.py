@@ -20,11 +20,11 @@ from ..core.steps import Progress, Steps
 from ..models.cards import find_model, read_card
 from ..models.model import bfloat16_is_fast
 from ..models.store import read_network
-from ..nets import build
+from ..nets import build, patch
 from ..targets import Target, target
 from .patches import Batch, Pair, Sampler
 
-__all__ = ["Epoch", "fit", "learning_rate"]
+__all__ = ["Epoch", "fit", "learning_rate", "supervised"]
 
 _SIZE_WEIGHT = 4.0
 
@@ -101,7 +101,8 @@ class _Run:
             raise TrainingDataError(
                 f"The checkpoint {file} cannot be read: {error}. Remove its folder to start anew."
             ) from error
-        if state["spec"] != self.spec.model_dump_json():
+        # A setting that an older program did not know is at its default.
+        if TrainSpec.model_validate_json(state["spec"]) != self.spec:
             raise TrainingDataError(
                 f"{file.parent} holds a run with other settings. Give the settings it was started with to go on, "
                 "or another folder to start anew."
@@ -144,9 +145,11 @@ class _Run:
         if image.ndim == 4:
             image = image.contiguous(memory_format=torch.channels_last)
         kind = torch.device(self.device).type
+        # What a network drops must not depend on where a run was stopped.
+        torch.manual_seed((self.spec.seed * 1_000_003 + self.step) % 2**63)
         with torch.autocast(kind, torch.bfloat16, enabled=bfloat16_is_fast(self.device)):
             scores = self.network(image)
-        value = loss(scores.float(), batch)
+        value = supervised(scores, lambda each: loss(each.float(), batch))
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -171,14 +174,48 @@ def _loss(learn: Target, device: str) -> Callable[[torch.Tensor, Batch], torch.T
 
     def loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
         objects, sizes = torch.split(scores, [channels, 1], 1)
-        value: torch.Tensor = learn.loss(objects, batch.target.to(device))
-        size = batch.size.to(device)
+        # An unpadded network says nothing of the rim of a patch.
+        wanted, size = (_middle(truth.to(device), scores) for truth in (batch.target, batch.size))
+        value: torch.Tensor = learn.loss(objects, wanted)
         known = (size > 0).float()
         wrong = (sizes[:, 0].sigmoid() - size).abs() * known
         value = value + _SIZE_WEIGHT * wrong.sum() / (known.sum() + 1)
         return value
 
     return loss
+
+
+def supervised(
+    scores: torch.Tensor | Sequence[torch.Tensor], loss: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """Return the loss of scores, or the weighted mean of those of several levels.
+
+    Parameters
+    ----------
+    scores : Tensor or sequence of Tensor
+        What a network puts out in training: with deep supervision the finest first.
+    loss : callable
+        Of the scores of one level.
+
+    Returns
+    -------
+    Tensor
+        One number. Weights are 1, 1/2, 1/4 and so on, divided by their sum, as in nnU-Net
+        (Isensee et al. 2021).
+    """
+    if isinstance(scores, torch.Tensor):
+        return loss(scores)
+    weights = [0.5**level for level in range(len(scores))]
+    parts = [weight * loss(each) for weight, each in zip(weights, scores, strict=True)]
+    return torch.stack(parts).sum() / sum(weights)
+
+
+def _middle(truth: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Return the part of the truth ``(b, ..., *s)`` that scores ``(b, k, *s)`` speak of."""
+    axes = scores.ndim - 2
+    for axis, size in zip(range(-axes, 0), scores.shape[2:], strict=True):
+        truth = truth.narrow(axis, (truth.shape[axis] - size) // 2, size)
+    return truth
 
 
 def fit(
@@ -219,8 +256,9 @@ def fit(
     if spec.net is None or spec.target is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     learn = learn or target(spec.target.name)
-    sampler, checkpoint = Sampler(pairs, spec, learn), folder / "last.pt"
     net = spec.net.model_copy(update={"outputs": len(learn.CHANNELS) + 1})
+    fitting = spec.model_copy(update={"patch": patch(net, spec.patch)})
+    sampler, checkpoint = Sampler(pairs, fitting, learn), folder / "last.pt"
     run = _Run(spec, net, device, _fingerprint(pairs))
     if spec.start:
         run.start_from(read_network(find_model(spec.start), read_card(find_model(spec.start))))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
-from napari_unet.core.results import Piece, Segmentation
+from napari_unet.core.results import MOST_UNCERTAIN, Piece, Segmentation
 
 from ._layers import KEY, placement
 
@@ -58,10 +58,11 @@ class Canvas:
         self._viewer, self._source, self._image = viewer, source, image
         self._next = 0.0
         self._stale = False
-        self.layer: Labels = viewer.add_labels(self._shown(self._array), name=name, **placement(source, image.axes))
+        self._place = placement(source, image.axes)
+        self.layer: Labels = viewer.add_labels(self._shown(self._array), name=name, **self._place)
         self.layer.editable = False
 
-    def _shown(self, array: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    def _shown(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         # napari aligns layers by their last dimensions. A channel axis in front can be left out; one in the middle
         # must be kept, or time would lie on channels: the labels are repeated along it without a copy.
         at = self._image.axes.find("c")
@@ -95,6 +96,18 @@ class Canvas:
         axes = self._image.axes if self.layer.ndim == len(self._image.axes) else self._image.label_axes
         self.layer.metadata = {**self.layer.metadata, KEY: {**result.manifest, "axes": axes}}
         self.layer.editable = True
+        if result.uncertainty is not None:
+            self._add_uncertainty(result.uncertainty.data, axes)
+
+    def _add_uncertainty(self, values: npt.NDArray[np.float32], axes: str) -> None:
+        """Show where the averaged answers differ, below the labels and over the image."""
+        self._viewer.add_image(
+            self._shown(values), name=f"{self._source.name} uncertainty", rgb=False, colormap="inferno",
+            blending="additive", contrast_limits=(0, MOST_UNCERTAIN), metadata={KEY: {"axes": axes}}, **self._place,
+        )  # fmt: skip
+        layers = self._viewer.layers
+        layers.move(len(layers) - 1, layers.index(self.layer))
+        layers.selection.active = self.layer
 
     def remove(self) -> None:
         """Take the layer out of the viewer, if it is still there."""

@@ -50,16 +50,16 @@ class Form:
         self._spec = type(spec)
         self._choices, self._hints = choices or {}, hints or {}
         self._tuples: set[str] = set()
-        self._texts: set[str] = set()
+        self._empty: dict[str, Any] = {}
         self.fields: dict[str, bases.ValueWidget[Any]] = {}
         self._add(spec, "", labels or {}, skip)
         # A container of magicgui does not align its labels while it is folded away.
         self.native = QWidget()
-        form = QFormLayout(self.native)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.setContentsMargins(10, 0, 0, 0)
+        self.rows = QFormLayout(self.native)
+        self.rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.rows.setContentsMargins(10, 0, 0, 0)
         for widget in self.fields.values():
-            form.addRow(widget.label, widget.native)
+            self.rows.addRow(widget.label, widget.native)
 
     def _add(self, spec: Spec, prefix: str, labels: Mapping[str, str], skip: Sequence[str]) -> None:
         help_ = explain(type(spec))
@@ -75,21 +75,20 @@ class Form:
                 widget.native.setPlaceholderText(self._hints.get(key, ""))
             if _is_tuple(info.annotation):
                 self._tuples.add(key)
-            if info.annotation is str:
-                self._texts.add(key)
+            self._empty[key] = _empty(info.annotation)
             widget.name, widget.label = key, labels.get(key, name.replace("_", " ").capitalize())
             widget.tooltip = help_.get(name, "")
             self.fields[key] = widget
 
     def values(self) -> dict[str, Any]:
-        """Return what the form shows, nested like the spec; where None is allowed, empty text stands for it."""
+        """Return what the form shows, nested like the spec; empty text stands for None where that is allowed."""
         found: dict[str, Any] = {}
         for key, widget in self.fields.items():
             value = widget.value
             if isinstance(widget, LineEdit):
                 text = str(value).strip()
                 value = tuple(filter(None, re.split(r"[\s,;]+", text))) if key in self._tuples else text
-                value = value or ("" if key in self._texts else None)
+                value = value or self._empty[key]
             inner = found
             *path, name = key.split(".")
             for step in path:
@@ -130,6 +129,13 @@ def _widget(value: Any, annotation: Any, choices: Sequence[str] | None) -> bases
         return CheckBox(value=value)
     # The range is checked by the spec itself, which says what is wrong in words.
     return SpinBox(value=value, min=0, max=_LARGEST)
+
+
+def _empty(annotation: Any) -> str | tuple[()] | None:
+    """Return what an empty line stands for."""
+    if annotation is str:
+        return ""
+    return () if get_origin(annotation) is tuple else None
 
 
 def _is_tuple(annotation: Any) -> bool:

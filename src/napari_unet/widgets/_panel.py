@@ -34,6 +34,7 @@ class Panel(QScrollArea):
     """
 
     job: Job | None = None
+    _ears: tuple[Callable[[list[Report]], None], Callable[[Any], str]] | None = None
 
     def __init__(self, help_: str, run: str) -> None:
         super().__init__()
@@ -41,9 +42,9 @@ class Panel(QScrollArea):
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setMinimumWidth(_WIDTH)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        body = QWidget()
-        self.setWidget(body)
-        self.column = QVBoxLayout(body)
+        self.body = QWidget()
+        self.setWidget(self.body)
+        self.column = QVBoxLayout(self.body)
         self.column.setContentsMargins(10, 8, 10, 8)
         self.column.setSpacing(8)
         self.form = QFormLayout()
@@ -103,8 +104,11 @@ class Panel(QScrollArea):
             Gets the result and returns what to say about it.
         """
         self.job = job = Job(make, self)
-        job.polled.connect(polled)
-        job.succeeded.connect(lambda result: self._settle(done(result)))
+        # Methods only, which Qt holds weakly. With PySide a job keeps whatever else it calls: if that was the last to
+        # hold the dock, the dock went down with the job, and deleted it a second time.
+        self._ears = (polled, done)
+        job.polled.connect(self._heard)
+        job.succeeded.connect(self._succeeded)
         job.failed.connect(self._failed)
         self.busy(True)
         self.say("Starting …")
@@ -121,6 +125,14 @@ class Panel(QScrollArea):
     def _stop(self) -> None:
         self.cancel()
 
+    def _heard(self, reports: list[Report]) -> None:
+        if self._ears is not None:
+            self._ears[0](reports)
+
+    def _succeeded(self, result: Any) -> None:
+        if self._ears is not None:
+            self._settle(self._ears[1](result))
+
     def complain(self, error: BaseException) -> None:
         """Show an error: its text if it was raised for the user, its kind too if nobody expected it."""
         text = str(error) if isinstance(error, UNetError) else f"{type(error).__name__}: {error}"
@@ -135,7 +147,7 @@ class Panel(QScrollArea):
     def _settle(self, text: str) -> None:
         if self.job is not None:
             self.job.deleteLater()
-        self.job = None
+        self.job = self._ears = None
         self.busy(False)
         self.say(text)
 

@@ -8,9 +8,10 @@ import subprocess
 from pathlib import PurePath
 from typing import Any, Final
 
+from napari_unet.core.runtimes import RUNTIMES
 from napari_unet.core.specs import SegmentSpec
 
-__all__ = ["DEVICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "output_name"]
+__all__ = ["CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "output_name"]
 
 PLACEHOLDER: Final = "IMAGE.tif"
 # How the settings are called on the screen, what an empty line stands for, and what can be chosen.
@@ -18,13 +19,17 @@ LABELS: Final = {
     "channels": "Channels",
     "threshold": "Threshold",
     "min_size": "Smallest object",
+    "average": "Average over",
+    "dropout_samples": "Dropout samples",
+    "uncertainty": "Show uncertainty",
     "device": "Compute on",
+    "runtime": "Compute with",
     "tiling.tile": "Tile size",
     "tiling.batch": "Tiles at once",
     "tiling.workers": "Threads (0: all)",
 }
 HINTS: Final = {"channels": "all", "threshold": "the model's own", "min_size": "the model's own"}
-DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps"), "runtime": ("auto", *RUNTIMES)}
 
 
 def changed(spec: SegmentSpec) -> dict[str, Any]:
@@ -86,6 +91,10 @@ def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, o
     options |= options.pop("tiling", {})
     if axes:
         options["axes"] = axes
+    if spec.uncertainty:
+        options["uncertainty"] = output_name(source, "uncertainty")
+    del options["model"]
+    words += [word for model in spec.models for word in ("--model", model)]
     for name, value in options.items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         words += [f"--{name.replace('_', '-')}", text]

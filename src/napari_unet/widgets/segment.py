@@ -7,10 +7,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox
+from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_unet import workflows
-from napari_unet.core.errors import ImageError, ModelError, UNetError
+from napari_unet.core.errors import ImageError, UNetError
 from napari_unet.core.results import Segmentation
 from napari_unet.core.specs import SegmentSpec, load_task
 
@@ -19,9 +19,11 @@ from ._canvas import Canvas
 from ._chooser import LayerBox
 from ._form import Form, explain
 from ._layers import layer_image
+from ._model_box import ModelBox
+from ._news import NEWS
 from ._panel import Panel
 from ._parts import Fold, button, copy, row
-from ._settings import DEVICES, HINTS, LABELS, PLACEHOLDER, as_command, as_python, output_name
+from ._settings import CHOICES, HINTS, LABELS, PLACEHOLDER, as_command, as_python, output_name
 from ._worker import Pace, Report, in_words
 
 if TYPE_CHECKING:
@@ -55,18 +57,17 @@ class SegmentWidget(Panel):
         tips = explain(SegmentSpec)
         self.images = LayerBox(viewer, ImageLayer)
         self.axes = AxesRow()
-        self.models = QComboBox()
-        self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.models = ModelBox()
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0, 10_000)
         self.diameter.setDecimals(2)
         self.diameter.setSuffix(" px")
         self.diameter.setToolTip(tips["diameter"])
-        self.settings = Form(
-            SegmentSpec(tiling=self.task.tiling), LABELS, {"device": DEVICES}, HINTS, skip=("model", "diameter")
-        )
+        spec = SegmentSpec(tiling=self.task.tiling)
+        self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=("model", "diameter"))
         self._lay_out()
         self.images.chosen.connect(self._image_changed)
+        NEWS.models.connect(self._list_models)
         self._list_models()
         self._image_changed()
 
@@ -77,6 +78,7 @@ class SegmentWidget(Panel):
         self.form.addRow("Object width", self.diameter)
         self.command = button("Copy as command", "The same run for a terminal.", self.copy_command)
         self.python = button("Copy as Python", "The same run for a script.", self.copy_python)
+        self.settings.rows.insertRow([*self.settings.fields].index("average"), "Also average", self.models.others)
         self.column.addWidget(Fold("Advanced", self.settings.native))
         self.column.addLayout(row((self.command, 1), (self.python, 1)))
         self.column.addStretch(1)
@@ -87,10 +89,7 @@ class SegmentWidget(Panel):
         except UNetError as error:
             self.complain(error)
             return
-        for card in [c for c in cards if c.task == self.task.name] or cards:
-            self.models.addItem(card.title or card.name, card.name)
-            self.models.setItemData(self.models.count() - 1, card.description, 3)  # Qt.ToolTipRole
-        self.models.setCurrentIndex(max(0, self.models.findData(self.task.model)))
+        self.models.fill([c for c in cards if c.task == self.task.name] or cards, self.task.model)
 
     def _image_changed(self) -> None:
         layer = self.images.layer
@@ -103,9 +102,7 @@ class SegmentWidget(Panel):
 
     def spec(self) -> SegmentSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
-        if self.models.currentIndex() < 0:
-            raise ModelError("No model was found. Reinstall napari-unet-suite, or train one with 'napari-unet train'.")
-        found = self.settings.spec(model=self.models.currentData(), diameter=self.diameter.value() or None)
+        found = self.settings.spec(model=self.models.chosen, diameter=self.diameter.value() or None)
         return found  # type: ignore[return-value]
 
     def run(self) -> None:
@@ -155,7 +152,8 @@ class SegmentWidget(Panel):
             self.diameter.setSpecialValueText(f"measured: {result.diameter:.2f} px")
         if not result.objects:
             return "Nothing found. Try a lower threshold (Advanced), or give the object width."
-        return f"Found {result.objects} {self.noun}, {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
+        text = f"Found {result.objects} {self.noun}, {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
+        return f"{text} Agreement: {result.agreement}." if result.agreement else text
 
     def _source(self) -> str | None:
         layer = self.images.layer

@@ -13,18 +13,35 @@ from .files import (
     read_labels,
     read_table,
     sample,
+    write_image,
     write_labels,
     write_overlay,
     write_table,
 )
-from .models import info, list_models, load_model, load_task
+from .models import (
+    FORMATS,
+    ModelPlace,
+    add_model,
+    add_model_steps,
+    export_model,
+    export_model_steps,
+    info,
+    list_damaged,
+    list_models,
+    load_model,
+    load_task,
+    locate_model,
+    remove_model,
+)
 from .objects import evaluate, measure, segment, segment_steps
 from .tracks import track, track_steps
 from .training import train, train_steps
 from .viewing import show
 
 __all__ = [
-    "SAMPLES", "check_conflict", "check_place", "evaluate", "info", "list_models", "load_model", "load_task",
-    "match_labels", "measure", "read_image", "read_labels", "read_table", "sample", "segment", "segment_steps",
-    "show", "track", "track_steps", "train", "train_steps", "write_labels", "write_overlay", "write_table",
+    "FORMATS", "SAMPLES", "ModelPlace", "add_model", "add_model_steps", "check_conflict", "check_place", "evaluate",
+    "export_model", "export_model_steps", "info", "list_damaged", "list_models", "load_model", "load_task",
+    "locate_model", "match_labels", "measure", "read_image", "read_labels", "read_table", "remove_model", "sample",
+    "segment", "segment_steps", "show", "track", "track_steps", "train", "train_steps", "write_image",
+    "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip

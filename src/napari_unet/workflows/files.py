@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "SAMPLES", "check_place", "match_labels", "read_image", "read_labels", "read_table", "sample", "write_labels",
-    "write_overlay", "write_table",
+    "SAMPLES", "check_place", "match_labels", "read_image", "read_labels", "read_table", "sample", "write_image",
+    "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -43,11 +43,20 @@ def match_labels(truth: str | Path, predicted: str | Path) -> list[tuple[Path, P
     return match(Path(truth), Path(predicted))
 
 
-def check_place(path: str | Path, image: Image | None = None, overwrite: bool = False) -> None:
+def check_place(path: str | Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> None:
     """Check that the labels of `image`, or a table, can be written; see :func:`napari_unet.io.places.check_place`."""
     from ..io.places import check_place as check
 
-    check(Path(path), image, overwrite)
+    check(Path(path), image, overwrite, noun)
+
+
+def write_image(
+    path: str | Path, image: Image, manifest: dict[str, Any] | None = None, overwrite: bool = False
+) -> None:
+    """Write an image of numbers; see :func:`napari_unet.io.images.write_image`."""
+    from ..io.images import write_image as write
+
+    write(Path(path), image, manifest, overwrite)
 
 
 def write_labels(

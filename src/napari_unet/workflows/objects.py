@@ -15,7 +15,7 @@ from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
 from .files import read_labels
-from .models import load_model, load_task
+from .models import load_task
 
 __all__ = ["evaluate", "measure", "segment", "segment_steps"]
 
@@ -39,7 +39,8 @@ def segment_steps(
     Returns
     -------
     Segmentation
-        Labels of the whole image; ids are ordered by first pixel and do not depend on how the work was cut.
+        Labels of the whole image; ids are ordered by first pixel and do not depend on how the work was cut. Where
+        uncertainty is asked for, also its image, and in the table its mean inside of each object.
 
     Yields
     ------
@@ -53,17 +54,27 @@ def segment_steps(
     """
     check_conflict()
     yield Progress(0, 0, "Loading the model")
-    spec = spec or SegmentSpec()
-    model = load_model(spec.model, spec.device)
+    from ..models.average import gather
     from ..models.segment import segment_image
 
+    spec = spec or SegmentSpec()
+    model = gather(spec)
     source = as_image(image)
     found = yield from segment_image(source, spec, model, preview=preview)
     measures = load_task(model.card.task).measures if measures is None else measures
     if measures:
         yield Progress(1, 1, "Measuring the objects")
-        found = replace(found, table=measure(found.labels, source, measures))
+        found = replace(found, table=_with_uncertainty(measure(found.labels, source, measures), found))
     return found
+
+
+def _with_uncertainty(table: Table, found: Segmentation) -> Table:
+    """Add the mean uncertainty of each object, where it is known."""
+    if found.uncertainty is None:
+        return table
+    from ..measures._means import means
+
+    return table | {"uncertainty": means(found.labels, found.uncertainty, table["index"])}
 
 
 def segment(

@@ -1,0 +1,50 @@
+"""The options of ``segment``; what they mean is said once, in :class:`~napari_unet.core.specs.SegmentSpec`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.runtimes import RUNTIMES
+from ..core.specs import SegmentSpec
+
+__all__ = [
+    "Average", "Batch", "Channels", "Diameter", "DropoutSamples", "Labels", "MinSize", "Models", "Runtime", "Source",
+    "Table", "Threshold", "Tile", "Uncertainty", "Workers",
+]  # fmt: skip
+
+Source = Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)]
+Labels = Annotated[
+    Path,
+    typer.Option("--output", "-o", help="Labels to write; the ending chooses: .ome.zarr, .tif, .npy or .png."),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Name of a model ('napari-unet models' lists them) or its folder; given again, models are averaged.",
+        show_default=" ".join(SegmentSpec().models),
+    ),
+]
+Diameter = Annotated[
+    float | None, typer.Option(help="Typical width of the objects in pixels.", show_default="measured")
+]
+Channels = Annotated[str | None, typer.Option(help="Channels to use, counted from 0, such as 0,2.", show_default="all")]
+Threshold = Annotated[
+    float | None, typer.Option(help="0 to 1; higher finds fewer and smaller objects.", show_default="the model's")
+]
+MinSize = Annotated[float | None, typer.Option(help="Smallest object kept, in pixels.", show_default="the model's")]
+Average = Annotated[str, typer.Option(help="Average over mirrored (flips) or also rotated views (rotations), or none.")]
+DropoutSamples = Annotated[int, typer.Option(help="Average over so many networks with channels dropped; 0: off.")]
+Uncertainty = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write here where the averaged answers differ: .ome.zarr, .tif or .npy. Also a column of the table."
+    ),
+]
+Runtime = Annotated[str, typer.Option(help=f"What computes: auto, {', '.join(RUNTIMES)}.")]
+Tile = Annotated[int, typer.Option(help="Edge of a tile, pixels; 0 chooses. Changes no label.")]
+Batch = Annotated[int, typer.Option(help="Tiles computed together.")]
+Workers = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
+Table = Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")]

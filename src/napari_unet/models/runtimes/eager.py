@@ -1,0 +1,148 @@
+"""Torch, operation by operation, or compiled.
+
+On a processor, scores that are bit-identical whatever the tile and batch need three things of the arithmetic: one
+thread for each call (a convolution split over several threads may add in another order), no choice of algorithm by
+trial, and none by size.
+"""
+
+from __future__ import annotations
+
+import math
+from threading import local
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ...core.errors import ModelError
+from ...core.model_card import ModelCard
+from ...nets import multiple
+from ...nets._inner import Inner
+from ...targets import target
+from ...tiling.grid import per_axis
+from ..devices import fast_precision, on_device, one_thread
+from ._scores import activated
+
+__all__ = ["Eager"]
+
+_SMALL: Final = 20480  # values that enter a convolution, up to which torch takes another one
+_FEW: Final = 8  # images convolved together; from 16 on torch takes another convolution
+_CONVOLUTIONS: Final = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class _Seen(local):
+    """Sizes of what has entered convolutions, for each thread."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+
+class Eager:
+    """A network run by torch.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Description of the model.
+    network : torch.nn.Module
+        Folded, in float32; taken over.
+    margin : tuple of int
+        Pixels that a score needs around it.
+    device : str
+        Where.
+    compiled : bool
+        Let torch's compiler make one program of it. It may round differently for other sizes, so it is nowhere exact.
+
+    Raises
+    ------
+    ModelError
+        If the compiler does not work here.
+    """
+
+    agreement: dict[str, float] | None = None
+
+    def __init__(
+        self, card: ModelCard, network: nn.Module, margin: tuple[int, ...], device: str, *, compiled: bool = False
+    ) -> None:
+        self.device = device
+        # Libraries for graphics cards choose among algorithms by size, and do not say which round alike.
+        self.exact = device == "cpu" and not compiled
+        self._activate = target(card.target.name).activate
+        self._small: dict[tuple[Any, ...], bool] = {}
+        self._seen = _Seen()
+        flat: Any = torch.channels_last if card.net.ndim == 2 else torch.channels_last_3d
+        self._layout = torch.contiguous_format if device == "mps" else flat
+        self._inner = Inner(network, margin)
+        on_device(device, self._place, fast_precision(device))
+        if self.exact:
+            for part in network.modules():
+                if isinstance(part, _CONVOLUTIONS):
+                    part.register_forward_pre_hook(self._note)
+        self._forward: Any = torch.compile(self._run, dynamic=True) if compiled else self._run
+        if compiled:
+            self._try(card, margin)
+
+    def _place(self, precision: torch.dtype) -> None:
+        self.precision = precision
+        self._inner.to(device=self.device, dtype=precision)
+        self._inner.to(memory_format=self._layout)  # type: ignore[call-overload]
+
+    def _try(self, card: ModelCard, margin: tuple[int, ...]) -> None:
+        steps = per_axis(multiple(card.net), card.net.ndim)
+        sizes = [step * (2 * rim // step + 2) for step, rim in zip(steps, margin, strict=True)]
+        try:
+            self.scores(np.zeros((2, card.net.inputs, *sizes), np.float32), inner=True)
+        except RuntimeError as error:
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"torch's compiler does not work here: {first} It needs a C++ compiler, or Triton for a graphics card. "
+                "Choose the runtime 'torch'."
+            ) from error
+
+    def scores(self, batch: npt.NDArray[np.float32], inner: bool) -> npt.NDArray[np.float32]:
+        """Compute scores.
+
+        Parameters
+        ----------
+        batch : ndarray of float32
+            ``(b, c, *s)``.
+        inner : bool
+            Leave out those in the margin.
+
+        Returns
+        -------
+        ndarray of float32
+            ``(b, k, *s)``, or with `inner` ``(b, k, *(s - 2 * margin))``.
+        """
+        if self.device != "cpu" or self.precision != torch.float32:
+            return on_device(self.device, self._score, batch, inner)
+        if len(batch) > 1:
+            # Torch convolves 16 images and more by another algorithm, which rounds differently.
+            parts = [self._score(group, inner) for group in np.array_split(batch, -(-len(batch) // _FEW))]
+            return np.concatenate(parts) if len(parts) > 1 else parts[0]
+        # And a single small one (``use_mkldnn`` in its ``native/Convolution.cpp``), which is therefore computed twice.
+        key = (*batch.shape, inner)
+        if self._small.get(key, False):
+            return self._score(np.repeat(batch, 2, 0), inner)[:1]
+        scores = self._score(batch, inner)
+        if key not in self._small:
+            self._small[key] = min(self._seen.sizes) <= _SMALL
+            return self.scores(batch, inner) if self._small[key] else scores
+        return scores
+
+    def _note(self, module: nn.Module, entering: tuple[torch.Tensor, ...]) -> None:
+        """Note how many values enter a convolution, as torch counts them: channels and two spatial axes, also in 3D."""
+        self._seen.sizes.append(math.prod(entering[0].shape[1:4]))
+
+    @torch.inference_mode()
+    def _score(self, batch: npt.NDArray[np.float32], inner: bool) -> npt.NDArray[np.float32]:
+        self._seen.sizes.clear()
+        with one_thread(self.device):
+            x = torch.from_numpy(np.ascontiguousarray(batch)).to(device=self.device, dtype=self.precision)
+            return activated(self._forward(x.contiguous(memory_format=self._layout), inner), self._activate)
+
+    def _run(self, x: torch.Tensor, inner: bool) -> torch.Tensor:
+        scores: torch.Tensor = (self._inner if inner else self._inner.network)(x)
+        return scores

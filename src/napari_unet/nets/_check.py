@@ -1,0 +1,44 @@
+"""Choices that do not go together are refused before anything is built."""
+
+from __future__ import annotations
+
+from ..core.errors import SpecError
+from ..core.specs import NetSpec
+
+__all__ = ["check"]
+
+
+def check(spec: NetSpec, *unused: str) -> None:
+    """Refuse what cannot be built.
+
+    Parameters
+    ----------
+    spec : NetSpec
+        Of any architecture.
+    *unused : str
+        Fields that mean nothing for this architecture; they must be left at their defaults.
+
+    Raises
+    ------
+    SpecError
+        If choices do not go together.
+    """
+    for name in unused:
+        default = NetSpec.model_fields[name].default
+        if getattr(spec, name) != default:
+            raise SpecError(
+                f"{name} means nothing for the architecture '{spec.architecture}'. Leave it at {default!r}."
+            )
+    if spec.heads and sum(spec.heads) != spec.outputs:
+        raise SpecError(
+            f"The heads {spec.heads} put out {sum(spec.heads)} channels together, but the network has {spec.outputs}: "
+            "those of the target and one for the object size. Give heads that add up to that."
+        )
+    if spec.doubling and spec.block == "residual":
+        raise SpecError("Residual blocks cannot double their width inside. Set doubling to false, or block to 'plain'.")
+    if spec.padding == "valid" and (spec.down != "pool" or spec.skip == "attention"):
+        raise SpecError("Unpadded networks need down = 'pool' and skips without attention. Or set padding to 'same'.")
+    if spec.prune and not spec.deep_supervision:
+        raise SpecError(
+            "Only a network trained with deep supervision can be pruned. Set deep_supervision, or prune to 0."
+        )

@@ -1,0 +1,41 @@
+"""Foreground alone: objects are what hangs together. For networks that know nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ..core.specs import TargetSpec
+from ._losses import cross_entropy, dice
+
+__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+
+CHANNELS: Final = ("foreground",)
+
+
+def encode(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
+    """Turn labels ``(*s)`` into targets ``(1, *s)``; see :mod:`napari_unet.targets`."""
+    return (labels > 0).astype(np.float32)[None]
+
+
+def activate(scores: Any) -> Any:
+    """Bring raw scores into 0 to 1."""
+    return scores.sigmoid()
+
+
+def loss(scores: Any, target: Any) -> Any:
+    """Compare raw scores with targets, both ``(b, 1, *s)``."""
+    return cross_entropy(scores, target) + dice(scores, target)
+
+
+def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
+    """Turn stored scores ``(1, *s)`` into labels ``(*s)``: pixels of the foreground that share a side."""
+    found, count = ndimage.label(scores[0] > round(255 * spec.threshold))
+    kept = np.bincount(found.ravel(), minlength=count + 1) >= smallest
+    kept[0] = False
+    # Parts are numbered by their first pixel, and those that are left keep that order.
+    labels: npt.NDArray[np.int32] = np.where(kept, np.cumsum(kept), 0).astype(np.int32)[found]
+    return labels

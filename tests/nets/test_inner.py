@@ -1,0 +1,73 @@
+"""The inside of a tile is computed from the same values, bit for bit, and with less work."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_unet.core.specs import NetSpec
+from napari_unet.models.devices import one_thread
+from napari_unet.nets import build, halo, multiple, patch
+from napari_unet.nets._inner import Inner
+from napari_unet.nets._norm import fold
+
+CROPPED = {
+    "plain": NetSpec(inputs=2, outputs=3, widths=(16, 32, 64)),
+    "deep": NetSpec(inputs=1, outputs=3, widths=(8, 8, 16, 16), convolutions=1),
+    "residual": NetSpec(outputs=3, widths=(8, 16), block="residual", skip="add"),
+    "3d": NetSpec(ndim=3, outputs=3, widths=(8, 16), convolutions=1),
+    "flat": NetSpec(ndim=3, outputs=3, widths=(8, 16), strides=((1, 2, 2),), kernels=((1, 3, 3), (3, 3, 3))),
+    "heads": NetSpec(outputs=3, widths=(8, 16), heads=(1, 2)),
+    "unpadded": NetSpec(outputs=3, widths=(8, 16), padding="valid"),
+    "strided": NetSpec(outputs=3, widths=(8, 16), down="stride"),
+}
+WHOLE = {
+    "attention": NetSpec(outputs=3, widths=(8, 16, 16), skip="attention"),
+    "dense": NetSpec(architecture="dense", outputs=3, widths=(8, 8), blocks=(1, 1)),
+    "nested": NetSpec(architecture="nested", outputs=3, widths=(8, 8, 8)),
+    "one level": NetSpec(outputs=3, widths=(8,)),
+}
+
+
+def sides(value, ndim):
+    return (value,) * ndim if isinstance(value, int) else value
+
+
+def made(spec, cells=2, more=0):
+    torch.manual_seed(0)
+    network = build(spec)
+    network.train()(torch.randn(2, spec.inputs, *(patch(spec, 16),) * spec.ndim))
+    margin, steps = (sides(value(spec), spec.ndim) for value in (halo, multiple))
+    margin = tuple(n + more for n in margin)
+    sizes = [(2 * rim // step + 1 + cells) * step for rim, step in zip(margin, steps, strict=True)]
+    return fold(network), margin, torch.randn(2, spec.inputs, *sizes)
+
+
+@torch.inference_mode()
+def compared(network, margin, x):
+    inner = Inner(network, margin)
+    with one_thread("cpu"):
+        wanted = network(x)[(..., *(slice(n, -n or None) for n in margin))]
+        return inner, inner(x), wanted
+
+
+@pytest.mark.parametrize("more", [0, 3])
+@pytest.mark.parametrize("spec", [*CROPPED.values(), *WHOLE.values()], ids=[*CROPPED, *WHOLE])
+def test_inside_is_bit_identical(spec, more):
+    inner, scores, wanted = compared(*made(spec, more=more))
+    assert scores.numel() > 0
+    assert torch.equal(scores, wanted)
+    assert (spec in CROPPED.values()) == any(any(rim) for rim in inner.rims)
+
+
+@pytest.mark.parametrize("spec", CROPPED.values(), ids=CROPPED)
+def test_less_is_computed(spec):
+    network, margin, x = made(spec)
+    entering = []
+    for part in (*network.merge, network.head):
+        part.register_forward_pre_hook(lambda module, values: entering.append(values[0].shape[2:].numel()))
+    compared(network, margin, x)
+    whole, inside = entering[: len(entering) // 2], entering[len(entering) // 2 :]
+    assert len(whole) == len(inside)
+    assert sum(inside) < sum(whole)
+    assert all(a <= b for a, b in zip(inside, whole, strict=True))
