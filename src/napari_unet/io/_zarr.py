@@ -17,7 +17,10 @@ from zarr.codecs import ZstdCodec
 from napari_unet.core.axes import Image, as_image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError, OutputError
 
-__all__ = ["check_replaceable", "is_zarr", "read_zarr", "write_image_zarr", "write_labels_zarr"]
+__all__ = [
+    "check_replaceable", "create_labels", "finish_labels", "is_zarr", "open_labels", "read_zarr", "write_image_zarr",
+    "write_labels_zarr",
+]  # fmt: skip
 
 VERSION: Final = "0.5"
 _MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
@@ -120,11 +123,71 @@ def write_labels_zarr(
     manifest : mapping
         JSON-like; stored under ``napari-unet``.
     """
+    _fill(create_labels(folder, name, labels), read)
+    finish_labels(folder, name, labels, manifest)
+
+
+def create_labels(folder: Path, name: str, labels: Image, ndim: int = 3) -> zarr.Array[Any]:
+    """Make the finest level of a label image, empty.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder: the root of the store.
+    name : str
+        Of the label image.
+    labels : Image
+        Axes in the order ``tzyx``, shape, scale and units; its values are not looked at.
+    ndim : int
+        Spatial dimensions of what is written at once: 2 makes shards of single planes.
+
+    Returns
+    -------
+    zarr.Array
+        uint32.
+    """
     listing: dict[str, Any] = {"ome": {"version": VERSION, "labels": [name]}}
     root = zarr.open_group(folder, mode="w", zarr_format=3)
-    group = root.create_group("labels", attributes=listing)
-    image = group.create_group(name)
-    multiscale = _write_levels(image, name, labels, read, "uint32")
+    image = root.create_group("labels", attributes=listing).create_group(name)
+    return _create_level(image, "0", labels.axes, labels.shape, "uint32", ndim)
+
+
+def open_labels(folder: Path, name: str) -> zarr.Array[Any]:
+    """Open the finest level that :func:`create_labels` made, to go on writing it.
+
+    Parameters
+    ----------
+    folder, name : Path, str
+        As for :func:`create_labels`.
+
+    Returns
+    -------
+    zarr.Array
+        uint32.
+
+    Raises
+    ------
+    OutputError
+        If it is not there.
+    """
+    level = zarr.open_group(folder / "labels" / name, mode="r+").get("0")
+    if not isinstance(level, zarr.Array):
+        raise OutputError(f"'{folder}' holds no labels. Remove it and give the command again.")
+    return level
+
+
+def finish_labels(folder: Path, name: str, labels: Image, manifest: Mapping[str, Any]) -> None:
+    """Make the coarser levels of a label image whose finest one is written, and say what it is.
+
+    Parameters
+    ----------
+    folder, name, labels : Path, str, Image
+        As for :func:`create_labels`.
+    manifest : mapping
+        JSON-like; stored under ``napari-unet``.
+    """
+    image = zarr.open_group(folder / "labels" / name, mode="r+")
+    multiscale = _coarsen(image, name, labels, open_labels(folder, name))
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale], "image-label": {"version": VERSION}}
     image.attrs.update({"ome": ome, "napari-unet": dict(manifest)})
 
@@ -144,7 +207,9 @@ def write_image_zarr(folder: Path, name: str, image: Image, manifest: Mapping[st
         JSON-like; stored under ``napari-unet``.
     """
     root = zarr.open_group(folder, mode="w", zarr_format=3)
-    multiscale = _write_levels(root, name, image, lambda window: np.asarray(image.data[window]), "float32")
+    level = _create_level(root, "0", image.axes, image.shape, "float32")
+    _fill(level, lambda window: np.asarray(image.data[window]))
+    multiscale = _coarsen(root, name, image, level)
     root.attrs.update({"ome": {"version": VERSION, "multiscales": [multiscale]}, "napari-unet": dict(manifest)})
 
 
@@ -239,11 +304,11 @@ def _ome_axes(image: Image) -> list[dict[str, str]]:
     return [n | u for n, u in zip(named, units, strict=True)]
 
 
-def _write_levels(group: zarr.Group, name: str, image: Image, read: Read, dtype: str) -> dict[str, Any]:
-    """Write a pyramid and return what OME says of it."""
+def _coarsen(group: zarr.Group, name: str, image: Image, level: zarr.Array[Any]) -> dict[str, Any]:
+    """Write the coarser levels of a pyramid and return what OME says of all."""
     steps = (1,) * len(image.axes)
     datasets: list[dict[str, Any]] = []
-    level = _write_level(group, "0", image.axes, image.shape, read, dtype)
+    ndim, dtype = 2 if level.chunks[:-2] == (1,) * (level.ndim - 2) else 3, str(level.dtype)
     while True:
         scale = [size * step for size, step in zip(image.scale, steps, strict=True)]
         transform = {"type": "scale", "scale": scale}
@@ -253,19 +318,19 @@ def _write_levels(group: zarr.Group, name: str, image: Image, read: Read, dtype:
         stride = tuple(2 if a in "yx" and n > 1 else 1 for a, n in zip(image.axes, level.shape, strict=True))
         steps = tuple(a * b for a, b in zip(steps, stride, strict=True))
         shape = tuple(-(-n // s) for n, s in zip(level.shape, stride, strict=True))
-        level = _write_level(group, str(len(datasets)), image.axes, shape, _every(level, stride), dtype)
+        finer, level = level, _create_level(group, str(len(datasets)), image.axes, shape, dtype, ndim)
+        _fill(level, _every(finer, stride))
 
 
-def _write_level(
-    group: zarr.Group, name: str, axes: str, shape: tuple[int, ...], read: Read, dtype: str
+def _create_level(
+    group: zarr.Group, name: str, axes: str, shape: tuple[int, ...], dtype: str, ndim: int = 3
 ) -> zarr.Array[Any]:
-    """Write one level shard by shard; shards of nothing but background are left out."""
     flat = {"y": (512, 1024), "x": (512, 1024)}
     deep = {"z": (64, 64), "y": (64, 512), "x": (64, 512)}
-    wanted = [(deep if "z" in axes else flat).get(a, (1, 1)) for a in axes]
+    wanted = [(deep if "z" in axes and ndim == 3 else flat).get(a, (1, 1)) for a in axes]
     chunks = tuple(min(n, c) for n, (c, _) in zip(shape, wanted, strict=True))
     shards = tuple(c * -(-min(n, s) // c) for n, c, (_, s) in zip(shape, chunks, wanted, strict=True))
-    level = group.create_array(
+    return group.create_array(
         name,
         shape=shape,
         dtype=dtype,
@@ -274,12 +339,16 @@ def _write_level(
         compressors=ZstdCodec(level=3),
         fill_value=0,
         dimension_names=list(axes),
+        overwrite=True,
     )
-    for window in _windows(shape, shards):
+
+
+def _fill(level: zarr.Array[Any], read: Read) -> None:
+    """Write a level shard by shard; shards of nothing but background are left out."""
+    for window in _windows(level.shape, level.shards or level.chunks):
         block = read(window)
         if block.any():
             level[window] = block
-    return level
 
 
 def _windows(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Window]:

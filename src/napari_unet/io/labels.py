@@ -23,7 +23,7 @@ from .atomic import atomic_file, atomic_folder
 from .images import read
 from .tables import write_table
 
-__all__ = ["SUFFIXES", "read_labels", "table_path", "write_labels"]
+__all__ = ["SUFFIXES", "as_facts", "read_labels", "table_path", "write_labels"]
 
 SUFFIXES: Final = (".zarr", ".tif", ".tiff", ".npy", ".png")
 _MAX_PNG: Final = 65535
@@ -66,7 +66,7 @@ def write_labels(
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
         raise OutputError(f"Labels cannot be written to '{target}': use one of the suffixes {', '.join(SUFFIXES)}.")
-    facts = {str(k): _plain(v) for k, v in (manifest or {}).items()}
+    facts = as_facts(manifest or {})
     ordered = _ordered(labels)
     if suffix == ".zarr":
         _write_zarr(target, ordered, facts, overwrite)
@@ -116,6 +116,22 @@ def read_labels(path: str | os.PathLike[str], axes: str | Sequence[str] | None =
     ordered = _ordered(found)
     values = _load(ordered)
     return replace(ordered, data=values.astype(_dtype(values, np.int32, np.int64)))
+
+
+def as_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Reduce a manifest to what JSON can hold.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Arrays become lists; what is no number, None.
+
+    Returns
+    -------
+    dict
+        Plain values.
+    """
+    return {str(k): _plain(v) for k, v in manifest.items()}
 
 
 def table_path(path: str | os.PathLike[str]) -> Path:

@@ -13,6 +13,10 @@ A file is a representation and offers
 ``decode(scores, spec, smallest)``
     stored uint8 scores ``(k, *s)`` to int32 labels ``(*s)``, numbered by first pixel.
 
+``explore(scores, spec, window, shape)``
+    only if objects can be found brick by brick: stored scores of a brick's window and one pixel around it, to its trees
+    and their :class:`~napari_unet.core.forest.Forest`. Stitched, they give the objects of ``decode``, pixel by pixel.
+
 If a channel is a part of a vector, the file also offers
 
 ``DIRECTIONS``
@@ -22,15 +26,19 @@ If a channel is a part of a vector, the file also offers
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ..core.forest import Forest
 from ..core.registry import load
 from ..core.specs import TargetSpec
 
-__all__ = ["ZERO", "Target", "directions", "target"]
+__all__ = ["ZERO", "Explore", "Target", "directions", "explorer", "target"]
+
+Explore = Callable[..., tuple[npt.NDArray[np.int32], Forest]]
 
 ZERO: Final = 128 / 255  # of a signed score; stored as exactly 128
 
@@ -94,3 +102,24 @@ def directions(name: str) -> tuple[int | None, ...]:
     """
     found = target(name)
     return getattr(found, "DIRECTIONS", (None,) * len(found.CHANNELS))
+
+
+def explorer(name: str) -> Explore | None:
+    """Return what finds the trees of a brick, or None where a representation can be decoded as a whole only.
+
+    Parameters
+    ----------
+    name : str
+        A file of this room.
+
+    Returns
+    -------
+    callable or None
+        The file's ``explore``.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such file.
+    """
+    return getattr(target(name), "explore", None)

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["basins", "climb", "descend_offsets"]
+__all__ = ["basins", "climb", "descend_offsets", "grow", "nearness"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
@@ -138,10 +138,16 @@ def descend_offsets(
     """
     dtype = np.int32 if mask.size < 2**31 else np.int64
     out = np.zeros(mask.shape, dtype)
-    length = np.sqrt((offsets.astype(np.float32) ** 2).sum(0))
-    potential = (255 - np.clip(np.rint(length * 2), 0, 255)).astype(np.uint8)
+    potential = nearness(offsets)
     _follow(offsets, potential, mask, out)
     return out.ravel(), potential
+
+
+def nearness(offsets: npt.NDArray[np.int16]) -> Bytes:
+    """Return 255 where an offset ``(3, z, y, x)`` is zero, less the longer it is."""
+    length = np.sqrt((offsets.astype(np.float32) ** 2).sum(0))
+    near: Bytes = (255 - np.clip(np.rint(length * 2), 0, 255)).astype(np.uint8)
+    return near
 
 
 @numba.njit(cache=True, nogil=True)

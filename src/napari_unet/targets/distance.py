@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from ..core.forest import Forest
 from ..core.specs import TargetSpec
 from ._basins import basins
 from ._fields import relative_distances, touching
+from ._forest import explore as grow_forest
 from ._losses import cross_entropy, dice, inside
 
-__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+__all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
 
 CHANNELS: Final = ("foreground", "distance", "touching")
 _TOUCH_WEIGHT: Final = 4.0
@@ -47,9 +50,21 @@ def loss(scores: Any, target: Any) -> Any:
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
     """Turn stored scores ``(3, *s)`` into labels ``(*s)``."""
+    return basins(*_landscape(scores, spec), round(255 * spec.persistence), smallest)
+
+
+def explore(
+    scores: npt.NDArray[np.uint8], spec: TargetSpec, window: Sequence[slice], shape: Sequence[int]
+) -> tuple[npt.NDArray[np.int32], Forest]:
+    """Find the trees of one brick; see :mod:`napari_unet.targets`."""
+    return grow_forest(*_landscape(scores, spec), window, shape)
+
+
+def _landscape(scores: npt.NDArray[np.uint8], spec: TargetSpec) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Return potential and foreground."""
     mask, potential = scores[0] > round(255 * spec.threshold), scores[1]
     if spec.touch_weight:
         # 16-bit integer arithmetic keeps the potential exact: distance lowered where borders touch.
         kept = 255 - np.uint16(round(255 * spec.touch_weight)) * scores[2].astype(np.uint16) // 255
         potential = (potential.astype(np.uint16) * kept // 255).astype(np.uint8)
-    return basins(potential, mask, round(255 * spec.persistence), smallest)
+    return potential, mask

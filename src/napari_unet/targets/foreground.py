@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ..core.forest import Forest
 from ..core.specs import TargetSpec
+from ._forest import explore_parts
 from ._losses import cross_entropy, dice
 
-__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+__all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
 
 CHANNELS: Final = ("foreground",)
 
@@ -39,3 +42,11 @@ def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> 
     # Parts are numbered by their first pixel, and those that are left keep that order.
     labels: npt.NDArray[np.int32] = np.where(kept, np.cumsum(kept), 0).astype(np.int32)[found]
     return labels
+
+
+def explore(
+    scores: npt.NDArray[np.uint8], spec: TargetSpec, window: Sequence[slice], shape: Sequence[int]
+) -> tuple[npt.NDArray[np.int32], Forest]:
+    """Find the parts of one brick; see :mod:`napari_unet.targets`."""
+    inside = tuple(slice(int(s.start > 0), int(s.start > 0) + s.stop - s.start) for s in window)
+    return explore_parts((scores[0] > round(255 * spec.threshold))[inside], window, shape)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from ..core.forest import Forest
 from ..core.specs import TargetSpec
 from ._basins import basins
 from ._fields import heat, touching
+from ._forest import explore as grow_forest
 from ._losses import cross_entropy, dice, inside
 
-__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+__all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
 
 CHANNELS: Final = ("foreground", "heat")
 
@@ -37,5 +40,16 @@ def loss(scores: Any, target: Any) -> Any:
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
     """Turn stored scores ``(2, *s)`` into labels ``(*s)``."""
-    mask = scores[0] > round(255 * spec.threshold)
-    return basins(scores[1], mask, round(255 * spec.persistence), smallest)
+    return basins(*_landscape(scores, spec), round(255 * spec.persistence), smallest)
+
+
+def explore(
+    scores: npt.NDArray[np.uint8], spec: TargetSpec, window: Sequence[slice], shape: Sequence[int]
+) -> tuple[npt.NDArray[np.int32], Forest]:
+    """Find the trees of one brick; see :mod:`napari_unet.targets`."""
+    return grow_forest(*_landscape(scores, spec), window, shape)
+
+
+def _landscape(scores: npt.NDArray[np.uint8], spec: TargetSpec) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Return potential and foreground."""
+    return scores[1], scores[0] > round(255 * spec.threshold)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import SpecError
+from ..core.forest import Forest
 from ..core.specs import TargetSpec
 from . import ZERO
-from ._basins import descend_offsets, grow
+from ._basins import descend_offsets, grow, nearness
 from ._fields import medoid_offsets, touching
+from ._forest import explore as grow_forest
 from ._losses import cross_entropy, dice, inside
 
-__all__ = ["CHANNELS", "DIRECTIONS", "activate", "decode", "encode", "loss"]
+__all__ = ["CHANNELS", "DIRECTIONS", "activate", "decode", "encode", "explore", "loss"]
 
 CHANNELS: Final = ("foreground", "offset_y", "offset_x")
 DIRECTIONS: Final = (None, 0, 1)
@@ -52,9 +55,23 @@ def loss(scores: Any, target: Any) -> Any:
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
     """Turn stored scores ``(3, y, x)`` into labels ``(y, x)``."""
-    mask = (scores[0] > round(255 * spec.threshold))[None]
-    flat = np.zeros((3, *mask.shape), np.int16)
-    flat[1:, 0] = scores[1:].astype(np.int16) - round(255 * ZERO)
-    pointers, potential = descend_offsets(flat, mask)
+    mask, vectors = _vectors(scores, spec)
+    pointers, potential = descend_offsets(vectors, mask)
     labels: npt.NDArray[np.int32] = grow(pointers, potential, mask, round(255 * spec.persistence), smallest)[0]
     return labels
+
+
+def explore(
+    scores: npt.NDArray[np.uint8], spec: TargetSpec, window: Sequence[slice], shape: Sequence[int]
+) -> tuple[npt.NDArray[np.int32], Forest]:
+    """Find the trees of one brick; see :mod:`napari_unet.targets`."""
+    mask, vectors = _vectors(scores, spec)
+    return grow_forest(nearness(vectors)[0], mask[0], window, shape, vectors)
+
+
+def _vectors(scores: npt.NDArray[np.uint8], spec: TargetSpec) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int16]]:
+    """Return foreground ``(1, y, x)`` and signed offsets ``(3, 1, y, x)``."""
+    mask = (scores[0] > round(255 * spec.threshold))[None]
+    vectors = np.zeros((3, *mask.shape), np.int16)
+    vectors[1:, 0] = scores[1:].astype(np.int16) - round(255 * ZERO)
+    return mask, vectors

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from ..core.forest import Forest
 from ..core.specs import TargetSpec
 from ._basins import basins
 from ._fields import heat, touching
+from ._forest import explore as grow_forest
 from ._losses import cross_entropy, dice, inside
 
-__all__ = ["CHANNELS", "activate", "decode", "encode", "loss"]
+__all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
 
 CHANNELS: Final = ("foreground", "heat", "seam")
 
@@ -46,8 +49,21 @@ def loss(scores: Any, target: Any) -> Any:
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
     """Turn stored scores ``(3, *s)`` into labels ``(*s)``: basins of the heat, lowered along the seams."""
-    weight = round(255 * spec.touch_weight)
+    return basins(*_landscape(scores, spec), round(255 * spec.persistence), smallest)
+
+
+def explore(
+    scores: npt.NDArray[np.uint8], spec: TargetSpec, window: Sequence[slice], shape: Sequence[int]
+) -> tuple[npt.NDArray[np.int32], Forest]:
+    """Find the trees of one brick; see :mod:`napari_unet.targets`."""
+    return grow_forest(*_landscape(scores, spec), window, shape)
+
+
+def _landscape(scores: npt.NDArray[np.uint8], spec: TargetSpec) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Return potential and foreground."""
+    weight, mask = round(255 * spec.touch_weight), scores[0] > round(255 * spec.threshold)
+    if not weight:
+        return scores[1], mask
     # Whole numbers throughout, so that nothing depends on rounding: heat * (1 - weight * seam).
     lowered = scores[1].astype(np.uint32) * (255 * 255 - weight * scores[2].astype(np.uint32)) // (255 * 255)
-    mask = scores[0] > round(255 * spec.threshold)
-    return basins(lowered.astype(np.uint8), mask, round(255 * spec.persistence), smallest)
+    return lowered.astype(np.uint8), mask

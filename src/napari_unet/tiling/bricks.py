@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -115,3 +116,34 @@ class Bricks:
         """
         axes = zip(self.window(position), self.shape, strict=True)
         return tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in axes)
+
+    def at(self, pixel: Sequence[int]) -> Position:
+        """Return the position of the brick that a pixel lies in.
+
+        Parameters
+        ----------
+        pixel : sequence of int
+            Of the plane.
+
+        Returns
+        -------
+        tuple of int
+            Number of the brick along each axis.
+        """
+        return tuple(bisect_right(cuts, n) - 1 for cuts, n in zip(self.borders, pixel, strict=True))
+
+    def meeting(self, window: Sequence[slice]) -> Iterator[Position]:
+        """Go through the bricks that have pixels in common with a window.
+
+        Parameters
+        ----------
+        window : sequence of slice
+            Pixels of the plane, at least one along each axis.
+
+        Yields
+        ------
+        tuple of int
+            Position of a brick, the last axis fastest.
+        """
+        first, last = self.at([s.start for s in window]), self.at([s.stop - 1 for s in window])
+        yield from itertools.product(*(range(a, b + 1) for a, b in zip(first, last, strict=True)))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
     Decode = Callable[[Scores], Labels]
 
-__all__ = ["Plan", "segment_planes"]
+__all__ = ["Plan", "plane_words", "raised", "segment_planes"]
 
 _Whole = TypeVar("_Whole", bound="npt.NDArray[np.integer[Any]]")
 _MEMORY: Final = Path("/proc/meminfo")
@@ -110,16 +110,16 @@ def _watch(queue: _Queue, results: Iterator[_Scored | _Found], preview: Decode |
                 piece = queue.preview(plane, tile, preview, shown)
                 shown = max(shown, int(piece.labels.max())) if piece else shown
                 done += 1
-                yield Progress(done, total, f"Finding objects{_of(plane, planes)}", piece)
+                yield Progress(done, total, f"Finding objects{plane_words(plane, len(planes))}", piece)
         queue.note(result)
         # Ids follow the order of the planes, whichever is decoded first.
         while finished in highest:
             where = _where(planes[finished])
-            labels[where] = _raised(labels[where], objects)
+            labels[where] = raised(labels[where], objects)
             objects += highest.pop(finished)
             finished, done = finished + 1, done + 1
             piece = Piece(where, labels[where])
-            yield Progress(done, total, f"Outlining objects{_of(finished - 1, planes)}", piece)
+            yield Progress(done, total, f"Outlining objects{plane_words(finished - 1, len(planes))}", piece)
     return objects
 
 
@@ -197,11 +197,12 @@ class _Queue:
             return None
         found = decode(self._scores[number][(slice(None), *tile.window)])
         plane = self.planes[number]
-        return Piece(_where(plane, tile.window), _raised(_stored(plane, found), offset))
+        return Piece(_where(plane, tile.window), raised(_stored(plane, found), offset))
 
     def _score(self, tiles: list[tuple[int, Tile]]) -> _Scored:
-        jobs = [(self.planes[number], tile, self._scores[number]) for number, tile in tiles]
-        score_tiles(jobs, self.plan, self.predict)
+        jobs = [(self.planes[number], tile) for number, tile in tiles]
+        for (number, tile), part in zip(tiles, score_tiles(jobs, self.plan, self.predict), strict=True):
+            self._scores[number][(slice(None), *tile.window)] = part
         return _Scored(tiles)
 
     def _find(self, number: int) -> _Found:
@@ -213,9 +214,9 @@ class _Queue:
         return _Found(number, int(found.max(initial=0)))
 
 
-def _of(number: int, planes: list[Plane]) -> str:
+def plane_words(number: int, count: int) -> str:
     """Say which plane, where there are several."""
-    return f", plane {number + 1} of {len(planes)}" if len(planes) > 1 else ""
+    return f", plane {number + 1} of {count}" if count > 1 else ""
 
 
 def _where(plane: Plane, window: tuple[slice, ...] = ()) -> tuple[int | slice, ...]:
@@ -231,7 +232,7 @@ def _stored(plane: Plane, values: _Whole) -> _Whole:
     return values.transpose([plane.axes.index(a) for a in plane.image.label_axes if a in plane.axes])
 
 
-def _raised(labels: Labels, offset: int) -> Labels:
+def raised(labels: Labels, offset: int) -> Labels:
     """Add `offset` to every id; the background stays 0."""
     return np.add(labels, offset, out=labels.copy(), where=labels > 0) if offset else labels
 

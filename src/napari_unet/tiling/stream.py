@@ -160,17 +160,22 @@ def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.
     return apply_taps(block, [t.since(b.start) for t, b in zip(taps, boxes, strict=True)])
 
 
-def score_tiles(tiles: Sequence[tuple[Plane, Tile, Scores]], plan: Plan, predict: Predict) -> None:
-    """Send tiles through the network together and store their scores.
+def score_tiles(tiles: Sequence[tuple[Plane, Tile]], plan: Plan, predict: Predict) -> list[Scores]:
+    """Send tiles through the network together.
 
     Parameters
     ----------
-    tiles : sequence of (Plane, Tile, ndarray of uint8 (outputs, *plane))
-        Tiles of equal read shape, and the scores of the whole plane that each writes its own part of.
+    tiles : sequence of (Plane, Tile)
+        Tiles of equal read shape.
     plan : Plan
         How.
     predict : callable
         float32 (b, c, *s) -> float32 (b, k, *s), scores in 0 ... 1.
+
+    Returns
+    -------
+    list of ndarray of uint8
+        Shape (outputs, *window): the scores that are to be stored for each tile.
 
     Raises
     ------
@@ -179,7 +184,7 @@ def score_tiles(tiles: Sequence[tuple[Plane, Tile, Scores]], plan: Plan, predict
     """
     shape = tiles[0][1].read_shape
     batch = np.empty((len(tiles), plan.inputs, *shape), np.float32)
-    for row, (plane, tile, _) in zip(batch, tiles, strict=True):
+    for row, (plane, tile) in zip(batch, tiles, strict=True):
         row[:] = read_net(plane, tile.read, plan)
     predicted = np.asarray(predict(batch))
     sizes = predicted.shape
@@ -188,11 +193,13 @@ def score_tiles(tiles: Sequence[tuple[Plane, Tile, Scores]], plan: Plan, predict
             f"The model returned the shape {sizes} for {batch.shape}; expected {len(tiles)} x at least "
             f"{plan.outputs} channels x {shape}. Choose another model or correct this one's card."
         )
-    for (_, tile, out), scores in zip(tiles, predicted, strict=True):
+    found = []
+    for (_, tile), scores in zip(tiles, predicted, strict=True):
         crop = scores[(slice(plan.outputs), *(s.slice for s in tile.crop))]
         axes = zip(tile.write, plan.factor, tile.read, tile.crop, strict=True)
         taps = [interpolation_taps(write, f).since(read.start + crop.start) for write, f, read, crop in axes]
-        out[(slice(None), *tile.window)] = _quantise(apply_taps(crop.astype(np.float32, copy=False), taps))
+        found.append(_quantise(apply_taps(crop.astype(np.float32, copy=False), taps)))
+    return found
 
 
 def _quantise(scores: npt.NDArray[np.float32]) -> Scores:
@@ -282,7 +289,8 @@ def score_plane(plane: Plane, plan: Plan, predict: Predict, scores: Scores) -> G
     groups = batched(((None, tile) for tile in plan.grid(plane.shape)), plan.tiling.batch)
 
     def work(tiles: list[Tile]) -> list[Tile]:
-        score_tiles([(chosen, tile, scores) for tile in tiles], plan, predict)
+        for tile, part in zip(tiles, score_tiles([(chosen, tile) for tile in tiles], plan, predict), strict=True):
+            scores[(slice(None), *tile.window)] = part
         return tiles
 
     def next_job() -> Callable[[], Any] | None:

@@ -1,0 +1,206 @@
+"""The record of a run that can go on: its manifest, a lock, and what is done, one small file for each part."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+from numcodecs.zstd import Zstd
+
+from ..core.errors import OutputError
+from .atomic import atomic_file
+
+__all__ = ["Journal"]
+
+_MARK: Final = b"unet-journal-1\n"
+_LENGTH: Final = struct.Struct("<Q")
+_LONGEST: Final = 2**20  # bytes of a header
+_WORTH_PACKING: Final = 2**14  # bytes
+_KINDS: Final = frozenset("?biufc")
+
+
+class Journal:
+    """A folder that knows how far a run has come.
+
+    Entries are arrays under a kind and a key. An entry is there as a whole or not at all, whatever stops the program or
+    the computer; damage is noticed when it is read.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there. Only one program at a time may work with it: use it as a context.
+
+    Attributes
+    ----------
+    manifest : dict
+        What the run is; empty for a new one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: Any = None
+        self.manifest: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Take the folder; an OutputError says that another program has it, or that it is damaged."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / "lock").open("a+b")
+        except OSError as error:
+            raise OutputError(
+                f"'{self.folder}' cannot be written: {error.strerror or error}. Choose another place for the result."
+            ) from error
+        try:
+            _take(self._lock)
+        except OSError as error:
+            self._lock.close()
+            raise OutputError(
+                f"Another program is writing this result right now (it holds '{self.folder}'). Wait until it is done, "
+                "or choose another name."
+            ) from error
+        file = self.folder / "manifest.json"
+        if file.exists():
+            try:
+                self.manifest = dict(json.loads(file.read_text()))
+            except (OSError, ValueError, TypeError) as error:
+                self.close()
+                raise OutputError(self._damaged(file)) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let other programs have the folder."""
+        self.close()
+
+    def close(self) -> None:
+        """Let other programs have the folder; the entries stay."""
+        if self._lock is not None:
+            self._lock.close()  # which lets go of the lock too
+            self._lock = None
+
+    def begin(self, manifest: Mapping[str, Any]) -> None:
+        """Say what the run is.
+
+        Parameters
+        ----------
+        manifest : mapping
+            JSON-like.
+        """
+        with atomic_file(self.folder / "manifest.json") as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1))
+        self.manifest = dict(json.loads(json.dumps(manifest)))
+
+    def has(self, kind: str, key: str) -> bool:
+        """Say whether an entry is there."""
+        return self._file(kind, key).exists()
+
+    def put(self, kind: str, key: str, **arrays: npt.NDArray[Any]) -> None:
+        """Keep an entry: when this returns it is on the disk.
+
+        Parameters
+        ----------
+        kind, key : str
+            Plain words.
+        **arrays : ndarray
+            Of numbers.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written, because the disk is full for example.
+        """
+        packed = [_pack(name, values) for name, values in arrays.items()]
+        header = json.dumps([about for about, _ in packed]).encode()
+        file = self._file(kind, key)
+        try:
+            file.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"'{file.parent}' cannot be written: {error.strerror or error}.") from error
+        with atomic_file(file) as temporary, temporary.open("wb") as stream:
+            stream.write(_MARK + _LENGTH.pack(len(header)) + header)
+            for _, blob in packed:
+                stream.write(blob)
+
+    def get(self, kind: str, key: str) -> dict[str, npt.NDArray[Any]]:
+        """Return an entry.
+
+        Parameters
+        ----------
+        kind, key : str
+            As given to :meth:`put`.
+
+        Returns
+        -------
+        dict of ndarray
+            By name.
+
+        Raises
+        ------
+        OutputError
+            If it is missing or damaged.
+        """
+        file = self._file(kind, key)
+        try:
+            with file.open("rb") as stream:
+                if stream.read(len(_MARK)) != _MARK:
+                    raise ValueError("it is something else")
+                (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
+                if length > _LONGEST:
+                    raise ValueError("it is something else")
+                return {
+                    about["name"]: _unpack(about, stream.read(about["bytes"]))
+                    for about in json.loads(stream.read(length))
+                }
+        except (OSError, ValueError, KeyError, TypeError, struct.error, RuntimeError) as error:
+            raise OutputError(self._damaged(file)) from error
+
+    def drop(self, kind: str, key: str) -> None:
+        """Forget an entry, if it is there."""
+        self._file(kind, key).unlink(missing_ok=True)
+
+    def _file(self, kind: str, key: str) -> Path:
+        return self.folder / kind / f"{key}.part"
+
+    def _damaged(self, file: Path) -> str:
+        return (
+            f"'{file}' of an unfinished run is missing or damaged, so the run cannot go on. Remove the folder "
+            f"'{self.folder}' and give the command again."
+        )
+
+
+def _pack(name: str, values: npt.NDArray[Any]) -> tuple[dict[str, Any], bytes]:
+    values = np.ascontiguousarray(values) if values.ndim else values
+    blob, packed = values.tobytes(), False
+    if len(blob) >= _WORTH_PACKING and values.dtype.itemsize > 1:
+        blob, packed = bytes(Zstd(level=1).encode(blob)), True
+    about = {"name": name, "dtype": values.dtype.str, "shape": list(values.shape), "bytes": len(blob), "packed": packed}
+    return about | {"crc": zlib.crc32(blob)}, blob
+
+
+def _unpack(about: Mapping[str, Any], blob: bytes) -> npt.NDArray[Any]:
+    if zlib.crc32(blob) != about["crc"]:
+        raise ValueError("the checksum is wrong")
+    dtype = np.dtype(about["dtype"])
+    if dtype.kind not in _KINDS:
+        raise ValueError("it holds no numbers")
+    values = np.frombuffer(Zstd().decode(blob) if about["packed"] else blob, dtype)
+    return values.reshape(about["shape"])
+
+
+def _take(stream: Any) -> None:
+    """Lock an open file for this program alone; the system lets go of it however the program ends."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415  # there is no other place for it
+
+        stream.seek(0)
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415
+
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

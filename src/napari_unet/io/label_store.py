@@ -1,0 +1,118 @@
+"""Labels that are written part by part, while the run goes on."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.axes import AXES, Image, Plane
+from ..core.errors import OutputError
+from ._zarr import create_labels, finish_labels, open_labels
+from .labels import as_facts
+
+__all__ = ["LabelStore"]
+
+Window = tuple[slice, ...]
+
+
+class LabelStore:
+    """An OME-Zarr label image in the making.
+
+    Shards are written whole and by one writer each. What is not written yet is background.
+
+    Parameters
+    ----------
+    folder : Path
+        Root of the store.
+    name : str
+        Of the label image.
+    image : Image
+        Whose labels they are.
+    ndim : int
+        Spatial dimensions of its planes.
+    """
+
+    def __init__(self, folder: Path, name: str, image: Image, ndim: int) -> None:
+        self.folder, self.name = folder, name
+        axes = "".join(a for a in AXES if a in image.label_axes)
+        shape, scale, units = image.along(axes)
+        self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name)
+        try:
+            if (folder / "labels" / name / "0" / "zarr.json").exists():
+                self._level = open_labels(folder, name)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+                self._level = create_labels(folder, name, self._frame, ndim)
+        except OSError as error:
+            raise OutputError(_unwritable(folder, error)) from error
+        self._block = dict(zip(axes, self._level.shards or self._level.chunks, strict=True))
+
+    @property
+    def labels(self) -> Image:
+        """The labels as far as they are written, not loaded; axes in the order ``tzyx``."""
+        frame = self._frame
+        return Image(self._level, frame.axes, frame.scale, frame.units, frame.name)
+
+    def windows(self, plane: Plane) -> Sequence[Window]:
+        """List the parts of a plane that are written at once: whole shards."""
+        axes = zip(plane.axes, plane.shape, strict=True)
+        cuts = [[slice(a, min(a + self._block[x], n)) for a in range(0, n, self._block[x])] for x, n in axes]
+        return list(itertools.product(*cuts))
+
+    def write(self, plane: Plane, window: Window, labels: npt.NDArray[np.int32]) -> None:
+        """Write a part of a plane.
+
+        Parameters
+        ----------
+        plane : Plane
+            Of the image.
+        window : tuple of slice
+            One of :meth:`windows`.
+        labels : ndarray of int32
+            From 0; axes of the plane.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written, because the disk is full for example.
+        """
+        at = {plane.image.axes[dimension]: slice(position, position + 1) for dimension, position in plane.fixed}
+        at |= dict(zip(plane.axes, window, strict=True))
+        axes = self._frame.axes
+        # Planes name their axes in the order of the store; what they hold fixed has length 1 there.
+        block = labels.astype(np.uint32).reshape([at[a].stop - at[a].start for a in axes])
+        try:
+            self._level[tuple(at[a] for a in axes)] = block
+        except OSError as error:
+            raise OutputError(_unwritable(self.folder, error)) from error
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Make the coarser levels and store how the labels were made.
+
+        Parameters
+        ----------
+        manifest : mapping
+            See :func:`~napari_unet.io.labels.write_labels`.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        try:
+            finish_labels(self.folder, self.name, self._frame, as_facts(manifest))
+        except OSError as error:
+            raise OutputError(_unwritable(self.folder, error)) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    return (
+        f"'{folder}' could not be written: {error.strerror or error}. Check the free space and the connection of the "
+        "disk, then give the same command again: the run goes on where it was."
+    )
