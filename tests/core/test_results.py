@@ -1,21 +1,11 @@
-"""Sizes and hashes."""
+"""Sizes of objects and their scores."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from napari_unet.core.axes import as_image
-from napari_unet.core.results import Segmentation, label_hash
 from napari_unet.core.sizes import SIZE_RANGE, decode_size, encode_size, equivalent_diameter
-
-
-def test_the_hash_knows_values_and_shape_but_no_type():
-    labels = np.arange(12).reshape(3, 4)
-    assert label_hash(labels.astype("u2")) == label_hash(labels.astype(">i4")) == label_hash(labels.T.copy().T)
-    assert label_hash(labels) != label_hash(labels.reshape(4, 3))
-    assert label_hash(labels) != label_hash(labels + 1)
-    assert Segmentation(as_image(labels), 11, 3.0, 0.1).hash == label_hash(labels)
 
 
 def test_sizes_survive_their_score():

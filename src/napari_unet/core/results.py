@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .axes import Image
+from .hashes import label_hash
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ class Segmentation:
 
     @property
     def hash(self) -> str:
-        """The identity of the labels; see :func:`label_hash`."""
+        """The identity of the labels; see :func:`~napari_unet.core.hashes.label_hash`."""
         return label_hash(self.labels.data)
 
 
@@ -120,25 +120,3 @@ class Tracks:
         tracks, families = (int(self.nodes[name].max(initial=0)) for name in ("track", "lineage"))
         divisions = len({parents[0] for parents in self.graph.values()})
         return {"objects": len(self.nodes["id"]), "tracks": tracks, "lineages": families, "divisions": divisions}
-
-
-def label_hash(labels: npt.NDArray[np.integer[Any]]) -> str:
-    """Hash labels independently of their integer type.
-
-    Parameters
-    ----------
-    labels : ndarray of int
-        Any shape.
-
-    Returns
-    -------
-    str
-        sha256 of shape and values, hexadecimal.
-    """
-    import numpy as np
-
-    # Labels are stored in 32 bits everywhere; a larger id, which no image has, would be hashed in 64.
-    small = labels.dtype.itemsize <= 4 or not labels.size or labels.max() < 2**32
-    digest = hashlib.sha256(",".join(map(str, labels.shape)).encode())
-    digest.update(np.ascontiguousarray(labels, dtype="<u4" if small else "<i8").data)
-    return digest.hexdigest()
