@@ -87,7 +87,8 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
 ) -> None:
     """Find the objects of an image and write one number for each: its label.
 
-    Tile, batch and workers change time and memory, never the labels.
+    Tile, batch and workers change time and memory, never the labels. With an output that ends in .ome.zarr the image
+    may be of any size, and a run that was stopped goes on where it was when the same command is given again.
     """
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=_numbers(channels), threshold=threshold,
@@ -96,8 +97,14 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     )  # fmt: skip
     source = workflows.read_image(image, axes)
     _check_places(image, source, {"--output": output, "--uncertainty": uncertainty, "--table": table}, overwrite)
-    found = watch(workflows.segment_steps(source, spec, ("objects",) if table else (), preview=False))
-    workflows.write_labels(output, found.labels, found.manifest, overwrite=overwrite)
+    measures = ("objects",) if table else ()
+    steps = workflows.segment_steps(source, spec, measures, preview=False, output=output, overwrite=overwrite)
+    try:
+        found = watch(steps)
+    except KeyboardInterrupt:
+        if workflows.is_unfinished(output):
+            typer.echo("Give the same command again to go on where it was.", err=True)
+        raise
     if table:
         workflows.write_table(table, found.table)
     if uncertainty and found.uncertainty:
@@ -314,7 +321,10 @@ def _check_places(image: Path, source: Image, places: dict[str, Path | None], ov
         if option == "--table":
             workflows.check_place(path, overwrite=overwrite)
         else:
-            workflows.check_place(path, source, overwrite, "labels" if option == "--output" else "an image")
+            noun = "labels" if option == "--output" else "an image"
+            # Whether labels in OME-Zarr may stay, because they are those asked for, is seen when the run begins.
+            allowed = overwrite or (option == "--output" and path.suffix.lower() == ".zarr")
+            workflows.check_place(path, source, allowed, noun)
         if path.resolve() == image.resolve():
             raise OutputError(f"{option} would replace the image '{image}' itself. Choose another name.")
         if other := taken.get(path.resolve()):

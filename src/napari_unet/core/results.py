@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from .axes import Image
+from .axes import AXES, Image
 from .hashes import label_hash
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["MOST_UNCERTAIN", "Piece", "Segmentation", "Table", "Tracks", "label_hash"]
+__all__ = ["MOST_UNCERTAIN", "Piece", "Segmentation", "Table", "Tracks", "hash_labels", "label_hash"]
 
 MOST_UNCERTAIN: Final = 0.5  # the largest standard deviation that scores between 0 and 1 can have
 Table = dict[str, "npt.NDArray[np.generic]"]
@@ -73,8 +73,8 @@ class Segmentation:
 
     @property
     def hash(self) -> str:
-        """The identity of the labels; see :func:`~napari_unet.core.hashes.label_hash`."""
-        return label_hash(self.labels.data)
+        """The identity of the labels; see :func:`hash_labels`."""
+        return hash_labels(self.labels)
 
 
 @dataclass(frozen=True)
@@ -120,3 +120,24 @@ class Tracks:
         tracks, families = (int(self.nodes[name].max(initial=0)) for name in ("track", "lineage"))
         divisions = len({parents[0] for parents in self.graph.values()})
         return {"objects": len(self.nodes["id"]), "tracks": tracks, "lineages": families, "divisions": divisions}
+
+
+def hash_labels(labels: Image) -> str:
+    """Return the hash of labels, whatever the order of their axes.
+
+    Parameters
+    ----------
+    labels : Image
+        Without channels.
+
+    Returns
+    -------
+    str
+        See :func:`~napari_unet.core.hashes.label_hash`; axes in the order ``tzyx``.
+    """
+    axes = "".join(a for a in AXES if a in labels.axes)
+    if axes == labels.axes:
+        return label_hash(labels.data)
+    import numpy as np
+
+    return label_hash(np.asarray(labels.data).transpose([labels.axes.index(a) for a in axes]))

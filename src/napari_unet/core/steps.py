@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["Progress", "Steps", "finish"]
+__all__ = ["Looking", "Progress", "Steps", "finish"]
 
 T = TypeVar("T")
+# Says which part of an image somebody looks at, as a slice for each axis, or None.
+Looking = Callable[[], Mapping[str, slice] | None]
 
 
 @dataclass(frozen=True)

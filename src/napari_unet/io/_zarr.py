@@ -18,8 +18,8 @@ from napari_unet.core.axes import Image, as_image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError, OutputError
 
 __all__ = [
-    "check_replaceable", "create_labels", "finish_labels", "is_zarr", "open_labels", "read_zarr", "write_image_zarr",
-    "write_labels_zarr",
+    "check_replaceable", "create_labels", "finish_labels", "is_zarr", "open_labels", "read_manifest", "read_zarr",
+    "shard_files", "write_image_zarr", "write_labels_zarr",
 ]  # fmt: skip
 
 VERSION: Final = "0.5"
@@ -174,6 +174,52 @@ def open_labels(folder: Path, name: str) -> zarr.Array[Any]:
     if not isinstance(level, zarr.Array):
         raise OutputError(f"'{folder}' holds no labels. Remove it and give the command again.")
     return level
+
+
+def shard_files(level: zarr.Array[Any], window: Window) -> list[Path]:
+    """List the files of the shards that a window lies in, as far as there are any.
+
+    Parameters
+    ----------
+    level : zarr.Array
+        On a local disk.
+    window : tuple of slice
+        One for each axis.
+
+    Returns
+    -------
+    list of Path
+        Shards of nothing but background have none.
+    """
+    sizes = level.shards or level.chunks
+    numbers = [range(s.start // n, -(-s.stop // n)) for s, n in zip(window, sizes, strict=True)]
+    folder, encode = Path(str(level.store_path).removeprefix("file://")), level.metadata.encode_chunk_key
+    files = (folder / encode(number) for number in itertools.product(*numbers))
+    return [file for file in files if file.exists()]
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return how the labels of a store were made.
+
+    Parameters
+    ----------
+    folder : Path
+        Perhaps the root of a store.
+
+    Returns
+    -------
+    dict or None
+        None if it holds no labels of this program.
+    """
+    if not is_zarr(folder):
+        return None
+    try:
+        node = zarr.open(folder, mode="r")
+        image = _image_group(node, folder, labels=True) if isinstance(node, zarr.Group) else None
+    except (*_BROKEN, ImageError):
+        return None
+    found = None if image is None else dict(image.attrs).get("napari-unet")
+    return dict(found) if isinstance(found, Mapping) else None
 
 
 def finish_labels(folder: Path, name: str, labels: Image, manifest: Mapping[str, Any]) -> None:

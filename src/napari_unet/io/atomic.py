@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_unet.core.errors import OutputError
 
-__all__ = ["atomic_file", "atomic_folder"]
+__all__ = ["atomic_file", "atomic_folder", "put_in_place", "sync"]
 
 
 @contextmanager
@@ -40,9 +40,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         if not temporary.is_file():
             raise OutputError(f"Nothing was written to '{path}'.")
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, target)
-        _sync(target.parent)
+        sync(target.parent)
 
 
 @contextmanager
@@ -74,12 +74,40 @@ def atomic_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iter
     with _beside(target, path) as temporary:
         temporary.mkdir()
         yield temporary
-        for folder, _, files in os.walk(temporary):
-            for name in files:
-                _sync(Path(folder, name))
-            _sync(Path(folder))
-        _swap(temporary, target)
-        _sync(target.parent)
+        _put(temporary, target)
+
+
+def put_in_place(folder: Path, path: str | os.PathLike[str]) -> None:
+    """Move a complete folder to where it belongs, in one step.
+
+    Parameters
+    ----------
+    folder : Path
+        On the same disk.
+    path : path-like
+        Where it goes; a folder that is there is replaced.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be moved; both folders are then as they were.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        _put(folder, target)
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' could not be put in place: {error.strerror or error}. Close the programs that have it open."
+        ) from error
+
+
+def _put(new: Path, target: Path) -> None:
+    for folder, _, files in os.walk(new):
+        for name in files:
+            sync(Path(folder, name))
+        sync(Path(folder))
+    _swap(new, target)
+    sync(target.parent)
 
 
 def _swap(new: Path, target: Path) -> None:
@@ -123,8 +151,19 @@ def _beside(target: Path, shown: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
-def _sync(path: Path) -> None:
-    """Ask the system to put a file or folder on the disk; folders cannot be synced everywhere (Windows)."""
+def sync(path: Path) -> None:
+    """Ask the system to put a file or folder on the disk; folders cannot be synced everywhere (Windows).
+
+    Parameters
+    ----------
+    path : Path
+        What must outlive a power cut.
+
+    Raises
+    ------
+    OSError
+        If it is not there, or the disk is full or broken.
+    """
     folder = path.is_dir()
     try:
         handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from ..core.axes import AXES, Image, Plane
 from ..core.errors import OutputError
-from ._zarr import create_labels, finish_labels, open_labels
+from ._zarr import create_labels, finish_labels, open_labels, read_manifest, read_zarr, shard_files
+from .atomic import sync
 from .labels import as_facts
 
-__all__ = ["LabelStore"]
+__all__ = ["LabelStore", "stored_labels"]
 
 Window = tuple[slice, ...]
 
@@ -82,15 +83,40 @@ class LabelStore:
         OutputError
             If it cannot be written, because the disk is full for example.
         """
-        at = {plane.image.axes[dimension]: slice(position, position + 1) for dimension, position in plane.fixed}
-        at |= dict(zip(plane.axes, window, strict=True))
-        axes = self._frame.axes
+        place = self._place(plane, window)
         # Planes name their axes in the order of the store; what they hold fixed has length 1 there.
-        block = labels.astype(np.uint32).reshape([at[a].stop - at[a].start for a in axes])
+        block = labels.astype(np.uint32).reshape([s.stop - s.start for s in place])
         try:
-            self._level[tuple(at[a] for a in axes)] = block
+            self._level[place] = block
+            for file in shard_files(self._level, place):
+                sync(file)
         except OSError as error:
             raise OutputError(_unwritable(self.folder, error)) from error
+
+    def read(self, plane: Plane, window: Window) -> npt.NDArray[np.int32]:
+        """Read a part of a plane.
+
+        Parameters
+        ----------
+        plane, window : Plane, tuple of slice
+            As for :meth:`write`.
+
+        Returns
+        -------
+        ndarray of int32
+            Background where nothing is written, or what is there cannot be read.
+        """
+        shape = [s.stop - s.start for s in window]
+        try:
+            return np.asarray(self._level[self._place(plane, window)]).astype(np.int32).reshape(shape)
+        except (OSError, ValueError, RuntimeError):
+            # Half a shard, after a power cut: as good as none.
+            return np.zeros(shape, np.int32)
+
+    def _place(self, plane: Plane, window: Window) -> Window:
+        at = {plane.image.axes[dimension]: slice(position, position + 1) for dimension, position in plane.fixed}
+        at |= dict(zip(plane.axes, window, strict=True))
+        return tuple(at[a] for a in self._frame.axes)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Make the coarser levels and store how the labels were made.
@@ -109,6 +135,25 @@ class LabelStore:
             finish_labels(self.folder, self.name, self._frame, as_facts(manifest))
         except OSError as error:
             raise OutputError(_unwritable(self.folder, error)) from error
+
+
+def stored_labels(folder: Path) -> tuple[Image, dict[str, Any]] | None:
+    """Return labels that were finished, and how they were made.
+
+    Parameters
+    ----------
+    folder : Path
+        Perhaps the root of a store.
+
+    Returns
+    -------
+    labels : Image
+        Not loaded.
+    manifest : dict
+        As given to :meth:`LabelStore.finish`. None in place of both if there are no such labels.
+    """
+    manifest = read_manifest(folder)
+    return None if manifest is None else (read_zarr(folder, labels=True), manifest)
 
 
 def _unwritable(folder: Path, error: OSError) -> str:

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.axes import Image, Plane
-from ..core.results import MOST_UNCERTAIN, Segmentation, label_hash
+from ..core.results import MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Progress, Steps
-from ..targets import Target, target
+from ..targets import target
 from ..tiling.run import segment_planes
 from ..tiling.scale import measure_diameter
 from ..tiling.statistics import Statistics, measure_statistics
@@ -25,7 +25,7 @@ from ..tiling.stream import Plan
 from ._scorer import Scorer, agreement_of, inner, runtime_of
 from .average import Averaged
 
-__all__ = ["plan_run", "segment_image"]
+__all__ = ["decode_stored", "draft_plan", "object_rule", "plan_run", "record", "segment_image", "sized"]
 
 _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
 _LARGEST_ZOOM: Final = 6.0
@@ -57,22 +57,58 @@ def plan_run(image: Image, spec: SegmentSpec, model: Scorer) -> tuple[Plan, floa
     AxesError, ImageError
         If the image does not fit the model.
     """
-    card, channels = model.card, spec.channels
-    if channels is None and image.channels == _RGBA and card.net.inputs == _RGBA - 1:
-        channels = (0, 1, 2)  # transparency is no color
-    used = len(channels) if channels is not None else image.channels
-    nothing = Statistics((0.0,) * used, (0.0,) * used)
-    ones = (1.0,) * card.net.ndim
-    plan = Plan(ones, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
+    card, plan = model.card, draft_plan(image, spec, model)
     planes = [plan.select(plane) for plane in image.planes(card.net.ndim)]
     plan = replace(plan, statistics=measure_statistics(planes, card.normalise))
     diameter = round(spec.diameter or _measured(planes, plan, model), 2)
     # Nothing is seen of objects much wider than the image, but shrinking it to them takes memory without end.
     widest = max(2.0 * max(planes[0].shape), card.diameter)
     diameter = max(min(diameter, widest), card.diameter / _LARGEST_ZOOM)
-    factor = card.diameter / diameter
+    return sized(plan, model, diameter), diameter
+
+
+def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
+    """Return the plan of a run before anything is measured.
+
+    Parameters
+    ----------
+    image, spec, model : Image, SegmentSpec, Scorer
+        As for :func:`plan_run`.
+
+    Returns
+    -------
+    Plan
+        With a factor of 1 and intensities that mean nothing.
+    """
+    card, channels = model.card, spec.channels
+    if channels is None and image.channels == _RGBA and card.net.inputs == _RGBA - 1:
+        channels = (0, 1, 2)  # transparency is no color
+    used = len(channels) if channels is not None else image.channels
+    nothing = Statistics((0.0,) * used, (0.0,) * used)
+    ones = (1.0,) * card.net.ndim
+    return Plan(ones, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
+
+
+def sized(plan: Plan, model: Scorer, diameter: float) -> Plan:
+    """Return a plan that brings objects to the size that the model knows.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of any factor.
+    model : Scorer
+        Which network, or several as one.
+    diameter : float
+        Object size, image pixels.
+
+    Returns
+    -------
+    Plan
+        With the factor that follows from it.
+    """
+    factor = model.card.diameter / diameter
     factor = 1.0 if abs(factor - 1) < _SNAP else factor
-    return replace(plan, factor=(factor,) * card.net.ndim), diameter
+    return replace(plan, factor=(factor,) * model.card.net.ndim)
 
 
 def _measured(planes: list[Plane], plan: Plan, model: Scorer) -> float:
@@ -115,8 +151,8 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     start = time.perf_counter()
     yield Progress(0, 0, "Measuring intensities and object size")
     plan, diameter = plan_run(image, spec, model)
-    rule, smallest = _rule(spec, model, diameter)
-    decode = partial(_decode, target(rule.name), rule, smallest)
+    rule, smallest = object_rule(spec, model, diameter)
+    decode = partial(decode_stored, rule, smallest)
     shape, scale, units = image.along(image.label_axes)
     spread = np.zeros(shape, np.uint8) if isinstance(model, Averaged) and model.uncertainty else None
     labels, objects = yield from segment_planes(
@@ -128,17 +164,36 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
         values = spread * np.float32(MOST_UNCERTAIN / 255)
         uncertainty = Image(values, image.label_axes, scale, units, f"{image.name} uncertainty")
     manifest = {
-        **_record(image, spec, model, plan),
+        **record(image, spec, model),
+        "statistics": plan.statistics.to_dict(),
+        "magnification": list(plan.factor),
         "diameter": diameter,
         "smallest": smallest,
         "objects": objects,
-        "labels_hash": label_hash(labels),
+        "labels_hash": hash_labels(found),
     }
     return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, uncertainty=uncertainty)
 
 
-def _rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[TargetSpec, float]:
-    """Return how objects are decoded, and the fewest pixels of one."""
+def object_rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[TargetSpec, float]:
+    """Say how objects are decoded.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings.
+    model : Scorer
+        Which network, or several as one.
+    diameter : float
+        Object size, image pixels.
+
+    Returns
+    -------
+    rule : TargetSpec
+        The model's, with the threshold of the settings.
+    smallest : float
+        The fewest pixels of an object.
+    """
     rule, ndim = model.card.target, model.card.net.ndim
     if spec.threshold is not None:
         rule = rule.model_copy(update={"threshold": spec.threshold})
@@ -146,13 +201,40 @@ def _rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[TargetSpec
     return rule, rule.min_fraction * typical if spec.min_size is None else spec.min_size
 
 
-def _decode(kind: Target, rule: TargetSpec, smallest: float, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-    """Decode the channels of the target; what is stored after them is not its business."""
+def decode_stored(rule: TargetSpec, smallest: float, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """Decode the channels of the target; what is stored after them is not its business.
+
+    Parameters
+    ----------
+    rule : TargetSpec
+        How.
+    smallest : float
+        The fewest pixels of an object.
+    scores : ndarray of uint8, shape (k, *s)
+        As they are stored.
+
+    Returns
+    -------
+    ndarray of int32, shape (*s)
+        Ids from 1, by first pixel.
+    """
+    kind = target(rule.name)
     return kind.decode(scores[: len(kind.CHANNELS)], rule, smallest)
 
 
-def _record(image: Image, spec: SegmentSpec, model: Scorer, plan: Plan) -> dict[str, Any]:
-    """Return all that is needed to do the run again."""
+def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
+    """Say what a run is: all that is needed to do it again, but for what is measured.
+
+    Parameters
+    ----------
+    image, spec, model : Image, SegmentSpec, Scorer
+        Of the run.
+
+    Returns
+    -------
+    dict
+        Plain values.
+    """
     return {
         "program": f"napari-unet-suite {version('napari-unet-suite')}",
         "model": model.card.name,
@@ -163,7 +245,5 @@ def _record(image: Image, spec: SegmentSpec, model: Scorer, plan: Plan) -> dict[
         **agreement_of(model),
         "image": {"name": image.name, "shape": list(image.shape), "axes": image.axes, "dtype": str(image.data.dtype)},
         "settings": spec.model_dump(mode="json"),
-        "statistics": plan.statistics.to_dict(),
-        "magnification": list(plan.factor),
         **({"averaged": model.record} if isinstance(model, Averaged) else {}),
     }

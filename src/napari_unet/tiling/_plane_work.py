@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..core.axes import Plane
     from .bricks import Position
-    from .grid import Grid
+    from .grid import Grid, Tile
     from .stitch import Objects
 
     Scores = npt.NDArray[np.uint8]
@@ -31,12 +32,31 @@ def key_of(place: Position | Window, number: int | None = None) -> str:
 
 
 class PlaneWork:
-    """One plane in work; everything in it belongs to the consumer's thread."""
+    """One plane in work; what changes in it is changed by the consumer's thread only.
+
+    Parameters
+    ----------
+    plane : Plane
+        Of the image.
+    grid : Grid
+        Its tiles; each writes a brick.
+    windows : sequence of tuple of slice
+        What is written at once.
+
+    Attributes
+    ----------
+    left : dict of tuple to Tile
+        Bricks that are not scored and not handed out, in the order in which they are to be.
+    edges : dict
+        Scores along the borders of scored bricks, by direction.
+    asked, explored : set of tuple
+        Bricks whose trees are being grown or known; those whose trees are known.
+    """
 
     def __init__(self, plane: Plane, grid: Grid, windows: Sequence[Window]) -> None:
         self.plane = plane
         self.bricks = Bricks(plane.shape, tuple((0, *(cut.write.stop for cut in cuts)) for cuts in grid.cuts))
-        self.tiles = dict(zip(self.bricks, grid, strict=True))
+        self.left: dict[Position, Tile] = {self.position(tile): tile for tile in grid}
         self.stitch = Stitch(self.bricks)
         self.edges: dict[Position, dict[Position, Scores]] = {}
         self.explored: set[Position] = set()
@@ -44,6 +64,10 @@ class PlaneWork:
         self.windows = {key_of(window): window for window in windows}
         self.objects: Objects | None = None
         self.offset = 0
+
+    def position(self, tile: Tile) -> Position:
+        """Return the position of the brick that a tile writes."""
+        return self.bricks.at(tuple(span.start for span in tile.write))
 
     def around(self, position: Position) -> list[Position]:
         """List the neighbors of a brick."""
@@ -64,3 +88,13 @@ class PlaneWork:
             way = tuple(b - a for a, b in zip(position, other, strict=True))
             found[way] = self.edges[other][tuple(-step for step in way)]
         return found
+
+    def left_in(self, window: Window) -> list[Position]:
+        """List the bricks in a window that are not scored, those near its middle first."""
+        middle = [(s.start + s.stop) / 2 for s in window]
+
+        def distance(position: Position) -> float:
+            own = self.bricks.window(position)
+            return math.dist(middle, [(s.start + s.stop) / 2 for s in own])
+
+        return sorted((p for p in self.bricks.meeting(window) if p in self.left), key=distance)

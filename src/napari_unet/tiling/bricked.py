@@ -1,6 +1,6 @@
-"""From an image to its labels brick by brick: with memory for a few bricks, and able to go on where it was stopped.
+"""From an image to labels on disk, brick by brick: bounded memory, and a run that stops can go on.
 
-A brick is what one tile writes. Its scores are kept in a journal; once those of the bricks around it are there too, its
+Every tile writes one *brick*. Its stored scores go to the journal; when all bricks around one are scored too, its
 trees are grown and kept in place of the scores. When all trees of a plane are known, its objects are numbered
 (:mod:`.stitch`) and the labels written, one shard at a time. What the journal has is not done again; since nothing in
 it depends on when it was written, a run that was stopped at any moment ends with the labels of one that was not.
@@ -9,174 +9,92 @@ it depends on when it was written, a run that was stopped at any moment ends wit
 from __future__ import annotations
 
 import itertools
-import zlib
+import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import ImageError
+from ..core.axes import AXES
+from ..core.hashes import BLOCK, block_numbers, hash_of
+from ..core.results import Piece
 from ..core.steps import Progress
+from ._brick_jobs import Explored, Finding, Jobs, Journal, Numbered, Scored, Sink, Written
 from ._plane_work import PlaneWork, key_of
-from ._rims import borders, pack, unpack, widened
-from .bricks import Bricks, Position
-from .grid import Grid, Tile
-from .run import plane_words, raised
-from .stitch import Objects, Stitch, relabel
-from .stream import Plan, batched, count_workers, score_tiles, stream
+from ._rims import borders, unpack
+from .grid import Tile
+from .run import placed, plane_words, raised
+from .stream import batched, count_workers, stream
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.axes import Image, Plane
-    from ..core.forest import Forest
-    from ..core.steps import Steps
-    from .stream import Predict, Scores
+    from ..core.steps import Looking, Steps
+    from .bricks import Position
+    from .stitch import Objects
 
-    Labels = npt.NDArray[np.int32]
-    Window = tuple[slice, ...]
-    Arrays = Mapping[str, npt.NDArray[Any]]
-    Explore = Callable[[Scores, Sequence[slice], Sequence[int]], tuple[Labels, Forest]]
 
 __all__ = ["Finding", "Journal", "Sink", "segment_bricks"]
 
 
-class Journal(Protocol):
-    """What of a run is done: arrays by kind and key, each there as a whole or not at all."""
-
-    def has(self, kind: str, key: str) -> bool:
-        """Say whether an entry is there."""
-
-    def put(self, kind: str, key: str, **arrays: npt.NDArray[Any]) -> None:
-        """Keep an entry; it outlives the program from now on."""
-
-    def get(self, kind: str, key: str) -> Arrays:
-        """Return an entry that is there."""
-
-    def drop(self, kind: str, key: str) -> None:
-        """Forget an entry."""
-
-
-class Sink(Protocol):
-    """Where labels go."""
-
-    def windows(self, plane: Plane) -> Sequence[Window]:
-        """List the parts of a plane that are written at once."""
-
-    def write(self, plane: Plane, window: Window, labels: Labels) -> None:
-        """Write a part; again, if that is asked for. Called from several threads with parts that do not meet."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """How scores become objects.
-
-    Attributes
-    ----------
-    explore : callable
-        Stored scores of a brick's window and one pixel around it, the window and the plane's shape, to trees and
-        :class:`~napari_unet.core.forest.Forest`.
-    persistence : int
-        See :meth:`~napari_unet.tiling.stitch.Stitch.finish`.
-    smallest : float
-        Objects with fewer pixels are dropped.
-    """
-
-    explore: Explore
-    persistence: int
-    smallest: float
-
-
-def segment_bricks(
-    image: Image, plan: Plan, predict: Predict, finding: Finding, journal: Journal, sink: Sink
-) -> Steps[int]:
+def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> Steps[tuple[int, str]]:
     """Segment every plane of an image, number the objects through and write them.
 
     Parameters
     ----------
     image : Image
         Any axes.
-    plan : Plan
-        How to score. Its tile edge must be given, and the same whenever a run goes on.
-    predict : callable
-        float32 (b, c, *s) -> float32 (b, k, *s), scores in 0 ... 1. Called from several threads.
-    finding : Finding
-        How to find objects.
-    journal : Journal
-        What is done already, and where to note what is done now.
-    sink : Sink
-        Where labels go.
+    jobs : Jobs
+        How, and where to. The edges of the plan's tiles must be the same whenever a run goes on.
+    looking : callable, optional
+        Says now and then which part of the image somebody looks at, as a slice for each axis, or None; that comes
+        first.
 
     Returns
     -------
-    int
+    objects : int
         The highest id; ids are those of :func:`~napari_unet.tiling.run.segment_planes`.
+    hash : str
+        Of the labels, axes in the order ``tzyx``; see :func:`~napari_unet.core.results.label_hash`.
 
     Yields
     ------
     Progress
-        One for every brick and every written part.
+        One for every brick and every written part; where there is a preview, with its Piece.
 
     Raises
     ------
     AxesError, ImageError, ModelError, OutputError
         As the image, the network, the journal and the sink say.
     """
-    planes = [plan.select(plane) for plane in image.planes(plan.ndim)]
-    queue = _Queue(planes, plan, predict, finding, journal, sink)
+    planes = [jobs.plan.select(plane) for plane in image.planes(jobs.plan.ndim)]
+    queue = _Queue(planes, jobs, looking)
     objects = yield from queue.take_up()
     yield Progress(queue.done, queue.total, "Going on" if queue.done else "Starting")
-    with closing(stream(queue.next_job, count_workers(plan.tiling))) as results:
+    with closing(stream(queue.next_job, count_workers(jobs.plan.tiling))) as results:
         for result in results:
-            note = queue.note(result)
-            yield Progress(queue.done, queue.total, note)
-    return objects + queue.objects
-
-
-@dataclass(frozen=True)
-class _Scored:
-    tiles: list[tuple[int, Tile]]
-    scores: list[dict[Position, Scores]]
-
-
-@dataclass(frozen=True)
-class _Explored:
-    plane: int
-    position: Position
-    forest: Forest
-
-
-@dataclass(frozen=True)
-class _Numbered:
-    plane: int
-    objects: Objects
-
-
-@dataclass(frozen=True)
-class _Written:
-    plane: int
-    window: Window
+            for note, piece in queue.note(result):
+                yield Progress(queue.done, queue.total, note, piece)
+    return objects + queue.objects, _hash(image, planes, jobs)
 
 
 class _Queue:
     """What can be done next; asked and told by the consumer's thread only."""
 
-    def __init__(
-        self, planes: list[Plane], plan: Plan, predict: Predict, finding: Finding, journal: Journal, sink: Sink
-    ) -> None:
-        self.planes, self.plan, self.predict = planes, plan, predict
-        self.finding, self.journal, self.sink = finding, journal, sink
-        edges = (plan.tiling.tile,) * plan.ndim
-        self.grid = Grid(planes[0].shape, plan.factor, edges, plan.halo, plan.multiple)
+    def __init__(self, planes: list[Plane], jobs: Jobs, looking: Looking | None) -> None:
+        self.planes, self.jobs, self.looking = planes, jobs, looking
+        self.journal, self.sink = jobs.journal, jobs.sink
+        self.grid = jobs.plan.grid(planes[0].shape, len(planes))
+        self.each = len(self.grid) + len(jobs.sink.windows(planes[0]))
         self.active: dict[int, PlaneWork] = {}
         self.ready: deque[Callable[[], Any]] = deque()
         self.numbered: dict[int, Objects] = {}
-        self.next = self.settled = self.done = self.base = self.objects = 0
-        self.total = len(planes) * (len(self.grid) + len(sink.windows(planes[0])))
+        self.next = self.settled = self.done = self.base = self.objects = self.shown = 0
+        self.total = len(planes) * self.each
         self.groups: Iterator[list[tuple[int, Tile]]] = iter(())
 
     # What was done before.
@@ -187,13 +105,12 @@ class _Queue:
         while self.next < len(self.planes) and self.journal.has("plane", str(self.next)):
             objects += int(self.journal.get("plane", str(self.next))["objects"])
             self.next += 1
-        each = len(self.grid) + len(self.sink.windows(self.planes[0]))
-        self.done, self.base, self.settled = self.next * each, objects, self.next
+        self.done, self.base, self.settled = self.next * self.each, objects, self.next
         for number in range(self.next, len(self.planes)):
             if number == self.next or self._begun(number):
                 yield from self._open(number)
         jobs = ((number, tile) for number in range(self.next, len(self.planes)) for tile in self._unscored(number))
-        self.groups = batched(jobs, self.plan.tiling.batch)
+        self.groups = batched(jobs, self.jobs.plan.tiling.batch)
         return objects
 
     def _begun(self, number: int) -> bool:
@@ -212,23 +129,27 @@ class _Queue:
                 here.stitch.add(position, unpack(self.journal.get("forest", key)))
                 here.explored.add(position)
                 here.asked.add(position)
-                self.done += 1
             if self.journal.has("scores", key):
                 here.edges[position] = borders(self.journal.get("scores", key)["scores"])
-                self.done += position not in here.explored
+            if position in here.explored or position in here.edges:
+                del here.left[position]
+                self.done += 1
             yield Progress(self.done, self.total, "Reading what is done already")
         for position in here.bricks:
             self._explore_if_ready(number, position)
         self._number_if_ready(number)
 
-    def _unscored(self, number: int) -> Iterator[Tile]:
+    def _at_work(self, number: int) -> PlaneWork:
         if number not in self.active:
             # Nothing is known of it: there is nothing to report either.
             for _ in self._open(number):
                 pass
-        here = self.active[number]
-        for position, tile in here.tiles.items():
-            if position not in here.edges and position not in here.explored:
+        return self.active[number]
+
+    def _unscored(self, number: int) -> Iterator[Tile]:
+        here = self._at_work(number)
+        for position, tile in [*here.left.items()]:
+            if position in here.left:
                 yield tile
 
     # What is to be done.
@@ -237,46 +158,90 @@ class _Queue:
         """Return what brings finished bricks on, else tiles to score."""
         if self.ready:
             return self.ready.popleft()
-        tiles = next(self.groups, None)
+        tiles = self._tiles_in_view() or self._next_tiles()
         if self.ready:
             # A plane was opened, and something in it can go on.
             self.groups = itertools.chain([tiles] if tiles else [], self.groups)
             return self.ready.popleft()
-        return None if tiles is None else partial(self._score, tiles)
+        if not tiles:
+            return None
+        works = [self.active[number] for number, _ in tiles]
+        for (_, tile), work in zip(tiles, works, strict=True):
+            del work.left[work.position(tile)]
+        return partial(self.jobs.score, tiles, works)
 
-    def note(self, result: Any) -> str:
-        """Take in what a job returned; return what it was, in words."""
-        if isinstance(result, _Scored):
-            return self._note_scored(result)
-        if isinstance(result, _Explored):
-            return self._note_explored(result)
-        if isinstance(result, _Numbered):
+    def _next_tiles(self) -> list[tuple[int, Tile]]:
+        for group in self.groups:
+            left = [(n, tile) for n, tile in group if self.active[n].position(tile) in self.active[n].left]
+            if left:
+                return left
+        return []
+
+    def _tiles_in_view(self) -> list[tuple[int, Tile]]:
+        view = self.looking() if self.looking is not None else None
+        number = None if view is None else self._plane_in(view)
+        if view is None or number is None or number < self.next:
+            return []
+        here = self._at_work(number)
+        axes = zip(here.plane.axes, here.plane.shape, strict=True)
+        bounds = [(max(view[a].start, 0), min(view[a].stop, n)) if a in view else (0, n) for a, n in axes]
+        if any(start >= stop for start, stop in bounds):
+            return []
+        tiles = [here.left[p] for p in here.left_in(tuple(slice(*b) for b in bounds))]
+        alike = [tile for tile in tiles if tile.read_shape == tiles[0].read_shape]
+        return [(number, tile) for tile in alike[: self.jobs.plan.tiling.batch]]
+
+    def _plane_in(self, view: Mapping[str, slice]) -> int | None:
+        """Return the first plane that is looked at."""
+        for number, plane in enumerate(self.planes):
+            held = {plane.image.axes[dimension]: position for dimension, position in plane.fixed}
+            if all(view[a].start <= at < view[a].stop for a, at in held.items() if a in view):
+                return number
+        return None
+
+    def note(self, result: Any) -> Iterator[tuple[str, Piece | None]]:
+        """Take in what a job returned; yield what it was, in words, and what there is to show."""
+        if isinstance(result, Scored):
+            yield from self._note_scored(result)
+        elif isinstance(result, Explored):
+            self._note_explored(result)
+            yield f"Outlining objects{self._which(result.plane)}", None
+        elif isinstance(result, Numbered):
             self.numbered[result.plane] = result.objects
             self._write_what_is_numbered()
-            return f"Numbering objects{plane_words(result.plane, len(self.planes))}"
-        self.done += 1
-        here = self.active[result.plane]
-        del here.windows[key_of(result.window)]
-        self._settle()
-        return f"Writing objects{plane_words(result.plane, len(self.planes))}"
+            yield f"Numbering objects{self._which(result.plane)}", None
+        elif isinstance(result, Written):
+            here = self.active[result.plane]
+            self.done += 1
+            del here.windows[key_of(result.window)]
+            self._settle()
+            piece = placed(here.plane, result.window, result.labels) if result.labels is not None else None
+            yield f"Writing objects{self._which(result.plane)}", piece
 
-    def _note_scored(self, result: _Scored) -> str:
-        for (number, tile), edges in zip(result.tiles, result.scores, strict=True):
+    def _which(self, number: int) -> str:
+        return plane_words(number, len(self.planes))
+
+    def _note_scored(self, result: Scored) -> Iterator[tuple[str, Piece | None]]:
+        for (number, tile), edges, shown in zip(result.tiles, result.edges, result.shown, strict=True):
             here = self.active[number]
-            position = _position(here.bricks, tile)
+            position = here.position(tile)
             here.edges[position] = edges
             self.done += 1
             for other in (position, *here.around(position)):
                 self._explore_if_ready(number, other)
-        return f"Finding objects{plane_words(result.tiles[-1][0], len(self.planes))}"
+            piece = None
+            if shown is not None:
+                piece = placed(here.plane, tile.window, raised(shown, self.shown))
+                self.shown = max(self.shown, int(piece.labels.max()))
+            yield f"Finding objects{self._which(number)}", piece
 
     def _explore_if_ready(self, number: int, position: Position) -> None:
         here = self.active[number]
         if here.ready(position):
             here.asked.add(position)
-            self.ready.append(partial(self._explore, number, position, here.rims(position)))
+            self.ready.append(partial(self.jobs.explore, number, here, position, here.rims(position)))
 
-    def _note_explored(self, result: _Explored) -> str:
+    def _note_explored(self, result: Explored) -> None:
         here, number = self.active[result.plane], result.plane
         here.stitch.add(result.position, result.forest)
         here.explored.add(result.position)
@@ -285,12 +250,11 @@ class _Queue:
                 self.journal.drop("scores", key_of(other, number))
                 del here.edges[other]
         self._number_if_ready(number)
-        return f"Outlining objects{plane_words(number, len(self.planes))}"
 
     def _number_if_ready(self, number: int) -> None:
         here = self.active[number]
         if len(here.explored) == len(here.bricks):
-            self.ready.append(partial(self._number, number, here.stitch))
+            self.ready.append(partial(self.jobs.number, number, here.stitch))
 
     def _write_what_is_numbered(self) -> None:
         """Ids follow the order of the planes, whichever is numbered first."""
@@ -298,12 +262,8 @@ class _Queue:
             here = self.active[self.next]
             here.objects, here.offset = self.numbered.pop(self.next), self.base + self.objects
             self.objects += len(here.objects)
-            for key, window in [*here.windows.items()]:
-                if self.journal.has("written", f"{self.next}.{key}"):
-                    self.done += 1
-                    del here.windows[key]
-                else:
-                    self.ready.append(partial(self._write, self.next, window))
+            for window in here.windows.values():
+                self.ready.append(partial(self.jobs.write, self.next, here, window))
             self.next += 1
         self._settle()
 
@@ -317,45 +277,18 @@ class _Queue:
             del self.active[self.settled]
             self.settled += 1
 
-    # Jobs: they run in other threads and change nothing here.
 
-    def _score(self, tiles: list[tuple[int, Tile]]) -> _Scored:
-        found = score_tiles([(self.planes[number], tile) for number, tile in tiles], self.plan, self.predict)
-        for (number, tile), scores in zip(tiles, found, strict=True):
-            position = _position(self.active[number].bricks, tile)
-            self.journal.put("scores", key_of(position, number), scores=scores)
-        return _Scored(tiles, [borders(scores) for scores in found])
-
-    def _explore(self, number: int, position: Position, rims: dict[Position, Scores]) -> _Explored:
-        key, bricks = key_of(position, number), self.active[number].bricks
-        scores = widened(self.journal.get("scores", key)["scores"], rims)
-        trees, forest = self.finding.explore(scores, bricks.window(position), bricks.shape)
-        self.journal.put("trees", key, trees=trees)
-        self.journal.put("forest", key, **pack(forest))
-        return _Explored(number, position, forest)
-
-    def _number(self, number: int, stitch: Stitch) -> _Numbered:
-        return _Numbered(number, stitch.finish(self.finding.persistence, self.finding.smallest))
-
-    def _write(self, number: int, window: Window) -> _Written:
-        here = self.active[number]
-        if here.objects is None:
-            raise ImageError("Labels were to be written before objects were numbered. Please report this.")
-        labels = np.zeros([s.stop - s.start for s in window], np.int32)
-        for position in here.bricks.meeting(window):
-            own = here.bricks.window(position)
-            common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(own, window, strict=True)]
-            trees = self.journal.get("trees", key_of(position, number))["trees"]
-            part = trees[tuple(slice(c.start - o.start, c.stop - o.start) for c, o in zip(common, own, strict=True))]
-            place = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, window, strict=True))
-            relabel(np.ascontiguousarray(part), here.objects.numbers[position], labels[place])
-        labels = raised(labels, here.offset)
-        self.sink.write(here.plane, window, labels)
-        crc = np.array(zlib.crc32(np.ascontiguousarray(labels).data), np.uint32)
-        self.journal.put("written", f"{number}.{key_of(window)}", crc=crc)
-        return _Written(number, window)
-
-
-def _position(bricks: Bricks, tile: Tile) -> Position:
-    """Return the brick that a tile writes."""
-    return bricks.at(tuple(span.start for span in tile.write))
+def _hash(image: Image, planes: list[Plane], jobs: Jobs) -> str:
+    """Return the hash of all labels from the digests of what was written."""
+    axes = "".join(a for a in AXES if a in image.label_axes)
+    shape = image.along(axes)[0]
+    digests: npt.NDArray[np.uint8] = np.zeros(
+        (math.prod(shape[:-2]) * math.prod(-(-n // BLOCK) for n in shape[-2:]), 32), np.uint8
+    )
+    for number, plane in enumerate(planes):
+        held = {image.axes[dimension]: slice(position, position + 1) for dimension, position in plane.fixed}
+        for window in jobs.sink.windows(plane):
+            at = held | dict(zip(plane.axes, window, strict=True))
+            blocks = block_numbers(shape, tuple(at[a] for a in axes))
+            digests[blocks] = jobs.journal.get("written", f"{number}.{key_of(window)}")["digests"].reshape(-1, 32)
+    return hash_of(shape, map(bytes, digests))

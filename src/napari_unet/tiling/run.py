@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
     Decode = Callable[[Scores], Labels]
 
-__all__ = ["Plan", "plane_words", "raised", "segment_planes"]
+__all__ = ["Plan", "placed", "plane_words", "raised", "segment_planes"]
 
 _Whole = TypeVar("_Whole", bound="npt.NDArray[np.integer[Any]]")
 _MEMORY: Final = Path("/proc/meminfo")
@@ -197,7 +197,7 @@ class _Queue:
             return None
         found = decode(self._scores[number][(slice(None), *tile.window)])
         plane = self.planes[number]
-        return Piece(_where(plane, tile.window), raised(_stored(plane, found), offset))
+        return placed(plane, tile.window, raised(found, offset))
 
     def _score(self, tiles: list[tuple[int, Tile]]) -> _Scored:
         jobs = [(self.planes[number], tile) for number, tile in tiles]
@@ -217,6 +217,11 @@ class _Queue:
 def plane_words(number: int, count: int) -> str:
     """Say which plane, where there are several."""
     return f", plane {number + 1} of {count}" if count > 1 else ""
+
+
+def placed(plane: Plane, window: tuple[slice, ...], labels: Labels) -> Piece:
+    """Return labels of a window of a plane as a part of the labels of the image."""
+    return Piece(_where(plane, window), _stored(plane, labels))
 
 
 def _where(plane: Plane, window: tuple[slice, ...] = ()) -> tuple[int | slice, ...]:

@@ -56,6 +56,8 @@ class Plan:
         Channels of the image to use, in that order; None takes all.
     tiling : TilingSpec
         How the work is cut; changes no score.
+    edges : tuple of int or None
+        Edges of what a tile writes, net pixels; None chooses by `tiling` and the size of the image.
     """
 
     factor: tuple[float, ...]
@@ -66,6 +68,7 @@ class Plan:
     outputs: int = 1
     channels: tuple[int, ...] | None = None
     tiling: TilingSpec = field(default_factory=TilingSpec)
+    edges: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse factors that no grid can have."""
@@ -79,8 +82,10 @@ class Plan:
 
     def grid(self, shape: tuple[int, ...], planes: int = 1) -> Grid:
         """Lay out the tiles of one of `planes` equal planes of `shape` image pixels."""
-        edges = (self.tiling.tile or _TILE[self.ndim],) * self.ndim
+        edges = self.edges or (self.tiling.tile or _TILE[self.ndim],) * self.ndim
         grid = Grid(shape, self.factor, edges, self.halo, self.multiple)
+        if self.edges:
+            return grid
         return choose_grid(grid, -(-count_workers(self.tiling) // planes))
 
     def select(self, plane: Plane) -> Plane:

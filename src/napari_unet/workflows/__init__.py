@@ -8,6 +8,7 @@ from ..core.conflict import check_conflict
 from .files import (
     SAMPLES,
     check_place,
+    is_unfinished,
     match_labels,
     read_image,
     read_labels,
@@ -40,8 +41,8 @@ from .viewing import show
 
 __all__ = [
     "FORMATS", "SAMPLES", "ModelPlace", "add_model", "add_model_steps", "check_conflict", "check_place", "evaluate",
-    "export_model", "export_model_steps", "info", "list_damaged", "list_models", "load_model", "load_task",
-    "locate_model", "match_labels", "measure", "read_image", "read_labels", "read_table", "remove_model", "sample",
-    "segment", "segment_steps", "show", "track", "track_steps", "train", "train_steps", "write_image",
+    "export_model", "export_model_steps", "info", "is_unfinished", "list_damaged", "list_models", "load_model",
+    "load_task", "locate_model", "match_labels", "measure", "read_image", "read_labels", "read_table", "remove_model",
+    "sample", "segment", "segment_steps", "show", "track", "track_steps", "train", "train_steps", "write_image",
     "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "SAMPLES", "check_place", "match_labels", "read_image", "read_labels", "read_table", "sample", "write_image",
-    "write_labels", "write_overlay", "write_table",
+    "SAMPLES", "check_place", "is_unfinished", "match_labels", "read_image", "read_labels", "read_table", "sample",
+    "write_image", "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -48,6 +48,13 @@ def check_place(path: str | Path, image: Image | None = None, overwrite: bool = 
     from ..io.places import check_place as check
 
     check(Path(path), image, overwrite, noun)
+
+
+def is_unfinished(path: str | Path) -> bool:
+    """Say whether a run that writes there was stopped and can go on."""
+    from ..io.runs import RunFolder
+
+    return RunFolder(Path(path)).folder.is_dir()
 
 
 def write_image(

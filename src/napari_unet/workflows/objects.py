@@ -13,15 +13,21 @@ from ..core.errors import ImageError
 from ..core.registry import load
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
-from ..core.steps import Progress, Steps, finish
-from .files import read_labels
+from ..core.steps import Looking, Progress, Steps, finish
+from .files import read_labels, write_labels
 from .models import load_task
 
 __all__ = ["evaluate", "measure", "segment", "segment_steps"]
 
 
 def segment_steps(
-    image: Any, spec: SegmentSpec | None = None, measures: Sequence[str] | None = None, *, preview: bool = True
+    image: Any,
+    spec: SegmentSpec | None = None,
+    measures: Sequence[str] | None = None,
+    *,
+    preview: bool | Looking = True,
+    output: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Steps[Segmentation]:
     """Find the objects of an image, step by step.
 
@@ -33,14 +39,21 @@ def segment_steps(
         Settings.
     measures : sequence of str, optional
         Entries of ``measures/`` that fill the table of the result; empty for none, None for those of the model's task.
-    preview : bool
-        Attach provisional labels to the progress of every tile.
+    preview : bool or callable
+        Attach provisional labels to the progress of every tile. A callable also says now and then which part of the
+        image somebody looks at, as a slice for each axis, or None: with OME-Zarr as output that part comes first.
+    output : path, optional
+        Write the labels there. OME-Zarr (``.zarr``) is written while the run goes on, in bounded memory; a run that was
+        stopped goes on where it was when it is asked for again, and labels that are there already are verified.
+    overwrite : bool
+        Replace other labels that are at `output`.
 
     Returns
     -------
     Segmentation
-        Labels of the whole image; ids are ordered by first pixel and do not depend on how the work was cut. Where
-        uncertainty is asked for, also its image, and in the table its mean inside of each object.
+        Labels of the whole image, not loaded where they were written as OME-Zarr; ids are ordered by first pixel and do
+        not depend on how the work was cut. Where uncertainty is asked for, also its image, and in the table its mean
+        inside of each object.
 
     Yields
     ------
@@ -51,21 +64,36 @@ def segment_steps(
     ------
     AxesError, ImageError, ModelError, SpecError
         If the image or a setting cannot be used; the text says what to do.
+    OutputError
+        If the labels cannot be written.
     """
     check_conflict()
     yield Progress(0, 0, "Loading the model")
     from ..models.average import gather
     from ..models.segment import segment_image
+    from ..models.stored import can_store, store_segmentation
 
     spec = spec or SegmentSpec()
     model = gather(spec)
     source = as_image(image)
-    found = yield from segment_image(source, spec, model, preview=preview)
+    place = Path(output) if output is not None else None
+    if place is not None and place.suffix.lower() == ".zarr" and can_store(spec, model):
+        looking = preview if callable(preview) else _nowhere if preview else None
+        found = yield from store_segmentation(source, spec, model, place, overwrite=overwrite, looking=looking)
+    else:
+        found = yield from segment_image(source, spec, model, preview=bool(preview))
+        if place is not None:
+            yield Progress(1, 1, "Writing the labels")
+            write_labels(place, found.labels, found.manifest, overwrite=overwrite)
     measures = load_task(model.card.task).measures if measures is None else measures
     if measures:
         yield Progress(1, 1, "Measuring the objects")
         found = replace(found, table=_with_uncertainty(measure(found.labels, source, measures), found))
     return found
+
+
+def _nowhere() -> None:
+    """Look at no part of an image."""
 
 
 def _with_uncertainty(table: Table, found: Segmentation) -> Table:
@@ -82,6 +110,8 @@ def segment(
     spec: SegmentSpec | None = None,
     *,
     measures: Sequence[str] = (),
+    output: str | Path | None = None,
+    overwrite: bool = False,
     show: Callable[[Progress], None] | None = None,
     **options: Any,
 ) -> Segmentation:
@@ -95,6 +125,10 @@ def segment(
         Settings as one object.
     measures : sequence of str
         Entries of ``measures/`` that fill the table of the result.
+    output : path, optional
+        Where to write the labels; see :func:`segment_steps`.
+    overwrite : bool
+        Replace other labels that are there.
     show : callable, optional
         Called with every Progress.
     **options : Any
@@ -111,7 +145,7 @@ def segment(
         See :func:`segment_steps`.
     """
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
-    return finish(segment_steps(image, spec, measures, preview=False), show)
+    return finish(segment_steps(image, spec, measures, preview=False, output=output, overwrite=overwrite), show)
 
 
 def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",)) -> Table:

@@ -1,0 +1,136 @@
+"""A segmentation on its way to a file: a folder beside the result, until the result is complete."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+from ..core.axes import Image
+from ..core.errors import OutputError
+from ._zarr import check_replaceable
+from .atomic import put_in_place
+from .journal import Journal
+from .label_store import LabelStore, stored_labels
+
+__all__ = ["RunFolder", "find_finished"]
+
+_ENDING: Final = ".unfinished"
+_STORE: Final = "labels.zarr"
+
+
+class RunFolder:
+    """What there is of an unfinished run: its journal and the labels written so far.
+
+    Use it as a context: only one program at a time may work on a result. What was done stays when the context ends,
+    and is there for the next; only :meth:`publish` takes it away.
+
+    Parameters
+    ----------
+    output : Path
+        Where the labels are to be in the end, an OME-Zarr folder. The run is kept in a sibling whose name ends in
+        ``.unfinished``.
+
+    Attributes
+    ----------
+    journal : Journal
+        What is done.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = output.with_name(output.name + _ENDING)
+        self.journal = Journal(self.folder)
+
+    def __enter__(self) -> Self:
+        """Take the folder; an OutputError says that another program has it, or that it is damaged."""
+        if not self.output.parent.is_dir():
+            raise OutputError(
+                f"'{self.output}' cannot be written: the folder '{self.output.parent}' does not exist. Create it first."
+            )
+        self.journal.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let other programs have the folder; remove it if nothing is in it that could go on."""
+        empty = not self.journal.manifest
+        self.journal.close()
+        if empty:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def begun(self) -> dict[str, Any]:
+        """What the unfinished run is; empty if there is none."""
+        return self.journal.manifest
+
+    def store(self, image: Image, ndim: int) -> LabelStore:
+        """Open the labels, or make them.
+
+        Parameters
+        ----------
+        image : Image
+            Whose labels they are.
+        ndim : int
+            Spatial dimensions of its planes.
+
+        Returns
+        -------
+        LabelStore
+            Where to write.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        name = self.output.stem.removesuffix(".ome") or "labels"
+        return LabelStore(self.folder / _STORE, name, image, ndim)
+
+    def publish(self, manifest: Mapping[str, Any], store: LabelStore) -> Image:
+        """Complete the labels and put them in place; the folder of the run is gone then.
+
+        Parameters
+        ----------
+        manifest : mapping
+            How the labels were made.
+        store : LabelStore
+            All of whose windows are written.
+
+        Returns
+        -------
+        Image
+            The labels, not loaded.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written.
+        """
+        store.finish(manifest)
+        check_replaceable(self.output)
+        put_in_place(self.folder / _STORE, self.output)
+        self.journal.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        found = stored_labels(self.output)
+        if found is None:
+            raise OutputError(f"'{self.output}' was changed by another program while it was written. Run it again.")
+        return found[0]
+
+
+def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:
+    """Return the labels of a finished run and how they were made, if there are any.
+
+    Parameters
+    ----------
+    output : Path
+        Of any kind.
+
+    Returns
+    -------
+    labels : Image
+        Not loaded.
+    manifest : dict
+        As it was given to :meth:`RunFolder.publish`.
+    """
+    return stored_labels(output)

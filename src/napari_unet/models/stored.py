@@ -1,0 +1,203 @@
+"""A model on an image of any size: labels go to disk while they are found, and a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from ..core.axes import Image
+from ..core.errors import OutputError
+from ..core.hashes import label_hash
+from ..core.results import Segmentation
+from ..core.specs import SegmentSpec
+from ..core.steps import Looking, Progress, Steps
+from ..io.runs import RunFolder, find_finished
+from ..targets import explorer
+from ..tiling._brick_jobs import Finding, Jobs
+from ..tiling.bricked import segment_bricks
+from ..tiling.statistics import Statistics
+from ..tiling.stream import Plan
+from ._scorer import Scorer, inner
+from .segment import decode_stored, draft_plan, object_rule, plan_run, record, sized
+
+__all__ = ["can_store", "store_segmentation"]
+
+# What makes two runs the same run; all else in a manifest is what came out.
+_IDENTITY: Final = ("program", "model", "sha256", "averaged", "device", "runtime", "precision", "image", "settings")
+_FREE: Final = ("tiling", "device")  # settings that may differ: what was really used is named beside them
+_WORDS: Final = {
+    "program": "labels of another version of this program",
+    "model": "labels of another model",
+    "sha256": "labels of another model of that name",
+    "averaged": "labels of other models",
+    "device": "labels that another device computed",
+    "runtime": "labels that another runtime computed",
+    "precision": "labels in another precision",
+    "image": "labels of another image, or of this one before it was changed",
+    "settings": "labels with other settings",
+}
+
+
+def can_store(spec: SegmentSpec, model: Scorer) -> bool:
+    """Say whether labels can be written while they are found.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings of a run.
+    model : Scorer
+        Which network, or several as one.
+
+    Returns
+    -------
+    bool
+        False for runs that also put out uncertainty, and for objects that need the whole plane at once.
+    """
+    return not spec.uncertainty and explorer(model.card.target.name) is not None
+
+
+def store_segmentation(
+    image: Image,
+    spec: SegmentSpec,
+    model: Scorer,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    looking: Looking | None = None,
+) -> Steps[Segmentation]:
+    """Find the objects of an image with a model and write their labels as OME-Zarr.
+
+    What was done by an unfinished run of the same kind is not done again. If the result is there already, it is
+    verified instead.
+
+    Parameters
+    ----------
+    image : Image
+        Any axes.
+    spec : SegmentSpec
+        Settings.
+    model : Scorer
+        Which network, or several as one.
+    output : Path
+        An OME-Zarr folder to write.
+    overwrite : bool
+        Replace other labels that are there.
+    looking : callable, optional
+        See :func:`~napari_unet.tiling.bricked.segment_bricks`; given, pieces to show are attached to the progress.
+
+    Returns
+    -------
+    Segmentation
+        Labels, not loaded, and the record of the run; no measurements.
+
+    Yields
+    ------
+    Progress
+        One for every brick and every written part.
+
+    Raises
+    ------
+    AxesError, ImageError, ModelError
+        If the image does not fit the model or cannot be read.
+    OutputError
+        If something else is at the place, another program is writing there, or it cannot be written.
+    """
+    start = time.perf_counter()
+    yield Progress(0, 0, "Looking for an earlier run")
+    wanted = _identity(record(image, spec, model))
+    done = yield from _verified(output, wanted, overwrite)
+    if done is not None:
+        return replace(done, seconds=time.perf_counter() - start)
+    with RunFolder(output) as folder:
+        if not folder.begun:
+            yield Progress(0, 0, "Measuring intensities and object size")
+            folder.journal.begin(_begin(image, spec, model, wanted))
+        if other := _difference(folder.begun["identity"], wanted):
+            raise OutputError(
+                f"'{folder.folder}' holds unfinished {other}. To go on, give the command as it was then; to "
+                "start anew, remove that folder, or choose another name."
+            )
+        plan, diameter = _take_up(image, spec, model, folder.begun)
+        rule, smallest = object_rule(spec, model, diameter)
+        explore, persistence = explorer(rule.name), round(255 * rule.persistence)
+        if explore is None:
+            raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")
+        shown = partial(decode_stored, rule, smallest) if looking is not None else None
+        store = folder.store(image, plan.ndim)
+        finding = Finding(partial(_explored, explore, rule), persistence, smallest, shown)
+        jobs = Jobs(plan, inner(model), finding, folder.journal, store)
+        objects, found_hash = yield from segment_bricks(image, jobs, looking)
+        yield Progress(0, 0, "Writing the overviews")
+        manifest = record(image, spec, model) | {
+            "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": diameter,
+            "smallest": smallest, "objects": objects, "labels_hash": found_hash,
+        }  # fmt: skip
+        labels = folder.publish(manifest, store)
+    labels = replace(labels, name=f"{image.name} {model.card.name}")
+    return Segmentation(labels, objects, diameter, time.perf_counter() - start, manifest)
+
+
+def _explored(explore: Any, rule: Any, scores: Any, window: Any, shape: Any) -> Any:
+    return explore(scores, rule, window, shape)
+
+
+def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must be equal for a run to go on, as JSON would hold it."""
+    found = {key: manifest[key] for key in _IDENTITY if key in manifest}
+    found["settings"] = {key: value for key, value in manifest["settings"].items() if key not in _FREE}
+    return found
+
+
+def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Say in which way a run is another one; empty if it is the same."""
+    for key in _IDENTITY:
+        if there.get(key) != wanted.get(key):
+            return f"{_WORDS[key]} ({_differing(there.get(key), wanted.get(key))})"
+    return ""
+
+
+def _differing(there: Any, wanted: Any) -> str:
+    """Say what differs, as short as possible."""
+    if isinstance(there, Mapping) and isinstance(wanted, Mapping):
+        keys = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
+        return ", ".join(f"{key}: {there.get(key)} then, {wanted.get(key)} now" for key in keys)
+    return f"{there} then, {wanted} now"
+
+
+def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps[Segmentation | None]:
+    """Return the labels of a finished run, if these are they and they are undamaged."""
+    if not output.exists() or (overwrite and RunFolder(output).folder.exists()):
+        return None
+    found = find_finished(output)
+    labels, manifest = found or (None, {})
+    complete = {"settings", "labels_hash", "objects", "diameter"} <= set(manifest)
+    other = _difference(_identity(manifest), wanted) if complete else "something else"
+    if labels is not None and not other:
+        yield Progress(0, 0, "Verifying the labels that are there")
+        if label_hash(labels.data) == manifest["labels_hash"]:
+            return Segmentation(labels, int(manifest["objects"]), float(manifest["diameter"]), 0.0, manifest)
+        other = "labels that were changed or damaged since they were written"
+    if overwrite:
+        return None
+    raise OutputError(
+        f"'{output}' exists and holds {other}. Choose another name, or allow it to be replaced: --overwrite."
+    )
+
+
+def _begin(image: Image, spec: SegmentSpec, model: Scorer, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure what is measured once, and choose how the work is cut: both stay as they are until the run is done."""
+    plan, diameter = plan_run(image, spec, model)
+    planes = image.planes(plan.ndim)
+    return {
+        "identity": dict(identity), "statistics": plan.statistics.to_dict(), "diameter": diameter,
+        "tile": list(plan.grid(planes[0].shape, len(planes)).edges),
+    }  # fmt: skip
+
+
+def _take_up(image: Image, spec: SegmentSpec, model: Scorer, begun: Mapping[str, Any]) -> tuple[Plan, float]:
+    plan = replace(draft_plan(image, spec, model), statistics=Statistics.from_dict(begun["statistics"]))
+    return replace(sized(plan, model, begun["diameter"]), edges=tuple(begun["tile"])), begun["diameter"]

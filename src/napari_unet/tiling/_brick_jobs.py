@@ -1,0 +1,196 @@
+"""The jobs of :mod:`.bricked`: what is computed in other threads. They change nothing but the journal and the sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..core.errors import ImageError
+from ..core.hashes import block_digests
+from ._plane_work import PlaneWork, key_of
+from ._rims import borders, pack, widened
+from .run import raised
+from .stitch import Objects, Stitch, relabel
+from .stream import score_tiles
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..core.axes import Plane
+    from ..core.forest import Forest
+    from .bricks import Position
+    from .grid import Tile
+    from .stream import Plan, Predict, Scores
+
+    Labels = npt.NDArray[np.int32]
+    Window = tuple[slice, ...]
+    Arrays = Mapping[str, npt.NDArray[Any]]
+    Explore = Callable[[Scores, Sequence[slice], Sequence[int]], tuple[Labels, Forest]]
+
+__all__ = ["Explored", "Finding", "Jobs", "Journal", "Numbered", "Scored", "Sink", "Written"]
+
+
+class Journal(Protocol):
+    """What of a run is done: arrays by kind and key, each there as a whole or not at all."""
+
+    def has(self, kind: str, key: str) -> bool:
+        """Say whether an entry is there."""
+
+    def put(self, kind: str, key: str, **arrays: npt.NDArray[Any]) -> None:
+        """Keep an entry; it outlives the program from now on."""
+
+    def get(self, kind: str, key: str) -> Arrays:
+        """Return an entry that is there."""
+
+    def drop(self, kind: str, key: str) -> None:
+        """Forget an entry."""
+
+
+class Sink(Protocol):
+    """Where labels go."""
+
+    def windows(self, plane: Plane) -> Sequence[Window]:
+        """List the parts of a plane that are written at once; their edges are multiples of 512 pixels in y and x."""
+
+    def write(self, plane: Plane, window: Window, labels: Labels) -> None:
+        """Write a part; again, if that is asked for. Called from several threads with parts that do not meet."""
+
+    def read(self, plane: Plane, window: Window) -> Labels:
+        """Read a part that was written."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How scores become objects.
+
+    Attributes
+    ----------
+    explore : callable
+        Stored scores of a brick's window and one pixel around it, the window and the plane's shape, to trees and
+        :class:`~napari_unet.core.forest.Forest`.
+    persistence : int
+        See :meth:`~napari_unet.tiling.stitch.Stitch.finish`.
+    smallest : float
+        Objects with fewer pixels are dropped.
+    preview : callable, optional
+        Stored scores of a tile to labels that are only shown.
+    """
+
+    explore: Explore
+    persistence: int
+    smallest: float
+    preview: Callable[[Scores], Labels] | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Tiles that went through the network: their planes, what their neighbors need of them, and what can be shown."""
+
+    tiles: list[tuple[int, Tile]]
+    edges: list[dict[Position, Scores]]
+    shown: list[Labels | None]
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A brick whose trees are known."""
+
+    plane: int
+    position: Position
+    forest: Forest
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A plane whose objects are known."""
+
+    plane: int
+    objects: Objects
+
+
+@dataclass(frozen=True)
+class Written:
+    """A part of a plane's labels that is where it belongs."""
+
+    plane: int
+    window: Window
+    labels: Labels | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """All that jobs need.
+
+    Attributes
+    ----------
+    plan : Plan
+        How to score.
+    predict : callable
+        float32 (b, c, *s) -> float32 (b, k, *s).
+    finding : Finding
+        How to find objects.
+    journal : Journal
+        Where to note what is done.
+    sink : Sink
+        Where labels go.
+    """
+
+    plan: Plan
+    predict: Predict
+    finding: Finding
+    journal: Journal
+    sink: Sink
+
+    def score(self, tiles: list[tuple[int, Tile]], works: list[PlaneWork]) -> Scored:
+        """Score tiles and keep the scores."""
+        found = score_tiles(
+            [(w.plane, tile) for (_, tile), w in zip(tiles, works, strict=True)], self.plan, self.predict
+        )
+        preview = self.finding.preview
+        for (number, tile), work, scores in zip(tiles, works, found, strict=True):
+            self.journal.put("scores", key_of(work.position(tile), number), scores=scores)
+        return Scored(tiles, [borders(scores) for scores in found], [preview and preview(scores) for scores in found])
+
+    def explore(self, number: int, work: PlaneWork, position: Position, rims: dict[Position, Scores]) -> Explored:
+        """Grow the trees of a brick and keep them in place of its scores."""
+        key = key_of(position, number)
+        scores = widened(self.journal.get("scores", key)["scores"], rims)
+        trees, forest = self.finding.explore(scores, work.bricks.window(position), work.bricks.shape)
+        self.journal.put("trees", key, trees=trees)
+        self.journal.put("forest", key, **pack(forest))
+        return Explored(number, position, forest)
+
+    def number(self, number: int, stitch: Stitch) -> Numbered:
+        """Give the objects of a plane their ids."""
+        return Numbered(number, stitch.finish(self.finding.persistence, self.finding.smallest))
+
+    def write(self, number: int, work: PlaneWork, window: Window) -> Written:
+        """Write a part of a plane's labels, unless it is written and as it should be."""
+        labels = self._labels(number, work, window)
+        digests = np.frombuffer(b"".join(block_digests(labels)), np.uint8)
+        key = f"{number}.{key_of(window)}"
+        if not self._stands(work.plane, window, key, digests):
+            self.sink.write(work.plane, window, labels)
+            self.journal.put("written", key, digests=digests)
+        return Written(number, window, labels if self.finding.preview else None)
+
+    def _stands(self, plane: Plane, window: Window, key: str, digests: npt.NDArray[np.uint8]) -> bool:
+        if not self.journal.has("written", key) or (self.journal.get("written", key)["digests"] != digests).any():
+            return False
+        return b"".join(block_digests(self.sink.read(plane, window))) == digests.tobytes()
+
+    def _labels(self, number: int, work: PlaneWork, window: Window) -> Labels:
+        if work.objects is None:
+            raise ImageError("Labels were to be written before objects were numbered. Please report this.")
+        labels = np.zeros([s.stop - s.start for s in window], np.int32)
+        for position in work.bricks.meeting(window):
+            own = work.bricks.window(position)
+            common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(own, window, strict=True)]
+            trees = self.journal.get("trees", key_of(position, number))["trees"]
+            part = trees[tuple(slice(c.start - o.start, c.stop - o.start) for c, o in zip(common, own, strict=True))]
+            place = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, window, strict=True))
+            relabel(np.ascontiguousarray(part), work.objects.numbers[position], labels[place])
+        return raised(labels, work.offset)
