@@ -1,0 +1,113 @@
+"""The record of a run: whole entries, one writer, damage noticed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unet.core.errors import OutputError
+from napari_unet.io.journal import Journal
+
+ARRAYS = {
+    "large": np.arange(60_000, dtype=np.int32).reshape(3, 100, 200),
+    "small": np.array(7),
+    "none": np.zeros((0, 3), np.int64),
+    "flags": np.array([True, False]),
+    "turned": np.arange(12.0).reshape(3, 4).T,
+}
+
+
+@pytest.fixture
+def journal(tmp_path: Path):
+    with Journal(tmp_path / "run") as found:
+        yield found
+
+
+def test_arrays_come_back_as_they_were(journal):
+    journal.put("trees", "0.1", **ARRAYS)
+    assert journal.has("trees", "0.1")
+    assert not journal.has("trees", "0.2")
+    found = journal.get("trees", "0.1")
+    assert found.keys() == ARRAYS.keys()
+    for name, values in ARRAYS.items():
+        assert found[name].dtype == values.dtype
+        np.testing.assert_array_equal(found[name], values)
+    journal.drop("trees", "0.1")
+    journal.drop("trees", "0.1")
+    assert not journal.has("trees", "0.1")
+
+
+def test_an_entry_can_be_a_mark_alone(journal):
+    journal.put("begun", "3")
+    assert journal.has("begun", "3")
+    assert journal.get("begun", "3") == {}
+
+
+def test_the_manifest_is_there_again(tmp_path):
+    with Journal(tmp_path / "run") as first:
+        assert first.manifest == {}
+        first.begin({"tile": (1, 2), "text": "µm"})
+        assert first.manifest == {"tile": [1, 2], "text": "µm"}
+    with Journal(tmp_path / "run") as second:
+        assert second.manifest == {"tile": [1, 2], "text": "µm"}
+
+
+@pytest.mark.parametrize("place", [0, 40, -1])
+def test_damage_is_noticed(journal, place):
+    journal.put("trees", "0", **ARRAYS)
+    file = journal.folder / "trees" / "0.part"
+    blob = bytearray(file.read_bytes())
+    blob[place] ^= 0xFF
+    file.write_bytes(blob)
+    with pytest.raises(OutputError, match="damaged"):
+        journal.get("trees", "0")
+
+
+@pytest.mark.parametrize("size", [0, 5, 30, 2000])
+def test_half_an_entry_is_noticed(journal, size):
+    journal.put("trees", "0", **ARRAYS)
+    file = journal.folder / "trees" / "0.part"
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(OutputError, match="damaged"):
+        journal.get("trees", "0")
+
+
+def test_a_damaged_manifest_is_said_and_lets_go_of_the_folder(tmp_path):
+    with Journal(tmp_path / "run") as journal:
+        journal.begin({"tile": 1})
+    (tmp_path / "run" / "manifest.json").write_text("{")
+    for _ in range(2):
+        with pytest.raises(OutputError, match="damaged"):
+            Journal(tmp_path / "run").__enter__()
+
+
+def test_only_one_program_at_a_time(tmp_path):
+    code = "import sys; from pathlib import Path; from napari_unet.io.journal import Journal\n"
+    code += "journal = Journal(Path(sys.argv[1])).__enter__(); print('mine', flush=True); sys.stdin.read()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "mine\n"
+        with pytest.raises(OutputError, match="Another program is writing"):
+            Journal(tmp_path / "run").__enter__()
+    finally:
+        other.kill()
+        other.communicate()
+    # However it ended, the system let go of the lock.
+    with Journal(tmp_path / "run") as journal:
+        journal.put("begun", "0")
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        Journal(tmp_path / "file" / "run").__enter__()
+    with Journal(tmp_path / "run") as journal:
+        (journal.folder / "trees").write_text("in the way")
+        with pytest.raises(OutputError):
+            journal.put("trees", "0", values=np.zeros(3))

@@ -1,0 +1,221 @@
+"""Brick by brick, with a journal: the same labels as the plane at once, however often it was stopped."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.core.axes import Image, Plane, as_image
+from napari_unet.core.errors import ImageError
+from napari_unet.core.hashes import BLOCK
+from napari_unet.core.results import Piece, hash_labels
+from napari_unet.core.specs import TargetSpec, TilingSpec
+from napari_unet.core.steps import finish
+from napari_unet.targets import explorer, target
+from napari_unet.tiling._brick_jobs import Finding, Jobs
+from napari_unet.tiling.bricked import segment_bricks
+from napari_unet.tiling.run import segment_planes
+from napari_unet.tiling.statistics import Statistics
+from napari_unet.tiling.stream import Plan
+
+SPEC = TargetSpec(name="heat", threshold=0.5, persistence=0.1)
+SMALLEST = 3.0
+quick = settings(deadline=None, max_examples=40)
+
+
+class Memory(dict[tuple[str, str], dict[str, np.ndarray]]):
+    """A journal; entries are copied in and out, as a disk would do."""
+
+    def has(self, kind: str, key: str) -> bool:
+        return (kind, key) in self
+
+    def put(self, kind: str, key: str, **arrays: np.ndarray) -> None:
+        self[kind, key] = {name: values.copy() for name, values in arrays.items()}
+
+    def get(self, kind: str, key: str) -> dict[str, np.ndarray]:
+        return {name: values.copy() for name, values in self[kind, key].items()}
+
+    def drop(self, kind: str, key: str) -> None:
+        self.pop((kind, key), None)
+
+
+class Paper:
+    """Labels in memory, in the order ``tzyx``, written in windows of a few planes."""
+
+    def __init__(self, image: Image, deep: int = 2) -> None:
+        self.axes = "".join(a for a in "tzyx" if a in image.label_axes)
+        self.labels = np.full(image.along(self.axes)[0], -1, np.int32)
+        self.deep = deep
+
+    def windows(self, plane: Plane) -> Sequence[tuple[slice, ...]]:
+        edges = {"z": self.deep, "y": BLOCK, "x": BLOCK}
+        axes = zip(plane.axes, plane.shape, strict=True)
+        return list(
+            itertools.product(*([slice(s, min(s + edges[a], n)) for s in range(0, n, edges[a])] for a, n in axes))
+        )
+
+    def _at(self, plane: Plane, window: tuple[slice, ...]) -> tuple[Any, ...]:
+        held = {plane.image.axes[dimension]: position for dimension, position in plane.fixed}
+        return tuple((held | dict(zip(plane.axes, window, strict=True)))[a] for a in self.axes)
+
+    def write(self, plane: Plane, window: tuple[slice, ...], labels: np.ndarray) -> None:
+        self.labels[self._at(plane, window)] = labels
+
+    def read(self, plane: Plane, window: tuple[slice, ...]) -> np.ndarray:
+        return self.labels[self._at(plane, window)].copy()
+
+
+def plan(ndim: int, **more: Any) -> Plan:
+    values: dict[str, Any] = {"factor": (1.0,) * ndim, "halo": 2, "multiple": 2, "outputs": 2, **more}
+    return Plan(statistics=Statistics((0.0,), (1.0,)), **values)
+
+
+def twice(batch: np.ndarray) -> np.ndarray:
+    return np.concatenate([batch, batch], axis=1)
+
+
+def jobs(how: Plan, journal: Memory, paper: Paper, predict: Any = twice, preview: Any = None) -> Jobs:
+    explore = explorer("heat")
+    finding = Finding(lambda scores, *place: explore(scores, SPEC, *place), round(255 * 0.1), SMALLEST, preview)
+    return Jobs(how, predict, finding, journal, paper)
+
+
+def expected(image: Image, how: Plan) -> tuple[np.ndarray, int]:
+    return finish(segment_planes(image, how, twice, partial(target("heat").decode, spec=SPEC, smallest=SMALLEST)))
+
+
+def pixels(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape).astype(np.float32) ** 0.5
+
+
+def go_on(image: Image, how: Plan, journal: Memory, paper: Paper, steps: int) -> tuple[int, str] | None:
+    """Run so many steps, then stop as a user would; return the result if it was the end."""
+    run = segment_bricks(image, jobs(how, journal, paper))
+    try:
+        for _ in range(steps):
+            next(run)
+    except StopIteration as end:
+        return end.value
+    finally:
+        run.close()
+    return None
+
+
+@quick
+@given(
+    st.sampled_from([("yx", 2), ("yx", 2), ("tyx", 2), ("xty", 2), ("zyx", 3), ("zyx", 2), ("tzyx", 3)]),
+    st.lists(st.integers(1, 24), min_size=4, max_size=4),
+    st.builds(TilingSpec, tile=st.integers(2, 16), batch=st.integers(1, 4), workers=st.integers(1, 3)),
+    st.lists(st.integers(1, 30), max_size=6),
+    st.sampled_from([0.6, 1.0, 1.0, 1.7]),
+)
+def test_no_pixel_differs_however_often_it_is_stopped(axes, lengths, tiling, stops, factor):
+    names, ndim = axes
+    limits = {"t": 3, "z": 6 if ndim == 3 else 3, "y": 24, "x": 24}
+    image = as_image(pixels(tuple(min(n, limits[a]) for n, a in zip(lengths[: len(names)], names, strict=True))), names)
+    how = plan(ndim, factor=(factor,) * ndim, tiling=tiling)
+    labels, objects = expected(image, how)
+    journal, paper, found = Memory(), Paper(image), None
+    for steps in stops:
+        found = found or go_on(image, how, journal, paper, steps)
+    found = found or go_on(image, how, journal, paper, 10**6)
+    order = [image.label_axes.index(a) for a in paper.axes]
+    np.testing.assert_array_equal(paper.labels, labels.transpose(order))
+    assert found == (objects, hash_labels(Image(labels, image.label_axes)))
+
+
+@quick
+@given(st.integers(0, 2**16), st.integers(0, 40), st.booleans())
+def test_what_was_written_and_lost_is_written_again(seed, steps, everything):
+    image = as_image(pixels((2, 20, 600), seed), "tyx")
+    how = plan(2, tiling=TilingSpec(tile=256, workers=1))
+    journal, paper = Memory(), Paper(image)
+    found = go_on(image, how, journal, paper, steps)
+    if found is None:
+        finished = [int(number) for kind, number in journal if kind == "plane"]
+        # Planes that are noted as finished are not looked at again: losing one is what verification is for.
+        lost = paper.labels[len(finished) :] if everything else paper.labels[len(finished) :, :3]
+        lost[...] = 0
+        found = go_on(image, how, journal, paper, 10**6)
+    labels, objects = expected(image, how)
+    np.testing.assert_array_equal(paper.labels, labels)
+    assert found == (objects, hash_labels(Image(labels, "tyx")))
+
+
+def test_nothing_is_scored_twice_and_no_finished_brick_again():
+    image = as_image(pixels((40, 40)), "yx")
+    how, seen = plan(2, tiling=TilingSpec(tile=8, workers=1)), []
+    journal, paper = Memory(), Paper(image)
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        seen.extend(bytes(tile) for tile in batch)
+        return twice(batch)
+
+    while True:
+        run = segment_bricks(image, jobs(how, journal, paper, predict))
+        try:
+            for _ in range(31):  # a step for each of the 25 bricks that are read again
+                next(run)
+        except StopIteration:
+            break
+        finally:
+            run.close()
+    assert len(seen) == len(set(seen)) == 25
+
+
+def test_the_journal_is_emptied_of_what_is_needed_no_more():
+    image = as_image(pixels((3, 20, 20)), "tyx")
+    journal = Memory()
+    finish(segment_bricks(image, jobs(plan(2, tiling=TilingSpec(tile=8)), journal, Paper(image))))
+    assert {kind for kind, _ in journal} == {"begun", "plane", "written"}
+
+
+def test_what_is_looked_at_comes_first():
+    image = as_image(pixels((3, 64, 64)), "tyx")
+    how, pieces = plan(2, tiling=TilingSpec(tile=8, workers=1)), []
+    view = {"t": slice(1, 2), "y": slice(40, 41), "x": slice(24, 25)}
+    preview = partial(target("heat").decode, spec=SPEC, smallest=SMALLEST)
+    run = segment_bricks(image, jobs(how, Memory(), Paper(image), preview=preview), lambda: view)
+    pieces = [p.payload for p in run if isinstance(p.payload, Piece)]
+    assert pieces[0].index == (1, slice(40, 48), slice(24, 32))
+    assert len(pieces) == 3 * 64 + 3
+    ids = [set(np.unique(piece.labels)) - {0} for piece in pieces[: 3 * 64] if piece.labels.shape == (8, 8)]
+    assert sum(map(len, ids)) == len(set.union(*ids))
+
+
+def test_looking_elsewhere_changes_no_label():
+    image = as_image(pixels((2, 40, 40)), "tyx")
+    how = plan(2, tiling=TilingSpec(tile=8, batch=2, workers=2))
+    rng = np.random.default_rng(0)
+
+    def looking() -> dict[str, slice] | None:
+        y, x, t = rng.integers(-10, 60), rng.integers(-10, 60), rng.integers(-1, 4)
+        return {"t": slice(t, t + 1), "y": slice(y, y + 9), "x": slice(x, x + 9)} if rng.random() < 0.8 else None
+
+    paper = Paper(image)
+    finish(segment_bricks(image, jobs(how, Memory(), paper), looking))
+    np.testing.assert_array_equal(paper.labels, expected(image, how)[0])
+
+
+def test_the_first_error_ends_it_and_the_next_run_goes_on():
+    image = as_image(pixels((40, 40)), "yx")
+    how, journal, paper, count = plan(2, tiling=TilingSpec(tile=8, workers=2)), Memory(), Paper(image), [0]
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        count[0] += 1
+        if count[0] == 9:
+            raise ImageError("The cable was pulled.")
+        return twice(batch)
+
+    with pytest.raises(ImageError, match="cable"):
+        finish(segment_bricks(image, jobs(how, journal, paper, predict)))
+    finish(segment_bricks(image, jobs(how, journal, paper, predict)))
+    assert 25 < count[0] <= 29  # those in flight at the error were scored again
+    np.testing.assert_array_equal(paper.labels, expected(image, how)[0])
