@@ -4,8 +4,9 @@ Run ``python recipes/nuclei.py`` from the repository; it needs the data describe
 takes about three hours on two CPU cores. A stopped run goes on where it was. Nothing is chosen on the images that are
 reported: thresholds come from the ``dev`` split, scores from ``val``.
 
-Four stages: heat alone on a shallow network; then seams too, on patches that look more like the images themselves;
-then a deeper network, which takes over the fine levels, on truth without specks; then the same once more.
+Five stages: heat alone on a shallow network; then seams too, on patches that look more like the images themselves;
+then a deeper network, which takes over the fine levels, on truth without specks; then the same twice more,
+first at a high rate, then at one that falls.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ FRACTIONS = (0.03, 0.06, 0.1)  # more would drop the small nuclei of a mixed ima
 RARE = {"brightfield_gray": 3.0, "he_light": 1.5, "he_dark": 1.5}
 SPECK = 0.04  # of the area of the image's median nucleus
 SHALLOW = NetSpec(inputs=3, outputs=4, widths=(16, 32, 64, 192))
+MILDEST = AugmentSpec(elastic=3, scale_jitter=0.25, wide_fraction=0.12, gamma=0.5, noise=0.04, blur=0.6, invert=0.05)
 DEEP = NetSpec(inputs=3, outputs=4, widths=(16, 32, 64, 128, 256))
 
 
@@ -120,11 +122,18 @@ def third_stage(steps: int, second: Path) -> TrainSpec:
 
 
 def fourth_stage(steps: int, third: Path) -> TrainSpec:
-    """Go on with the deep network, once more with a rate that falls, on patches that are changed even less."""
-    mild = AugmentSpec(elastic=3, scale_jitter=0.25, wide_fraction=0.12, gamma=0.5, noise=0.04, blur=0.6, invert=0.05)
+    """Go on with the deep network at a high rate, on patches that are changed even less."""
     return TrainSpec(
-        name="nuclei", start=str(third), net=DEEP, target=TargetSpec(name="seams"), augment=mild,
-        steps=steps * 4 // 15, rate=1e-3, cooldown=0.9, seed=3, every=50, threads=2,
+        name="nuclei", start=str(third), net=DEEP, target=TargetSpec(name="seams"), augment=MILDEST, steps=steps // 15,
+        rate=1e-3, cooldown=0.0, seed=3, every=50, threads=2,
+    )  # fmt: skip
+
+
+def fifth_stage(steps: int, fourth: Path) -> TrainSpec:
+    """Settle: the same with a rate that falls from the beginning."""
+    return TrainSpec(
+        name="nuclei", start=str(fourth), net=DEEP, target=TargetSpec(name="seams"), augment=MILDEST,
+        steps=steps * 2 // 25, rate=1e-3, cooldown=1.0, average=0.995, seed=4, every=50, threads=2,
     )  # fmt: skip
 
 
@@ -145,8 +154,8 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.parent.mkdir(parents=True, exist_ok=True)
     if not options.only_card:
-        stages = ("first", "second", "third")
-        first, second, third = (options.folder.with_name(f"nuclei-{stage}") for stage in stages)
+        stages = ("first", "second", "third", "fourth")
+        first, second, third, fourth = (options.folder.with_name(f"nuclei-{stage}") for stage in stages)
         table = write_training_table(options.folder.with_suffix(".csv"))
         if not (first / "card.json").exists():
             train(table, TrainSpec(name="nuclei", steps=options.steps, seed=0, threads=2, net=SHALLOW), first)
@@ -155,7 +164,9 @@ def main() -> None:
         clean = write_training_table(options.folder.with_name("clean.csv"), options.folder.with_name("clean"))
         if not (third / "card.json").exists():
             train(clean, third_stage(options.steps, second), third)
-        train(clean, fourth_stage(options.steps, third), options.folder)
+        if not (fourth / "card.json").exists():
+            train(clean, fourth_stage(options.steps, third), fourth)
+        train(clean, fifth_stage(options.steps, fourth), options.folder)
     card = read_card(options.folder)
     card = card.model_copy(
         update={
