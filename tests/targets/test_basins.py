@@ -104,3 +104,10 @@ def test_offsets_lead_one_step_at_a_time_and_only_inwards():
     assert pointers.tolist() == [1, 2, 3, 3, 3, 5]
     assert potential[0, 0, 3] == 255
     assert (np.diff(potential[0, 0, :4].astype(int)) > 0).all()
+
+
+def test_faint_objects_are_dropped_by_their_peak():
+    hills = row(9, 200, 9, 0, 9, 120, 9)
+    np.testing.assert_array_equal(basins(hills, hills > 0, 0, 0, 120), row(1, 1, 1, 0, 2, 2, 2))
+    np.testing.assert_array_equal(basins(hills, hills > 0, 0, 0, 121), row(1, 1, 1, 0, 0, 0, 0))
+    np.testing.assert_array_equal(basins(hills, hills > 0, 0, 0, 201), row(0, 0, 0, 0, 0, 0, 0))

@@ -25,7 +25,7 @@ from napari_unet.tiling.run import segment_planes
 from napari_unet.tiling.statistics import Statistics
 from napari_unet.tiling.stream import Plan
 
-SPEC = TargetSpec(name="heat", threshold=0.5, persistence=0.1)
+SPEC = TargetSpec(name="heat", threshold=0.5, persistence=0.1, min_score=0.8)
 SMALLEST = 3.0
 quick = settings(deadline=None, max_examples=40)
 
@@ -83,7 +83,9 @@ def twice(batch: np.ndarray) -> np.ndarray:
 
 def jobs(how: Plan, journal: Memory, paper: Paper, predict: Any = twice, preview: Any = None) -> Jobs:
     explore = explorer("heat")
-    finding = Finding(lambda scores, *place: explore(scores, SPEC, *place), round(255 * 0.1), SMALLEST, preview)
+    finding = Finding(
+        lambda scores, *place: explore(scores, SPEC, *place), round(255 * 0.1), SMALLEST, round(255 * 0.8), preview
+    )
     return Jobs(how, predict, finding, journal, paper)
 
 

@@ -11,8 +11,8 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Batch", "Channels", "Diameter", "DropoutSamples", "Labels", "MinSize", "Models", "Runtime", "Source",
-    "Table", "Threshold", "Tile", "Uncertainty", "Workers",
+    "Average", "Batch", "Channels", "Diameter", "DropoutSamples", "Labels", "MinScore", "MinSize", "Models", "Runtime",
+    "Source", "Table", "Threshold", "Tile", "Uncertainty", "Workers",
 ]  # fmt: skip
 
 Source = Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)]
@@ -35,6 +35,10 @@ Threshold = Annotated[
     float | None, typer.Option(help="0 to 1; higher finds fewer and smaller objects.", show_default="the model's")
 ]
 MinSize = Annotated[float | None, typer.Option(help="Smallest object kept, in pixels.", show_default="the model's")]
+MinScore = Annotated[
+    float | None,
+    typer.Option(help="0 to 1; how sure the model must be of an object's middle.", show_default="the model's"),
+]
 Average = Annotated[str, typer.Option(help="Average over mirrored (flips) or also rotated views (rotations), or none.")]
 DropoutSamples = Annotated[int, typer.Option(help="Average over so many networks with channels dropped; 0: off.")]
 Uncertainty = Annotated[

@@ -72,6 +72,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     channels: options.Channels = None,
     threshold: options.Threshold = None,
     min_size: options.MinSize = None,
+    min_score: options.MinScore = None,
     average: options.Average = _SEGMENT.average,
     dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
     uncertainty: options.Uncertainty = None,
@@ -92,8 +93,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     """
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=_numbers(channels), threshold=threshold,
-        min_size=min_size, average=average, dropout_samples=dropout_samples, uncertainty=uncertainty is not None,
-        device=device, runtime=runtime, tiling={"tile": tile, "batch": batch, "workers": workers},
+        min_size=min_size, min_score=min_score, average=average, dropout_samples=dropout_samples,
+        uncertainty=uncertainty is not None, device=device, runtime=runtime,
+        tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = workflows.read_image(image, axes)
     _check_places(image, source, {"--output": output, "--uncertainty": uncertainty, "--table": table}, overwrite)

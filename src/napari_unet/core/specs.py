@@ -43,6 +43,8 @@ class TargetSpec(Spec):
         How strongly the touching-border score lowers the potential.
     min_fraction : float
         Objects smaller than this fraction of a disk of the image's object size are dropped.
+    min_score : float
+        Objects whose potential is nowhere at least this are dropped, 0 to 1; without effect where there is none.
     """
 
     name: str = "heat"
@@ -50,6 +52,7 @@ class TargetSpec(Spec):
     persistence: float = Field(0.15, ge=0, le=1)
     touch_weight: float = Field(0.0, ge=0, le=1)
     min_fraction: float = Field(0.05, ge=0, lt=1)
+    min_score: float = Field(0.0, ge=0, le=1)
 
 
 class NormaliseSpec(Spec):
@@ -187,6 +190,8 @@ class SegmentSpec(Spec):
         Foreground score above which a pixel belongs to an object; None takes the model's.
     min_size : float or None
         Smallest object kept, in pixels (2D) or voxels (3D); None takes the model's rule.
+    min_score : float or None
+        How sure the model must be of the middle of an object, 0 to 1; None takes the model's rule.
     average : {"none", "flips", "rotations"}
         Average the scores over mirrored views of the image (4 in 2D, 8 in 3D), or over mirrored and rotated ones (8 and
         16). Takes that many times as long.
@@ -208,6 +213,7 @@ class SegmentSpec(Spec):
     channels: tuple[int, ...] | None = None
     threshold: float | None = Field(None, gt=0, lt=1)
     min_size: float | None = Field(None, ge=0)
+    min_score: float | None = Field(None, ge=0, le=1)
     average: Literal["none", "flips", "rotations"] = "none"
     dropout_samples: int = Field(0, ge=0)
     uncertainty: bool = False

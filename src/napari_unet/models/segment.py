@@ -190,13 +190,13 @@ def object_rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[Targ
     Returns
     -------
     rule : TargetSpec
-        The model's, with the threshold of the settings.
+        The model's, with what the settings say otherwise.
     smallest : float
         The fewest pixels of an object.
     """
     rule, ndim = model.card.target, model.card.net.ndim
-    if spec.threshold is not None:
-        rule = rule.model_copy(update={"threshold": spec.threshold})
+    given = {"threshold": spec.threshold, "min_score": spec.min_score}
+    rule = rule.model_copy(update={name: value for name, value in given.items() if value is not None})
     typical = {2: math.pi / 4, 3: math.pi / 6}[ndim] * diameter**ndim
     return rule, rule.min_fraction * typical if spec.min_size is None else spec.min_size
 

@@ -128,7 +128,8 @@ def store_segmentation(
             raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")
         shown = partial(decode_stored, rule, smallest) if looking is not None else None
         store = folder.store(image, plan.ndim)
-        finding = Finding(partial(_explored, explore, rule), persistence, smallest, shown)
+        lowest = round(255 * rule.min_score)
+        finding = Finding(partial(_explored, explore, rule), persistence, smallest, lowest, shown)
         jobs = Jobs(plan, inner(model), finding, folder.journal, store)
         objects, found_hash = yield from segment_bricks(image, jobs, looking)
         yield Progress(0, 0, "Writing the overviews")

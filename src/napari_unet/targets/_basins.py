@@ -20,7 +20,7 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
 
 
-def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smallest: float) -> Ints:
+def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smallest: float, lowest: int = 0) -> Ints:
     """Label the objects of a potential.
 
     Parameters
@@ -33,6 +33,8 @@ def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smal
         Largest rise of a peak above a saddle, in steps of the potential, at which two basins are one object.
     smallest : float
         Objects with fewer pixels are dropped.
+    lowest : int
+        Objects whose highest potential is below this are dropped.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smal
     """
     volume = _volume(potential)
     solid = np.ascontiguousarray(_volume(mask))
-    labels: Ints = grow(climb(volume, solid), volume, solid, persistence, smallest).reshape(potential.shape)
+    labels: Ints = grow(climb(volume, solid), volume, solid, persistence, smallest, lowest).reshape(potential.shape)
     return labels
 
 
@@ -51,6 +53,7 @@ def grow(
     mask: npt.NDArray[np.bool_],
     persistence: int,
     smallest: float,
+    lowest: int = 0,
 ) -> Ints:
     """Resolve a pointer forest, merge its shallow basins and number the objects; all arrays ``(z, y, x)``."""
     roots = _resolve(pointers, mask.ravel())
@@ -60,7 +63,7 @@ def grow(
     # Codes that come twice do no harm, and to sort is faster than to make them unique.
     edges = np.sort(_saddles(basin, potential, mask, count))[::-1] if count > 1 else np.zeros(0, np.int64)
     owner = _merge(edges, peaks.astype(np.int64), persistence)
-    labels: Ints = _number(basin, mask, owner, smallest)
+    labels: Ints = _number(basin, mask, owner, smallest, peaks < lowest)
     return labels
 
 
@@ -297,7 +300,7 @@ def _merge(edges: Any, peaks: Any, persistence: int) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def _number(basin: Any, mask: Any, owner: Any, smallest: float) -> Any:
+def _number(basin: Any, mask: Any, owner: Any, smallest: float, faint: Any) -> Any:
     depth, height, width = basin.shape
     area = np.zeros(owner.size, np.int64)
     for z in range(depth):
@@ -314,7 +317,7 @@ def _number(basin: Any, mask: Any, owner: Any, smallest: float) -> Any:
                 if not mask[z, y, x]:
                     continue
                 own = owner[basin[z, y, x]]
-                if area[own] < smallest:
+                if area[own] < smallest or faint[own]:
                     continue
                 if number[own] == 0:
                     count += 1

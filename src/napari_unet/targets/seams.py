@@ -49,7 +49,8 @@ def loss(scores: Any, target: Any) -> Any:
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
     """Turn stored scores ``(3, *s)`` into labels ``(*s)``: basins of the heat, lowered along the seams."""
-    return basins(*_landscape(scores, spec), round(255 * spec.persistence), smallest)
+    persistence, lowest = round(255 * spec.persistence), round(255 * spec.min_score)
+    return basins(*_landscape(scores, spec), persistence, smallest, lowest)
 
 
 def explore(

@@ -75,6 +75,8 @@ class Finding:
         See :meth:`~napari_unet.tiling.stitch.Stitch.finish`.
     smallest : float
         Objects with fewer pixels are dropped.
+    lowest : int
+        Objects whose highest potential is below this are dropped.
     preview : callable, optional
         Stored scores of a tile to labels that are only shown.
     """
@@ -82,6 +84,7 @@ class Finding:
     explore: Explore
     persistence: int
     smallest: float
+    lowest: int = 0
     preview: Callable[[Scores], Labels] | None = None
 
 
@@ -165,7 +168,7 @@ class Jobs:
 
     def number(self, number: int, stitch: Stitch) -> Numbered:
         """Give the objects of a plane their ids."""
-        return Numbered(number, stitch.finish(self.finding.persistence, self.finding.smallest))
+        return Numbered(number, stitch.finish(self.finding.persistence, self.finding.smallest, self.finding.lowest))
 
     def write(self, number: int, work: PlaneWork, window: Window) -> Written:
         """Write a part of a plane's labels, unless it is written and as it should be."""

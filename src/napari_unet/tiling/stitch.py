@@ -145,7 +145,7 @@ class Stitch:
         pairs = np.stack([codes >> 32, codes & 0xFFFFFFFF], 1) + np.array([here.start, there.start])
         self._touching.append((pairs, saddles[highest]))
 
-    def finish(self, persistence: int, smallest: float) -> Objects:
+    def finish(self, persistence: int, smallest: float, lowest: int = 0) -> Objects:
         """Merge shallow basins and number the objects; may be called again with other settings.
 
         Parameters
@@ -154,6 +154,8 @@ class Stitch:
             Largest rise of a peak above a saddle, in steps of the potential, at which two basins are one object.
         smallest : float
             Objects with fewer pixels are dropped.
+        lowest : int
+            Objects whose highest potential is below this are dropped; parts of a mask have none, and stay.
 
         Returns
         -------
@@ -189,7 +191,8 @@ class Stitch:
         group = owner[basin]
         columns = [[f.areas, f.firsts, f.lows, f.highs] for f in forests]
         areas, firsts, lows, highs = total(group, roots.size, *map(np.concatenate, zip(*columns, strict=True)))
-        kept = np.flatnonzero((areas > 0) & (areas >= smallest))
+        clear = (heights >= lowest) | (not any(f.corners for f in forests))
+        kept = np.flatnonzero((areas > 0) & (areas >= smallest) & clear)
         kept = kept[np.argsort(firsts[kept])]
         ids = np.zeros(roots.size, np.int32)
         ids[kept] = np.arange(1, kept.size + 1)

@@ -19,6 +19,7 @@ LABELS: Final = {
     "channels": "Channels",
     "threshold": "Threshold",
     "min_size": "Smallest object",
+    "min_score": "Least score",
     "average": "Average over",
     "dropout_samples": "Dropout samples",
     "uncertainty": "Show uncertainty",
@@ -28,7 +29,8 @@ LABELS: Final = {
     "tiling.batch": "Tiles at once",
     "tiling.workers": "Threads (0: all)",
 }
-HINTS: Final = {"channels": "all", "threshold": "the model's own", "min_size": "the model's own"}
+_OWN: Final = "the model's own"
+HINTS: Final = {"channels": "all", "threshold": _OWN, "min_size": _OWN, "min_score": _OWN}
 CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps"), "runtime": ("auto", *RUNTIMES)}
 
 
