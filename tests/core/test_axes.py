@@ -186,5 +186,5 @@ def test_what_cannot_be_read_says_where(error):
 
     lazy = da.zeros((8, 8), chunks=4).map_blocks(fail, dtype=float, meta=np.zeros((0, 0)))
     (plane,) = as_image(lazy, name="broken").planes(2)
-    with pytest.raises(ImageError, match=r"'broken' could not be read at yx=.*gone"):
+    with pytest.raises(ImageError, match=r"'broken' could not be read at the pixels y 0 to 3, x 0 to 3: .*gone"):
         plane.read((slice(0, 4), slice(0, 4)))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import AxesError, ImageError
+from .errors import AxesError, ImageError, UNetError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,8 @@ class Image:
         Unit of each scale, e.g. ``"micrometer"``; ``"pixel"`` where nothing is known.
     name : str
         Shown to the user and written to records.
+    source : str
+        File or address that it was read from; empty where there is none.
     """
 
     data: Any
@@ -46,6 +48,7 @@ class Image:
     scale: tuple[float, ...] = ()
     units: tuple[str, ...] = ()
     name: str = "image"
+    source: str = ""
 
     def __post_init__(self) -> None:
         """Fill in missing scales and units, and check that everything fits."""
@@ -90,6 +93,41 @@ class Image:
             tuple(self.scale[i] for i in where),
             tuple(self.units[i] for i in where),
         )
+
+    def read(self, window: tuple[int | slice, ...]) -> npt.NDArray[np.generic]:
+        """Load a window.
+
+        Parameters
+        ----------
+        window : tuple of int or slice
+            One for each axis, of non-negative bounds.
+
+        Returns
+        -------
+        ndarray
+            In the image's own dtype.
+
+        Raises
+        ------
+        ImageError
+            If the data cannot be read; the message names the place.
+        """
+        import numpy as np
+
+        try:
+            return np.asarray(self.data[window])
+        except (UNetError, MemoryError, IndexError):
+            raise
+        except Exception as error:
+            # There is no end to what codecs, servers and other people's functions raise.
+            where = ", ".join(
+                f"{a} {part}" if isinstance(part, int) else f"{a} {part.start or 0} to {(part.stop or n) - 1}"
+                for a, part, n in zip(self.axes, window, self.shape, strict=True)
+            )
+            raise ImageError(
+                f"'{self.source or self.name}' could not be read at the pixels {where}: "
+                f"{str(error) or type(error).__name__}. Check that the file is complete and still there."
+            ) from error
 
     def planes(self, ndim: int) -> list[Plane]:
         """Cut the image into the pieces that an `ndim`-dimensional network sees one by one.
@@ -174,20 +212,12 @@ class Plane:
         ImageError
             If the data cannot be read; the message names the place.
         """
-        import numpy as np
-
         index: list[Any] = [slice(None)] * len(self.image.axes)
         for dimension, position in self.fixed:
             index[dimension] = position
         for axis, part in zip(self.axes, window, strict=True):
             index[self.image.axes.index(axis)] = part
-        try:
-            block = np.asarray(self.image.data[tuple(index)])
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ImageError(
-                f"'{self.image.name}' could not be read at {self.axes}={window}: {error}. "
-                "Check that the file is complete and still there."
-            ) from error
+        block = self.image.read(tuple(index))
         held = {dimension for dimension, _ in self.fixed}
         left = [a for i, a in enumerate(self.image.axes) if i not in held]
         block = block.transpose([left.index(a) for a in "c" * ("c" in left) + self.axes])
@@ -265,7 +295,7 @@ def as_image(data: Any, axes: str | Sequence[str] | None = None, **more: Any) ->
     axes : str or sequence of str, optional
         See :func:`parse_axes`; guessed by :func:`guess_axes` if missing.
     **more : Any
-        ``scale``, ``units``, ``name`` of :class:`Image`.
+        ``scale``, ``units``, ``name`` and so on of :class:`Image`.
 
     Returns
     -------

@@ -122,6 +122,10 @@ def read(file: Path, axes: str | None, labels: bool) -> Image:
     """
     if not file.exists():
         raise ImageError(f"There is no file '{file}'. Check the name; files on servers must be downloaded first.")
+    return replace(_read(file, axes, labels), source=str(file))
+
+
+def _read(file: Path, axes: str | None, labels: bool) -> Image:
     suffix = file.suffix.lower()
     if is_zarr(file):
         return read_zarr(file, axes, labels)

@@ -18,6 +18,7 @@ from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Progress, Steps
 from ..targets import target
+from ..tiling.chunks import cached
 from ..tiling.run import segment_planes
 from ..tiling.scale import measure_diameter
 from ..tiling.statistics import Statistics, measure_statistics
@@ -148,7 +149,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     AxesError, ImageError, ModelError
         If the image does not fit the model or cannot be read.
     """
-    start = time.perf_counter()
+    start, image = time.perf_counter(), cached(image)
     yield Progress(0, 0, "Measuring intensities and object size")
     plan, diameter = plan_run(image, spec, model)
     rule, smallest = object_rule(spec, model, diameter)

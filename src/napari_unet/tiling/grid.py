@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -175,9 +175,13 @@ class Grid:
 
     def __iter__(self) -> Iterator[Tile]:
         """Go through the tiles, the last axis fastest."""
-        for cuts in itertools.product(*self.cuts):
-            read, write, crop = zip(*((c.read, c.write, c.crop) for c in cuts), strict=True)
-            yield Tile(read, write, crop)
+        yield from map(self.tile, itertools.product(*self.cuts))
+
+    @staticmethod
+    def tile(cuts: Sequence[Cut]) -> Tile:
+        """Put a tile together from a cut of each axis."""
+        read, write, crop = zip(*((c.read, c.write, c.crop) for c in cuts), strict=True)
+        return Tile(read, write, crop)
 
     @property
     def reads(self) -> int:

@@ -18,6 +18,7 @@ from ..core.results import Piece
 from ..core.steps import Progress
 from .grid import Grid, Tile
 from .stream import Plan, batched, count_workers, score_tiles, stream
+from .sweep import bundle, share_chunks, sweep
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -157,10 +158,8 @@ class _Queue:
 
     def _group(self) -> Iterator[tuple[range, list[tuple[int, Tile]]]]:
         """Go through what to score together, and the planes it may share memory with."""
-        for start in range(0, len(self.planes), self.together):
-            numbers = range(start, min(start + self.together, len(self.planes)))
-            jobs = ((number, tile) for number in numbers for tile in self.grid)
-            for tiles in batched(jobs, self.plan.tiling.batch):
+        for numbers in bundle(self.planes, self.together, self.at_once):
+            for tiles in batched(sweep(self.grid, self.planes, numbers), self.plan.tiling.batch):
                 yield numbers, tiles
 
     def next_job(self) -> Callable[[], _Scored | _Found] | None:
@@ -253,7 +252,7 @@ def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid, result_bytes: i
     batch, pixels = plan.tiling.batch, math.prod(planes[0].shape)
     together = 1 if batch == 1 else min(len(planes), -(-4 * batch // len(grid)))
     busy = -(-2 * count_workers(plan.tiling) * batch // len(grid))
-    wanted = min(len(planes), together + busy)
+    wanted = min(len(planes), max(together, share_chunks(planes)) + busy)
     free = _free_memory()
     if free is None:
         return wanted, together

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..core.axes import Plane
     from ..core.specs import NormaliseSpec
 
-__all__ = ["Statistics", "measure_statistics", "normalise"]
+__all__ = ["Statistics", "measure_statistics", "normalise", "spread"]
 
 _EXACT: Final = 4 * 2**20  # pixels up to which everything is read, and values kept of a channel above
 _READ: Final = 16 * 2**20  # pixels read of larger images
@@ -207,17 +207,29 @@ def _windows(planes: Sequence[Plane]) -> Iterator[tuple[Plane, tuple[slice, ...]
     # Not along the chunks of the data: how an image is stored must not change its labels.
     edges = [min(n, _EDGE[len(shape)]) for n in shape]
     full = [len(planes), *(-(-n // edge) for n, edge in zip(shape, edges, strict=True))]
-    for number, *at in _spread(full, max(1, _READ // math.prod(edges))):
+    for number, *at in spread(full, max(1, _READ // math.prod(edges))):
         starts = [i * edge for i, edge in zip(at, edges, strict=True)]
         spans = zip(starts, edges, shape, strict=True)
         yield planes[number], tuple(slice(start, min(start + edge, n)) for start, edge, n in spans)
 
 
-def _spread(full: Sequence[int], count: int) -> list[tuple[int, ...]]:
-    """Pick about `count` cells of a lattice, evenly along every axis at once and off any rhythm.
+def spread(full: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    """Pick cells of a lattice, evenly along every axis at once and off any rhythm.
 
     The additive recurrence of Roberts (2018), "The unreasonable effectiveness of quasirandom sequences": the shares are
     the powers of the root of ``x ** (d + 1) = x + 1``.
+
+    Parameters
+    ----------
+    full : sequence of int
+        Cells along each axis.
+    count : int
+        How many to pick, about; all where there are no more.
+
+    Returns
+    -------
+    list of tuple of int
+        In order; the same for the same lattice.
     """
     if math.prod(full) <= count:
         return list(product(*map(range, full)))
