@@ -13,6 +13,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from ..core.steps import Progress
 from ._brick_jobs import Explored, Finding, Jobs, Journal, Numbered, Scored, Sink, Written
 from ._plane_work import PlaneWork, key_of
 from ._rims import borders, unpack
+from .empty import Sparing
 from .grid import Tile
 from .run import placed, plane_words, raised
 from .stream import batched, count_workers, stream
@@ -71,6 +73,7 @@ def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> 
     AxesError, ImageError, ModelError, OutputError
         As the image, the network, the journal and the sink say.
     """
+    jobs = replace(jobs, predict=Sparing(jobs.predict))
     planes = [jobs.plan.select(plane) for plane in image.planes(jobs.plan.ndim)]
     queue = _Queue(planes, jobs, looking)
     objects = yield from queue.take_up()

@@ -1,7 +1,8 @@
 """Between the image and the net grid, with values that do not depend on how the image is cut.
 
 Every resampled value is a fixed sum of source pixels: which ones and with what weights follows from its global
-position alone, in float64, and they are added in a fixed order. So pieces are bit-identical to the whole.
+position alone, in float64, and they are added in a fixed order. So pieces are bit-identical to the whole, and what is
+constant stays exactly as it is.
 """
 
 from __future__ import annotations
@@ -133,23 +134,28 @@ def _weigh(
     weights: npt.NDArray[np.float32],
     out: npt.NDArray[np.float32],
 ) -> None:
-    """Fill out (outer, m, inner) from block (outer, n, inner); the taps are added in their order."""
+    """Fill out (outer, m, inner) from block (outer, n, inner); the taps are added in their order.
+
+    What is added is how much a source pixel differs from the first: where all are equal, rounding changes nothing.
+    """
     outer, m, inner = out.shape
     taps = indices.shape[1]
     for a in range(outer):
         for j in range(m):
+            first = indices[j, 0]
             if inner == 1:
-                total = np.float32(0)
-                for t in range(taps):
-                    total += weights[j, t] * block[a, indices[j, t], 0]
+                base = block[a, first, 0]
+                total = base
+                for t in range(1, taps):
+                    total += weights[j, t] * (block[a, indices[j, t], 0] - base)
                 out[a, j, 0] = total
                 continue
             for b in range(inner):
-                out[a, j, b] = 0
-            for t in range(taps):
+                out[a, j, b] = block[a, first, b]
+            for t in range(1, taps):
                 weight, i = weights[j, t], indices[j, t]
                 for b in range(inner):
-                    out[a, j, b] += weight * block[a, i, b]
+                    out[a, j, b] += weight * (block[a, i, b] - block[a, first, b])
 
 
 def _weigh_axis(block: npt.NDArray[np.float32], axis: int, taps: Taps) -> npt.NDArray[np.float32]:

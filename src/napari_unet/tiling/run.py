@@ -16,6 +16,7 @@ import numpy as np
 from ..core.errors import ImageError
 from ..core.results import Piece
 from ..core.steps import Progress
+from .empty import Sparing
 from .grid import Grid, Tile
 from .stream import Plan, batched, count_workers, score_tiles, stream
 from .sweep import bundle, share_chunks, sweep
@@ -91,7 +92,7 @@ def segment_planes(
     grid = plan.grid(planes[0].shape, len(planes))
     at_once, together = _planes_at_once(planes, plan, grid, _LABEL_BYTES + (_BESIDE_BYTES if beside is not None else 0))
     labels = np.zeros(image.along(image.label_axes)[0], np.int32)
-    queue = _Queue(planes, plan, grid, predict, decode, labels, at_once, together, beside)
+    queue = _Queue(planes, plan, grid, Sparing(predict), decode, labels, at_once, together, beside)
     with closing(stream(queue.next_job, count_workers(plan.tiling))) as results:
         objects = yield from _watch(queue, results, preview)
     return labels, objects

@@ -1,0 +1,81 @@
+"""Empty tiles: what a network says to constant input is computed once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .stream import Predict
+
+    Values = npt.NDArray[np.float32]
+
+__all__ = ["Sparing"]
+
+_KEPT: Final = 4  # answers: few values fill empty tiles, and tiles have few shapes
+_STRIDE: Final = 4099  # of the pixels that are looked at first
+
+
+class Sparing:
+    """A network that is asked only once about input that is constant.
+
+    Missing chunks of a sparse image and the margins of a slide are tiles of one value a channel. What reaches the
+    network of them is the same input every time, and so is the answer; which part of it is used is the tile's business.
+
+    Parameters
+    ----------
+    predict : callable
+        float32 (b, c, *s) -> float32 (b, k, *s); the rows of a batch have nothing to do with each other.
+    """
+
+    def __init__(self, predict: Predict) -> None:
+        self._predict = predict
+        self._known: OrderedDict[tuple[Any, ...], Values] = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, batch: Values) -> Values:
+        """Compute scores.
+
+        Parameters
+        ----------
+        batch : ndarray of float32, shape (b, c, *s)
+            Normalised.
+
+        Returns
+        -------
+        ndarray of float32, shape (b, k, *s)
+            What the network returns; not to be written to.
+        """
+        empty = np.array([_is_constant(row) for row in batch])
+        if not empty.any():
+            return self._predict(batch)
+        rest = np.asarray(self._predict(batch[~empty])) if not empty.all() else batch[:0]
+        others = iter(rest[:, None])
+        rows = [
+            self._answer(row[None]) if known else next(others, rest[:0])
+            for row, known in zip(batch, empty, strict=True)
+        ]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+    def _answer(self, row: Values) -> Values:
+        key = (row.shape, row.reshape(row.shape[1], -1)[:, 0].tobytes())
+        with self._lock:  # also while it is computed: others that ask the same wait for the answer
+            found = self._known.get(key)
+            if found is None:
+                found = self._known[key] = np.asarray(self._predict(row))
+            self._known.move_to_end(key)
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return found
+
+
+def _is_constant(row: Values) -> bool:
+    """Say whether every channel (c, *s) holds one value, bit by bit; most that do not are told from a few pixels."""
+    flat = np.ascontiguousarray(row).view(np.uint32).reshape(len(row), -1)
+    first = flat[:, :1]
+    return bool((flat[:, ::_STRIDE] == first).all() and (flat == first).all())
