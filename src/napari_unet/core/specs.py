@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ._spec import Spec
 from .networks import NetSpec, read_preset
+from .region import Polygon
 from .registry import path
 
 if TYPE_CHECKING:
@@ -204,6 +205,13 @@ class SegmentSpec(Spec):
     runtime : str
         What computes: ``"auto"``, ``"torch"``, ``"torch-compile"``, ``"openvino"`` or ``"openvino-int8"``. Each rounds
         in its own way, so labels may differ a little.
+    region : tuple of polygons or None
+        Look only inside these areas, in all planes: each is a tuple of vertices ``(y, x)`` in pixels, where centers of
+        pixels are whole numbers. Intensities and object size are still those of the whole image. None: everywhere.
+    background : float or None
+        Skip what is darker than this and not near anything brighter: 0 is as dark as the background, 1 as bright as
+        the brightest objects. Saves time where little is to be seen, but CAN CHANGE LABELS: faint objects are lost.
+        None looks everywhere.
     tiling : TilingSpec
         How the work is cut; does not change the labels.
     """
@@ -219,6 +227,8 @@ class SegmentSpec(Spec):
     uncertainty: bool = False
     device: str = "auto"
     runtime: str = "auto"
+    region: tuple[Polygon, ...] | None = None
+    background: float | None = None
     tiling: TilingSpec = TilingSpec()
 
     @field_validator("model")
@@ -229,6 +239,13 @@ class SegmentSpec(Spec):
         if not model or len(set(model)) < len(model):
             raise ValueError("name one model, or several that differ")
         return model[0] if len(model) == 1 else model
+
+    @field_validator("region")
+    @classmethod
+    def _areas_have_an_inside(cls, region: tuple[Polygon, ...] | None) -> tuple[Polygon, ...] | None:
+        if region is not None and (not region or min(map(len, region)) < 3):
+            raise ValueError("give polygons of at least 3 vertices (y, x), or None to look everywhere")
+        return region
 
     @model_validator(mode="after")
     def _answers_can_differ(self) -> Self:

@@ -23,6 +23,7 @@ from ..tiling.run import segment_planes
 from ..tiling.scale import measure_diameter
 from ..tiling.statistics import Statistics, measure_statistics
 from ..tiling.stream import Plan
+from ..tiling.where import choose_where
 from ._scorer import Scorer, agreement_of, inner, runtime_of
 from .average import Averaged
 
@@ -152,6 +153,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     start, image = time.perf_counter(), cached(image)
     yield Progress(0, 0, "Measuring intensities and object size")
     plan, diameter = plan_run(image, spec, model)
+    plan = replace(plan, where=choose_where(spec, image, plan.statistics))
     rule, smallest = object_rule(spec, model, diameter)
     decode = partial(decode_stored, rule, smallest)
     shape, scale, units = image.along(image.label_axes)
@@ -171,6 +173,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
         "diameter": diameter,
         "smallest": smallest,
         "objects": objects,
+        **plan.where.record(),
         "labels_hash": hash_labels(found),
     }
     return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, uncertainty=uncertainty)

@@ -21,6 +21,7 @@ from ..tiling._brick_jobs import Finding, Jobs
 from ..tiling.bricked import segment_bricks
 from ..tiling.statistics import Statistics
 from ..tiling.stream import Plan
+from ..tiling.where import choose_where
 from ._scorer import Scorer, inner
 from .segment import decode_stored, draft_plan, object_rule, plan_run, record, sized
 
@@ -29,6 +30,7 @@ __all__ = ["can_store", "store_segmentation"]
 # What makes two runs the same run; all else in a manifest is what came out.
 _IDENTITY: Final = ("program", "model", "sha256", "averaged", "device", "runtime", "precision", "image", "settings")
 _FREE: Final = ("tiling", "device")  # settings that may differ: what was really used is named beside them
+_LONGEST: Final = 200
 _WORDS: Final = {
     "program": "labels of another version of this program",
     "model": "labels of another model",
@@ -122,6 +124,7 @@ def store_segmentation(
                 "start anew, remove that folder, or choose another name."
             )
         plan, diameter = _take_up(image, spec, model, folder.begun)
+        plan = replace(plan, where=choose_where(spec, image, plan.statistics))
         rule, smallest = object_rule(spec, model, diameter)
         explore, persistence = explorer(rule.name), round(255 * rule.persistence)
         if explore is None:
@@ -135,7 +138,7 @@ def store_segmentation(
         yield Progress(0, 0, "Writing the overviews")
         manifest = record(image, spec, model) | {
             "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": diameter,
-            "smallest": smallest, "objects": objects, "labels_hash": found_hash,
+            "smallest": smallest, "objects": objects, **plan.where.record(), "labels_hash": found_hash,
         }  # fmt: skip
         labels = folder.publish(manifest, store)
     labels = replace(labels, name=f"{image.name} {model.card.name}")
@@ -165,8 +168,14 @@ def _differing(there: Any, wanted: Any) -> str:
     """Say what differs, as short as possible."""
     if isinstance(there, Mapping) and isinstance(wanted, Mapping):
         keys = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
-        return ", ".join(f"{key}: {there.get(key)} then, {wanted.get(key)} now" for key in keys)
+        return ", ".join(f"{key}: {_short(there.get(key))} then, {_short(wanted.get(key))} now" for key in keys)
     return f"{there} then, {wanted} now"
+
+
+def _short(value: Any) -> str:
+    """Write a value, unless it is as long as a region can be."""
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps[Segmentation | None]:

@@ -15,6 +15,7 @@ from ._rims import borders, pack, widened
 from .run import raised
 from .stitch import Objects, Stitch, relabel
 from .stream import score_tiles
+from .where import Notes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -90,11 +91,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Scored:
-    """Tiles that went through the network: their planes, what their neighbors need of them, and what can be shown."""
+    """Scored tiles: their planes, what their neighbors need of them, what can be shown, and what was seen."""
 
     tiles: list[tuple[int, Tile]]
     edges: list[dict[Position, Scores]]
     shown: list[Labels | None]
+    notes: list[Notes]
 
 
 @dataclass(frozen=True)
@@ -152,18 +154,21 @@ class Jobs:
         found = score_tiles(
             [(w.plane, tile) for (_, tile), w in zip(tiles, works, strict=True)], self.plan, self.predict
         )
+        for (number, tile), work, (scores, notes) in zip(tiles, works, found, strict=True):
+            self.journal.put("scores", key_of(work.position(tile), number), scores=scores, **notes.arrays())
         preview = self.finding.preview
-        for (number, tile), work, scores in zip(tiles, works, found, strict=True):
-            self.journal.put("scores", key_of(work.position(tile), number), scores=scores)
-        return Scored(tiles, [borders(scores) for scores in found], [preview and preview(scores) for scores in found])
+        stored = [part.scores for part in found]
+        shown = [preview and preview(scores) for scores in stored]
+        return Scored(tiles, [borders(scores) for scores in stored], shown, [part.notes for part in found])
 
     def explore(self, number: int, work: PlaneWork, position: Position, rims: dict[Position, Scores]) -> Explored:
         """Grow the trees of a brick and keep them in place of its scores."""
         key = key_of(position, number)
-        scores = widened(self.journal.get("scores", key)["scores"], rims)
+        entry = self.journal.get("scores", key)
+        scores = widened(entry["scores"], rims)
         trees, forest = self.finding.explore(scores, work.bricks.window(position), work.bricks.shape)
         self.journal.put("trees", key, trees=trees)
-        self.journal.put("forest", key, **pack(forest))
+        self.journal.put("forest", key, **pack(forest), **Notes.of(entry).arrays())
         return Explored(number, position, forest)
 
     def number(self, number: int, stitch: Stitch) -> Numbered:

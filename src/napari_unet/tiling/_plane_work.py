@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .bricks import Bricks
 from .stitch import Stitch
+from .where import Notes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +65,7 @@ class PlaneWork:
         self.windows = {key_of(window): window for window in windows}
         self.objects: Objects | None = None
         self.offset = 0
+        self.notes = Notes()
 
     def position(self, tile: Tile) -> Position:
         """Return the position of the brick that a tile writes."""

@@ -30,6 +30,7 @@ from .empty import Sparing
 from .grid import Tile
 from .run import placed, plane_words, raised
 from .stream import batched, count_workers, stream
+from .where import Notes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -90,7 +91,7 @@ class _Queue:
 
     def __init__(self, planes: list[Plane], jobs: Jobs, looking: Looking | None) -> None:
         self.planes, self.jobs, self.looking = planes, jobs, looking
-        self.journal, self.sink = jobs.journal, jobs.sink
+        self.journal, self.sink, self.where = jobs.journal, jobs.sink, jobs.plan.where
         self.grid = jobs.plan.grid(planes[0].shape, len(planes))
         self.each = len(self.grid) + len(jobs.sink.windows(planes[0]))
         self.active: dict[int, PlaneWork] = {}
@@ -104,16 +105,18 @@ class _Queue:
 
     def take_up(self) -> Steps[int]:
         """Read what the journal has; return the objects of the planes that are finished, which come first."""
-        objects = 0
+        objects, self.where.notes = 0, Notes()
         while self.next < len(self.planes) and self.journal.has("plane", str(self.next)):
-            objects += int(self.journal.get("plane", str(self.next))["objects"])
+            plane = self.journal.get("plane", str(self.next))
+            objects += int(plane["objects"])
+            self.where.notes += Notes.of(plane)
             self.next += 1
         self.done, self.base, self.settled = self.next * self.each, objects, self.next
         for number in range(self.next, len(self.planes)):
             if number == self.next or self._begun(number):
                 yield from self._open(number)
         jobs = ((number, tile) for number in range(self.next, len(self.planes)) for tile in self._unscored(number))
-        self.groups = batched(jobs, self.jobs.plan.tiling.batch)
+        self.groups = batched(jobs, self.jobs.plan.tiling.batch, self.where)
         return objects
 
     def _begun(self, number: int) -> bool:
@@ -128,19 +131,28 @@ class _Queue:
             return
         for position in here.bricks:
             key = key_of(position, number)
-            if self.journal.has("forest", key):
-                here.stitch.add(position, unpack(self.journal.get("forest", key)))
+            entries = {
+                kind: self.journal.get(kind, key) for kind in ("scores", "forest") if self.journal.has(kind, key)
+            }
+            if "forest" in entries:
+                here.stitch.add(position, unpack(entries["forest"]))
                 here.explored.add(position)
                 here.asked.add(position)
-            if self.journal.has("scores", key):
-                here.edges[position] = borders(self.journal.get("scores", key)["scores"])
-            if position in here.explored or position in here.edges:
+            if "scores" in entries:
+                here.edges[position] = borders(entries["scores"]["scores"])
+            if entries:
                 del here.left[position]
                 self.done += 1
+                self._take_note(here, Notes.of(entries.popitem()[1]))
             yield Progress(self.done, self.total, "Reading what is done already")
         for position in here.bricks:
             self._explore_if_ready(number, position)
         self._number_if_ready(number)
+
+    def _take_note(self, here: PlaneWork, notes: Notes) -> None:
+        """Add what was seen in a brick, once for each."""
+        here.notes += notes
+        self.where.notes += notes
 
     def _at_work(self, number: int) -> PlaneWork:
         if number not in self.active:
@@ -225,10 +237,12 @@ class _Queue:
         return plane_words(number, len(self.planes))
 
     def _note_scored(self, result: Scored) -> Iterator[tuple[str, Piece | None]]:
-        for (number, tile), edges, shown in zip(result.tiles, result.edges, result.shown, strict=True):
+        tiles = zip(result.tiles, result.edges, result.shown, result.notes, strict=True)
+        for (number, tile), edges, shown, notes in tiles:
             here = self.active[number]
             position = here.position(tile)
             here.edges[position] = edges
+            self._take_note(here, notes)
             self.done += 1
             for other in (position, *here.around(position)):
                 self._explore_if_ready(number, other)
@@ -273,7 +287,7 @@ class _Queue:
     def _settle(self) -> None:
         """Note which planes are finished, in order, and let go of what was needed for them."""
         while (here := self.active.get(self.settled)) and here.objects is not None and not here.windows:
-            self.journal.put("plane", str(self.settled), objects=np.array(len(here.objects)))
+            self.journal.put("plane", str(self.settled), objects=np.array(len(here.objects)), **here.notes.arrays())
             for position in here.bricks:
                 for kind in ("scores", "trees", "forest"):
                     self.journal.drop(kind, key_of(position, self.settled))

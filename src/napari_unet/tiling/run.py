@@ -20,6 +20,7 @@ from .empty import Sparing
 from .grid import Grid, Tile
 from .stream import Plan, batched, count_workers, score_tiles, stream
 from .sweep import bundle, share_chunks, sweep
+from .where import Notes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -93,6 +94,7 @@ def segment_planes(
     at_once, together = _planes_at_once(planes, plan, grid, _LABEL_BYTES + (_BESIDE_BYTES if beside is not None else 0))
     labels = np.zeros(image.along(image.label_axes)[0], np.int32)
     queue = _Queue(planes, plan, grid, Sparing(predict), decode, labels, at_once, together, beside)
+    plan.where.notes = Notes()
     with closing(stream(queue.next_job, count_workers(plan.tiling))) as results:
         objects = yield from _watch(queue, results, preview)
     return labels, objects
@@ -128,6 +130,7 @@ def _watch(queue: _Queue, results: Iterator[_Scored | _Found], preview: Decode |
 @dataclass(frozen=True)
 class _Scored:
     tiles: list[tuple[int, Tile]]
+    notes: Notes
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ class _Queue:
     def _group(self) -> Iterator[tuple[range, list[tuple[int, Tile]]]]:
         """Go through what to score together, and the planes it may share memory with."""
         for numbers in bundle(self.planes, self.together, self.at_once):
-            for tiles in batched(sweep(self.grid, self.planes, numbers), self.plan.tiling.batch):
+            jobs = sweep(self.grid, self.planes, numbers)
+            for tiles in batched(jobs, self.plan.tiling.batch, self.plan.where):
                 yield numbers, tiles
 
     def next_job(self) -> Callable[[], _Scored | _Found] | None:
@@ -186,6 +190,7 @@ class _Queue:
         if isinstance(result, _Found):
             del self._scores[result.plane]
             return
+        self.plan.where.notes += result.notes
         for number, _ in result.tiles:
             self._left[number] -= 1
             if not self._left[number]:
@@ -200,10 +205,10 @@ class _Queue:
         return placed(plane, tile.window, raised(found, offset))
 
     def _score(self, tiles: list[tuple[int, Tile]]) -> _Scored:
-        jobs = [(self.planes[number], tile) for number, tile in tiles]
-        for (number, tile), part in zip(tiles, score_tiles(jobs, self.plan, self.predict), strict=True):
-            self._scores[number][(slice(None), *tile.window)] = part
-        return _Scored(tiles)
+        found = score_tiles([(self.planes[number], tile) for number, tile in tiles], self.plan, self.predict)
+        for (number, tile), part in zip(tiles, found, strict=True):
+            self._scores[number][(slice(None), *tile.window)] = part.scores
+        return _Scored(tiles, sum((part.notes for part in found), Notes()))
 
     def _find(self, number: int) -> _Found:
         plane, scores = self.planes[number], self._scores[number]

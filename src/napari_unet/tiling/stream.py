@@ -18,11 +18,13 @@ from ..core.specs import TilingSpec
 from .grid import Grid, Span, Tile, choose_grid
 from .resample import apply_taps, interpolation_taps, sampling_taps
 from .statistics import Statistics, normalise
+from .where import Notes, Scored, Where
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.axes import Plane
+    from .where import View
 
     Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
     Scores = npt.NDArray[np.uint8]
@@ -58,6 +60,8 @@ class Plan:
         How the work is cut; changes no score.
     edges : tuple of int or None
         Edges of what a tile writes, net pixels; None chooses by `tiling` and the size of the image.
+    where : Where
+        What of the image is looked at.
     """
 
     factor: tuple[float, ...]
@@ -69,6 +73,7 @@ class Plan:
     channels: tuple[int, ...] | None = None
     tiling: TilingSpec = field(default_factory=TilingSpec)
     edges: tuple[int, ...] | None = None
+    where: Where = field(default_factory=Where, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse factors that no grid can have."""
@@ -165,7 +170,7 @@ def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.
     return apply_taps(block, [t.since(b.start) for t, b in zip(taps, boxes, strict=True)])
 
 
-def score_tiles(tiles: Sequence[tuple[Plane, Tile]], plan: Plan, predict: Predict) -> list[Scores]:
+def score_tiles(tiles: Sequence[tuple[Plane, Tile]], plan: Plan, predict: Predict) -> list[Scored]:
     """Send tiles through the network together.
 
     Parameters
@@ -173,24 +178,40 @@ def score_tiles(tiles: Sequence[tuple[Plane, Tile]], plan: Plan, predict: Predic
     tiles : sequence of (Plane, Tile)
         Tiles of equal read shape.
     plan : Plan
-        How.
+        How. A tile without a pixel that is looked at is neither read nor predicted.
     predict : callable
         float32 (b, c, *s) -> float32 (b, k, *s), scores in 0 ... 1.
 
     Returns
     -------
-    list of ndarray of uint8
-        Shape (outputs, *window): the scores that are to be stored for each tile.
+    list of Scored
+        For each tile the scores that are to be stored, shape (outputs, *window), and what was seen.
 
     Raises
     ------
     ModelError
         If the network returns another shape.
     """
+    views = [plan.where.view(plane, tile) for plane, tile in tiles]
+    seen = [(view, tile) for view, (_, tile) in zip(views, tiles, strict=True) if view.wanted is not False]
+    predicted = iter(_predicted(seen, plan, predict)) if seen else iter(())
+    found: list[Scored] = []
+    for view, (_, tile) in zip(views, tiles, strict=True):
+        if view.wanted is False:
+            found.append(Scored(np.zeros((plan.outputs, *(s.size for s in tile.write)), np.uint8), Notes()))
+            continue
+        crop = next(predicted)[(slice(plan.outputs), *(s.slice for s in tile.crop))]
+        axes = zip(tile.write, plan.factor, tile.read, tile.crop, strict=True)
+        taps = [interpolation_taps(write, f).since(read.start + crop.start) for write, f, read, crop in axes]
+        found.append(view.judge(_quantise(apply_taps(crop.astype(np.float32, copy=False), taps))))
+    return found
+
+
+def _predicted(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predict) -> npt.NDArray[np.float32]:
     shape = tiles[0][1].read_shape
     batch = np.empty((len(tiles), plan.inputs, *shape), np.float32)
-    for row, (plane, tile) in zip(batch, tiles, strict=True):
-        row[:] = read_net(plane, tile.read, plan)
+    for row, (view, tile) in zip(batch, tiles, strict=True):
+        row[:] = read_net(view, tile.read, plan)
     predicted = np.asarray(predict(batch))
     sizes = predicted.shape
     if (*sizes[:1], *sizes[2:]) != (len(tiles), *shape) or sizes[1] < plan.outputs:
@@ -198,13 +219,7 @@ def score_tiles(tiles: Sequence[tuple[Plane, Tile]], plan: Plan, predict: Predic
             f"The model returned the shape {sizes} for {batch.shape}; expected {len(tiles)} x at least "
             f"{plan.outputs} channels x {shape}. Choose another model or correct this one's card."
         )
-    found = []
-    for (_, tile), scores in zip(tiles, predicted, strict=True):
-        crop = scores[(slice(plan.outputs), *(s.slice for s in tile.crop))]
-        axes = zip(tile.write, plan.factor, tile.read, tile.crop, strict=True)
-        taps = [interpolation_taps(write, f).since(read.start + crop.start) for write, f, read, crop in axes]
-        found.append(_quantise(apply_taps(crop.astype(np.float32, copy=False), taps)))
-    return found
+    return predicted
 
 
 def _quantise(scores: npt.NDArray[np.float32]) -> Scores:
@@ -213,8 +228,8 @@ def _quantise(scores: npt.NDArray[np.float32]) -> Scores:
     return whole.astype(np.uint8)
 
 
-def batched(jobs: Iterable[tuple[R, Tile]], size: int) -> Iterator[list[tuple[R, Tile]]]:
-    """Group tiles of equal read shape.
+def batched(jobs: Iterable[tuple[R, Tile]], size: int, where: Where) -> Iterator[list[tuple[R, Tile]]]:
+    """Group tiles of equal read shape; those that the network will not see are kept apart.
 
     Parameters
     ----------
@@ -222,18 +237,21 @@ def batched(jobs: Iterable[tuple[R, Tile]], size: int) -> Iterator[list[tuple[R,
         What belongs to a tile, and the tile.
     size : int
         Most tiles of a group.
+    where : Where
+        What is looked at.
 
     Yields
     ------
     list of (anything, Tile)
         Full groups as soon as they are full, the rest at the end.
     """
-    open_groups: dict[tuple[int, ...], list[tuple[R, Tile]]] = {}
+    open_groups: dict[tuple[object, ...], list[tuple[R, Tile]]] = {}
     for key, tile in jobs:
-        group = open_groups.setdefault(tile.read_shape, [])
+        kind = (tile.read_shape, where.misses(tile.window))
+        group = open_groups.setdefault(kind, [])
         group.append((key, tile))
         if len(group) == size:
-            yield open_groups.pop(tile.read_shape)
+            yield open_groups.pop(kind)
     yield from open_groups.values()
 
 
@@ -291,11 +309,11 @@ def score_plane(plane: Plane, plan: Plan, predict: Predict, scores: Scores) -> G
         Each when its part of `scores` is done.
     """
     chosen = plan.select(plane)
-    groups = batched(((None, tile) for tile in plan.grid(plane.shape)), plan.tiling.batch)
+    groups = batched(((None, tile) for tile in plan.grid(plane.shape)), plan.tiling.batch, plan.where)
 
     def work(tiles: list[Tile]) -> list[Tile]:
         for tile, part in zip(tiles, score_tiles([(chosen, tile) for tile in tiles], plan, predict), strict=True):
-            scores[(slice(None), *tile.window)] = part
+            scores[(slice(None), *tile.window)] = part.scores
         return tiles
 
     def next_job() -> Callable[[], Any] | None:

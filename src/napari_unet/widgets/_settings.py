@@ -25,12 +25,15 @@ LABELS: Final = {
     "uncertainty": "Show uncertainty",
     "device": "Compute on",
     "runtime": "Compute with",
+    "background": "Skip darker than",
     "tiling.tile": "Tile size",
     "tiling.batch": "Tiles at once",
     "tiling.workers": "Threads (0: all)",
 }
 _OWN: Final = "the model's own"
-HINTS: Final = {"channels": "all", "threshold": _OWN, "min_size": _OWN, "min_score": _OWN}
+HINTS: Final = {
+    "channels": "all", "threshold": _OWN, "min_size": _OWN, "min_score": _OWN, "background": "look everywhere",
+}  # fmt: skip
 CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps"), "runtime": ("auto", *RUNTIMES)}
 
 

@@ -64,7 +64,7 @@ class SegmentWidget(Panel):
         self.diameter.setSuffix(" px")
         self.diameter.setToolTip(tips["diameter"])
         spec = SegmentSpec(tiling=self.task.tiling)
-        self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=("model", "diameter"))
+        self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=("model", "diameter", "region"))
         self._lay_out()
         self.images.chosen.connect(self._image_changed)
         NEWS.models.connect(self._list_models)

@@ -1,0 +1,113 @@
+"""Regions from files: shapes that napari has saved (CSV), GeoJSON, and plain text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from napari_unet.core.errors import ImageError, SpecError
+from napari_unet.core.region import Polygon, Region, outline, parse_region
+
+from .tables import read_table
+
+__all__ = ["SUFFIXES", "read_region"]
+
+SUFFIXES: Final = (".csv", ".geojson", ".json", ".txt")
+_LARGEST: Final = 2**28  # bytes
+_KIND: Final = "shape-type"
+
+
+def read_region(path: Path) -> Region:
+    """Read areas from a file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.csv``: a Shapes layer as napari saves it; of more than two coordinates the last two, y and x, are taken.
+        ``.geojson`` or ``.json``: Polygon and MultiPolygon, alone or in features and collections; x before y, in
+        pixels. ``.txt``: see :func:`~napari_unet.core.region.region_text`.
+
+    Returns
+    -------
+    tuple of polygons
+        Vertices ``(y, x)`` in pixels, where centers of pixels are whole numbers.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing or something else.
+    SpecError
+        If it holds no area, or shapes that have no inside.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ImageError(f"A region cannot be read from '{path}': use one of {', '.join(SUFFIXES)}.")
+    if not path.is_file():
+        raise ImageError(f"There is no file '{path}'. Check the name.")
+    if path.stat().st_size > _LARGEST:
+        raise ImageError(f"'{path}' is too large for a region ({path.stat().st_size} bytes). Simplify the outlines.")
+    found = _read_shapes(path) if suffix == ".csv" else _read_text(path)
+    if not found:
+        raise SpecError(f"'{path}' holds no area. Draw a rectangle, an ellipse or a polygon and save it again.")
+    return found
+
+
+def _read_shapes(path: Path) -> Region:
+    table = read_table(path)
+    axes = sorted((n for n in table if re.fullmatch(r"axis-\d+", n)), key=lambda n: int(n.partition("-")[2]))[-2:]
+    if not {"index", _KIND, "vertex-index"} <= set(table) or len(axes) < 2:
+        raise ImageError(
+            f"'{path}' is no list of shapes: it needs the columns index, {_KIND}, vertex-index, axis-0 and axis-1. "
+            "Save a Shapes layer from napari: File > Save Selected Layers."
+        )
+    shapes: dict[str, tuple[str, list[tuple[float, float]]]] = {}
+    rows = zip(*(table[name].tolist() for name in ("index", _KIND, *axes)), strict=True)
+    for index, kind, *corner in rows:
+        try:
+            y, x = map(float, corner)
+        except ValueError as error:
+            raise ImageError(f"'{path}' has corners that are no numbers: {corner}. Save the shapes again.") from error
+        shapes.setdefault(str(index), (str(kind), []))[1].append((y, x))
+    return tuple(outline(kind, corners) for kind, corners in shapes.values())
+
+
+def _read_text(path: Path) -> Region:
+    try:
+        text = path.read_text("utf-8-sig")
+        if path.suffix.lower() == ".txt":
+            return parse_region(text) or ()
+        return tuple(_polygons(json.loads(text)))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise ImageError(f"'{path}' could not be read as a region: {error}. Export it again.") from error
+
+
+def _polygons(node: Any) -> Iterator[Polygon]:
+    """Go through the areas of a GeoJSON (RFC 7946) object, or of a list of them."""
+    if isinstance(node, list):
+        for one in node:
+            yield from _polygons(one)
+        return
+    kind = node["type"]
+    if kind in ("FeatureCollection", "GeometryCollection"):
+        yield from _polygons(node["features" if kind == "FeatureCollection" else "geometries"])
+    elif kind == "Feature":
+        if node["geometry"] is not None:
+            yield from _polygons(node["geometry"])
+    elif kind in ("Polygon", "MultiPolygon"):
+        for rings in [node["coordinates"]] if kind == "Polygon" else node["coordinates"]:
+            yield _joined(rings)
+    else:
+        raise SpecError(f"A {kind} has no inside to look at. Keep areas only: Polygon and MultiPolygon.")
+
+
+def _joined(rings: list[list[list[float]]]) -> Polygon:
+    """Return one outline that goes around the area, to each of its holes, around that and back."""
+    closed = [[(float(y), float(x)) for x, y, *_ in ring] for ring in rings]
+    start = closed[0][0]
+    path = closed[0]
+    for hole in closed[1:]:
+        path = [*path, start, *hole, hole[0]]
+    return tuple(path if len(closed) == 1 else [*path, start])

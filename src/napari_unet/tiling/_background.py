@@ -1,0 +1,105 @@
+"""Where an image is too dark for objects: coarse, and the same however the image is cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import ndimage
+
+from .statistics import Statistics, normalise
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..core.axes import Plane
+
+    Mask = npt.NDArray[np.bool_]
+
+__all__ = ["Background"]
+
+_EDGE: Final = 64  # of a block, pixels along y and x; along z a block is one plane
+_MOST: Final = 2**22  # pixels that are read at once
+_UNKNOWN, _DARK, _BRIGHT = range(3)
+
+
+class Background:
+    """What is not near anything bright.
+
+    The plane is divided into blocks of 64 x 64 pixels, counted from its origin. A block is bright where one of its
+    pixels is, in any channel. What lies in a bright block or in one beside it is looked at. Blocks are measured when
+    they are first asked for; a byte of each is kept.
+
+    Parameters
+    ----------
+    level : float
+        Normalised intensity from which a pixel is bright.
+    statistics : Statistics
+        Of the image, one pair for each channel that is used.
+    """
+
+    def __init__(self, level: float, statistics: Statistics) -> None:
+        self._level, self._statistics = level, statistics
+        self._known: dict[tuple[tuple[int, int], ...], npt.NDArray[np.uint8]] = {}
+
+    def mask(self, plane: Plane, window: Sequence[slice]) -> Mask:
+        """Tell what of a window is to be looked at.
+
+        Parameters
+        ----------
+        plane : Plane
+            With the channels that are used.
+        window : sequence of slice
+            Pixels of the plane.
+
+        Returns
+        -------
+        ndarray of bool, shape of the window
+            False where nothing bright is near.
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be read.
+        """
+        edges = _edges(plane)
+        counts = [-(-n // edge) for n, edge in zip(plane.shape, edges, strict=True)]
+        known = self._known.setdefault(plane.fixed, np.zeros(counts, np.uint8))
+        inner = [slice(s.start // edge, -(-s.stop // edge)) for s, edge in zip(window, edges, strict=True)]
+        outer = [slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(inner, counts, strict=True)]
+        self._measure(plane, known, outer)
+        bright: Mask = known[tuple(outer)] == _BRIGHT
+        near: Mask = ndimage.maximum_filter(bright, 3, mode="constant") if bright.any() else bright
+        near = near[tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))]
+        for axis, (edge, block, asked) in enumerate(zip(edges, inner, window, strict=True)):
+            pixels = np.arange(asked.start, asked.stop) // edge - block.start
+            near = near.take(pixels, axis=axis)
+        return near
+
+    def _measure(self, plane: Plane, known: npt.NDArray[np.uint8], blocks: list[slice]) -> None:
+        """Find out which blocks are bright; another thread that does the same at the same time finds the same."""
+        if known[tuple(blocks)].all():
+            return
+        edges = _edges(plane)
+        sizes = [(s.stop - s.start) * edge for s, edge in zip(blocks, edges, strict=True)]
+        longest = max(range(len(sizes)), key=lambda axis: (blocks[axis].stop - blocks[axis].start > 1, sizes[axis]))
+        part = blocks[longest]
+        if math.prod(sizes) > _MOST and part.stop - part.start > 1:
+            middle = (part.start + part.stop) // 2
+            for half in (slice(part.start, middle), slice(middle, part.stop)):
+                self._measure(plane, known, [*blocks[:longest], half, *blocks[longest + 1 :]])
+            return
+        axes = zip(blocks, edges, plane.shape, strict=True)
+        highest = plane.read(tuple(slice(s.start * edge, min(s.stop * edge, n)) for s, edge, n in axes))
+        if highest.dtype.kind == "f":
+            highest = np.where(np.isfinite(highest), highest, -np.inf)
+        for axis, edge in enumerate(edges, start=1):
+            highest = np.maximum.reduceat(highest, range(0, highest.shape[axis], edge), axis=axis)
+        bright = (normalise(highest, self._statistics) >= self._level).any(axis=0)
+        known[tuple(blocks)] = np.where(bright, _BRIGHT, _DARK)
+
+
+def _edges(plane: Plane) -> tuple[int, ...]:
+    return (1,) * (len(plane.shape) - 2) + (_EDGE, _EDGE)

@@ -1,0 +1,222 @@
+"""Where a run looks: which pixels of an image may be objects, and which turned out to hold nothing that can be seen.
+
+Scores outside count as 0, before anything is decoded. Whether a pixel is outside follows from its place in the image
+and from the image itself, so labels depend on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..core.axes import Plane
+from ..core.errors import ImageError
+from ._background import Background
+from ._polygons import Polygons
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..core.axes import Image
+    from ..core.specs import SegmentSpec
+    from .grid import Tile
+    from .statistics import Statistics
+
+    Scores = npt.NDArray[np.uint8]
+    Mask = npt.NDArray[np.bool_]
+    Window = tuple[slice, ...]
+
+__all__ = ["Notes", "Scored", "View", "Where", "choose_where"]
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What was seen in the pixels that a tile owns, or several.
+
+    Attributes
+    ----------
+    not_a_number : int
+        Pixels without a finite value in every channel, of those that are looked at.
+    """
+
+    not_a_number: int = 0
+
+    def __add__(self, other: Notes) -> Notes:
+        return Notes(self.not_a_number + other.not_a_number)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return arrays, for a journal."""
+        return {"not_a_number": np.array(self.not_a_number, np.int64)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Notes:
+        """Build from :meth:`arrays`' result, among other arrays."""
+        return cls(int(arrays["not_a_number"]))
+
+
+class Scored(NamedTuple):
+    """The scores of a tile, as they are stored, and what was seen in its pixels."""
+
+    scores: Scores
+    notes: Notes
+
+
+class Where:
+    """Where a run looks.
+
+    Parameters
+    ----------
+    region : Polygons, optional
+        The same in all planes; everything where missing.
+    background : Background, optional
+        What is too dark; nothing where missing.
+
+    Attributes
+    ----------
+    notes : Notes
+        Of the run so far.
+    """
+
+    def __init__(self, region: Polygons | None = None, background: Background | None = None) -> None:
+        self.region, self.background = region, background
+        self.notes = Notes()
+
+    def misses(self, window: Window) -> bool:
+        """Say without reading whether nothing of a window is looked at; False where that is not obvious."""
+        return self.region is not None and not self.region.meet(*window[-2:])
+
+    def wanted(self, plane: Plane, window: Window) -> bool | Mask:
+        """Tell what of a window may be objects.
+
+        Parameters
+        ----------
+        plane : Plane
+            With the channels that are used.
+        window : tuple of slice
+            Pixels of the plane.
+
+        Returns
+        -------
+        bool or ndarray of bool, shape of the window
+            True: everything. False: nothing.
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be read.
+        """
+        if self.misses(window):
+            return False
+        mask = np.ones((), bool)
+        if self.region is not None:
+            mask = self.region.mask(*window[-2:])
+        if self.background is not None and mask.any():
+            mask = mask & self.background.mask(plane, window)
+        if mask.all() or not mask.any():
+            return bool(mask.all())
+        return np.broadcast_to(mask, [s.stop - s.start for s in window])
+
+    def view(self, plane: Plane, tile: Tile) -> View:
+        """Return a plane as a tile sees it."""
+        return View(plane.image, plane.axes, plane.fixed, plane.channels, tile.window, self.wanted(plane, tile.window))
+
+    def record(self) -> dict[str, Any]:
+        """Return what was seen, for a manifest."""
+        return {"not_a_number": self.notes.not_a_number}
+
+
+@dataclass(frozen=True)
+class View(Plane):
+    """A plane as one tile sees it; what it reads of its own pixels is looked through for what is no number.
+
+    Attributes
+    ----------
+    window : tuple of slice
+        The pixels that the tile owns.
+    wanted : bool or ndarray of bool
+        See :meth:`Where.wanted`.
+    odd : list of (tuple of slice, ndarray of bool)
+        Parts of the window, and which of their pixels hold no number.
+    """
+
+    window: Window = ()
+    wanted: bool | Mask = True
+    odd: list[tuple[Window, Mask]] = field(default_factory=list)
+
+    def read(self, window: Window) -> npt.NDArray[np.generic]:
+        """Load a window; see :meth:`~napari_unet.core.axes.Plane.read`."""
+        block = super().read(window)
+        if block.dtype.kind != "f":
+            return block
+        starts = [max(own.start, got.start) for own, got in zip(self.window, window, strict=True)]
+        stops = [min(own.stop, got.stop) for own, got in zip(self.window, window, strict=True)]
+        if all(a < b for a, b in zip(starts, stops, strict=True)):
+            part = block[(slice(None), *_since(window, starts, stops))]
+            numbers = np.isfinite(part).all(axis=0)
+            if not numbers.all():
+                self.odd.append((_since(self.window, starts, stops), ~numbers))
+        return block
+
+    def judge(self, scores: Scores) -> Scored:
+        """Set to 0 what does not count.
+
+        Parameters
+        ----------
+        scores : ndarray of uint8, shape (k, *window)
+            Of what was read; changed in place.
+
+        Returns
+        -------
+        Scored
+            The same scores, and what was seen.
+        """
+        wanted, notes = self.wanted, Notes()
+        if self.odd:
+            odd = np.zeros(scores.shape[1:], bool)
+            for place, part in self.odd:
+                odd[place] |= part
+            odd &= wanted
+            notes, wanted = Notes(int(np.count_nonzero(odd))), wanted & ~odd
+        if wanted is not True:
+            scores *= wanted
+        return Scored(scores, notes)
+
+
+def _since(window: Window, starts: Sequence[int], stops: Sequence[int]) -> Window:
+    return tuple(slice(a - s.start, b - s.start) for s, a, b in zip(window, starts, stops, strict=True))
+
+
+def choose_where(spec: SegmentSpec, image: Image, statistics: Statistics) -> Where:
+    """Decide where a run looks.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Its region and background.
+    image : Image
+        Any axes.
+    statistics : Statistics
+        Of the image.
+
+    Returns
+    -------
+    Where
+        For :class:`~napari_unet.tiling.stream.Plan`.
+
+    Raises
+    ------
+    ImageError
+        If the region lies beside the image.
+    """
+    region = Polygons(spec.region) if spec.region else None
+    height, width = image.along("yx")[0]
+    if region is not None and not region.meet(slice(0, height), slice(0, width)):
+        raise ImageError(
+            f"The region lies beside '{image.name}', which has {height} x {width} pixels (y x). Draw it on the image; "
+            "numbers are pixels, y before x."
+        )
+    background = None if spec.background is None else Background(spec.background, statistics)
+    return Where(region, background)
