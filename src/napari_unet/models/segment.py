@@ -19,6 +19,7 @@ from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Progress, Steps
 from ..targets import target
 from ..tiling.chunks import cached
+from ..tiling.fingerprint import fingerprint
 from ..tiling.run import segment_planes
 from ..tiling.scale import measure_diameter
 from ..tiling.statistics import Statistics, measure_statistics
@@ -247,7 +248,7 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         "runtime": runtime_of(model),
         "precision": str(model.precision).removeprefix("torch."),
         **agreement_of(model),
-        "image": {"name": image.name, "shape": list(image.shape), "axes": image.axes, "dtype": str(image.data.dtype)},
+        "image": {"name": image.name, **fingerprint(image)},
         "settings": spec.model_dump(mode="json"),
         **({"averaged": model.record} if isinstance(model, Averaged) else {}),
     }

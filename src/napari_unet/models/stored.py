@@ -19,6 +19,7 @@ from ..io.runs import RunFolder, find_finished
 from ..targets import explorer
 from ..tiling._brick_jobs import Finding, Jobs
 from ..tiling.bricked import segment_bricks
+from ..tiling.chunks import cached
 from ..tiling.statistics import Statistics
 from ..tiling.stream import Plan
 from ..tiling.where import choose_where
@@ -108,7 +109,7 @@ def store_segmentation(
     OutputError
         If something else is at the place, another program is writing there, or it cannot be written.
     """
-    start = time.perf_counter()
+    start, image = time.perf_counter(), cached(image)
     yield Progress(0, 0, "Looking for an earlier run")
     wanted = _identity(record(image, spec, model))
     done = yield from _verified(output, wanted, overwrite)
@@ -152,6 +153,8 @@ def _explored(explore: Any, rule: Any, scores: Any, window: Any, shape: Any) -> 
 def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return what must be equal for a run to go on, as JSON would hold it."""
     found = {key: manifest[key] for key in _IDENTITY if key in manifest}
+    # The name may be that of a file or of a layer.
+    found["image"] = {key: value for key, value in manifest["image"].items() if key != "name"}
     found["settings"] = {key: value for key, value in manifest["settings"].items() if key not in _FREE}
     return found
 

@@ -30,6 +30,7 @@ from .empty import Sparing
 from .grid import Tile
 from .run import placed, plane_words, raised
 from .stream import batched, count_workers, stream
+from .sweep import sweep
 from .where import Notes
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class _Queue:
         for number in range(self.next, len(self.planes)):
             if number == self.next or self._begun(number):
                 yield from self._open(number)
-        jobs = ((number, tile) for number in range(self.next, len(self.planes)) for tile in self._unscored(number))
+        jobs = sweep(self.grid, self.planes, range(self.next, len(self.planes)))
+        jobs = ((number, tile) for number, tile in jobs if self._is_left(number, tile))
         self.groups = batched(jobs, self.jobs.plan.tiling.batch, self.where)
         return objects
 
@@ -161,11 +163,9 @@ class _Queue:
                 pass
         return self.active[number]
 
-    def _unscored(self, number: int) -> Iterator[Tile]:
+    def _is_left(self, number: int, tile: Tile) -> bool:
         here = self._at_work(number)
-        for position, tile in [*here.left.items()]:
-            if position in here.left:
-                yield tile
+        return here.position(tile) in here.left
 
     # What is to be done.
 
