@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.core.axes import Plane, as_image
-from napari_unet.core.specs import TargetSpec, TilingSpec
+from napari_unet.core.specs import SegmentSpec, TargetSpec, TilingSpec
 from napari_unet.core.steps import finish
 from napari_unet.targets import explorer, target
 from napari_unet.tiling._background import Background
@@ -24,7 +24,8 @@ from napari_unet.tiling.bricked import segment_bricks
 from napari_unet.tiling.run import segment_planes
 from napari_unet.tiling.statistics import Statistics, normalise
 from napari_unet.tiling.stream import Plan, score_plane
-from napari_unet.tiling.where import Where
+from napari_unet.tiling.unreadable import mended
+from napari_unet.tiling.where import Notes, Where
 
 SEEDS = st.integers(0, 2**16)
 TILINGS = st.builds(TilingSpec, tile=st.integers(8, 60), batch=st.integers(1, 5), workers=st.integers(1, 4))
@@ -92,6 +93,34 @@ class Canvas:
         return self.labels[(*(plane.at or (0,)), *window)].copy()
 
 
+class Damaged:
+    """An array in chunks, some of which cannot be read."""
+
+    def __init__(self, data: np.ndarray, chunks: tuple[Any, ...], seed: int) -> None:
+        self.data, self.shape, self.dtype, self.chunks = data, data.shape, data.dtype, chunks
+        starts = [
+            list(range(0, n, c)) if isinstance(c, int) else [0, *np.cumsum(c)[:-1]]
+            for n, c in zip(data.shape, chunks, strict=True)
+        ]
+        bad = np.random.default_rng(seed).random([len(s) for s in starts]) < 0.15
+        self.number = np.arange(bad.size).reshape(bad.shape)
+        for axis, (s, n) in enumerate(zip(starts, data.shape, strict=True)):
+            sizes = np.diff([*s, n])
+            bad, self.number = bad.repeat(sizes, axis=axis), self.number.repeat(sizes, axis=axis)
+        self.lost = bad
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if self.lost[index].any():
+            raise OSError("checksum")
+        return self.data[index]
+
+
+def mend(data: Any) -> Any:
+    image = mended(as_image(data, "cyx"), SegmentSpec(unreadable="skip"))
+    assert image.data is not data
+    return image
+
+
 def areas(seed: int, shape: tuple[int, ...]) -> list[list[tuple[float, float]]]:
     rng = np.random.default_rng(seed)
     height, width = shape[-2:]
@@ -110,6 +139,50 @@ def picture(seed: int, shape: tuple[int, ...], holes: bool) -> np.ndarray:
         data[rng.random(shape) < 0.02] = -np.inf
         data[..., 0, : shape[-1] // 3] = np.nan
     return data
+
+
+@settings(quick, max_examples=12)
+@given(
+    SEEDS,
+    st.tuples(st.integers(1, 3), st.integers(1, 60), st.integers(1, 60)),
+    st.sampled_from([(1, 16, 16), (2, 7, 30), ((1, 2), 40, 13)]),
+    TILINGS,
+    st.booleans(),
+    st.lists(st.integers(0, 40), max_size=3),
+)
+def test_what_cannot_be_read_is_masked_and_named(seed, shape, chunks, tiling, dark, stops):
+    channels, height, width = shape
+    if isinstance(chunks[0], tuple):
+        shape, channels = (3, height, width), 3
+    whole = Damaged((picture(seed, shape, False) * 200).astype(np.uint16), chunks, seed)
+    holes = np.where(whole.lost, np.nan, whole.data)
+    statistics = Statistics((0.0,) * channels, (200.0,) * channels)
+    background = Background(0.95, statistics) if dark else None
+    where = Where(Polygons(areas(seed, shape)) if seed % 4 else None, background)
+    plan = Plan((1.0, 0.8), statistics, REACH, 2, inputs=channels, outputs=2, tiling=tiling, where=where)
+    labels, odd = in_memory(mend(whole), plan)
+    assert odd == 0
+    mask = np.ones((height, width), bool)
+    if where.region is not None:
+        mask &= where.region.mask(slice(0, height), slice(0, width))
+    if dark:
+        # What nobody could read may be bright.
+        sure = Background(0.95, statistics)
+        (plane,) = as_image(np.where(whole.lost, 200.0, whole.data), "cyx").planes(2)
+        mask &= sure.mask(plane, (slice(0, height), slice(0, width)))
+    seen = mask & whole.lost.any(axis=0)
+    assert len(plan.where.notes.unreadable) == len(np.unique(whole.number[:, mask][whole.lost[:, mask]]))
+    assert not labels[seen].any()
+    same = replace(plan, where=Where(where.region, sure if dark else None))
+    expected, odd = in_memory(as_image(holes, "cyx"), same)
+    assert odd == seen.sum()
+    np.testing.assert_array_equal(labels, expected)
+    named = plan.where.record(mend(whole))["unreadable"]
+    bricked, odd, notes = brick_by_brick(mend(whole), plan, stops)
+    np.testing.assert_array_equal(bricked[0], labels)
+    assert (odd, notes) == (0, plan.where.notes)
+    assert all(whole.lost[tuple(slice(place[a][0], place[a][1] + 1) for a in "cyx")].all() for place in named)
+    assert len(named) == len(notes.unreadable)
 
 
 def looked_at(data: np.ndarray, where: Where, plane: Plane) -> np.ndarray:
@@ -141,7 +214,7 @@ def in_memory(image: Any, plan: Plan) -> tuple[np.ndarray, int]:
     return labels, plan.where.notes.not_a_number
 
 
-def brick_by_brick(image: Any, plan: Plan, stops: list[int]) -> tuple[np.ndarray, int]:
+def brick_by_brick(image: Any, plan: Plan, stops: list[int]) -> tuple[np.ndarray, int, Notes]:
     """Segment with a journal, stopped again and again."""
 
     def explore(scores, window, shape):
@@ -159,7 +232,7 @@ def brick_by_brick(image: Any, plan: Plan, stops: list[int]) -> tuple[np.ndarray
         except KeyboardInterrupt:
             continue
         break
-    return canvas.labels, again.where.notes.not_a_number
+    return canvas.labels, again.where.notes.not_a_number, again.where.notes
 
 
 @quick
@@ -200,7 +273,7 @@ def check(seed, shape, factor, tiling, dark, holes, stops):
     labels, odd = in_memory(image, plan)
     assert odd == expected[1]
     np.testing.assert_array_equal(labels, expected[0])
-    labels, odd = brick_by_brick(image, plan, stops)
+    labels, odd, _ = brick_by_brick(image, plan, stops)
     assert odd == expected[1]
     np.testing.assert_array_equal(labels[0], expected[0])
 
@@ -219,7 +292,7 @@ def test_what_is_no_number_is_counted_once_however_often_a_run_is_stopped(stops)
     labels, found = in_memory(image, plan)
     assert found == odd.sum()
     assert not labels[odd].any()
-    bricked, found = brick_by_brick(image, plan, stops)
+    bricked, found, _ = brick_by_brick(image, plan, stops)
     assert found == odd.sum()
     np.testing.assert_array_equal(bricked, labels)
 

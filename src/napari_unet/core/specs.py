@@ -212,6 +212,9 @@ class SegmentSpec(Spec):
         Skip what is darker than this and not near anything brighter: 0 is as dark as the background, 1 as bright as
         the brightest objects. Saves time where little is to be seen, but CAN CHANGE LABELS: faint objects are lost.
         None looks everywhere.
+    unreadable : {"stop", "skip"}
+        What to do where a part of the image file is damaged: stop with an error, or take that part for background and
+        name it in the record of the run.
     tiling : TilingSpec
         How the work is cut; does not change the labels.
     """
@@ -229,6 +232,7 @@ class SegmentSpec(Spec):
     runtime: str = "auto"
     region: tuple[Polygon, ...] | None = None
     background: float | None = None
+    unreadable: Literal["stop", "skip"] = "stop"
     tiling: TilingSpec = TilingSpec()
 
     @field_validator("model")

@@ -24,6 +24,7 @@ from ..tiling.run import segment_planes
 from ..tiling.scale import measure_diameter
 from ..tiling.statistics import Statistics, measure_statistics
 from ..tiling.stream import Plan
+from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
 from ._scorer import Scorer, agreement_of, inner, runtime_of
 from .average import Averaged
@@ -151,7 +152,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     AxesError, ImageError, ModelError
         If the image does not fit the model or cannot be read.
     """
-    start, image = time.perf_counter(), cached(image)
+    start, image = time.perf_counter(), mended(cached(image), spec)
     yield Progress(0, 0, "Measuring intensities and object size")
     plan, diameter = plan_run(image, spec, model)
     plan = replace(plan, where=choose_where(spec, image, plan.statistics))
@@ -174,7 +175,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
         "diameter": diameter,
         "smallest": smallest,
         "objects": objects,
-        **plan.where.record(),
+        **plan.where.record(image),
         "labels_hash": hash_labels(found),
     }
     return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, uncertainty=uncertainty)

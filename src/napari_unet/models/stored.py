@@ -22,6 +22,7 @@ from ..tiling.bricked import segment_bricks
 from ..tiling.chunks import cached
 from ..tiling.statistics import Statistics
 from ..tiling.stream import Plan
+from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
 from ._scorer import Scorer, inner
 from .segment import decode_stored, draft_plan, object_rule, plan_run, record, sized
@@ -109,7 +110,7 @@ def store_segmentation(
     OutputError
         If something else is at the place, another program is writing there, or it cannot be written.
     """
-    start, image = time.perf_counter(), cached(image)
+    start, image = time.perf_counter(), mended(cached(image), spec)
     yield Progress(0, 0, "Looking for an earlier run")
     wanted = _identity(record(image, spec, model))
     done = yield from _verified(output, wanted, overwrite)
@@ -139,7 +140,7 @@ def store_segmentation(
         yield Progress(0, 0, "Writing the overviews")
         manifest = record(image, spec, model) | {
             "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": diameter,
-            "smallest": smallest, "objects": objects, **plan.where.record(), "labels_hash": found_hash,
+            "smallest": smallest, "objects": objects, **plan.where.record(image), "labels_hash": found_hash,
         }  # fmt: skip
         labels = folder.publish(manifest, store)
     labels = replace(labels, name=f"{image.name} {model.card.name}")
@@ -160,7 +161,12 @@ def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Say in which way a run is another one; empty if it is the same."""
+    """Say in which way a run is another one; empty if it is the same.
+
+    One that was to stop at a damaged part of the image goes on as one that skips it.
+    """
+    if there.get("settings", {}).get("unreadable") == "stop":
+        there = {**there, "settings": {**there["settings"], "unreadable": wanted["settings"]["unreadable"]}}
     for key in _IDENTITY:
         if there.get(key) != wanted.get(key):
             return f"{_WORDS[key]} ({_differing(there.get(key), wanted.get(key))})"

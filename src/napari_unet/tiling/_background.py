@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from .statistics import Statistics, normalise
+from .unreadable import lost_parts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -92,12 +93,18 @@ class Background:
                 self._measure(plane, known, [*blocks[:longest], half, *blocks[longest + 1 :]])
             return
         axes = zip(blocks, edges, plane.shape, strict=True)
-        highest = plane.read(tuple(slice(s.start * edge, min(s.stop * edge, n)) for s, edge, n in axes))
+        window = tuple(slice(s.start * edge, min(s.stop * edge, n)) for s, edge, n in axes)
+        highest = plane.read(window)
         if highest.dtype.kind == "f":
             highest = np.where(np.isfinite(highest), highest, -np.inf)
         for axis, edge in enumerate(edges, start=1):
             highest = np.maximum.reduceat(highest, range(0, highest.shape[axis], edge), axis=axis)
-        bright = (normalise(highest, self._statistics) >= self._level).any(axis=0)
+        bright: Mask = np.any(normalise(highest, self._statistics) >= self._level, axis=0)
+        for _, place in lost_parts(plane, window):
+            # Nobody knows how bright it is: it must not go unnoticed.
+            bright[tuple(slice(s.start // edge, -(-s.stop // edge)) for s, edge in zip(place, edges, strict=True))] = (
+                True
+            )
         known[tuple(blocks)] = np.where(bright, _BRIGHT, _DARK)
 
 

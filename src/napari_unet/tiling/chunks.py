@@ -125,13 +125,22 @@ class ChunkedArray:
         ImageError
             If a chunk cannot be decoded; the message names its place.
         """
-        parts = index if isinstance(index, tuple) else (index,)
-        parts += (slice(None),) * (self.ndim - len(parts))
-        window = tuple(_span(part, n) for part, n in zip(parts, self.shape, strict=True))
+        window, kept = self._window(index)
         out: Block = np.empty([s.stop - s.start for s in window], self.dtype)
         if out.size:
             self._fill(out, window)
-        return out[tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)]
+        return out[kept]
+
+    def _window(self, index: Any) -> tuple[Box, tuple[int | slice, ...]]:
+        """Return what an index takes as slices, and as what index of that it is returned."""
+        parts = index if isinstance(index, tuple) else (index,)
+        parts += (slice(None),) * (self.ndim - len(parts))
+        window = tuple(_span(part, n) for part, n in zip(parts, self.shape, strict=True))
+        return window, tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)
+
+    def box(self, chunk: Place) -> Box:
+        """Return the pixels of a chunk."""
+        return self._box(chunk, chunk)
 
     def _fill(self, out: Block, window: Box) -> None:
         pieces: dict[Key, tuple[Box, Box]] = {}

@@ -16,6 +16,8 @@ from ..core.axes import Plane
 from ..core.errors import ImageError
 from ._background import Background
 from ._polygons import Polygons
+from .chunks import cached
+from .unreadable import lost_parts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,22 +41,28 @@ class Notes:
     Attributes
     ----------
     not_a_number : int
-        Pixels without a finite value in every channel, of those that are looked at.
+        Pixels without a finite value in every channel, of those that are looked at and could be read.
+    unreadable : frozenset of tuple of int
+        Chunks that could not be read although something of them is looked at: their numbers along the image's axes.
     """
 
     not_a_number: int = 0
+    unreadable: frozenset[tuple[int, ...]] = frozenset()
 
     def __add__(self, other: Notes) -> Notes:
-        return Notes(self.not_a_number + other.not_a_number)
+        return Notes(self.not_a_number + other.not_a_number, self.unreadable | other.unreadable)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return arrays, for a journal."""
-        return {"not_a_number": np.array(self.not_a_number, np.int64)}
+        return {
+            "not_a_number": np.array(self.not_a_number, np.int64),
+            "unreadable": np.array(sorted(self.unreadable), np.int64),
+        }
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Notes:
         """Build from :meth:`arrays`' result, among other arrays."""
-        return cls(int(arrays["not_a_number"]))
+        return cls(int(arrays["not_a_number"]), frozenset(map(tuple, arrays["unreadable"].tolist())))
 
 
 class Scored(NamedTuple):
@@ -123,9 +131,25 @@ class Where:
         """Return a plane as a tile sees it."""
         return View(plane.image, plane.axes, plane.fixed, plane.channels, tile.window, self.wanted(plane, tile.window))
 
-    def record(self) -> dict[str, Any]:
-        """Return what was seen, for a manifest."""
-        return {"not_a_number": self.notes.not_a_number}
+    def record(self, image: Image) -> dict[str, Any]:
+        """Say what was seen.
+
+        Parameters
+        ----------
+        image : Image
+            That was looked at.
+
+        Returns
+        -------
+        dict
+            For a manifest: the number of pixels that hold no number, and the places that could not be read, first and
+            last pixel along each axis.
+        """
+        data, places = cached(image).data, []
+        for chunk in sorted(self.notes.unreadable):
+            box = data.box(chunk)
+            places.append({axis: [s.start, s.stop - 1] for axis, s in zip(image.axes, box, strict=True)})
+        return {"not_a_number": self.notes.not_a_number, "unreadable": places}
 
 
 @dataclass(frozen=True)
@@ -179,10 +203,18 @@ class View(Plane):
             for place, part in self.odd:
                 odd[place] |= part
             odd &= wanted
-            notes, wanted = Notes(int(np.count_nonzero(odd))), wanted & ~odd
+            wanted = wanted & ~odd
+            notes = self._explained(odd)
         if wanted is not True:
             scores *= wanted
         return Scored(scores, notes)
+
+    def _explained(self, odd: Mask) -> Notes:
+        """Say of pixels without a number whether they could not be read; they are taken out of `odd`."""
+        found = [(chunk, place) for chunk, place in lost_parts(self, self.window) if odd[place].any()]
+        for _, place in found:
+            odd[place] = False
+        return Notes(int(np.count_nonzero(odd)), frozenset(chunk for chunk, _ in found))
 
 
 def _since(window: Window, starts: Sequence[int], stops: Sequence[int]) -> Window:

@@ -26,6 +26,7 @@ LABELS: Final = {
     "device": "Compute on",
     "runtime": "Compute with",
     "background": "Skip darker than",
+    "unreadable": "Damaged parts",
     "tiling.tile": "Tile size",
     "tiling.batch": "Tiles at once",
     "tiling.workers": "Threads (0: all)",

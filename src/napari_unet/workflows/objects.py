@@ -72,6 +72,7 @@ def segment_steps(
     from ..models.average import gather
     from ..models.segment import segment_image
     from ..models.stored import can_store, store_segmentation
+    from ..tiling.unreadable import mended
 
     spec = spec or SegmentSpec()
     model = gather(spec)
@@ -88,7 +89,7 @@ def segment_steps(
     measures = load_task(model.card.task).measures if measures is None else measures
     if measures:
         yield Progress(1, 1, "Measuring the objects")
-        found = replace(found, table=_with_uncertainty(measure(found.labels, source, measures), found))
+        found = replace(found, table=_with_uncertainty(measure(found.labels, mended(source, spec), measures), found))
     return found
 
 
