@@ -28,15 +28,15 @@ def data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a CUDA device where there is none."""
+    """Skip what needs a graphics card where torch finds none."""
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if not wanting:
         return
     import torch
 
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         for item in wanting:
-            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+            item.add_marker(pytest.mark.skip(reason="no graphics card"))
 
 
 @pytest.fixture(scope="session")

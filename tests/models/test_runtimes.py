@@ -22,6 +22,7 @@ from napari_unet.models import report, zoo
 from napari_unet.models._scorer import agreement_of
 from napari_unet.models.model import Model
 from napari_unet.models.runtimes import _agreement, _int8, _simulated, choose_runtime, vino
+from napari_unet.models.runtimes import eager as eager_runtime
 from napari_unet.models.segment import segment_image
 from napari_unet.models.store import write_model
 from napari_unet.nets import build
@@ -77,7 +78,9 @@ def test_scores_are_those_of_float32(both):
     expected, found = exact.predict_inner(batch), model.predict_inner(batch)
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     apart = np.abs(found - expected)
-    assert 0 < apart.mean() < (0.003 if model.runtime == "openvino" else 0.02)
+    assert apart.mean() < (0.003 if model.runtime == "openvino" else 0.02)
+    # In fewer bits it cannot be the same; in float32 it may be.
+    assert model.precision == "float32" or apart.any()
     assert np.quantile(apart, 0.99) < (0.02 if model.runtime == "openvino" else 0.1)
     assert model.agreement["foreground"] > 0.98
     assert model.agreement["difference"] < 0.02
@@ -208,7 +211,9 @@ def test_choices():
         choose_runtime("openvino-int8", "cuda")
 
 
-def test_torch_s_compiler_is_a_choice_of_the_user(monkeypatch):
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+def test_torch_s_compiler_is_a_choice_of_the_user(monkeypatch, precision):
+    monkeypatch.setattr(eager_runtime, "fast_precision", lambda device: precision)
     calls = []
 
     def compile(work, dynamic):
@@ -223,7 +228,10 @@ def test_torch_s_compiler_is_a_choice_of_the_user(monkeypatch):
     assert (model.runtime, model.exact, model.agreement) == ("torch-compile", False, None)
     assert (eager.runtime, eager.exact, eager.agreement) == ("torch", True, None)
     batch = tile(model)
-    np.testing.assert_array_equal(model.predict_inner(batch), eager.predict_inner(batch))
+    # What is not promised to be exact is not computed in the way that keeps it so.
+    np.testing.assert_allclose(model.predict_inner(batch), eager.predict_inner(batch), atol=1e-6)
+    assert model.precision == precision
+    # Once when it is tried out, then once for the tile.
     assert calls == [True, True]
 
 

@@ -116,7 +116,7 @@ class Eager:
         ndarray of float32
             ``(b, k, *s)``, or with `inner` ``(b, k, *(s - 2 * margin))``.
         """
-        if self.device != "cpu" or self.precision != torch.float32:
+        if not self.exact or self.precision != torch.float32:
             return on_device(self.device, self._score, batch, inner)
         if len(batch) > 1:
             # Torch convolves 16 images and more by another algorithm, which rounds differently.
