@@ -14,6 +14,7 @@ from napari_unet.core.registry import load, names
 from napari_unet.core.specs import NetSpec, TargetSpec, load_task
 from napari_unet.nets import build, halo, multiple
 from napari_unet.targets import target
+from napari_unet.tiling.grid import per_axis
 
 ROOMS = ("targets", "nets", "measures", "metrics")
 
@@ -84,6 +85,36 @@ def test_nets(name, ndim):
     assert halo(spec) >= 1
     with torch.inference_mode():
         assert build(spec).eval()(torch.zeros(1, 2, *(2 * step,) * ndim)).shape == (1, 3, *(2 * step,) * ndim)
+
+
+def looks_at_the_tile(spec, build):
+    """Say whether a score changes when the image is cut beyond its halo."""
+    torch.manual_seed(0)
+    network, steps, rims = build(spec), *(per_axis(of(spec), spec.ndim) for of in (multiple, halo))
+    margins = [-(-rim // step) * step for rim, step in zip(rims, steps, strict=True)]
+    image = torch.randn(1, 2, *(2 * m + 3 * s for m, s in zip(margins, steps, strict=True)))
+    network.train()(image)  # statistics of their own
+    network, image = network.double().eval(), image.double()
+    with torch.inference_mode():
+        whole, tile = network(image), network(image[(..., *(slice(step, None) for step in steps))])
+    inner = [slice(m, m + s) for m, s in zip(margins, steps, strict=True)]
+    same = [slice(m + s, m + 2 * s) for m, s in zip(margins, steps, strict=True)]
+    return not torch.allclose(tile[(..., *inner)], whole[(..., *same)], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", names("nets"))
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_nets_do_not_look_at_the_tile(name, ndim):
+    assert not looks_at_the_tile(NetSpec(architecture=name, ndim=ndim, inputs=2, outputs=3, widths=(2, 3)), build)
+
+
+def test_a_net_that_looks_at_the_tile_is_noticed():
+    def normalized(spec):
+        return torch.nn.Sequential(torch.nn.InstanceNorm2d(2), build(spec))
+
+    spec = NetSpec(inputs=2, outputs=3, widths=(2, 3))
+    assert looks_at_the_tile(spec, normalized)
+    assert not looks_at_the_tile(spec, build)
 
 
 @pytest.mark.parametrize("name", names("measures"))
