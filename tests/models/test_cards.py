@@ -138,6 +138,14 @@ def test_a_huge_card_is_not_read(home):
         read_card(folder)
 
 
+def test_what_is_known_of_tiles_is_said_in_words():
+    card = read_card(OLD)
+    assert (card.tile_invariant, card.tile_mismatch, card.tiles) == (True, None, "")
+    words = {None: "labels may depend on their size", 0.0: "made no difference", 0.314: "changed by up to 0.31"}
+    for value, said in words.items():
+        assert said in card.model_copy(update={"tile_invariant": False, "tile_mismatch": value}).tiles
+
+
 def test_bundled_is_by_place(home):
     assert bundled(find_model("nuclei"))
     assert not bundled(copy(home, "nuclei"))

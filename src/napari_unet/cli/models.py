@@ -94,7 +94,7 @@ def add(
         say_json({"name": card.name, "folder": str(place.folder), "sha256": card.sha256})
         return
     use = f"napari-unet segment IMAGE --output LABELS.tif --model {card.name}"
-    tell({"Model": card.name, "Folder": place.folder, "Use it": use})
+    tell({"Model": card.name, "Folder": place.folder, **({"Tiles": card.tiles} if card.tiles else {}), "Use it": use})
 
 
 @app.command(epilog="napari-unet models remove my-cells")

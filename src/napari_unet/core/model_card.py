@@ -41,6 +41,9 @@ class ModelCard(Spec):
         Of the weights file; the identity of the model.
     tile_invariant : bool
         True if no layer looks at the whole tile.
+    tile_mismatch : float or None
+        Of a network that was made by another program: by how much a score changed at most when an image was cut in two
+        to try it, 0 to 1. None where it was not tried.
     authors, citations : tuple of str
         Who made it, and what to cite; a citation ends with its ``doi:``.
     foreign : ForeignSpec or None
@@ -65,6 +68,7 @@ class ModelCard(Spec):
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
     sha256: str = ""
     tile_invariant: bool = True
+    tile_mismatch: float | None = Field(None, ge=0, le=1)
     authors: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
     foreign: ForeignSpec | None = None
@@ -86,6 +90,17 @@ class ModelCard(Spec):
         """The title, with the name where that is another word."""
         title = self.title or self.name
         return title if title.lower() == self.name.lower() else f"{title} ({self.name})"
+
+    @property
+    def tiles(self) -> str:
+        """What is known of how tiles change its labels, in words; empty where they do not."""
+        if self.tile_invariant:
+            return ""
+        if self.tile_mismatch is None:
+            return "labels may depend on their size"
+        if self.tile_mismatch == 0:
+            return "made no difference when it was tried"
+        return f"labels depend on their size: a score changed by up to {self.tile_mismatch:.2g} when it was tried"
 
 
 def is_plain(name: str) -> bool:

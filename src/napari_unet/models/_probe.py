@@ -94,7 +94,8 @@ def completed(model: ForeignModel, outputs: list[Floats], channels: Sequence[str
     Returns
     -------
     ModelCard
-        With its target and scores; a sigmoid where raw scores come out; and the halo, where none was stated.
+        With its target and scores; a sigmoid where raw scores come out; the halo, where none was stated; and how much
+        tiles matter.
 
     Raises
     ------
@@ -115,7 +116,8 @@ def completed(model: ForeignModel, outputs: list[Floats], channels: Sequence[str
     if not any(spec.halo):
         halo = _measured_halo(ForeignModel(card, model.runner, model.device))
         card = card.model_copy(update={"foreign": spec.model_copy(update={"halo": (halo,) * ndim})})
-    return card
+    mismatch = _tile_mismatch(ForeignModel(card, model.runner, model.device))
+    return card.model_copy(update={"tile_mismatch": mismatch})
 
 
 def _measured_halo(model: ForeignModel) -> int:
@@ -132,6 +134,30 @@ def _measured_halo(model: ForeignModel) -> int:
     grid = np.indices(off.shape)
     depth = np.min([np.minimum(at, n - 1 - at) for at, n in zip(grid, off.shape, strict=True)], axis=0)
     return int(min(depth[off].max(initial=-1) + 1, min(edges) // 4))
+
+
+def _tile_mismatch(model: ForeignModel) -> float:
+    """Return by how much a score changes at most when an image is cut in two, its halo kept: 0 to 1.
+
+    One tile is full of objects, the other empty. A network that looks at the whole of a tile is taken in by that.
+    """
+    spec, ndim = model.spec, model.card.net.ndim
+    rims = [-(-rim // step) * step for rim, step in zip(spec.halo, spec.multiple, strict=True)]
+    cells = [-(-_EDGE[ndim] // step) * step for step in spec.multiple]
+    shape = [cell + 2 * rim for cell, rim in zip(cells, rims, strict=True)]
+    shape[-1] += cells[-1]
+    planes = np.stack([nuclei(shape, 16, 12.0, seed)[0] for seed in range(model.card.net.inputs)])
+    empty = np.stack([nuclei(shape, 0, 12.0, seed)[0] for seed in range(model.card.net.inputs)])
+    planes[..., cells[-1] :] = empty[..., cells[-1] :]  # where the second tile begins to read
+    image = _normalised(model, planes)
+    inside = tuple(slice(rim, rim + cell) for rim, cell in zip(rims, cells, strict=True))
+    whole, worst = model.predict(image), 0.0
+    for start in (0, cells[-1]):
+        tile = model.predict(image[..., start : start + cells[-1] + 2 * rims[-1]])
+        here = (*inside[:-1], slice(start + rims[-1], start + rims[-1] + cells[-1]))
+        off = np.abs(tile[(..., *inside)] - whole[(..., *here)])[:, : model.outputs]
+        worst = max(worst, float(off.max()))
+    return round(worst, 4)
 
 
 def _normalised(model: ForeignModel, image: npt.NDArray[Any]) -> Floats:

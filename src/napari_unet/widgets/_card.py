@@ -51,7 +51,7 @@ def facts(card: ModelCard, place: ModelPlace) -> dict[str, str]:
         ", ".join(card.authors),
         card.licence or "not stated",
         card.data or "not stated",
-        "" if card.tile_invariant else "labels may depend on their size",
+        card.tiles,
         place.size_text,
         "this program" if place.bundled else "you",
         card.sha256[:_SHORT],
