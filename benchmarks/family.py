@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from nuclei_data import fields
+from peers_cells import machine
 from representations import pooled, search
 from torch import nn
 from training_data import pairs_of
@@ -35,7 +36,7 @@ from napari_unet.core.networks import NetSpec, list_networks, load_network
 from napari_unet.core.specs import TrainSpec, load_task
 from napari_unet.core.steps import Progress, finish
 from napari_unet.models.model import Model
-from napari_unet.nets import build, halo, multiple
+from napari_unet.nets import build, halo, multiple, patch
 from napari_unet.tiling.grid import per_axis
 from napari_unet.training.fit import fit
 from napari_unet.training.run import make_card
@@ -59,6 +60,7 @@ _COLUMNS = (
     ("macs", "Thousand multiplications a pixel", lambda row: f"{row['macs'] / 1e3:.1f}"),
     ("halo", "Halo", lambda row: f"{row['halo']}"),
     ("cpu_mpx", "Mpx/s, one thread", lambda row: f"{row['cpu_mpx']:.2f}"),
+    ("beside_unet", "Beside `unet`", lambda row: f"{row['beside_unet']:.2f}"),
     ("cpu_step", "Seconds a training step", lambda row: f"{row['cpu_step']:.2f}"),
     ("gpu_mpx", "Mpx/s, graphics card", lambda row: f"{row['gpu_mpx']:.1f}"),
     ("gpu_step", "Seconds a training step, graphics card", lambda row: f"{row['gpu_step']:.3f}"),
@@ -116,13 +118,18 @@ def megapixels(model: Model, repeats: int = 3) -> float:
     return float(TILE**2 / 1e6 / min(seconds[1:]))
 
 
+def patch_of(net: NetSpec, wanted: int) -> int:
+    """Return the edge of a member's patches: of `wanted` pixels or a little more, what it puts out."""
+    # An unpadded network of five levels puts out 184 pixels less than it is given, and learns from what it puts out.
+    return patch(net, wanted + (188 if net.padding == "valid" else 0))
+
+
 def trained(name: str, options: argparse.Namespace, device: str, steps: int) -> tuple[nn.Module, float, TrainSpec]:
     """Train a member; return it and the seconds a step took."""
     net, task = net_of(name), load_task("cell")
-    # An unpadded network puts out 184 pixels less than it is given, and learns from what it puts out.
-    patch = options.patch + (188 if net.padding == "valid" else 0)
     every = max(1, steps // 10)
-    spec = TrainSpec(name=name, net=net, steps=steps, patch=patch, seed=1, every=every).filled(task)
+    edge = patch_of(net, options.patch)
+    spec = TrainSpec(name=name, net=net, steps=steps, patch=edge, seed=1, every=every).filled(task)
     times: list[float] = []
 
     def show(progress: Progress) -> None:
@@ -152,6 +159,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure all that is told of a member."""
     net = net_of(name)
     row: dict[str, Any] = {"parameters": parameters(net), "macs": round(macs(net)), "halo": halo(net)}
+    row["machine"] = machine()
     network, row["cpu_step"], spec = trained(name, options, "cpu", options.steps)
     card = make_card(spec, "benchmark")
     if torch.cuda.is_available():
@@ -174,10 +182,31 @@ def _copy(network: nn.Module, net: NetSpec) -> nn.Module:
 def table(report: dict[str, Any]) -> str:
     """Return the measured table as Markdown."""
     rows = report["members"]
+    if "unet" in rows:
+        usual = rows["unet"]["cpu_mpx"]
+        rows = {name: row | {"beside_unet": row["cpu_mpx"] / usual} for name, row in rows.items()}
     shown = [column for column in _COLUMNS if all(column[0] in row for row in rows.values())]
     lines = ["| | " + " | ".join(title for _, title, _ in shown) + " |", "| --- |" + " --- |" * len(shown)]
     lines += [f"| `{name}` | " + " | ".join(text(row) for *_, text in shown) + " |" for name, row in rows.items()]
     return "\n".join(lines)
+
+
+def conditions(report: dict[str, Any]) -> str:
+    """Say how and where the members were measured."""
+    rows, settings = report["members"], report["settings"]
+    edges = {name: patch_of(net_of(name), settings["patch"]) for name in rows}
+    usual = max(edges.values(), key=list(edges.values()).count)
+    large = [f"`{name}` {edge} × {edge}" for name, edge in edges.items() if edge != usual]
+    machines = {row["machine"]["cpu"] for row in rows.values() if "machine" in row}
+    unknown = "" if all("machine" in row for row in rows.values()) else "a processor whose name was not written down"
+    where = " and ".join([*sorted(machines), *([unknown] if unknown else [])])
+    precision = " and ".join(sorted({row["precision"] for row in rows.values()}))
+    return (
+        f"- Training: {settings['steps']} steps, {TrainSpec().batch} patches a step of {usual} × {usual} pixels"
+        + (f" ({', '.join(large)})" if large else "")
+        + ", one run with one seed.\n"
+        f"- Speed: on {where}, in {precision}. Scores by one thread, training by all cores."
+    )
 
 
 def sizes() -> str:
@@ -194,7 +223,8 @@ def filled(text: str) -> str:
     """Put the present tables between their marks."""
     tables = {"presets": sizes()}
     if RESULTS.exists():
-        tables["family"] = table(json.loads(RESULTS.read_text()))
+        report = json.loads(RESULTS.read_text())
+        tables |= {"family": table(report), "conditions": conditions(report)}
     for name, lines in tables.items():
         mark = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end table -->)", re.DOTALL)
         text = mark.sub(lambda found, lines=lines: f"{found[1]}{lines}\n{found[2]}", text)
