@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 import time
+from fractions import Fraction
 
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.measures._moments import Moments
+from napari_unet.measures._runs import Runs
 from napari_unet.measures.objects import measure, units
 
 BASICS = ["index", "area", "area_px", "centroid_y", "centroid_x"]
@@ -235,3 +242,133 @@ def test_ten_thousand_objects():
     assert len(found["index"]) == 10000
     assert set(found["area_px"]) == {64}
     np.testing.assert_array_equal(found["intensity_mean"], found["index"])
+
+
+@pytest.fixture
+def small_windows(monkeypatch):
+    """Cut everything into many windows, and keep few ends of rows."""
+    monkeypatch.setattr("napari_unet.core.windows._STEPS", ((), (5,), (7, 9), (3, 4, 5)))
+    monkeypatch.setattr("napari_unet.measures._outline._MOST_ENDS", 50)
+    monkeypatch.setattr("napari_unet.measures._runs._FIRST_SIZE", 2)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("yx", (41, 37)), ("yx", (3, 60)), ("zyx", (8, 9, 13)), ("tyx", (2, 30, 9))]
+)
+@pytest.mark.parametrize("grain", [1, 4])
+def test_windows_leave_the_table_as_it_is(axes, shape, grain, request):
+    rng = np.random.default_rng(grain)
+    labels = rng.integers(0, 12, shape) * (rng.random(shape) < 0.7)
+    labels = np.kron(labels, np.ones((grain, grain), int))
+    values = rng.normal(1e4, 1, (2, *labels.shape))
+    values[:, rng.random(labels.shape) < 0.001] = np.nan
+    objects, image = Image(labels, axes, (0.5, 1.5, 2.5)[: len(axes)]), Image(values, "c" + axes)
+    whole = measure(objects, image)
+    request.getfixturevalue("small_windows")
+    parts = measure(objects, image)
+    assert list(parts) == list(whole)
+    for name, column in whole.items():
+        assert parts[name].dtype == column.dtype
+        if "intensity" in name:
+            np.testing.assert_allclose(parts[name], column, rtol=1e-12, atol=1e-9, err_msg=name)
+        else:  # whole numbers are summed up: not even the last digit may differ
+            np.testing.assert_array_equal(parts[name], column, err_msg=name)
+
+
+@pytest.mark.parametrize("chunks", [(64, 64), (7, 1000), (1000, 1000)])
+def test_storage_leaves_every_digit_as_it_is(chunks, small_windows):
+    rng = np.random.default_rng(0)
+    labels = np.kron(rng.integers(0, 9, (10, 12)), np.ones((9, 9), np.uint32)).astype(np.uint32)
+    values = rng.random(labels.shape, np.float32)
+    whole = measure(Image(labels, "yx"), Image(values, "yx"))
+    stored = zarr.array(labels, chunks=tuple(map(min, chunks, labels.shape)))
+    lazy = measure(Image(stored, "yx"), Image(da.from_array(values, chunks=chunks), "yx"))
+    for name, column in whole.items():
+        np.testing.assert_array_equal(lazy[name], column, err_msg=name)
+
+
+class Far:
+    """Labels of a large image, empty but for one part."""
+
+    def __init__(self, shape, part, at):
+        self.shape, self.part, self.at, self.dtype = shape, part, at, part.dtype
+
+    def __getitem__(self, window):
+        found = np.zeros([w.stop - w.start for w in window], self.dtype)
+        inner = [
+            slice(max(0, a - w.start), max(0, a + n - w.start))
+            for a, n, w in zip(self.at, self.part.shape, window, strict=True)
+        ]
+        outer = [slice(max(0, w.start - a), max(0, w.stop - a)) for a, w in zip(self.at, window, strict=True)]
+        found[tuple(inner)] = self.part[tuple(outer)]
+        return found
+
+
+def test_objects_far_out_lose_no_digits():
+    part = np.pad(disk(12, (31, 31)), 1)
+    near = measure(Image(part, "yx"))
+    far = measure(Image(Far((33, 1_000_000), part, (0, 987_654)), "yx"))
+    for name, column in near.items():
+        moved = 987_654 if name in ("centroid_x", "bbox_x0", "bbox_x1") else 0
+        np.testing.assert_array_equal(far[name], column + moved, err_msg=name)
+
+
+def test_moments_of_objects_as_large_as_a_slide_are_exact():
+    rng = np.random.default_rng(0)
+    row = np.sort(rng.integers(0, 1000, 3000)).astype(np.int32)
+    start = rng.integers(0, 2000, 3000).astype(np.int32)
+    runs = Runs(np.zeros(3000, np.int32), row, start, (start + 2000).astype(np.int32))
+    moments, places = Moments(), [(0, 0), (90_000, 90_000), (5, 4_000_000), (8_000_000, 8_000_000)]
+    for y, x in places:
+        moments.add(runs, 1, (0, y, x), 1000)
+    n = 3000 * 2000 * len(places)
+    assert moments.pixels.tolist() == [n]
+    x = [(int(a) + o, int(b) + o) for _, o in places for a, b in zip(start, runs.stop, strict=True)]
+    total = sum((b - a) * (a + b - 1) // 2 for a, b in x)
+    below = [k * (k - 1) * (2 * k - 1) // 6 for _, k in x], [k * (k - 1) * (2 * k - 1) // 6 for k, _ in x]
+    variance = Fraction(sum(below[0]) - sum(below[1]), n) - Fraction(total, n) ** 2
+    assert moments.covariance(2, 2)[0] == pytest.approx(float(variance), rel=1e-15)
+    assert moments.center(2)[0] == pytest.approx(float(Fraction(total, n)), rel=1e-15)
+    rows = [int(a) + o for o, _ in places for a in row]
+    steep = Fraction(sum(a * a for a in rows), len(rows)) - Fraction(sum(rows), len(rows)) ** 2
+    assert moments.covariance(1, 1)[0] == pytest.approx(float(steep), rel=1e-15)
+    assert moments.covariance(1, 2)[0] ** 2 <= moments.covariance(1, 1)[0] * moments.covariance(2, 2)[0]
+
+
+def test_a_small_spread_on_a_high_level_survives():
+    labels = np.ones((300, 300), np.int32)
+    values = 1e9 + np.indices(labels.shape).sum(0) % 2
+    assert measure(Image(labels, "yx"), Image(values, "yx"))["intensity_std"][0] == pytest.approx(0.5)
+
+
+MEMORY = """
+import json, resource
+import numpy as np
+from napari_unet.core.axes import Image
+from napari_unet.measures.objects import measure
+
+class Tiled:
+    def __init__(self, edge, dtype):
+        self.shape, self.dtype, self.chunks = (edge, edge), np.dtype(dtype), (512, 512)
+
+    def __getitem__(self, window):
+        y, x = (np.arange(part.start, part.stop, dtype=self.dtype) for part in window)
+        inside = (y % 32 < 25)[:, None] & (x % 32 < 25)
+        return (y // 32 * (self.shape[1] // 32))[:, None] * inside + (x // 32 + 1) * inside
+
+def peak(edge):
+    table = measure(Image(Tiled(edge, "u4"), "yx"), Image(Tiled(edge, "f4"), "yx"))
+    assert len(table["index"]) == (edge // 32) ** 2 and set(table["area_px"]) == {625}
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+first = peak(2048)
+print(json.dumps([first, peak(8192)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_memory_is_for_the_table_and_not_for_the_image():
+    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    small, large = json.loads(run.stdout)
+    # The larger image alone takes 256 MB, its labels as much, and its table 14 MB.
+    assert large - small < 150

@@ -8,19 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import Image
+from napari_unet.core.windows import Reader, windows
+
+from ._intensity import Intensities
+from ._runs import Numbers, find_runs
 
 __all__ = ["means"]
 
 
 def means(labels: Image, values: Image, ids: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the mean of `values` inside of the objects `ids`; both images have the same axes and shape."""
-    highest = int(ids.max(initial=0))
-    totals, counts = np.zeros(highest + 1), np.zeros(highest + 1, np.int64)
-    # Plane by plane, so that no copy of everything is made.
-    for at in np.ndindex(labels.shape[:-2]):
-        own, value = np.asarray(labels.data[at]), np.asarray(values.data[at])
-        inside = own > 0
-        np.add.at(totals, own[inside], value[inside])
-        np.add.at(counts, own[inside], 1)
-    found: npt.NDArray[np.float64] = totals[ids] / np.maximum(counts[ids], 1)
-    return found
+    own, other = Reader(labels.data, labels.name), Reader(values.data, values.name)
+    numbers, sums = Numbers(), Intensities()
+    for window in windows(labels.shape):
+        runs = find_runs(own.read(window), numbers, labels.name)
+        sums.add(runs, len(numbers.ids), other.read(window))
+    wanted = numbers.look_up(np.asarray(ids, np.int64))
+    return sums.columns(wanted)["mean"]

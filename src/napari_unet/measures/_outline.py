@@ -1,121 +1,237 @@
-"""Outlines of all objects of a plane at once: perimeter and convex area."""
+"""Outlines of all objects of a plane at once, window by window: perimeter and convex area."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["convex_area", "perimeter"]
+from ._moments import enlarged
+from ._runs import Runs
+
+__all__ = ["Outlines"]
+
+_MOST_ENDS: Final = 1 << 20
 
 Ints = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
 
 
-def perimeter(labels: Ints, count: int, scale: tuple[float, float]) -> Floats:
-    """Estimate perimeters by the Cauchy-Crofton formula with lines in four directions.
+class Outlines:
+    """What is known of the outlines so far.
 
-    The length of a curve is half the integral, over all lines, of the number of times that a line crosses it
-    (Legland et al., Image Analysis & Stereology 2007, eq. 5). The directions are the pixel axes and diagonals, each
-    weighted by the angles nearest to it, so that pixels need not be square.
+    Windows come from top to bottom, strip by strip from left to right.
 
     Parameters
     ----------
-    labels : ndarray of int, shape (y, x)
-        Numbered 0..count.
-    count : int
-        Number of objects.
-    scale : (float, float)
-        Size of a pixel along y and x.
-
-    Returns
-    -------
-    ndarray of float64, shape (count,)
-        Perimeters in the unit of `scale`; an object's border on the image's border counts.
+    height : int
+        Rows of the plane.
     """
-    padded = np.pad(labels, 1)
-    sy, sx = scale
-    angle = math.atan2(sy, sx)
-    directions = (
-        (padded[1:-1, 1:], padded[1:-1, :-1], sx, angle),
-        (padded[1:, 1:-1], padded[:-1, 1:-1], sy, math.pi / 2 - angle),
-        (padded[1:, 1:], padded[:-1, :-1], math.hypot(sy, sx), math.pi / 4),
-        (padded[1:, :-1], padded[:-1, 1:], math.hypot(sy, sx), math.pi / 4),
-    )
-    total = np.zeros(count + 1)
-    for one, other, step, weight in directions:
-        differ = one != other
-        crossings = np.bincount(one[differ], minlength=count + 1) + np.bincount(other[differ], minlength=count + 1)
-        # Parallel lattice lines lie (pixel area / step) apart.
-        total += 0.5 * weight * (sy * sx / step) * crossings
-    result: Floats = total[1:]
-    return result
+
+    def __init__(self, height: int) -> None:
+        # Pairs of neighbors within the object: side by side, one above the other, along both diagonals.
+        self._pairs = np.zeros((0, 4), np.int64)
+        self._above = _nothing()
+        # What the strip before ends with, and this one begins and ends with, row by row; -1 is background.
+        self._before, self._first, self._last = (np.full(height, -1, np.int32) for _ in range(3))
+        # Object, row, first and last column.
+        self._ends: list[Ints] = []
+        self._number, self._limit = 0, _MOST_ENDS
+
+    def add(self, runs: Runs, count: int, at: tuple[int, int], shape: tuple[int, int]) -> None:
+        """Add the runs of a window.
+
+        Parameters
+        ----------
+        runs : Runs
+            Of the window.
+        count : int
+            Number of objects so far.
+        at, shape : (int, int)
+            Where the window begins and how large it is, along y and x.
+        """
+        if at[0] == 0:
+            self._before, self._last = self._last, self._before
+            self._first[:], self._last[:] = -1, -1
+            self._above = _nothing()
+        self._pairs = enlarged(self._pairs, count)
+        joined = Runs(*(np.concatenate(pair) for pair in zip(self._above, runs, strict=True)))
+        _agree(self._pairs, joined, len(self._above.row))
+        for column, edge in ((self._first, runs.start == 0), (self._last, runs.stop == shape[1])):
+            column[at[0] + runs.row[edge]] = runs.which[edge]
+        below = np.searchsorted(runs.row, shape[0] - 1)
+        self._above = Runs(*(column[below:].copy() for column in runs))
+        self._above.row[:] = -1
+        if at[0] + shape[0] == len(self._first):
+            _seam(self._pairs, self._before, self._first)
+        ends = np.stack([runs.which, at[0] + runs.row, at[1] + runs.start, at[1] + runs.stop - 1], axis=1)
+        self._ends.append(ends.astype(np.int32, copy=False))
+        self._number += len(ends)
+        if self._number > self._limit:
+            # Only corners of hulls are needed, of which an object has a dozen or two, however large it is.
+            ends = _joined(self._ends)
+            keep, _ = _convex(ends)
+            self._ends, self._number = [ends[keep]], int(keep.sum())
+            self._limit = _MOST_ENDS + self._number + self._number // 2
+
+    def perimeter(self, pixels: Ints, order: Ints, scale: tuple[float, float]) -> Floats:
+        """Estimate perimeters by the Cauchy-Crofton formula with lines in four directions.
+
+        The length of a curve is half the integral, over all lines, of the number of times that a line crosses it
+        (Legland et al., Image Analysis & Stereology 2007, eq. 5). The directions are the pixel axes and diagonals, each
+        weighted by the angles nearest to it, so that pixels need not be square.
+
+        Parameters
+        ----------
+        pixels : ndarray of int64, shape (n,)
+            Size of each object.
+        order : ndarray of int, shape (n,)
+            Their numbers.
+        scale : (float, float)
+            Size of a pixel along y and x.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Perimeters in the unit of `scale`; an object's border on the image's border counts.
+        """
+        sy, sx = scale
+        angle = math.atan2(sy, sx)
+        steps = ((sx, angle), (sy, math.pi / 2 - angle)) + ((math.hypot(sy, sx), math.pi / 4),) * 2
+        total = np.zeros(len(order))
+        for direction, (step, weight) in enumerate(steps):
+            # A pixel has two neighbors in each direction; where one is of the object too, no line crosses.
+            crossings = 2 * (pixels - self._pairs[order, direction])
+            # Parallel lattice lines lie (pixel area / step) apart.
+            total += 0.5 * weight * (sy * sx / step) * crossings
+        return total
+
+    def convex_area(self, order: Ints) -> Ints:
+        """Count the pixels in the convex hull of each object.
+
+        The hull is that of the pixels' centers; a pixel whose center lies in it, or on its edge, counts (Pick's
+        theorem).
+
+        Parameters
+        ----------
+        order : ndarray of int, shape (n,)
+            Numbers of the objects.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            Convex areas in pixels; at least the objects' own.
+        """
+        _, areas = _convex(_joined(self._ends))
+        return areas[order]
 
 
-def convex_area(labels: Ints, count: int, top: Ints, height: Ints) -> Ints:
-    """Count the pixels in the convex hull of each object.
-
-    The hull is that of the pixels' centers; a pixel whose center lies in it, or on its edge, counts (Pick's theorem).
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape (y, x)
-        Numbered 0..count.
-    count : int
-        Number of objects.
-    top, height : ndarray of int, shape (count,)
-        First row and number of rows of each object.
-
-    Returns
-    -------
-    ndarray of int64, shape (count,)
-        Convex areas in pixels; at least the objects' own.
-    """
-    offsets = np.concatenate([[0], np.cumsum(height)])
-    left = np.full(int(offsets[-1]), np.iinfo(np.int64).max)
-    right = np.full(int(offsets[-1]), -1)
-    padded = np.pad(labels, ((0, 0), (1, 1)))
-    edge = padded[:, 1:] != padded[:, :-1]
-    # Only the ends of runs along x can be corners of a hull.
-    for ends, extreme, reduce in ((edge[:, :-1], left, np.minimum), (edge[:, 1:], right, np.maximum)):
-        y, x = np.nonzero(ends & (labels > 0))
-        which = labels[y, x] - 1
-        reduce.at(extreme, offsets[which] + y - top[which], x)
-    areas = np.empty(count, np.int64)
-    _hulls(offsets, left, right, areas)
-    return areas
+def _nothing() -> Runs:
+    return Runs(*(np.zeros(0, np.int32) for _ in range(4)))
 
 
-@numba.njit(cache=True)
-def _hulls(offsets: Ints, left: Ints, right: Ints, areas: Ints) -> None:  # pragma: no cover - compiled
+def _joined(parts: list[Ints]) -> Ints:
+    """Sort ends of runs by object and row, take the outermost of each row, and empty the list."""
+    ends = np.concatenate([np.zeros((0, 4), np.int32), *parts])
+    parts.clear()
+    # By object, then row, in one number.
+    order = np.argsort(ends[:, 0].astype(np.int64) << 32 | ends[:, 1], kind="stable")
+    found = np.empty_like(ends)
+    return found[: _merge(ends, order, found)]
+
+
+def _convex(ends: Ints) -> tuple[npt.NDArray[np.bool_], Ints]:
+    """Say which ends are corners of hulls, and return the pixels in each hull."""
+    starts = np.flatnonzero(np.diff(ends[:, 0], prepend=-1, append=-1))
+    keep, areas = np.zeros(len(ends), np.bool_), np.zeros(max(0, len(starts) - 1), np.int64)
+    _hulls(starts, ends, keep, areas)
+    return keep, areas
+
+
+@numba.njit(cache=True, nogil=True)
+def _agree(pairs: Ints, runs: Runs, first: int) -> None:  # pragma: no cover - compiled
+    """Count pairs of neighboring pixels of one object; runs before `first` are known and only there to be met."""
+    which, row, start, stop = runs
+    above, above_end, at = 0, 0, 0
+    while at < len(which):
+        end = at
+        while end < len(which) and row[end] == row[at]:
+            end += 1
+        if above_end == 0 or row[at] - row[above] != 1:
+            above, above_end = at, at
+        for k in range(max(at, first), end):
+            own = which[k]
+            pairs[own, 0] += stop[k] - start[k] - 1
+            while above < above_end and stop[above] < start[k]:
+                above += 1
+            met = above
+            while met < above_end and start[met] <= stop[k]:
+                if which[met] == own:
+                    for shift, direction in ((0, 1), (1, 2), (-1, 3)):
+                        common = min(stop[met] + shift, stop[k]) - max(start[met] + shift, start[k])
+                        pairs[own, direction] += max(common, 0)
+                met += 1
+        above, above_end = at, end
+        at = end
+
+
+@numba.njit(cache=True, nogil=True)
+def _seam(pairs: Ints, left: Ints, right: Ints) -> None:  # pragma: no cover - compiled
+    """Count the pairs on both sides of the line between two strips."""
+    for y in range(len(right)):
+        own = right[y]
+        if own < 0:
+            continue
+        pairs[own, 0] += left[y] == own
+        if y > 0:
+            pairs[own, 2] += left[y - 1] == own
+        if y + 1 < len(left):
+            pairs[own, 3] += left[y + 1] == own
+
+
+@numba.njit(cache=True, nogil=True)
+def _merge(ends: Ints, order: Ints, found: Ints) -> int:  # pragma: no cover - compiled
+    count = 0
+    for k in order:
+        if count and found[count - 1, 0] == ends[k, 0] and found[count - 1, 1] == ends[k, 1]:
+            found[count - 1, 2] = min(found[count - 1, 2], ends[k, 2])
+            found[count - 1, 3] = max(found[count - 1, 3], ends[k, 3])
+        else:
+            found[count] = ends[k]
+            count += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _hulls(starts: Ints, ends: Ints, keep: npt.NDArray[np.bool_], areas: Ints) -> None:  # pragma: no cover - compiled
     for which in range(len(areas)):
-        start, stop = offsets[which], offsets[which + 1]
-        twice, border = 0, 0
+        start, stop = starts[which], starts[which + 1]
+        twice, border = np.int64(0), np.int64(0)
+        top = np.int64(ends[start, 1])
         for side in range(2):
             # Monotone chain (Andrew 1979): down the left side, up the right one.
-            chain = np.empty((stop - start, 2), np.int64)
+            chain = np.empty((stop - start, 3), np.int64)
             size = 0
             for k in range(start, stop):
                 at = k if side == 0 else stop - 1 - (k - start)
-                if right[at] < 0:
-                    continue
-                x = left[at] if side == 0 else right[at]
-                y = at - start
+                x, y = np.int64(ends[at, 2 + side]), ends[at, 1] - top
                 while size > 1 and (chain[size - 1, 0] - chain[size - 2, 0]) * (y - chain[size - 2, 1]) >= (
                     chain[size - 1, 1] - chain[size - 2, 1]
                 ) * (x - chain[size - 2, 0]):
                     size -= 1
-                chain[size, 0], chain[size, 1] = x, y
+                chain[size, 0], chain[size, 1], chain[size, 2] = x, y, at
                 size += 1
+            keep[chain[0, 2]] = True
             for k in range(1, size):
                 x, y, u, v = chain[k - 1, 0], chain[k - 1, 1], chain[k, 0], chain[k, 1]
                 twice += x * v - u * y
                 border += math.gcd(u - x, v - y)
+                keep[chain[k, 2]] = True
         # The flat top (y = 0) and bottom close the polygon.
-        bottom = stop - start - 1
-        twice += (left[stop - 1] - right[stop - 1]) * bottom
-        border += right[start] - left[start] + right[stop - 1] - left[stop - 1]
+        bottom = ends[stop - 1, 1] - top
+        twice += (np.int64(ends[stop - 1, 2]) - ends[stop - 1, 3]) * bottom
+        border += ends[start, 3] - ends[start, 2] + ends[stop - 1, 3] - ends[stop - 1, 2]
         areas[which] = (abs(twice) + border) // 2 + 1

@@ -6,30 +6,32 @@ bounding box are in pixels. Positions count from the center of the first pixel.
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_unet.core.axes import AXES, Image
-from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.errors import AxesError
 from napari_unet.core.results import Table
+from napari_unet.core.windows import Reader, Window, windows
 
-from ._outline import convex_area, perimeter
+from ._intensity import Intensities
+from ._moments import Moments
+from ._outline import Outlines
+from ._runs import Numbers, find_runs
 
 __all__ = ["measure", "units"]
 
-_DENSE_ID: Final = 1 << 26
+_ZYX: Final = {"z": 0, "y": 1, "x": 2}
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.integer[Any]]
 
 
 def measure(labels: Image, image: Image | None = None) -> Table:
-    """Measure all objects, time point by time point; only one time point and channel is in memory at once.
+    """Measure all objects, in windows: memory is needed for the table, not for the image.
 
     Parameters
     ----------
@@ -70,7 +72,12 @@ def measure(labels: Image, image: Image | None = None) -> Table:
     if image is not None:
         _check_fit(labels, image)
     times = range(labels.along("t")[0][0]) if "t" in labels.axes else (None,)
-    tables = [_measure_time(labels, image, t) for t in times]
+    own, channels, suffixes = _Source(labels, Reader(labels.data, labels.name)), [], []
+    if image is not None:
+        reader, several = Reader(image.data, image.name), "c" in image.axes
+        channels = [_Source(image, reader, channel) for channel in range(image.channels)]
+        suffixes = [f"_c{channel}" if several else "" for channel in range(image.channels)]
+    tables = [_measure_time(own, channels, t, suffixes) for t in times]
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
@@ -98,21 +105,6 @@ def units(labels: Image) -> dict[str, str]:
     return found | {f"centroid_{a}": u for a, u in zip(axes, named, strict=True)}
 
 
-@dataclass(frozen=True)
-class _Objects:
-    """The pixels of all objects at one time, in the order of memory."""
-
-    ids: Ints
-    labels: Ints
-    where: npt.NDArray[np.intp]
-    which: Ints
-    pixels: Ints
-
-    def sums(self, weights: npt.NDArray[np.floating[Any]]) -> Floats:
-        totals: Floats = np.bincount(self.which, weights=weights, minlength=len(self.ids)).astype(np.float64)
-        return totals
-
-
 def _spatial(labels: Image) -> str:
     return "".join(a for a in AXES if a in labels.spatial)
 
@@ -126,80 +118,64 @@ def _check_fit(labels: Image, image: Image) -> None:
         )
 
 
-def _measure_time(labels: Image, image: Image | None, t: int | None) -> Table:
-    axes = _spatial(labels)
-    objects = _find(_read(labels, axes, t), labels.name)
-    scale = labels.along(axes)[1]
-    table: Table = {"index": objects.ids}
+def _measure_time(labels: _Source, channels: list[_Source], t: int | None, suffixes: list[str]) -> Table:
+    axes, scale = labels.axes, labels.scale
+    shape = labels.shape
+    numbers, moments = Numbers(), Moments()
+    outlines = Outlines(shape[0]) if len(axes) == 2 else None
+    intensities = [Intensities() for _ in channels]
+    for window in windows(shape):
+        values = labels.read(t, window)
+        runs = find_runs(values, numbers, labels.name)
+        count, at = len(numbers.ids), [part.start for part in window]
+        moments.add(runs, count, (0, *at)[-3:], values.shape[-2])
+        if outlines is not None:
+            outlines.add(runs, count, (at[0], at[1]), values.shape)
+        for channel, sums in zip(channels, intensities, strict=True):
+            sums.add(runs, count, channel.read(t, window))
+    order = np.argsort(numbers.ids)
+    moments.take(order)
+    table: Table = {"index": numbers.ids[order]}
     if t is not None:
-        table["t"] = np.full(len(objects.ids), t, np.int64)
-    table |= _shape(objects, axes, scale)
-    table |= _box(objects, axes)
-    if len(axes) == 2:
-        table |= _outline(objects, (scale[0], scale[1]), table)
-    if image is not None:
-        for channel in range(image.channels):
-            suffix = f"_c{channel}" if "c" in image.axes else ""
-            values = _read(image, axes, t, channel).reshape(-1)[objects.where].astype(np.float64)
-            table |= {f"intensity_{name}{suffix}": column for name, column in _intensity(objects, values).items()}
+        table["t"] = np.full(len(order), t, np.int64)
+    table |= _shape(moments, axes, scale) | _box(moments, axes, shape)
+    if outlines is not None:
+        table |= _outline(outlines, moments.pixels, order, (scale[0], scale[1]))
+    for suffix, sums in zip(suffixes, intensities, strict=True):
+        table |= {f"intensity_{name}{suffix}": column for name, column in sums.columns(order).items()}
     return table
 
 
-def _read(image: Image, axes: str, t: int | None, channel: int = 0) -> npt.NDArray[Any]:
-    """Load one time point of one channel with the given order of axes."""
-    held = {"t": t, "c": channel}
-    index = tuple(held.get(a, slice(None)) for a in image.axes)
-    try:
-        block = np.asarray(image.data[index])
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ImageError(f"'{image.name}' could not be read: {error}. Check that the file is complete.") from error
-    left = [a for a in image.axes if a not in held]
-    return block.transpose([left.index(a) for a in axes])
+class _Source:
+    """One channel, or labels, with the spatial axes in the order zyx."""
+
+    def __init__(self, image: Image, reader: Reader, channel: int = 0) -> None:
+        self.name, self.axes = image.name, _spatial(image)
+        self.shape, self.scale, _ = image.along(self.axes)
+        self._reader, self._stored, self._channel = reader, image.axes, channel
+
+    def read(self, t: int | None, window: Window) -> npt.NDArray[Any]:
+        """Load a window of one time point."""
+        held = {"c": self._channel, "t": t or 0}
+        parts = {a: slice(k, k + 1) for a, k in held.items()} | dict(zip(self.axes, window, strict=True))
+        block = self._reader.read(tuple(parts[a] for a in self._stored))
+        kept = [0 if a in held else slice(None) for a in self._stored]
+        left = [a for a in self._stored if a not in held]
+        return block[tuple(kept)].transpose([left.index(a) for a in self.axes])
 
 
-def _find(values: npt.NDArray[Any], name: str) -> _Objects:
-    """List the objects and their pixels, numbered 0..n-1 in `which` and 1..n in `labels`."""
-    kind = values.dtype.kind
-    if kind not in "buif" or (kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all())):
-        raise ImageError(
-            f"'{name}' does not hold labels ({values.dtype}). Labels are whole numbers: 0 is background, "
-            "each object has its own."
-        )
-    values = np.ascontiguousarray(values, dtype=np.int64)
-    if int(values.min()) < 0:
-        raise ImageError(f"'{name}' holds negative numbers. Labels are 0 (background) or from 1 up.")
-    where = np.flatnonzero(values)
-    inside = values.reshape(-1)[where]
-    if inside.size and int(inside.max()) < max(_DENSE_ID, 4 * values.size):
-        table = np.bincount(inside)
-        ids = np.flatnonzero(table)
-        which = (np.cumsum(table > 0) - 1)[inside]
-        pixels = table[ids]
-    else:
-        ids, which, pixels = np.unique(inside, return_inverse=True, return_counts=True)
-    labels = np.zeros(values.shape, np.int64)
-    labels.reshape(-1)[where] = which + 1
-    return _Objects(ids, labels, where, which, pixels)
-
-
-def _shape(objects: _Objects, axes: str, scale: tuple[float, ...]) -> Table:
+def _shape(moments: Moments, axes: str, scale: tuple[float, ...]) -> Table:
     """Size, centroid and axes of the equivalent ellipse or ellipsoid, from the moments of the pixels."""
-    ndim, element = len(axes), math.prod(scale)
+    ndim, element, pixels = len(axes), math.prod(scale), moments.pixels
     name = "area" if ndim == 2 else "volume"
-    size = objects.pixels * element
-    table: Table = {name: size, f"{name}_px": objects.pixels}
-    offsets = []
-    for a, index, step in zip(axes, np.unravel_index(objects.where, objects.labels.shape), scale, strict=True):
-        position = index * step
-        center = objects.sums(position) / objects.pixels
-        table[f"centroid_{a}"] = center
-        offsets.append(position - center[objects.which])
-    covariance = np.empty((len(objects.ids), ndim, ndim))
-    for i in range(ndim):
-        for j in range(i, ndim):
-            covariance[:, i, j] = covariance[:, j, i] = objects.sums(offsets[i] * offsets[j]) / objects.pixels
+    size = pixels * element
+    table: Table = {name: size, f"{name}_px": pixels}
+    table |= {f"centroid_{a}": moments.center(_ZYX[a]) * step for a, step in zip(axes, scale, strict=True)}
+    covariance = np.empty((len(pixels), ndim, ndim))
+    for i, j in itertools.combinations_with_replacement(range(ndim), 2):
+        found = moments.covariance(_ZYX[axes[i]], _ZYX[axes[j]]) * (scale[i] * scale[j])
         # A pixel is a box and not a point.
-        covariance[:, i, i] += scale[i] ** 2 / 12
+        covariance[:, i, j] = covariance[:, j, i] = found + (scale[i] ** 2 / 12 if i == j else 0.0)
     spread = np.linalg.eigvalsh(covariance)
     # Along an axis of half length a, the variance of a filled ellipse is a²/4, of an ellipsoid a²/5.
     lengths = 2 * np.sqrt((ndim + 2) * spread)
@@ -213,37 +189,21 @@ def _shape(objects: _Objects, axes: str, scale: tuple[float, ...]) -> Table:
     return table
 
 
-def _box(objects: _Objects, axes: str) -> Table:
-    shape = objects.labels.shape
-    # A depth of one plane is no border in depth.
-    open_axes = [n > 1 or a in "yx" for a, n in zip(axes, shape, strict=True)]
-    found = ndimage.find_objects(objects.labels) if len(objects.ids) else []
-    bounds = np.array([[(s.start, s.stop) for s in box] for box in found], np.int64).reshape(-1, len(axes), 2)
-    edge = (bounds[:, :, 0] == 0) | (bounds[:, :, 1] == np.array(shape))
-    table: Table = {f"bbox_{a}{k}": bounds[:, i, k] for k in (0, 1) for i, a in enumerate(axes)}
-    return table | {"touches_border": (edge & np.array(open_axes)).any(axis=1)}
+def _box(moments: Moments, axes: str, shape: tuple[int, ...]) -> Table:
+    bounds = [moments.bounds(_ZYX[a]) for a in axes]
+    edge = np.zeros(len(bounds[0][0]), np.bool_)
+    for a, n, (first, last) in zip(axes, shape, bounds, strict=True):
+        # A depth of one plane is no border in depth.
+        if n > 1 or a in "yx":
+            edge |= (first == 0) | (last == n)
+    table: Table = {f"bbox_{a}{k}": pair[k] for k in (0, 1) for a, pair in zip(axes, bounds, strict=True)}
+    return table | {"touches_border": edge}
 
 
-def _outline(objects: _Objects, scale: tuple[float, float], table: Table) -> Table:
-    count = len(objects.ids)
-    length = perimeter(objects.labels, count, scale)
-    top, bottom = table["bbox_y0"].astype(np.int64), table["bbox_y1"].astype(np.int64)
-    hull = convex_area(objects.labels, count, top, bottom - top)
-    area = objects.pixels * math.prod(scale)
+def _outline(outlines: Outlines, pixels: Ints, order: Ints, scale: tuple[float, float]) -> Table:
+    length = outlines.perimeter(pixels, order, scale)
     return {
         "perimeter": length,
-        "circularity": np.minimum(1.0, 4 * math.pi * area / length**2),
-        "solidity": objects.pixels / hull,
+        "circularity": np.minimum(1.0, 4 * math.pi * (pixels * math.prod(scale)) / length**2),
+        "solidity": pixels / outlines.convex_area(order),
     }
-
-
-def _intensity(objects: _Objects, values: Floats) -> dict[str, Floats]:
-    count = len(objects.ids)
-    low, high = np.full(count, np.inf), np.full(count, -np.inf)
-    with np.errstate(invalid="ignore"):
-        np.minimum.at(low, objects.which, values)
-        np.maximum.at(high, objects.which, values)
-        total = objects.sums(values)
-        mean = total / objects.pixels
-        spread = np.sqrt(objects.sums((values - mean[objects.which]) ** 2) / objects.pixels)
-    return {"mean": mean, "std": spread, "min": low, "max": high, "sum": total}

@@ -1,0 +1,137 @@
+"""Windows that cut an array of any size, and their reading: no chunk of a store is decoded more often than it must be.
+
+Windows follow from the shape alone, never from how an array is stored, so that what is summed up over them has the same
+last digit for one image in whatever file.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Reader", "Window", "windows"]
+
+_STEPS: Final[tuple[tuple[int, ...], ...]] = ((), (1 << 22,), (1024, 4096), (16, 512, 512))
+_HELD_BYTES: Final = 64 << 20
+
+Window = tuple[slice, ...]
+
+
+def windows(shape: Sequence[int]) -> Iterator[Window]:
+    """Cut an array into windows of at most 4 million pixels.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the array.
+
+    Yields
+    ------
+    tuple of slice
+        One for each axis. The first axis runs fastest, because the windows are thin along it: those that lie in one
+        chunk of a store follow each other.
+    """
+    step = _STEPS[len(shape)] if len(shape) < len(_STEPS) else (1,) * (len(shape) - 3) + _STEPS[-1]
+    parts = [[slice(a, min(a + s, n)) for a in range(0, n, s)] for n, s in zip(shape, step, strict=True)]
+    for window in itertools.product(*reversed(parts)):
+        yield tuple(reversed(window))
+
+
+class Reader:
+    """Reads windows of an array, one after the other.
+
+    Of a store a whole block of chunks around a window is read, as far as 64 MB allow, and kept for the windows that
+    follow; of arrays in memory nothing is copied.
+
+    Parameters
+    ----------
+    data : array-like
+        numpy, dask or zarr, or whatever else gives parts of itself.
+    name : str
+        For the user.
+    """
+
+    def __init__(self, data: Any, name: str) -> None:
+        self.data, self.name = data, name
+        self.shape = tuple(int(n) for n in data.shape)
+        self._edges = _edges(data)
+        self._at: Window = ()
+        self._held: Any = None
+
+    def read(self, window: Window) -> npt.NDArray[np.generic]:
+        """Load a window.
+
+        Parameters
+        ----------
+        window : tuple of slice
+            One slice of bounds within the array for each axis, without steps.
+
+        Returns
+        -------
+        ndarray
+            In the array's own type; not to be written to.
+
+        Raises
+        ------
+        ImageError
+            If the data cannot be read; the message names the place.
+        """
+        if self._edges is None:
+            return self._load(window)
+        if self._held is None or any(
+            w.start < a.start or a.stop < w.stop for a, w in zip(self._at, window, strict=True)
+        ):
+            self._held = None  # never two blocks at once
+            self._at = self._around(window)
+            self._held = self._load(self._at)
+        inner = tuple(slice(w.start - a.start, w.stop - a.start) for a, w in zip(self._at, window, strict=True))
+        part: npt.NDArray[np.generic] = self._held[inner]
+        return part
+
+    def _load(self, window: Window) -> npt.NDArray[np.generic]:
+        import numpy as np
+
+        try:
+            return np.asarray(self.data[window])
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            place = ", ".join(f"{part.start}:{part.stop}" for part in window)
+            raise ImageError(
+                f"'{self.name}' could not be read at [{place}]: {error}. "
+                "Check that the file is complete and still there."
+            ) from error
+
+    def _around(self, window: Window) -> Window:
+        """Widen a window to whole chunks, axis by axis, as far as memory allows."""
+        import numpy as np
+
+        found = [(part.start, part.stop) for part in window]
+        most = _HELD_BYTES // np.dtype(self.data.dtype).itemsize
+        for axis, (start, stop) in enumerate(found):
+            edges = (self._edges or [])[axis]
+            first = int(edges[np.searchsorted(edges, start, side="right") - 1])
+            last = int(edges[np.searchsorted(edges, stop)])
+            others = int(np.prod([b - a for k, (a, b) in enumerate(found) if k != axis], dtype=np.int64))
+            if (last - first) * others > most:
+                # As many windows ahead as fit.
+                first, last = start, min(last, start + max(1, most // others // (stop - start)) * (stop - start))
+            found[axis] = (first, last)
+        return tuple(slice(a, b) for a, b in found)
+
+
+def _edges(data: Any) -> list[npt.NDArray[np.int64]] | None:
+    """Return where the chunks of a store begin and end along each axis; None for an array without chunks."""
+    import numpy as np
+
+    chunks = getattr(data, "chunks", None)
+    if isinstance(data, np.ndarray) or not chunks:
+        return None
+    pairs = [(chunk, int(n)) for chunk, n in zip(chunks, data.shape, strict=True)]
+    # dask names the length of every chunk, zarr one for all.
+    return [np.cumsum((0, *c)) if isinstance(c, tuple) else np.minimum(np.arange(0, n + c, c), n) for c, n in pairs]
