@@ -155,8 +155,8 @@ def _tile_mismatch(model: ForeignModel) -> float:
     for start in (0, cells[-1]):
         tile = model.predict(image[..., start : start + cells[-1] + 2 * rims[-1]])
         here = (*inside[:-1], slice(start + rims[-1], start + rims[-1] + cells[-1]))
-        off = np.abs(tile[(..., *inside)] - whole[(..., *here)])[:, : model.outputs]
-        worst = max(worst, float(off.max()))
+        pair: list[Floats] = [tile[(slice(None), slice(None), *inside)], whole[(slice(None), slice(None), *here)]]
+        worst = max(worst, float(np.abs(pair[0] - pair[1])[:, : model.outputs].max()))
     return round(worst, 4)
 
 
