@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
+import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -118,13 +121,35 @@ def test_huge_ids_and_dimensions():
     assert count(truth + 2**40, truth).fp == (0,) * 10
 
 
-def test_sorting_and_counting_agree(monkeypatch):
+@pytest.mark.parametrize("shape", [(60,), (33, 40), (5, 9, 21), (2, 3, 8, 9)])
+@pytest.mark.parametrize("kind", ["numpy", "zarr", "dask"])
+def test_storage_and_windows_leave_the_counts_as_they_are(shape, kind, monkeypatch):
     rng = np.random.default_rng(0)
-    truth, predicted = rng.integers(0, 9, (2, 12, 12))
+    truth, predicted = rng.integers(0, 9, (2, *shape)).astype(np.uint32)
     before = count(truth, predicted, (0.05, 0.2))
-    monkeypatch.setattr("napari_unet.metrics.matching._DENSE_PAIRS", 1)
-    monkeypatch.setattr("napari_unet.metrics.matching._DENSE_ID", 1)
-    assert count(truth, predicted, (0.05, 0.2)) == before
+    monkeypatch.setattr("napari_unet.core.windows._STEPS", ((), (7,), (5, 8), (2, 3, 5)))
+    monkeypatch.setattr("napari_unet.metrics._overlaps._MOST_PARTS", 20)
+    chunks = tuple(max(1, n // 3) for n in shape)
+    store = {"zarr": lambda data: zarr.array(data, chunks=chunks), "dask": da.from_array}.get(kind, lambda data: data)
+    assert count(store(truth), store(predicted.astype(float)), (0.05, 0.2)) == before
+
+
+def test_memory_is_for_objects_and_not_for_pixels():
+    class Tiled:
+        shape, dtype = (8192, 8192), np.dtype(np.uint32)
+
+        def __getitem__(self, window):
+            y, x = (np.arange(part.start, part.stop, dtype=np.uint32) // 512 for part in window)
+            return y[:, None] * 16 + x
+
+    tracemalloc.start()
+    try:
+        found = count(Tiled(), Tiled())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.tp == (255,) * 10
+    assert peak < 128 << 20  # each of the two takes 256 MB
 
 
 @pytest.mark.parametrize(

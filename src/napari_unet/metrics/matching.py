@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,14 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_unet.core.errors import ImageError, SpecError
+from napari_unet.core.errors import SpecError
+
+from ._overlaps import overlaps
 
 __all__ = ["THRESHOLDS", "Counts", "count", "scores"]
 
 # Rounded, so that an IoU of exactly 3/4 reaches the threshold 0.75.
 THRESHOLDS: Final[tuple[float, ...]] = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
-_DENSE_PAIRS: Final = 1 << 24
-_DENSE_ID: Final = 1 << 26
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -95,6 +95,7 @@ def count(truth: npt.ArrayLike, predicted: npt.ArrayLike, thresholds: Sequence[f
     ----------
     truth, predicted : array-like of int
         Labels of any, but equal, shape; 0 is background. Touching or separate pixels of one value are one object.
+        zarr and dask arrays are read window by window: memory is needed for the objects, not for the pixels.
     thresholds : sequence of float
         Smallest IoU of a match, above 0 and at most 1.
 
@@ -113,23 +114,15 @@ def count(truth: npt.ArrayLike, predicted: npt.ArrayLike, thresholds: Sequence[f
     levels = tuple(float(t) for t in thresholds)
     if not levels or not all(0 < t <= 1 for t in levels):
         raise SpecError(f"IoU thresholds must be above 0 and at most 1, got {levels}.")
-    true, guess = _labels(truth, "truth"), _labels(predicted, "predicted")
-    if true.shape != guess.shape:
-        raise ImageError(
-            f"The true labels have the shape {true.shape}, the predicted ones {guess.shape}. "
-            "Compare labels of the same image at the same resolution."
-        )
-    true, sizes_true = _compact(true.ravel())
-    guess, sizes_guess = _compact(guess.ravel())
-    row, column, shared = _overlaps(true, guess, len(sizes_guess))
-    iou = shared / (sizes_true[row] + sizes_guess[column] - shared)
+    found = overlaps(truth, predicted)
+    iou = found.shared / (found.true_sizes[found.true] + found.guess_sizes[found.guess] - found.shared)
     tp, total = [], []
     for level in levels:
         good = iou >= level
-        matched = _match(row[good], column[good], iou[good])
+        matched = _match(found.true[good], found.guess[good], iou[good])
         tp.append(len(matched))
         total.append(float(matched.sum()))
-    n_true, n_guess = len(sizes_true) - 1, len(sizes_guess) - 1
+    n_true, n_guess = len(found.true_sizes), len(found.guess_sizes)
     return Counts(
         levels, tuple(tp), tuple(n_guess - n for n in tp), tuple(n_true - n for n in tp), tuple(total), images=1
     )
@@ -185,52 +178,6 @@ def _share(part: float, whole: float, everything: int) -> float:
     if not everything:
         return 1.0
     return part / whole if whole else 0.0
-
-
-def _labels(values: npt.ArrayLike, name: str) -> npt.NDArray[np.integer[Any]]:
-    labels = np.asarray(values)
-    if labels.dtype.kind == "b":
-        return labels.astype(np.uint8)
-    if labels.dtype.kind == "f" and labels.size and np.isfinite(labels).all() and (labels == np.rint(labels)).all():
-        labels = labels.astype(np.int64)
-    if labels.dtype.kind not in "ui" or not labels.size:
-        raise ImageError(
-            f"The {name} labels must be whole numbers in a non-empty array; these have the type {labels.dtype} and "
-            f"the shape {labels.shape}. Give one number to each object and 0 to the background."
-        )
-    if labels.dtype.kind == "i" and labels.min() < 0:
-        raise ImageError(f"The {name} labels hold negative numbers. Use 0 for background and numbers from 1 up.")
-    return labels
-
-
-def _compact(labels: npt.NDArray[np.integer[Any]]) -> tuple[Ints, Ints]:
-    """Renumber to 0..n, 0 staying 0, and count the pixels of each number."""
-    if int(labels.max()) >= max(_DENSE_ID, 4 * labels.size):
-        ids, new, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-        if ids[0] == 0:
-            return new, sizes
-        return new + 1, np.concatenate([[0], sizes])
-    table = np.bincount(labels.astype(np.int64, copy=False))
-    present = table > 0
-    present[0] = True
-    new = (np.cumsum(present) - 1)[labels]
-    return new, table[present]
-
-
-def _overlaps(true: Ints, guess: Ints, columns: int) -> tuple[Ints, Ints, Ints]:
-    """Count shared pixels: the sparse contingency table without background."""
-    code = true * columns + guess
-    code = code[(true > 0) & (guess > 0)]
-    if not code.size:
-        return code, code, code
-    # Counting is several times faster than sorting while its table stays small.
-    if int(code.max()) < _DENSE_PAIRS:
-        table = np.bincount(code)
-        pairs = np.flatnonzero(table)
-        shared = table[pairs]
-    else:
-        pairs, shared = np.unique(code, return_counts=True)
-    return pairs // columns, pairs % columns, shared
 
 
 def _match(row: Ints, column: Ints, iou: Floats) -> Floats:
