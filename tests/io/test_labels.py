@@ -126,7 +126,39 @@ def test_volume_chunks_and_lazy_labels(tmp_path):
 def test_large_labels_stay_lazy(tmp_path, monkeypatch):
     write_labels(tmp_path / "a.zarr", example())
     monkeypatch.setattr("napari_unet.io.labels.LAZY_BYTES", 100)
-    assert isinstance(read_labels(tmp_path / "a.zarr").data, zarr.Array)
+    found = read_labels(tmp_path / "a.zarr")
+    assert isinstance(found.data, zarr.Array)
+    assert found.data.dtype == np.uint32
+    np.testing.assert_array_equal(found.data[...], example().data)
+
+
+@pytest.mark.parametrize("axes", ["yx", "xy", "cyx", "yxc", "xty", "xyztc"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64, np.float32, bool])
+@pytest.mark.parametrize("kind", ["zarr", "npy"])
+def test_large_labels_are_the_same_as_small_ones(tmp_path, monkeypatch, axes, dtype, kind):
+    shape = [{"c": 1, "t": 2, "z": 3, "y": 9, "x": 11}[a] for a in axes]
+    data = np.random.default_rng(0).integers(0, 5, shape).astype(dtype)
+    path = tmp_path / f"a.{kind}"
+    if kind == "zarr":
+        zarr.create_array(path, data=data, chunks=tuple(min(n, 4) for n in shape), dimension_names=list(axes))
+    else:
+        np.save(path, data)
+    small = read_labels(path, axes)
+    assert small.data.dtype == np.int32
+    monkeypatch.setattr("napari_unet.io.labels.LAZY_BYTES", 10)
+    large = read_labels(path, axes)
+    assert large.axes == small.axes == "".join(a for a in "tzyx" if a in axes)
+    assert large.data.dtype.kind in "ui"
+    assert not isinstance(large.data, np.ndarray) or isinstance(large.data, np.memmap)
+    np.testing.assert_array_equal(np.asarray(large.data[...]), small.data)
+
+
+def test_large_values_that_are_no_labels_are_refused_when_read(tmp_path, monkeypatch):
+    zarr.create_array(tmp_path / "a.zarr", data=np.full((9, 9), 0.5))
+    monkeypatch.setattr("napari_unet.io.labels.LAZY_BYTES", 10)
+    found = read_labels(tmp_path / "a.zarr")
+    with pytest.raises(ImageError, match="does not hold labels"):
+        np.asarray(found.data)
 
 
 def test_existing_folder(tmp_path):

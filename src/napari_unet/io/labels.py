@@ -97,7 +97,9 @@ def read_labels(path: str | os.PathLike[str], axes: str | Sequence[str] | None =
     Returns
     -------
     Image
-        int32 (int64 if needed); above 256 MB not loaded and in the type of the file.
+        Without channels, axes in the order ``tzyx``. int32 (int64 if needed); above 256 MB a zarr or dask array, or a
+        mapped file, that is read where it is needed: in the type of the file (int64 instead of fractions), and values
+        that are no labels are refused only when they are read.
 
     Raises
     ------
@@ -110,12 +112,14 @@ def read_labels(path: str | os.PathLike[str], axes: str | Sequence[str] | None =
             f"'{path}' has {found.channels} channels, so it is a picture and not labels. "
             "Choose a file with one whole number for each pixel."
         )
-    dtype = np.dtype(found.data.dtype)
-    if math.prod(found.shape) * dtype.itemsize > LAZY_BYTES and "c" not in found.axes and dtype.kind in "ui":
-        return found
     ordered = _ordered(found)
+    if math.prod(found.shape) * np.dtype(found.data.dtype).itemsize > LAZY_BYTES:
+        return found if found.axes == ordered.axes and found.data.dtype.kind in "ui" else _lazy(found, ordered)
     values = _load(ordered)
-    return replace(ordered, data=values.astype(_dtype(values, np.int32, np.int64)))
+    dtype = _dtype(values, np.int32, np.int64)
+    if values.dtype == np.uint32 and dtype is np.int32 and values.flags.writeable:
+        return replace(ordered, data=values.view(np.int32))  # the bytes are the same, and were read for this alone
+    return replace(ordered, data=values.astype(dtype))
 
 
 def as_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,6 +183,19 @@ def _ordered(labels: Image) -> Image:
 
 def _load(ordered: Image) -> npt.NDArray[np.integer[Any]]:
     return _whole(ordered.data[(slice(None),) * len(ordered.axes)], ordered.name)
+
+
+def _lazy(found: Image, ordered: Image) -> Image:
+    """Bring large labels into the order and type of labels without loading them."""
+    import dask.array as da  # noqa: PLC0415  # takes longer to import than all else here, and few need it
+
+    data = da.from_array(found.data, chunks=getattr(found.data, "chunks", None) or "auto")
+    if "c" in found.axes:
+        data = data[(slice(None),) * found.axes.index("c") + (0,)]
+    data = data.transpose([found.label_axes.index(a) for a in ordered.axes])
+    if data.dtype.kind not in "ui":
+        data = data.map_blocks(lambda block: _whole(block, found.name).astype(np.int64), dtype=np.int64)
+    return replace(ordered, data=data)
 
 
 def _whole(values: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.integer[Any]]:
