@@ -31,7 +31,7 @@ def test_movies_and_stacks_are_uncertain_plane_by_plane(axes, shape, disks, spec
     assert (doubt.data.dtype, doubt.name) == (np.float32, "cells uncertainty")
     ids = found.table["index"]
     assert ids.tolist() == list(range(1, found.objects + 1))
-    assert found.objects > 20
+    assert found.objects > (10 if "z" in axes else 20)  # the planes of a stack are joined
     expected = [doubt.data[found.labels.data == i].mean(dtype=float) for i in ids]
     np.testing.assert_allclose(found.table["uncertainty"], expected)
     by_plane = np.moveaxis(doubt.data, -1, 0) if axes == "yxt" else doubt.data.reshape(planes.shape)

@@ -109,6 +109,26 @@ def test_nor_does_where_the_pixels_lie(found, disks, spec, tmp_path):
         assert segment(workflows.read_image(tmp_path / name), spec).hash == found.hash
 
 
+def test_a_stack_has_objects_in_depth_and_is_measured_so(disks, spec):
+    image = disks[0]
+    stack = Image(np.stack([0 * image, image, image, 0 * image, image]), "zyx", (2.0, 0.5, 0.5), ("micrometer",) * 3)
+    found = segment(stack, spec, measures=("objects",))
+    apart = segment(stack, spec, link_z=0, measures=("objects",))
+    plane = apart.labels.data[1]
+    assert (plane.max(), apart.objects, found.objects) == (42, 126, 84)
+    none = np.zeros_like(plane)
+    np.testing.assert_array_equal(apart.labels.data[4], plane + 84 * (plane > 0))
+    np.testing.assert_array_equal(found.labels.data, [none, plane, plane, none, plane + 42 * (plane > 0)])
+    areas, table = np.bincount(plane.ravel())[1:], found.table
+    assert table["index"].tolist() == list(range(1, 85))
+    assert table["volume_px"].tolist() == [*(2 * areas), *areas]
+    np.testing.assert_allclose(table["volume"], table["volume_px"] * 0.5)
+    np.testing.assert_allclose(table["centroid_z"], [3.0] * 42 + [8.0] * 42)
+    assert apart.table["volume_px"].tolist() == [*areas] * 3
+    # Another setting is another record.
+    assert (found.manifest["settings"]["link_z"], apart.manifest["settings"]["link_z"]) == (SegmentSpec().link_z, 0)
+
+
 def test_nor_does_the_order_of_axes(disks, spec):
     image = disks[0]
     movie = np.stack([image, image[::-1], np.zeros_like(image)])

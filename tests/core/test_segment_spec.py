@@ -42,7 +42,12 @@ def test_uncertainty_with_several_answers(options):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"average": "mirrors"}, "'none', 'flips' or 'rotations'"), ({"dropout_samples": -1}, "dropout")],
+    [
+        ({"link_z": 1.5}, "link_z"),
+        ({"link_z": -0.1}, "link_z"),
+        ({"average": "mirrors"}, "'none', 'flips' or 'rotations'"),
+        ({"dropout_samples": -1}, "dropout"),
+    ],
 )
 def test_bad_values_are_named(options, said):
     with pytest.raises(SpecError, match=said):

@@ -18,6 +18,7 @@ SPECS = [
     SegmentSpec(diameter=1 / 3, channels=(0, 2), threshold=0.4, min_size=12, device="cpu"),
     SegmentSpec(tiling=TilingSpec(tile=128, batch=4, workers=2)),
     SegmentSpec(model=("my models/nuclei 2", "nuclei"), average="rotations", uncertainty=True, runtime="torch"),
+    SegmentSpec(link_z=0, min_score=0.5),
     SegmentSpec(dropout_samples=8, uncertainty=True),
 ]
 

@@ -11,8 +11,8 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Batch", "Channels", "Diameter", "DropoutSamples", "Labels", "MinScore", "MinSize", "Models", "Runtime",
-    "Source", "Table", "Threshold", "Tile", "Uncertainty", "Workers",
+    "Average", "Batch", "Channels", "Diameter", "DropoutSamples", "Labels", "LinkZ", "MinScore", "MinSize", "Models",
+    "Runtime", "Source", "Table", "Threshold", "Tile", "Uncertainty", "Workers",
 ]  # fmt: skip
 
 Source = Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)]
@@ -38,6 +38,10 @@ MinSize = Annotated[float | None, typer.Option(help="Smallest object kept, in pi
 MinScore = Annotated[
     float | None,
     typer.Option(help="0 to 1; how sure the model must be of an object's middle.", show_default="the model's"),
+]
+LinkZ = Annotated[
+    float,
+    typer.Option(help="Stacks: overlap at which outlines in neighboring planes are one object, 0 to 1; 0 never."),
 ]
 Average = Annotated[str, typer.Option(help="Average over mirrored (flips) or also rotated views (rotations), or none.")]
 DropoutSamples = Annotated[int, typer.Option(help="Average over so many networks with channels dropped; 0: off.")]

@@ -73,6 +73,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     threshold: options.Threshold = None,
     min_size: options.MinSize = None,
     min_score: options.MinScore = None,
+    link_z: options.LinkZ = _SEGMENT.link_z,
     average: options.Average = _SEGMENT.average,
     dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
     uncertainty: options.Uncertainty = None,
@@ -93,7 +94,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     """
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=_numbers(channels), threshold=threshold,
-        min_size=min_size, min_score=min_score, average=average, dropout_samples=dropout_samples,
+        min_size=min_size, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
         uncertainty=uncertainty is not None, device=device, runtime=runtime,
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip

@@ -190,9 +190,13 @@ class SegmentSpec(Spec):
     threshold : float or None
         Foreground score above which a pixel belongs to an object; None takes the model's.
     min_size : float or None
-        Smallest object kept, in pixels (2D) or voxels (3D); None takes the model's rule.
+        Smallest object kept, in pixels (2D) or voxels (3D); None takes the model's rule. A 2D model on a stack compares
+        the outlines in each plane.
     min_score : float or None
         How sure the model must be of the middle of an object, 0 to 1; None takes the model's rule.
+    link_z : float
+        For 2D models on stacks: outlines in neighboring planes are one object where at least this share of the smaller
+        one lies within the larger, 0 to 1. 0 leaves planes apart: every plane has objects of its own.
     average : {"none", "flips", "rotations"}
         Average the scores over mirrored views of the image (4 in 2D, 8 in 3D), or over mirrored and rotated ones (8 and
         16). Takes that many times as long.
@@ -225,6 +229,7 @@ class SegmentSpec(Spec):
     threshold: float | None = Field(None, gt=0, lt=1)
     min_size: float | None = Field(None, ge=0)
     min_score: float | None = Field(None, ge=0, le=1)
+    link_z: float = Field(0.7, ge=0, le=1)
     average: Literal["none", "flips", "rotations"] = "none"
     dropout_samples: int = Field(0, ge=0)
     uncertainty: bool = False

@@ -90,7 +90,8 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     used = len(channels) if channels is not None else image.channels
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     ones = (1.0,) * card.net.ndim
-    return Plan(ones, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
+    plan = Plan(ones, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
+    return replace(plan, link_z=spec.link_z)
 
 
 def sized(plan: Plan, model: Scorer, diameter: float) -> Plan:

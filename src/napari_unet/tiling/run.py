@@ -16,8 +16,10 @@ import numpy as np
 from ..core.errors import ImageError
 from ..core.results import Piece
 from ..core.steps import Progress
+from .depth import Depth, areas, link, overlaps, planes_above
 from .empty import Sparing
 from .grid import Grid, Tile
+from .stitch import relabel
 from .stream import Plan, batched, count_workers, score_tiles, stream
 from .sweep import bundle, share_chunks, sweep
 from .where import Notes
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
     from .stream import Predict, Scores
 
     Labels = npt.NDArray[np.int32]
+    Longs = npt.NDArray[np.int64]
     Decode = Callable[[Scores], Labels]
 
 __all__ = ["Plan", "placed", "plane_words", "raised", "segment_planes"]
 
 _Whole = TypeVar("_Whole", bound="npt.NDArray[np.integer[Any]]")
+_NOTHING: Final = np.zeros(0, np.int64)
 _MEMORY: Final = Path("/proc/meminfo")
 _LABEL_BYTES: Final = 4
 _BESIDE_BYTES: Final = 5  # as stored, and as the number that it stands for
@@ -58,7 +62,7 @@ def segment_planes(
     image : Image
         Any axes.
     plan : Plan
-        How to score.
+        How to score, and whether the objects of neighboring planes are linked.
     predict : callable
         float32 (b, c, *s) -> float32 (b, k, *s), scores in 0 ... 1. Called from several threads.
     decode : callable
@@ -73,7 +77,7 @@ def segment_planes(
     labels : ndarray of int32
         Axes ``image.label_axes``.
     objects : int
-        The highest id; ids are unique over the whole image.
+        The highest id; ids are unique over the whole image, and follow the first pixel in the order of its axes.
 
     Yields
     ------
@@ -102,13 +106,13 @@ def segment_planes(
 
 def _watch(queue: _Queue, results: Iterator[_Scored | _Found], preview: Decode | None) -> Steps[int]:
     """Report what is done, number the objects through and return how many there are."""
-    planes, labels = queue.planes, queue.labels
+    planes = queue.planes
     total = len(planes) * (len(queue.grid) + 1)
-    done = objects = shown = finished = 0
-    highest: dict[int, int] = {}
+    done = shown = finished = 0
+    found: dict[int, _Found] = {}
     for result in results:
         if isinstance(result, _Found):
-            highest[result.plane] = result.highest
+            found[result.plane] = result
         else:
             for plane, tile in result.tiles:
                 piece = queue.preview(plane, tile, preview, shown)
@@ -117,14 +121,32 @@ def _watch(queue: _Queue, results: Iterator[_Scored | _Found], preview: Decode |
                 yield Progress(done, total, f"Finding objects{plane_words(plane, len(planes))}", piece)
         queue.note(result)
         # Ids follow the order of the planes, whichever is decoded first.
-        while finished in highest:
-            where = _where(planes[finished])
-            labels[where] = raised(labels[where], objects)
-            objects += highest.pop(finished)
+        while finished in found:
+            piece = _numbered(queue, found, finished)
             finished, done = finished + 1, done + 1
-            piece = Piece(where, labels[where])
             yield Progress(done, total, f"Outlining objects{plane_words(finished - 1, len(planes))}", piece)
-    return objects
+    return queue.depth.objects
+
+
+def _numbered(queue: _Queue, found: dict[int, _Found], plane: int) -> Piece:
+    """Give the objects of a plane the ids that they keep."""
+    depth, where, above = queue.depth, _where(queue.planes[plane]), queue.depth.above[plane]
+    labels, links = queue.labels[where], np.zeros(found[plane].highest + 1, np.int32)
+    if above is not None:
+        shared = overlaps(queue.labels[_where(queue.planes[above])], labels)
+        # The plane above has its final ids already.
+        shared[:, 0] = _places(depth.ids[above], shared[:, 0])
+        links = link(shared, found.pop(above).pixels, found[plane].pixels, queue.plan.link_z)
+    relabel(labels, depth.number(plane, links), labels)
+    if depth.below[plane] is None:
+        del found[plane]
+    return Piece(where, labels)
+
+
+def _places(ids: npt.NDArray[np.int32], wanted: Longs) -> Longs:
+    """Return where ids, each there once, are."""
+    order = np.argsort(ids)
+    return order[np.searchsorted(ids, wanted, sorter=order)]
 
 
 @dataclass(frozen=True)
@@ -137,6 +159,7 @@ class _Scored:
 class _Found:
     plane: int
     highest: int
+    pixels: Longs
 
 
 @dataclass
@@ -154,6 +177,7 @@ class _Queue:
     beside: Scores | None = None
 
     def __post_init__(self) -> None:
+        self.depth = Depth(planes_above(self.planes, self.plan.link_z))
         self._scores: dict[int, Scores] = {}
         self._left: dict[int, int] = {}
         self._ready: deque[int] = deque()
@@ -216,7 +240,9 @@ class _Queue:
         self.labels[_where(plane)] = _stored(plane, found)
         if self.beside is not None:
             self.beside[_where(plane)] = _stored(plane, scores[-1])
-        return _Found(number, int(found.max(initial=0)))
+        highest = int(found.max(initial=0))
+        # Of planes that are not linked nobody asks.
+        return _Found(number, highest, areas(found, highest) if self.depth.joins(number) else _NOTHING)
 
 
 def plane_words(number: int, count: int) -> str:

@@ -38,7 +38,7 @@ _LARGEST_READ: Final = 2**24  # image values; more is read in parts
 
 @dataclass(frozen=True)
 class Plan:
-    """All that scoring needs to know besides the image and the network.
+    """All that a run needs to know besides the image, the network and how its scores become objects.
 
     Attributes
     ----------
@@ -62,6 +62,8 @@ class Plan:
         Edges of what a tile writes, net pixels; None chooses by `tiling` and the size of the image.
     where : Where
         What of the image is looked at.
+    link_z : float
+        How much outlines of neighboring planes must overlap to be one object, see :mod:`.depth`; 0 leaves planes apart.
     """
 
     factor: tuple[float, ...]
@@ -74,6 +76,7 @@ class Plan:
     tiling: TilingSpec = field(default_factory=TilingSpec)
     edges: tuple[int, ...] | None = None
     where: Where = field(default_factory=Where, compare=False)
+    link_z: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse factors that no grid can have."""

@@ -20,6 +20,7 @@ LABELS: Final = {
     "threshold": "Threshold",
     "min_size": "Smallest object",
     "min_score": "Least score",
+    "link_z": "Join planes",
     "average": "Average over",
     "dropout_samples": "Dropout samples",
     "uncertainty": "Show uncertainty",
