@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_unet.core.axes import Image, Plane, as_image
 from napari_unet.core.errors import ImageError
@@ -112,17 +113,18 @@ def go_on(image: Image, how: Plan, journal: Memory, paper: Paper, steps: int) ->
 
 @quick
 @given(
-    st.sampled_from([("yx", 2), ("yx", 2), ("tyx", 2), ("xty", 2), ("zyx", 3), ("zyx", 2), ("tzyx", 3)]),
+    st.sampled_from([("yx", 2), ("tyx", 2), ("xty", 2), ("zyx", 3), ("zyx", 2), ("tzyx", 3), ("tzyx", 2), ("zytx", 2)]),
     st.lists(st.integers(1, 24), min_size=4, max_size=4),
     st.builds(TilingSpec, tile=st.integers(2, 16), batch=st.integers(1, 4), workers=st.integers(1, 3)),
     st.lists(st.integers(1, 30), max_size=6),
     st.sampled_from([0.6, 1.0, 1.0, 1.7]),
+    st.sampled_from([0.0, 0.3, 0.7]),
 )
-def test_no_pixel_differs_however_often_it_is_stopped(axes, lengths, tiling, stops, factor):
+def test_no_pixel_differs_however_often_it_is_stopped(axes, lengths, tiling, stops, factor, link_z):
     names, ndim = axes
     limits = {"t": 3, "z": 6 if ndim == 3 else 3, "y": 24, "x": 24}
     image = as_image(pixels(tuple(min(n, limits[a]) for n, a in zip(lengths[: len(names)], names, strict=True))), names)
-    how = plan(ndim, factor=(factor,) * ndim, tiling=tiling)
+    how = plan(ndim, factor=(factor,) * ndim, tiling=tiling, link_z=link_z)
     labels, objects = expected(image, how)
     journal, paper, found = Memory(), Paper(image), None
     for steps in stops:
@@ -172,11 +174,76 @@ def test_nothing_is_scored_twice_and_no_finished_brick_again():
     assert len(seen) == len(set(seen)) == 25
 
 
-def test_the_journal_is_emptied_of_what_is_needed_no_more():
-    image = as_image(pixels((3, 20, 20)), "tyx")
+@pytest.mark.parametrize(("axes", "link_z"), [("tyx", 0.0), ("zyx", 0.0), ("zyx", 0.7)])
+def test_the_journal_is_emptied_of_what_is_needed_no_more(axes, link_z):
+    image = as_image(pixels((3, 20, 20)), axes)
     journal = Memory()
-    finish(segment_bricks(image, jobs(plan(2, tiling=TilingSpec(tile=8)), journal, Paper(image))))
+    finish(segment_bricks(image, jobs(plan(2, tiling=TilingSpec(tile=8), link_z=link_z), journal, Paper(image))))
     assert {kind for kind, _ in journal} == {"begun", "plane", "written"}
+
+
+class Failing(Memory):
+    """A journal whose disk fails at one of its changes, before or after that is made, and at all later ones."""
+
+    def __init__(self, at: int, after: bool) -> None:
+        super().__init__()
+        self.left, self.after = at, after
+
+    def _change(self, change: Any) -> None:
+        self.left -= 1
+        if self.left == 0 and self.after:
+            change()
+        if self.left <= 0:
+            raise ImageError("The disk is gone.")
+        change()
+
+    def put(self, kind: str, key: str, **arrays: np.ndarray) -> None:
+        self._change(lambda: Memory.put(self, kind, key, **arrays))
+
+    def drop(self, kind: str, key: str) -> None:
+        self._change(lambda: Memory.drop(self, kind, key))
+
+
+def deep(axes: str) -> Image:
+    """Objects that go through several planes, along z; axes in the given order."""
+    data = ndimage.gaussian_filter(np.random.default_rng(2).random((2, 3, 20, 22)), (0, 0.7, 1.3, 1.3))
+    data = (np.argsort(np.argsort(data, axis=None)).reshape(data.shape) / data.size).astype(np.float32) ** 0.7
+    return as_image(np.einsum(f"tzyx->{axes}", data) if "t" in axes else data[0], axes)
+
+
+@pytest.mark.parametrize(("axes", "every"), [("zyx", 1), ("ztyx", 10)])
+def test_a_stack_is_whole_whenever_the_disk_fails(axes, every):
+    image, how = deep(axes), plan(2, tiling=TilingSpec(tile=22 if every == 1 else 12, workers=1), link_z=0.5)
+    labels, objects = expected(image, how)
+    apart = expected(image, plan(2, tiling=TilingSpec(workers=1)))[1]
+    assert 10 < objects < apart - 5
+    truth = labels.transpose([image.label_axes.index(a) for a in "tzyx" if a in axes])
+    at, found = 1 - every, None
+    while found is None:
+        at += every
+        journal, paper = Failing(at, after=at // every % 2 == 0), Paper(image)
+        try:
+            found = finish(segment_bricks(image, jobs(how, journal, paper)))
+        except ImageError:
+            finish(segment_bricks(image, jobs(how, Memory(journal), paper)))
+        np.testing.assert_array_equal(paper.labels, truth)
+    assert found == (objects, hash_labels(Image(labels, image.label_axes)))
+    assert at > 30
+
+
+@pytest.mark.parametrize("axes", ["tzyx", "ztyx", "xzty"])
+def test_a_stack_is_the_same_for_all_cuttings_and_orders(axes):
+    image, rng = deep(axes), np.random.default_rng(0)
+    labels, _ = expected(image, plan(2, link_z=0.5))
+    for tile, batch, workers in [(4, 3, 2), (8, 1, 3), (64, 2, 2)]:
+        paper, order = Paper(image), iter(rng.integers(-2, 24, (10**4, 4)).tolist())
+
+        def looking(order: Any = order) -> dict[str, slice]:
+            return {a: slice(n, n + 4) for a, n in zip("tzyx", next(order), strict=True)}
+
+        how = plan(2, tiling=TilingSpec(tile=tile, batch=batch, workers=workers), link_z=0.5)
+        finish(segment_bricks(image, jobs(how, Memory(), paper), looking))
+        np.testing.assert_array_equal(paper.labels, labels.transpose([image.label_axes.index(a) for a in "tzyx"]))
 
 
 def test_what_is_looked_at_comes_first():

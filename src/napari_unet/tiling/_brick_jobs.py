@@ -12,7 +12,7 @@ from ..core.errors import ImageError
 from ..core.hashes import block_digests
 from ._plane_work import PlaneWork, key_of
 from ._rims import borders, pack, widened
-from .run import raised
+from .depth import overlaps
 from .stitch import Objects, Stitch, relabel
 from .stream import score_tiles
 from .where import Notes
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, npt.NDArray[Any]]
     Explore = Callable[[Scores, Sequence[slice], Sequence[int]], tuple[Labels, Forest]]
 
-__all__ = ["Explored", "Finding", "Jobs", "Journal", "Numbered", "Scored", "Sink", "Written"]
+__all__ = ["Compared", "Explored", "Finding", "Jobs", "Journal", "Numbered", "Scored", "Sink", "Written"]
 
 
 class Journal(Protocol):
@@ -117,6 +117,15 @@ class Numbered:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A brick of two neighboring planes, and the pixels that their objects have in common there."""
+
+    upper: int
+    lower: int
+    shared: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Written:
     """A part of a plane's labels that is where it belongs."""
 
@@ -175,6 +184,18 @@ class Jobs:
         """Give the objects of a plane their ids."""
         return Numbered(number, stitch.finish(self.finding.persistence, self.finding.smallest, self.finding.lowest))
 
+    def compare(self, numbers: tuple[int, int], works: tuple[PlaneWork, PlaneWork], position: Position) -> Compared:
+        """Count what the objects of two planes have in common in a brick."""
+        upper, lower = (self._outlines(number, work, position) for number, work in zip(numbers, works, strict=True))
+        return Compared(*numbers, overlaps(upper, lower))
+
+    def _outlines(self, number: int, work: PlaneWork, position: Position) -> Labels:
+        """Return a brick with the ids that objects have within their plane."""
+        if work.objects is None:
+            raise ImageError("Planes were to be joined before objects were numbered. Please report this.")
+        trees = self.journal.get("trees", key_of(position, number))["trees"]
+        return relabel(trees, work.objects.numbers[position])
+
     def write(self, number: int, work: PlaneWork, window: Window) -> Written:
         """Write a part of a plane's labels, unless it is written and as it should be."""
         labels = self._labels(number, work, window)
@@ -191,7 +212,7 @@ class Jobs:
         return b"".join(block_digests(self.sink.read(plane, window))) == digests.tobytes()
 
     def _labels(self, number: int, work: PlaneWork, window: Window) -> Labels:
-        if work.objects is None:
+        if work.objects is None or work.ids is None:
             raise ImageError("Labels were to be written before objects were numbered. Please report this.")
         labels = np.zeros([s.stop - s.start for s in window], np.int32)
         for position in work.bricks.meeting(window):
@@ -200,5 +221,5 @@ class Jobs:
             trees = self.journal.get("trees", key_of(position, number))["trees"]
             part = trees[tuple(slice(c.start - o.start, c.stop - o.start) for c, o in zip(common, own, strict=True))]
             place = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, window, strict=True))
-            relabel(np.ascontiguousarray(part), work.objects.numbers[position], labels[place])
-        return raised(labels, work.offset)
+            relabel(np.ascontiguousarray(part), work.ids[work.objects.numbers[position]], labels[place])
+        return labels

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .grid import Grid, Tile
     from .stitch import Objects
 
+    Ints = npt.NDArray[np.int32]
     Scores = npt.NDArray[np.uint8]
     Window = tuple[slice, ...]
 
@@ -52,6 +53,10 @@ class PlaneWork:
         Scores along the borders of scored bricks, by direction.
     asked, explored : set of tuple
         Bricks whose trees are being grown or known; those whose trees are known.
+    objects : Objects or None
+        Of this plane alone, once all trees are known.
+    links, ids : ndarray of int32 or None
+        For each of them what it continues in the plane above, and its final id, see :mod:`.depth`.
     """
 
     def __init__(self, plane: Plane, grid: Grid, windows: Sequence[Window]) -> None:
@@ -64,7 +69,8 @@ class PlaneWork:
         self.asked: set[Position] = set()
         self.windows = {key_of(window): window for window in windows}
         self.objects: Objects | None = None
-        self.offset = 0
+        self.links: Ints | None = None
+        self.ids: Ints | None = None
         self.notes = Notes()
 
     def position(self, tile: Tile) -> Position:

@@ -23,7 +23,8 @@ from ..core.axes import AXES
 from ..core.hashes import BLOCK, block_numbers, hash_of
 from ..core.results import Piece
 from ..core.steps import Progress
-from ._brick_jobs import Explored, Finding, Jobs, Journal, Numbered, Scored, Sink, Written
+from ._brick_jobs import Compared, Explored, Finding, Jobs, Journal, Numbered, Scored, Sink, Written
+from ._joining import Joining
 from ._plane_work import PlaneWork, key_of
 from ._rims import borders, unpack
 from .empty import Sparing
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from ..core.axes import Image, Plane
     from ..core.steps import Looking, Steps
     from .bricks import Position
-    from .stitch import Objects
-
 
 __all__ = ["Finding", "Journal", "Sink", "segment_bricks"]
 
@@ -78,13 +77,13 @@ def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> 
     jobs = replace(jobs, predict=Sparing(jobs.predict))
     planes = [jobs.plan.select(plane) for plane in image.planes(jobs.plan.ndim)]
     queue = _Queue(planes, jobs, looking)
-    objects = yield from queue.take_up()
+    yield from queue.take_up()
     yield Progress(queue.done, queue.total, "Going on" if queue.done else "Starting")
     with closing(stream(queue.next_job, count_workers(jobs.plan.tiling))) as results:
         for result in results:
             for note, piece in queue.note(result):
                 yield Progress(queue.done, queue.total, note, piece)
-    return objects + queue.objects, _hash(image, planes, jobs)
+    return queue.joining.depth.objects, _hash(image, planes, jobs)
 
 
 class _Queue:
@@ -97,29 +96,29 @@ class _Queue:
         self.each = len(self.grid) + len(jobs.sink.windows(planes[0]))
         self.active: dict[int, PlaneWork] = {}
         self.ready: deque[Callable[[], Any]] = deque()
-        self.numbered: dict[int, Objects] = {}
-        self.next = self.settled = self.done = self.base = self.objects = self.shown = 0
+        self.joining = Joining(planes, jobs.journal, jobs.plan.link_z)
+        self.next = self.settled = self.done = self.shown = 0
         self.total = len(planes) * self.each
         self.groups: Iterator[list[tuple[int, Tile]]] = iter(())
 
     # What was done before.
 
-    def take_up(self) -> Steps[int]:
-        """Read what the journal has; return the objects of the planes that are finished, which come first."""
+    def take_up(self) -> Steps[None]:
+        """Read what the journal has; the planes that are finished come first."""
         objects, self.where.notes = 0, Notes()
         while self.next < len(self.planes) and self.journal.has("plane", str(self.next)):
             plane = self.journal.get("plane", str(self.next))
             objects += int(plane["objects"])
             self.where.notes += Notes.of(plane)
             self.next += 1
-        self.done, self.base, self.settled = self.next * self.each, objects, self.next
+        self.done, self.settled = self.next * self.each, self.next
+        self.joining.take_up(self.next, objects)
         for number in range(self.next, len(self.planes)):
             if number == self.next or self._begun(number):
                 yield from self._open(number)
         jobs = sweep(self.grid, self.planes, range(self.next, len(self.planes)))
         jobs = ((number, tile) for number, tile in jobs if self._is_left(number, tile))
         self.groups = batched(jobs, self.jobs.plan.tiling.batch, self.where)
-        return objects
 
     def _begun(self, number: int) -> bool:
         return self.journal.has("begun", str(number))
@@ -222,9 +221,12 @@ class _Queue:
             self._note_explored(result)
             yield f"Outlining objects{self._which(result.plane)}", None
         elif isinstance(result, Numbered):
-            self.numbered[result.plane] = result.objects
-            self._write_what_is_numbered()
+            self._note_numbered(result)
             yield f"Numbering objects{self._which(result.plane)}", None
+        elif isinstance(result, Compared):
+            self.joining.note(result, self.active)
+            self._write_what_is_numbered()
+            yield f"Joining planes{self._which(result.lower)}", None
         elif isinstance(result, Written):
             here = self.active[result.plane]
             self.done += 1
@@ -273,12 +275,17 @@ class _Queue:
         if len(here.explored) == len(here.bricks):
             self.ready.append(partial(self.jobs.number, number, here.stitch))
 
+    def _note_numbered(self, result: Numbered) -> None:
+        self.active[result.plane].objects = result.objects
+        for pair in self.joining.comparable(result.plane, self.active):
+            works = self.active[pair[0]], self.active[pair[1]]
+            self.ready.extend(partial(self.jobs.compare, pair, works, position) for position in works[0].bricks)
+        self._write_what_is_numbered()
+
     def _write_what_is_numbered(self) -> None:
-        """Ids follow the order of the planes, whichever is numbered first."""
-        while self.next in self.numbered:
-            here = self.active[self.next]
-            here.objects, here.offset = self.numbered.pop(self.next), self.base + self.objects
-            self.objects += len(here.objects)
+        """Give final ids in the order of the planes, whichever is numbered and linked first, and write."""
+        while (here := self.active.get(self.next)) and here.links is not None:
+            here.ids = self.joining.depth.number(self.next, here.links)
             for window in here.windows.values():
                 self.ready.append(partial(self.jobs.write, self.next, here, window))
             self.next += 1
@@ -286,8 +293,12 @@ class _Queue:
 
     def _settle(self) -> None:
         """Note which planes are finished, in order, and let go of what was needed for them."""
-        while (here := self.active.get(self.settled)) and here.objects is not None and not here.windows:
-            self.journal.put("plane", str(self.settled), objects=np.array(len(here.objects)), **here.notes.arrays())
+        while (here := self.active.get(self.settled)) and here.ids is not None and not here.windows:
+            if not self.joining.released(self.settled, self.active):
+                break
+            begun = self.joining.keep(self.settled, here)
+            self.journal.put("plane", str(self.settled), objects=np.array(begun), **here.notes.arrays())
+            self.joining.forget(self.settled)
             for position in here.bricks:
                 for kind in ("scores", "trees", "forest"):
                     self.journal.drop(kind, key_of(position, self.settled))
