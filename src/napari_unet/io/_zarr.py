@@ -18,14 +18,14 @@ from napari_unet.core.axes import Image, as_image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError, OutputError
 
 __all__ = [
-    "check_replaceable", "create_labels", "finish_labels", "is_zarr", "open_labels", "read_manifest", "read_zarr",
-    "shard_files", "write_image_zarr", "write_labels_zarr",
+    "SMALLEST_LEVEL", "check_replaceable", "create_labels", "finish_labels", "is_zarr", "open_labels", "read_manifest",
+    "read_zarr", "shard_files", "write_image_zarr", "write_labels_zarr",
 ]  # fmt: skip
 
 VERSION: Final = "0.5"
 _MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
 _MAX_CHUNK_BYTES: Final = 4 << 30
-_SMALLEST_LEVEL: Final = 512
+SMALLEST_LEVEL: Final = 512
 _TYPES: Final = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 Window = tuple[slice, ...]
@@ -65,8 +65,8 @@ def check_replaceable(path: Path) -> None:
         raise OutputError(f"'{path}' is a folder with other things in it. Choose another name.")
 
 
-def read_zarr(path: Path, axes: str | None = None, labels: bool = False) -> Image:
-    """Open the finest level of an OME-Zarr image, or a zarr array, without loading it.
+def read_zarr(path: Path, axes: str | None = None, labels: bool = False, level: int = 0) -> Image:
+    """Open a level of an OME-Zarr image, or a zarr array, without loading it.
 
     Parameters
     ----------
@@ -76,6 +76,8 @@ def read_zarr(path: Path, axes: str | None = None, labels: bool = False) -> Imag
         Overrules the axes that the store names.
     labels : bool
         Prefer the first label image of the store.
+    level : int
+        Of the image; 0 is the finest.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def read_zarr(path: Path, axes: str | None = None, labels: bool = False) -> Imag
         node = zarr.open(path, mode="r")
         name = path.name.split(".")[0]
         if isinstance(node, zarr.Group):
-            return _read_levels(_image_group(node, path, labels), path, axes, name)
+            return _read_level(_image_group(node, path, labels), path, axes, name, level)
         _check_chunks(node, path)
         named = getattr(node.metadata, "dimension_names", None)
         return as_image(node, axes or _named_axes(named), name=name)
@@ -281,12 +283,12 @@ def _image_group(node: zarr.Group, path: Path, labels: bool) -> zarr.Group:
     )
 
 
-def _read_levels(node: zarr.Group, path: Path, axes: str | None, name: str) -> Image:
+def _read_level(node: zarr.Group, path: Path, axes: str | None, name: str, level: int) -> Image:
     multiscale = _ome(node)["multiscales"][0]
-    dataset = multiscale["datasets"][0]
+    dataset = multiscale["datasets"][level]
     array = _inside(node, str(dataset["path"]), path)
     if not isinstance(array, zarr.Array):
-        raise ImageError(f"'{path}': its finest level '{dataset['path']}' is not an array. Copy it again as a whole.")
+        raise ImageError(f"'{path}': its level '{dataset['path']}' is not an array. Copy it again as a whole.")
     _check_chunks(array, path)
     entries = [a if isinstance(a, Mapping) else {"name": a} for a in multiscale.get("axes", [])]
     found = axes or _named_axes([str(a.get("name")) for a in entries])
@@ -359,7 +361,7 @@ def _coarsen(group: zarr.Group, name: str, image: Image, level: zarr.Array[Any])
         scale = [size * step for size, step in zip(image.scale, steps, strict=True)]
         transform = {"type": "scale", "scale": scale}
         datasets.append({"path": str(len(datasets)), "coordinateTransformations": [transform]})
-        if max(level.shape[-2:]) < _SMALLEST_LEVEL:
+        if max(level.shape[-2:]) < SMALLEST_LEVEL:
             return {"name": name, "type": "nearest", "axes": _ome_axes(image), "datasets": datasets}
         stride = tuple(2 if a in "yx" and n > 1 else 1 for a, n in zip(image.axes, level.shape, strict=True))
         steps = tuple(a * b for a, b in zip(steps, stride, strict=True))

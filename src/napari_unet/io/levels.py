@@ -1,0 +1,113 @@
+"""Geometry of a pyramid of labels: what its levels show of a window."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ._zarr import SMALLEST_LEVEL
+
+__all__ = ["Labels", "Part", "Window", "level_steps", "meet", "since", "slabs", "thinned"]
+
+_SLAB: Final = 16  # planes of a part that are kept together
+
+Window = tuple[slice, ...]
+Labels = npt.NDArray[np.int32]
+Steps = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Labels of a window of a level.
+
+    Attributes
+    ----------
+    level : int
+        From 0, the finest.
+    window : tuple of slice
+        Of the level.
+    labels : ndarray of int32
+        Its values.
+    """
+
+    level: int
+    window: Window
+    labels: Labels
+
+
+def level_steps(axes: str, shape: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the levels of a pyramid as they are written.
+
+    Parameters
+    ----------
+    axes : str
+        Letters.
+    shape : sequence of int
+        Of the finest level.
+
+    Returns
+    -------
+    list of tuple of int
+        For each level how many pixels of the finest one a pixel stands for along each axis; it shows the first of them.
+    """
+    sizes = dict(zip(axes, shape, strict=True))
+    found = [(1,) * len(axes)]
+    while max(-(-sizes[a] // step) for a, step in zip(axes, found[-1], strict=True) if a in "yx") >= SMALLEST_LEVEL:
+        finer = zip(axes, found[-1], strict=True)
+        found.append(tuple(2 * step if a in "yx" and sizes[a] > step else step for a, step in finer))
+    return found
+
+
+def thinned(window: Window, labels: Labels, steps: Steps) -> tuple[Window, Labels] | None:
+    """Return what a coarser level shows of a window.
+
+    Parameters
+    ----------
+    window : tuple of slice
+        Of the finer level.
+    labels : ndarray of int32
+        Its values.
+    steps : tuple of int
+        How many pixels of the finer level a pixel of the coarser one stands for.
+
+    Returns
+    -------
+    window : tuple of slice
+        Of the coarser level.
+    labels : ndarray of int32
+        Its values, a view. None in place of both if it is not even one pixel.
+    """
+    cuts = [(s, step, -(-s.start // step)) for s, step in zip(window, steps, strict=True)]
+    own = tuple(slice(first, -(-s.stop // step)) for s, step, first in cuts)
+    if any(s.start >= s.stop for s in own):
+        return None
+    return own, labels[tuple(slice(first * step - s.start, None, step) for s, step, first in cuts)]
+
+
+def meet(one: Window, other: Window) -> Window | None:
+    """Return what two windows have in common, or None."""
+    both = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return both if all(s.start < s.stop for s in both) else None
+
+
+def since(window: Window, origin: Window) -> Window:
+    """Return a window counted from the start of another one."""
+    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(window, origin, strict=True))
+
+
+def slabs(part: Part, axes: str) -> list[Part]:
+    """Cut a part along depth and time, so that a single plane of it can be read."""
+    steps = [s.stop - s.start if a in "yx" else _SLAB for a, s in zip(axes, part.window, strict=True)]
+    starts = itertools.product(*(range(s.start, s.stop, step) for s, step in zip(part.window, steps, strict=True)))
+    found = []
+    for start in starts:
+        ends = zip(start, part.window, steps, strict=True)
+        own = tuple(slice(a, min(a + step, s.stop)) for a, s, step in ends)
+        inner = tuple(slice(o.start - s.start, o.stop - s.start) for o, s in zip(own, part.window, strict=True))
+        found.append(Part(part.level, own, part.labels[inner]))
+    return found
