@@ -77,7 +77,7 @@ def atomic_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iter
         _put(temporary, target)
 
 
-def put_in_place(folder: Path, path: str | os.PathLike[str]) -> None:
+def put_in_place(folder: Path, path: str | os.PathLike[str], aside: Path | None = None) -> None:
     """Move a complete folder to where it belongs, in one step.
 
     Parameters
@@ -86,6 +86,9 @@ def put_in_place(folder: Path, path: str | os.PathLike[str]) -> None:
         On the same disk.
     path : path-like
         Where it goes; a folder that is there is replaced.
+    aside : Path, optional
+        Where a folder that is replaced is moved first: in a place that is removed afterwards, also by whoever finds it
+        after the program was killed. By default it is a hidden sibling.
 
     Raises
     ------
@@ -94,28 +97,27 @@ def put_in_place(folder: Path, path: str | os.PathLike[str]) -> None:
     """
     target = Path(os.path.realpath(path))
     try:
-        _put(folder, target)
+        _put(folder, target, aside)
     except OSError as error:
         raise OutputError(
             f"'{path}' could not be put in place: {error.strerror or error}. Close the programs that have it open."
         ) from error
 
 
-def _put(new: Path, target: Path) -> None:
+def _put(new: Path, target: Path, aside: Path | None = None) -> None:
     for folder, _, files in os.walk(new):
         for name in files:
             sync(Path(folder, name))
         sync(Path(folder))
-    _swap(new, target)
+    _swap(new, target, aside or target.with_name(f".{uuid.uuid4().hex[:12]}.old"))
     sync(target.parent)
 
 
-def _swap(new: Path, target: Path) -> None:
+def _swap(new: Path, target: Path, old: Path) -> None:
     """Move `new` to `target`; a folder that is there is moved aside first and back if that fails."""
     if not target.exists():
         os.rename(new, target)
         return
-    old = target.with_name(f".{uuid.uuid4().hex[:12]}.old")
     os.rename(target, old)
     try:
         os.rename(new, target)

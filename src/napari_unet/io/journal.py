@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 import sys
@@ -17,13 +18,16 @@ from numcodecs.zstd import Zstd
 from ..core.errors import OutputError
 from .atomic import atomic_file
 
-__all__ = ["Journal"]
+__all__ = ["MANIFEST", "Journal"]
+
+MANIFEST: Final = "manifest.json"
 
 _MARK: Final = b"unet-journal-1\n"
 _LENGTH: Final = struct.Struct("<Q")
 _LONGEST: Final = 2**20  # bytes of a header
 _WORTH_PACKING: Final = 2**14  # bytes
 _KINDS: Final = frozenset("?biufc")
+_HELD: Final = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what systems say of a lock that another program has
 
 
 class Journal:
@@ -61,11 +65,16 @@ class Journal:
             _take(self._lock)
         except OSError as error:
             self._lock.close()
+            if error.errno not in _HELD:
+                raise OutputError(
+                    f"'{self.folder}' cannot be held for this program alone: {error.strerror or error}. Choose a place "
+                    "on a disk of this computer."
+                ) from error
             raise OutputError(
                 f"Another program is writing this result right now (it holds '{self.folder}'). Wait until it is done, "
                 "or choose another name."
             ) from error
-        file = self.folder / "manifest.json"
+        file = self.folder / MANIFEST
         if file.exists():
             try:
                 self.manifest = dict(json.loads(file.read_text()))
@@ -92,7 +101,7 @@ class Journal:
         manifest : mapping
             JSON-like.
         """
-        with atomic_file(self.folder / "manifest.json") as temporary:
+        with atomic_file(self.folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1))
         self.manifest = dict(json.loads(json.dumps(manifest)))
 

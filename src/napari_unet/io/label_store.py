@@ -6,13 +6,14 @@ import itertools
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import zarr
 
 from ..core.axes import AXES, Image, Plane
-from ..core.errors import OutputError
+from ..core.errors import ImageError, OutputError
 from ._zarr import create_labels, finish_labels, open_labels, read_manifest, read_zarr, shard_files
 from .atomic import sync
 from .labels import as_facts
@@ -20,6 +21,7 @@ from .labels import as_facts
 __all__ = ["LabelStore", "stored_labels"]
 
 Window = tuple[slice, ...]
+_BROKEN: Final = (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError)
 
 
 class LabelStore:
@@ -45,11 +47,10 @@ class LabelStore:
         shape, scale, units = image.along(axes)
         self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name)
         try:
-            if (folder / "labels" / name / "0" / "zarr.json").exists():
-                self._level = open_labels(folder, name)
-            else:
+            there = _reopened(folder, name, shape)
+            if there is None:
                 shutil.rmtree(folder, ignore_errors=True)
-                self._level = create_labels(folder, name, self._frame, ndim)
+            self._level = create_labels(folder, name, self._frame, ndim) if there is None else there
         except OSError as error:
             raise OutputError(_unwritable(folder, error)) from error
         self._block = dict(zip(axes, self._level.shards or self._level.chunks, strict=True))
@@ -109,7 +110,7 @@ class LabelStore:
         shape = [s.stop - s.start for s in window]
         try:
             return np.asarray(self._level[self._place(plane, window)]).astype(np.int32).reshape(shape)
-        except (OSError, ValueError, RuntimeError):
+        except _BROKEN:
             # Half a shard, after a power cut: as good as none.
             return np.zeros(shape, np.int32)
 
@@ -132,9 +133,20 @@ class LabelStore:
             If it cannot be written.
         """
         try:
+            for half in self.folder.rglob("*.partial"):  # zarr was writing when the program was killed
+                half.unlink()
             finish_labels(self.folder, self.name, self._frame, as_facts(manifest))
         except OSError as error:
             raise OutputError(_unwritable(self.folder, error)) from error
+
+
+def _reopened(folder: Path, name: str, shape: Sequence[int]) -> zarr.Array[Any] | None:
+    """Open labels that were begun, or return None where there are none, or they are damaged."""
+    try:
+        level = open_labels(folder, name)
+    except (*_BROKEN, OutputError):
+        return None
+    return level if level.shape == tuple(shape) else None
 
 
 def stored_labels(folder: Path) -> tuple[Image, dict[str, Any]] | None:
@@ -152,8 +164,11 @@ def stored_labels(folder: Path) -> tuple[Image, dict[str, Any]] | None:
     manifest : dict
         As given to :meth:`LabelStore.finish`. None in place of both if there are no such labels.
     """
-    manifest = read_manifest(folder)
-    return None if manifest is None else (read_zarr(folder, labels=True), manifest)
+    try:
+        manifest = read_manifest(folder)
+        return None if manifest is None else (read_zarr(folder, labels=True), manifest)
+    except ImageError:
+        return None
 
 
 def _unwritable(folder: Path, error: OSError) -> str:

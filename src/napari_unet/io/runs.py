@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +12,14 @@ from ..core.axes import Image
 from ..core.errors import OutputError
 from ._zarr import check_replaceable
 from .atomic import put_in_place
-from .journal import Journal
+from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
 
 __all__ = ["RunFolder", "find_finished"]
 
 _ENDING: Final = ".unfinished"
 _STORE: Final = "labels.zarr"
+_REPLACED: Final = "replaced.zarr"
 
 
 class RunFolder:
@@ -40,7 +42,8 @@ class RunFolder:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        self.folder = output.with_name(output.name + _ENDING)
+        place = Path(os.path.realpath(output))  # what is a link stays one, and the result is moved on one disk
+        self.folder = place.with_name(place.name + _ENDING)
         self.journal = Journal(self.folder)
 
     def __enter__(self) -> Self:
@@ -109,13 +112,21 @@ class RunFolder:
         """
         store.finish(manifest)
         check_replaceable(self.output)
-        put_in_place(self.folder / _STORE, self.output)
-        self.journal.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        aside = self.folder / _REPLACED
+        shutil.rmtree(aside, ignore_errors=True)
+        put_in_place(self.folder / _STORE, self.output, aside)
+        self.discard()
         found = stored_labels(self.output)
         if found is None:
             raise OutputError(f"'{self.output}' was changed by another program while it was written. Run it again.")
         return found[0]
+
+    def discard(self) -> None:
+        """Remove the run: its result is in place, or not wanted any more."""
+        # The record goes first: what is left of a folder without it, should the program be killed now, is nothing.
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        self.journal.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:

@@ -189,7 +189,7 @@ def _short(value: Any) -> str:
 
 def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps[Segmentation | None]:
     """Return the labels of a finished run, if these are they and they are undamaged."""
-    if not output.exists() or (overwrite and RunFolder(output).folder.exists()):
+    if not output.exists():
         return None
     found = find_finished(output)
     labels, manifest = found or (None, {})
@@ -197,7 +197,8 @@ def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps
     other = _difference(_identity(manifest), wanted) if complete else "something else"
     if labels is not None and not other:
         yield Progress(0, 0, "Verifying the labels that are there")
-        if label_hash(labels.data) == manifest["labels_hash"]:
+        if _sound(labels, manifest["labels_hash"]):
+            _tidy(output, wanted)
             return Segmentation(labels, int(manifest["objects"]), float(manifest["diameter"]), 0.0, manifest)
         other = "labels that were changed or damaged since they were written"
     if overwrite:
@@ -205,6 +206,22 @@ def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps
     raise OutputError(
         f"'{output}' exists and holds {other}. Choose another name, or allow it to be replaced: --overwrite."
     )
+
+
+def _sound(labels: Image, expected: str) -> bool:
+    """Say whether stored labels are as they were written."""
+    try:
+        return label_hash(labels.data) == expected
+    except (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError):
+        return False  # a part of them cannot even be read
+
+
+def _tidy(output: Path, wanted: Mapping[str, Any]) -> None:
+    """Remove what is left of the run that made these labels, if it was killed after they were in place."""
+    if RunFolder(output).folder.is_dir():
+        with RunFolder(output) as folder:
+            if not folder.begun or not _difference(folder.begun["identity"], wanted):
+                folder.discard()
 
 
 def _begin(image: Image, spec: SegmentSpec, model: Scorer, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..core.errors import ImageError
+from ..core.errors import ImageError, OutputError
 from ..core.hashes import block_digests
 from ._plane_work import PlaneWork, key_of
 from ._rims import borders, pack, widened
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from .bricks import Position
     from .grid import Tile
     from .stream import Plan, Predict, Scores
+    from .where import Scored as ScoredTile
 
     Labels = npt.NDArray[np.int32]
     Window = tuple[slice, ...]
     Arrays = Mapping[str, npt.NDArray[Any]]
     Explore = Callable[[Scores, Sequence[slice], Sequence[int]], tuple[Labels, Forest]]
 
-__all__ = ["Compared", "Explored", "Finding", "Jobs", "Journal", "Numbered", "Scored", "Sink", "Written"]
+__all__ = ["Compared", "Explored", "Finding", "Jobs", "Journal", "Numbered", "Scored", "Sink", "Written", "intact"]
 
 
 class Journal(Protocol):
@@ -61,6 +62,14 @@ class Sink(Protocol):
 
     def read(self, plane: Plane, window: Window) -> Labels:
         """Read a part that was written."""
+
+
+def intact(journal: Journal, kind: str, key: str) -> Arrays | None:
+    """Return an entry of a journal, or None where it is missing or damaged: then it is to be made again."""
+    try:
+        return journal.get(kind, key) if journal.has(kind, key) else None
+    except OutputError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -173,12 +182,35 @@ class Jobs:
     def explore(self, number: int, work: PlaneWork, position: Position, rims: dict[Position, Scores]) -> Explored:
         """Grow the trees of a brick and keep them in place of its scores."""
         key = key_of(position, number)
-        entry = self.journal.get("scores", key)
-        scores = widened(entry["scores"], rims)
-        trees, forest = self.finding.explore(scores, work.bricks.window(position), work.bricks.shape)
+        kept = intact(self.journal, "scores", key)
+        scores, notes = self._scored(work, position) if kept is None else (kept["scores"], Notes.of(kept))
+        trees, forest = self._grown(work, position, scores, rims)
         self.journal.put("trees", key, trees=trees)
-        self.journal.put("forest", key, **pack(forest), **Notes.of(entry).arrays())
+        self.journal.put("forest", key, **pack(forest), **notes.arrays())
         return Explored(number, position, forest)
+
+    def _scored(self, work: PlaneWork, position: Position) -> ScoredTile:
+        return score_tiles([(work.plane, work.tiles[position])], self.plan, self.predict)[0]
+
+    def _grown(
+        self, work: PlaneWork, position: Position, scores: Scores, rims: dict[Position, Scores]
+    ) -> tuple[Labels, Forest]:
+        return self.finding.explore(widened(scores, rims), work.bricks.window(position), work.bricks.shape)
+
+    def _trees(self, number: int, work: PlaneWork, position: Position) -> Labels:
+        """Return the trees of a brick; where they were lost they are grown again, as they were."""
+        key = key_of(position, number)
+        if (kept := intact(self.journal, "trees", key)) is not None:
+            return kept["trees"]
+        edges = {other: borders(self._scored(work, other).scores) for other in work.around(position)}
+        trees, forest = self._grown(work, position, self._scored(work, position).scores, work.rims(position, edges))
+        known = intact(self.journal, "forest", key)
+        if known is None or not all(np.array_equal(values, known[name]) for name, values in pack(forest).items()):
+            # A device that does not round alike twice: objects were numbered by other trees than these.
+            self.journal.drop("forest", key)
+            raise OutputError("A part of the unfinished run was damaged. Give the same command again: it is redone.")
+        self.journal.put("trees", key, trees=trees)
+        return trees
 
     def number(self, number: int, stitch: Stitch) -> Numbered:
         """Give the objects of a plane their ids."""
@@ -193,22 +225,25 @@ class Jobs:
         """Return a brick with the ids that objects have within their plane."""
         if work.objects is None:
             raise ImageError("Planes were to be joined before objects were numbered. Please report this.")
-        trees = self.journal.get("trees", key_of(position, number))["trees"]
-        return relabel(trees, work.objects.numbers[position])
+        return relabel(self._trees(number, work, position), work.objects.numbers[position])
 
     def write(self, number: int, work: PlaneWork, window: Window) -> Written:
         """Write a part of a plane's labels, unless it is written and as it should be."""
         labels = self._labels(number, work, window)
         digests = np.frombuffer(b"".join(block_digests(labels)), np.uint8)
         key = f"{number}.{key_of(window)}"
-        if not self._stands(work.plane, window, key, digests):
+        kept = intact(self.journal, "written", key)
+        if kept is None or (kept["digests"] != digests).any() or not self._reads(work.plane, window, digests):
             self.sink.write(work.plane, window, labels)
             self.journal.put("written", key, digests=digests)
         return Written(number, window, labels if self.finding.preview else None)
 
-    def _stands(self, plane: Plane, window: Window, key: str, digests: npt.NDArray[np.uint8]) -> bool:
-        if not self.journal.has("written", key) or (self.journal.get("written", key)["digests"] != digests).any():
-            return False
+    def holds(self, number: int, plane: Plane, window: Window) -> bool:
+        """Say whether a part of a plane's labels is there, as it was written."""
+        kept = intact(self.journal, "written", f"{number}.{key_of(window)}")
+        return kept is not None and self._reads(plane, window, kept["digests"])
+
+    def _reads(self, plane: Plane, window: Window, digests: npt.NDArray[np.uint8]) -> bool:
         return b"".join(block_digests(self.sink.read(plane, window))) == digests.tobytes()
 
     def _labels(self, number: int, work: PlaneWork, window: Window) -> Labels:
@@ -218,7 +253,7 @@ class Jobs:
         for position in work.bricks.meeting(window):
             own = work.bricks.window(position)
             common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(own, window, strict=True)]
-            trees = self.journal.get("trees", key_of(position, number))["trees"]
+            trees = self._trees(number, work, position)
             part = trees[tuple(slice(c.start - o.start, c.stop - o.start) for c, o in zip(common, own, strict=True))]
             place = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, window, strict=True))
             relabel(np.ascontiguousarray(part), work.ids[work.objects.numbers[position]], labels[place])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ._brick_jobs import intact
 from .depth import Depth, link, planes_above, summed
 
 if TYPE_CHECKING:
@@ -43,20 +45,36 @@ class Joining:
         self.journal, self.threshold = journal, threshold
         self._shared: dict[int, list[Longs]] = {}
 
-    def take_up(self, finished: int, objects: int) -> None:
-        """Go on after so many finished planes with so many objects."""
-        self.depth.objects = objects
-        for number in range(finished):
-            if (self.depth.below[number] or 0) >= finished:
-                self.depth.ids[number] = self.journal.get("ids", str(number))["ids"]
+    def take_up(self, held: Collection[int]) -> list[int]:
+        """Say which of the planes whose labels are where they belong are finished.
+
+        Planes of one depth are finished from the first on: what lies below one that is to be done again is done again
+        too, and so are all if what links the last one to the next was lost.
+        """
+        finished = []
+        for first in (number for number, above in enumerate(self.depth.above) if above is None):
+            whole = list(self._down(first))
+            stack = list(itertools.takewhile(held.__contains__, whole))
+            if stack and len(stack) < len(whole):
+                ids = intact(self.journal, "ids", str(stack[-1]))
+                if ids is None or intact(self.journal, "links", str(whole[len(stack)])) is None:
+                    continue
+                self.depth.ids[stack[-1]] = ids["ids"]
+            finished += stack
+        return sorted(finished)
+
+    def _down(self, number: int | None) -> Iterator[int]:
+        while number is not None:
+            yield number
+            number = self.depth.below[number]
 
     def comparable(self, number: int, active: Mapping[int, PlaneWork]) -> Iterator[tuple[int, int]]:
         """Take in that the objects of a plane are known; yield pairs of planes, the upper one first, to be compared."""
         here, above, below = active[number], self.depth.above[number], self.depth.below[number]
         if above is None:
             here.links = np.zeros(len(here.objects or ()) + 1, np.int32)
-        elif self.journal.has("links", str(number)):
-            here.links = self.journal.get("links", str(number))["links"]
+        elif (kept := intact(self.journal, "links", str(number))) is not None:
+            here.links = kept["links"]
         elif above in active and active[above].objects is not None:
             yield above, number
         if below is not None and below in active and _waits(active[below]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .bricks import Bricks
@@ -47,6 +47,8 @@ class PlaneWork:
 
     Attributes
     ----------
+    tiles : dict of tuple to Tile
+        What writes each brick.
     left : dict of tuple to Tile
         Bricks that are not scored and not handed out, in the order in which they are to be.
     edges : dict
@@ -62,7 +64,8 @@ class PlaneWork:
     def __init__(self, plane: Plane, grid: Grid, windows: Sequence[Window]) -> None:
         self.plane = plane
         self.bricks = Bricks(plane.shape, tuple((0, *(cut.write.stop for cut in cuts)) for cuts in grid.cuts))
-        self.left: dict[Position, Tile] = {self.position(tile): tile for tile in grid}
+        self.tiles: dict[Position, Tile] = {self.position(tile): tile for tile in grid}
+        self.left = dict(self.tiles)
         self.stitch = Stitch(self.bricks)
         self.edges: dict[Position, dict[Position, Scores]] = {}
         self.explored: set[Position] = set()
@@ -89,13 +92,19 @@ class PlaneWork:
             return False
         return all(other in self.edges for other in self.around(position))
 
-    def rims(self, position: Position) -> dict[Position, Scores]:
-        """Return the scores just beyond a brick, by direction."""
-        found = {}
+    def rims(
+        self, position: Position, edges: Mapping[Position, Mapping[Position, Scores]] | None = None
+    ) -> dict[Position, Scores]:
+        """Return the scores just beyond a brick, by direction; from other `edges` than its own, where given."""
+        edges, found = self.edges if edges is None else edges, {}
         for other in self.around(position):
             way = tuple(b - a for a, b in zip(position, other, strict=True))
-            found[way] = self.edges[other][tuple(-step for step in way)]
+            found[way] = edges[other][tuple(-step for step in way)]
         return found
+
+    def needs_scores(self, position: Position) -> bool:
+        """Say whether the scores of a brick are needed still, for its own trees or those around it."""
+        return not self.explored.issuperset((position, *self.around(position)))
 
     def left_in(self, window: Window) -> list[Position]:
         """List the bricks in a window that are not scored, those near its middle first."""

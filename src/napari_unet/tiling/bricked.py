@@ -23,7 +23,7 @@ from ..core.axes import AXES
 from ..core.hashes import BLOCK, block_numbers, hash_of
 from ..core.results import Piece
 from ..core.steps import Progress
-from ._brick_jobs import Compared, Explored, Finding, Jobs, Journal, Numbered, Scored, Sink, Written
+from ._brick_jobs import Compared, Explored, Finding, Jobs, Journal, Numbered, Scored, Sink, Written, intact
 from ._joining import Joining
 from ._plane_work import PlaneWork, key_of
 from ._rims import borders, unpack
@@ -97,6 +97,9 @@ class _Queue:
         self.active: dict[int, PlaneWork] = {}
         self.ready: deque[Callable[[], Any]] = deque()
         self.joining = Joining(planes, jobs.journal, jobs.plan.link_z)
+        self.finished: dict[
+            int, int
+        ] = {}  # planes whose labels are where they belong, and how many objects begin there
         self.next = self.settled = self.done = self.shown = 0
         self.total = len(planes) * self.each
         self.groups: Iterator[list[tuple[int, Tile]]] = iter(())
@@ -104,17 +107,22 @@ class _Queue:
     # What was done before.
 
     def take_up(self) -> Steps[None]:
-        """Read what the journal has; the planes that are finished come first."""
-        objects, self.where.notes = 0, Notes()
-        while self.next < len(self.planes) and self.journal.has("plane", str(self.next)):
-            plane = self.journal.get("plane", str(self.next))
-            objects += int(plane["objects"])
-            self.where.notes += Notes.of(plane)
-            self.next += 1
-        self.done, self.settled = self.next * self.each, self.next
-        self.joining.take_up(self.next, objects)
+        """Read what the journal has; what of it is missing or damaged is done again."""
+        self.where.notes, kept = Notes(), {}
+        for number, plane in enumerate(self.planes):
+            entry = intact(self.journal, "plane", str(number))
+            if entry is None:
+                continue
+            yield Progress(0, 0, "Checking what is done already")
+            if all(self.jobs.holds(number, plane, window) for window in self.sink.windows(plane)):
+                kept[number] = entry
+        for number in self.joining.take_up(set(kept)):
+            self.finished[number] = int(kept[number]["objects"])
+            self.where.notes += Notes.of(kept[number])
+        self.done = len(self.finished) * self.each
+        self._write_what_is_numbered()
         for number in range(self.next, len(self.planes)):
-            if number == self.next or self._begun(number):
+            if number not in self.finished and (number == self.next or self._begun(number)):
                 yield from self._open(number)
         jobs = sweep(self.grid, self.planes, range(self.next, len(self.planes)))
         jobs = ((number, tile) for number, tile in jobs if self._is_left(number, tile))
@@ -130,22 +138,25 @@ class _Queue:
         if not self._begun(number):
             self.journal.put("begun", str(number))
             return
+        seen: dict[Position, Notes] = {}
         for position in here.bricks:
             key = key_of(position, number)
-            entries = {
-                kind: self.journal.get(kind, key) for kind in ("scores", "forest") if self.journal.has(kind, key)
-            }
-            if "forest" in entries:
-                here.stitch.add(position, unpack(entries["forest"]))
+            scores, forest = (intact(self.journal, kind, key) for kind in ("scores", "forest"))
+            if forest is not None:
+                here.stitch.add(position, unpack(forest))
                 here.explored.add(position)
                 here.asked.add(position)
-            if "scores" in entries:
-                here.edges[position] = borders(entries["scores"]["scores"])
-            if entries:
+                seen[position] = Notes.of(forest)
+            if scores is not None:
+                here.edges[position] = borders(scores["scores"])
+                seen[position] = Notes.of(scores)
+            yield Progress(self.done, self.total, "Reading what is done already")
+        for position, notes in seen.items():
+            # Trees that were lost need the scores around them, which were let go of: those bricks are scored again.
+            if position in here.edges or not here.needs_scores(position):
                 del here.left[position]
                 self.done += 1
-                self._take_note(here, Notes.of(entries.popitem()[1]))
-            yield Progress(self.done, self.total, "Reading what is done already")
+                self._take_note(here, notes)
         for position in here.bricks:
             self._explore_if_ready(number, position)
         self._number_if_ready(number)
@@ -163,6 +174,8 @@ class _Queue:
         return self.active[number]
 
     def _is_left(self, number: int, tile: Tile) -> bool:
+        if number in self.finished:
+            return False
         here = self._at_work(number)
         return here.position(tile) in here.left
 
@@ -194,7 +207,7 @@ class _Queue:
     def _tiles_in_view(self) -> list[tuple[int, Tile]]:
         view = self.looking() if self.looking is not None else None
         number = None if view is None else self._plane_in(view)
-        if view is None or number is None or number < self.next:
+        if view is None or number is None or number < self.next or number in self.finished:
             return []
         here = self._at_work(number)
         axes = zip(here.plane.axes, here.plane.shape, strict=True)
@@ -265,7 +278,7 @@ class _Queue:
         here.stitch.add(result.position, result.forest)
         here.explored.add(result.position)
         for other in (result.position, *here.around(result.position)):
-            if other in here.edges and here.explored.issuperset((other, *here.around(other))):
+            if other in here.edges and not here.needs_scores(other):
                 self.journal.drop("scores", key_of(other, number))
                 del here.edges[other]
         self._number_if_ready(number)
@@ -284,26 +297,37 @@ class _Queue:
 
     def _write_what_is_numbered(self) -> None:
         """Give final ids in the order of the planes, whichever is numbered and linked first, and write."""
-        while (here := self.active.get(self.next)) and here.links is not None:
-            here.ids = self.joining.depth.number(self.next, here.links)
-            for window in here.windows.values():
-                self.ready.append(partial(self.jobs.write, self.next, here, window))
+        while self.next < len(self.planes):
+            here = self.active.get(self.next)
+            if self.next in self.finished:
+                self.joining.depth.objects += self.finished[self.next]
+            elif here is not None and here.links is not None:
+                here.ids = self.joining.depth.number(self.next, here.links)
+                for window in here.windows.values():
+                    self.ready.append(partial(self.jobs.write, self.next, here, window))
+            else:
+                break
             self.next += 1
         self._settle()
 
     def _settle(self) -> None:
         """Note which planes are finished, in order, and let go of what was needed for them."""
-        while (here := self.active.get(self.settled)) and here.ids is not None and not here.windows:
-            if not self.joining.released(self.settled, self.active):
-                break
-            begun = self.joining.keep(self.settled, here)
-            self.journal.put("plane", str(self.settled), objects=np.array(begun), **here.notes.arrays())
-            self.joining.forget(self.settled)
-            for position in here.bricks:
-                for kind in ("scores", "trees", "forest"):
-                    self.journal.drop(kind, key_of(position, self.settled))
-            del self.active[self.settled]
+        while self.settled in self.finished or self._is_written(self.settled):
+            if here := self.active.get(self.settled):
+                if not self.joining.released(self.settled, self.active):
+                    break
+                begun = self.joining.keep(self.settled, here)
+                self.journal.put("plane", str(self.settled), objects=np.array(begun), **here.notes.arrays())
+                self.joining.forget(self.settled)
+                for position in here.bricks:
+                    for kind in ("scores", "trees", "forest"):
+                        self.journal.drop(kind, key_of(position, self.settled))
+                del self.active[self.settled]
             self.settled += 1
+
+    def _is_written(self, number: int) -> bool:
+        here = self.active.get(number)
+        return here is not None and here.ids is not None and not here.windows
 
 
 def _hash(image: Image, planes: list[Plane], jobs: Jobs) -> str:
