@@ -29,6 +29,7 @@ from napari_unet.widgets._settings import as_command
 FACTS = {
     "image": str, "output": str, "table": str | None, "objects": int, "diameter": float, "seconds": float,
     "megapixels_per_second": float, "device": str, "precision": str, "model": str, "sha256": str, "labels_hash": str,
+    "not_a_number": int, "unreadable": list,
 }  # fmt: skip
 
 
@@ -166,8 +167,9 @@ def test_the_record_goes_with_the_labels(here):
         ),
         SegmentSpec(model=("a", "b c"), average="flips", uncertainty=True, runtime="torch"),
         SegmentSpec(dropout_samples=3),
+        SegmentSpec(region=(((-1.5, 0), (0, 9), (7.25, 0)), ((1, 1), (1, 2), (2, 2))), background=0.2),
     ],
-    ids=["plain", "all", "several", "dropout"],
+    ids=["plain", "all", "several", "dropout", "part"],
 )  # fmt: skip
 def test_the_widgets_command_is_understood(spec, here, monkeypatch):
     import shlex
@@ -183,6 +185,36 @@ def test_the_widgets_command_is_understood(spec, here, monkeypatch):
     np.save("movie.npy", np.zeros((2, 8, 8, 3), np.uint16))
     assert run(*shlex.split(as_command(spec, "movie.npy", "tyxc"))[1:]).exit_code == 130
     assert seen == ["tyxc", spec]
+
+
+def test_a_part_of_the_image(here, disks):
+    corners = [[10.0, 12.0], [10.0, 70.0], [60.0, 12.0]]
+    expected = workflows.segment(disks[0], model="bright", diameter=12.0, region=[corners])
+    assert 0 < expected.objects < 42
+    rows = [f"0.0,polygon,{i}.0,{y},{x}" for i, (y, x) in enumerate(corners)]
+    Path("a.csv").write_text("\n".join(["index,shape-type,vertex-index,axis-0,axis-1", *rows, ""]))
+    ring = [[x, y] for y, x in [*corners, corners[0]]]
+    Path("a.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    common = ("segment", "cells.tif", "--model", "bright", "--diameter", 12, "--json", "--overwrite", "-o")
+    for region in ("a.csv", "a.geojson", "10,12 10,70 60,12"):
+        for output in ("a.tif", "a.ome.zarr"):
+            assert json.loads(good(*common, output, "--region", region))["labels_hash"] == expected.hash
+    for region, said in (
+        ("b.csv", "no file 'b.csv'"), ("1 2", "y,x with spaces"), ("1,2 3,4", "at least 3 vertices"),
+        ("500,500 500,600 600,600", "beside 'cells'"),
+    ):  # fmt: skip
+        assert said in bad(*common, "b.tif", "--region", region)
+    assert "'stop' or 'skip'" in bad(*common, "b.tif", "--unreadable", "perhaps")
+
+
+def test_what_could_not_be_seen_is_said(here, disks):
+    data = disks[0].astype(np.float32)
+    data[5, 5:9] = np.nan
+    tifffile.imwrite("holes.tif", data)
+    common = ("segment", "holes.tif", "--model", "bright", "--diameter", 12)
+    assert "4 pixels that hold no number" in " ".join(good(*common, "-o", "a.tif").split())
+    assert json.loads(good(*common, "-o", "a.ome.zarr", "--json"))["not_a_number"] == 4
+    assert "no number" not in good(*common, "-o", "b.tif", "--region", "20,20 20,90 90,90")
 
 
 def test_averages_and_uncertainty(here, disks, bright):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from napari_unet.core.region import parse_region
 from napari_unet.core.specs import SegmentSpec, TilingSpec
 from napari_unet.widgets._settings import PLACEHOLDER, as_command, as_python, output_name
 
@@ -20,6 +21,10 @@ SPECS = [
     SegmentSpec(model=("my models/nuclei 2", "nuclei"), average="rotations", uncertainty=True, runtime="torch"),
     SegmentSpec(link_z=0, min_score=0.5),
     SegmentSpec(dropout_samples=8, uncertainty=True),
+    SegmentSpec(background=0.1, unreadable="skip"),
+    SegmentSpec(
+        region=(((-1.5, 0.0), (0.0, 1e-3), (1234.567, 30.0)), ((1.0, 2.0), (1.0, 9.0), (7.0, 2.0), (3.0, 1.0)))
+    ),
 ]
 
 
@@ -37,6 +42,8 @@ def as_spec(options: dict[str, Any]) -> SegmentSpec:
         assert options["uncertainty"].endswith("-uncertainty.tif")
         options["uncertainty"] = True
     tiling = {n: options.pop(n) for n in ("tile", "batch", "workers") if n in options}
+    if "region" in options:
+        options["region"] = parse_region(options["region"])
     if "channels" in options:
         options["channels"] = tuple(options["channels"].split(","))
     return SegmentSpec.of(**{n.replace("-", "_"): v for n, v in options.items()}, tiling=tiling)

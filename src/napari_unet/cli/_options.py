@@ -11,8 +11,9 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Batch", "Channels", "Diameter", "DropoutSamples", "Labels", "LinkZ", "MinScore", "MinSize", "Models",
-    "Runtime", "Source", "Table", "Threshold", "Tile", "Uncertainty", "Workers",
+    "Average", "Background", "Batch", "Channels", "Diameter", "DropoutSamples", "Labels", "LinkZ", "MinScore",
+    "MinSize", "Models", "Region", "Runtime", "Source", "Table", "Threshold", "Tile", "Uncertainty", "Unreadable",
+    "Workers",
 ]  # fmt: skip
 
 Source = Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)]
@@ -52,6 +53,24 @@ Uncertainty = Annotated[
     ),
 ]
 Runtime = Annotated[str, typer.Option(help=f"What computes: auto, {', '.join(RUNTIMES)}.")]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        help="Look only inside: a file of shapes (.csv from napari, .geojson) or y,x of the corners: '0,0 0,99 49,99'.",
+        show_default="everywhere",
+    ),
+]
+Background = Annotated[
+    float | None,
+    typer.Option(
+        help="Skip what is darker and not near anything brighter, on a scale where 0 is the background's intensity "
+        "and 1 that of the brightest objects. Saves time; can change labels.",
+        show_default="look everywhere",
+    ),
+]
+Unreadable = Annotated[
+    str, typer.Option(help="Where the image file is damaged: stop, or skip that part as background and say where.")
+]
 Tile = Annotated[int, typer.Option(help="Edge of a tile, pixels; 0 chooses. Changes no label.")]
 Batch = Annotated[int, typer.Option(help="Tiles computed together.")]
 Workers = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]

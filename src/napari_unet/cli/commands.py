@@ -79,6 +79,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     uncertainty: options.Uncertainty = None,
     device: _Device = _SEGMENT.device,
     runtime: options.Runtime = _SEGMENT.runtime,
+    region: options.Region = None,
+    background: options.Background = None,
+    unreadable: options.Unreadable = _SEGMENT.unreadable,
     tile: options.Tile = _SEGMENT.tiling.tile,
     batch: options.Batch = _SEGMENT.tiling.batch,
     workers: options.Workers = _SEGMENT.tiling.workers,
@@ -96,6 +99,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         model=model or _SEGMENT.model, diameter=diameter, channels=_numbers(channels), threshold=threshold,
         min_size=min_size, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
         uncertainty=uncertainty is not None, device=device, runtime=runtime,
+        region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = workflows.read_image(image, axes)
@@ -120,7 +124,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     more = ({"table": str(table)} if table else {}) | more
     tell(
         _summary(facts)
-        | _agreement(found)
+        | _remarks(found)
         | {"Labels": output}
         | {name.capitalize(): place for name, place in more.items()}
     )
@@ -291,6 +295,7 @@ def _facts(found: Segmentation) -> dict[str, Any]:
     return {
         "objects": found.objects, "diameter": found.diameter, "seconds": round(found.seconds, 3),
         "megapixels_per_second": round(speed, 3), **{key: found.manifest[key] for key in keys},
+        "not_a_number": found.manifest.get("not_a_number", 0), "unreadable": found.manifest.get("unreadable", []),
         **{key: found.manifest[key] for key in ("agreement_percent",) if key in found.manifest},
     }  # fmt: skip
 
@@ -305,8 +310,9 @@ def _summary(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _agreement(found: Segmentation) -> dict[str, str]:
-    return {"Agreement": found.agreement} if found.agreement else {}
+def _remarks(found: Segmentation) -> dict[str, str]:
+    remarks = {"Agreement": found.agreement, "Not seen": found.unseen}
+    return {name: text for name, text in remarks.items() if text}
 
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:

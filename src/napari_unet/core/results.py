@@ -72,6 +72,16 @@ class Segmentation:
         return "" if percent is None else f"{percent:.2f} % of pixels as in float32, on simulated pictures"
 
     @property
+    def unseen(self) -> str:
+        """In words, what could not be looked at and counts as background; empty if there is no such thing."""
+        pixels, parts = self.manifest.get("not_a_number", 0), self.manifest.get("unreadable", ())
+        said = [f"{pixels} pixels that hold no number"] * bool(pixels)
+        if parts:
+            first = ", ".join(f"{axis} {low} to {high}" for axis, (low, high) in parts[0].items() if axis != "c")
+            said.append(f"{len(parts)} damaged parts of the image, the first at {first}")
+        return " and ".join(said)
+
+    @property
     def hash(self) -> str:
         """The identity of the labels; see :func:`hash_labels`."""
         return hash_labels(self.labels)

@@ -221,7 +221,8 @@ class ChunkedArray:
             where = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip(self.axes, box, strict=True))
             raise ImageError(
                 f"'{self.name}' has a part that cannot be read, at the pixels {where}: "
-                f"{str(error) or type(error).__name__}. Copy or export the image again, or work on a region without it."
+                f"{str(error) or type(error).__name__}. Copy or export the image again, or have damaged parts skipped "
+                "(unreadable: skip)."
             ) from error
         return block
 

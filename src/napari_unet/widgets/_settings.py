@@ -8,6 +8,7 @@ import subprocess
 from pathlib import PurePath
 from typing import Any, Final
 
+from napari_unet.core.region import region_text
 from napari_unet.core.runtimes import RUNTIMES
 from napari_unet.core.specs import SegmentSpec
 
@@ -98,6 +99,8 @@ def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, o
     options |= options.pop("tiling", {})
     if axes:
         options["axes"] = axes
+    if spec.region is not None:
+        options["region"] = region_text(spec.region)
     if spec.uncertainty:
         options["uncertainty"] = output_name(source, "uncertainty")
     del options["model"]

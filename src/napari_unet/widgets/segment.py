@@ -23,6 +23,7 @@ from ._model_box import ModelBox
 from ._news import NEWS
 from ._panel import Panel
 from ._parts import Fold, button, copy, row
+from ._region import RegionBox
 from ._settings import CHOICES, HINTS, LABELS, PLACEHOLDER, as_command, as_python, output_name
 from ._worker import Pace, Report, in_words
 
@@ -57,6 +58,7 @@ class SegmentWidget(Panel):
         tips = explain(SegmentSpec)
         self.images = LayerBox(viewer, ImageLayer)
         self.axes = AxesRow()
+        self.only = RegionBox(viewer)
         self.models = ModelBox()
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0, 10_000)
@@ -74,6 +76,7 @@ class SegmentWidget(Panel):
     def _lay_out(self) -> None:
         self.form.addRow("Image", self.images)
         self.axes.add_to(self.form)
+        self.form.addRow("Only inside", self.only)
         self.form.addRow("Model", self.models)
         self.form.addRow("Object width", self.diameter)
         self.command = button("Copy as command", "The same run for a terminal.", self.copy_command)
@@ -102,7 +105,9 @@ class SegmentWidget(Panel):
 
     def spec(self) -> SegmentSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
-        found = self.settings.spec(model=self.models.chosen, diameter=self.diameter.value() or None)
+        layer = self.images.layer
+        region = None if layer is None else self.only.region(layer, self.axes.axes)
+        found = self.settings.spec(model=self.models.chosen, diameter=self.diameter.value() or None, region=region)
         return found  # type: ignore[return-value]
 
     def run(self) -> None:
@@ -153,7 +158,8 @@ class SegmentWidget(Panel):
         if not result.objects:
             return "Nothing found. Try a lower threshold (Advanced), or give the object width."
         text = f"Found {result.objects} {self.noun}, {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
-        return f"{text} Agreement: {result.agreement}." if result.agreement else text
+        text = f"{text} Agreement: {result.agreement}." if result.agreement else text
+        return f"{text} Not seen: {result.unseen}." if result.unseen else text
 
     def _source(self) -> str | None:
         layer = self.images.layer

@@ -12,6 +12,7 @@ from .files import (
     match_labels,
     read_image,
     read_labels,
+    read_region,
     read_table,
     sample,
     write_image,
@@ -42,7 +43,7 @@ from .viewing import show
 __all__ = [
     "FORMATS", "SAMPLES", "ModelPlace", "add_model", "add_model_steps", "check_conflict", "check_place", "evaluate",
     "export_model", "export_model_steps", "info", "is_unfinished", "list_damaged", "list_models", "load_model",
-    "load_task", "locate_model", "match_labels", "measure", "read_image", "read_labels", "read_table", "remove_model",
-    "sample", "segment", "segment_steps", "show", "track", "track_steps", "train", "train_steps", "write_image",
-    "write_labels", "write_overlay", "write_table",
+    "load_task", "locate_model", "match_labels", "measure", "read_image", "read_labels", "read_region", "read_table",
+    "remove_model", "sample", "segment", "segment_steps", "show", "track", "track_steps", "train", "train_steps",
+    "write_image", "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip

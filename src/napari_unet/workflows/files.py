@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.axes import Image
+from ..core.region import Region, parse_region
 from ..core.results import Table
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "SAMPLES", "check_place", "is_unfinished", "match_labels", "read_image", "read_labels", "read_table", "sample",
-    "write_image", "write_labels", "write_overlay", "write_table",
+    "SAMPLES", "check_place", "is_unfinished", "match_labels", "read_image", "read_labels", "read_region", "read_table",
+    "sample", "write_image", "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -34,6 +35,29 @@ def read_labels(path: str | Path, axes: str | None = None) -> Image:
     from ..io.labels import read_labels as read
 
     return read(Path(path), axes)
+
+
+def read_region(source: str | Path) -> Region:
+    """Read areas of an image from a file, or from text such as ``"0,0 0,99 49,99"``.
+
+    Parameters
+    ----------
+    source : str or Path
+        See :func:`napari_unet.io.regions.read_region` and :func:`napari_unet.core.region.parse_region`.
+
+    Returns
+    -------
+    tuple of polygons
+        For :class:`~napari_unet.core.specs.SegmentSpec`.
+
+    Raises
+    ------
+    ImageError, SpecError
+        If there are none.
+    """
+    from ..io.regions import read_region as read
+
+    return parse_region(str(source)) or read(Path(source))
 
 
 def match_labels(truth: str | Path, predicted: str | Path) -> list[tuple[Path, Path]]:

@@ -1,0 +1,82 @@
+"""The row that chooses in which part of an image to look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Shapes
+
+from napari_unet.core.errors import AxesError, SpecError
+from napari_unet.core.region import Region, outline
+
+from ._chooser import LayerBox
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+__all__ = ["RegionBox", "region_of"]
+
+_WHOLE: Final = "the whole image: draw shapes to choose a part"
+
+
+class RegionBox(LayerBox):
+    """A list of the shapes layers, and of the whole image.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the shapes are.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(viewer, Shapes, _WHOLE)
+        self.setToolTip(
+            "Look for objects only inside the shapes of a layer: rectangles, ellipses and polygons, the same in all "
+            "planes. Add a layer with the Shapes button above the layer list, and draw."
+        )
+
+    def region(self, layer: Layer, axes: str) -> Region | None:
+        """Return the chosen areas in pixels of an image layer, None for everywhere; see :func:`region_of`."""
+        shapes = self.layer
+        return None if shapes is None else region_of(shapes, layer, axes)
+
+
+def region_of(shapes: Layer, layer: Layer, axes: str) -> Region:
+    """Bring shapes to the pixels of an image.
+
+    Parameters
+    ----------
+    shapes : napari.layers.Shapes
+        Drawn anywhere in the viewer.
+    layer : napari.layers.Image
+        The image; both layers' scale, translation, rotation, shear and affine are taken into account.
+    axes : str
+        Of its data.
+
+    Returns
+    -------
+    tuple of polygons
+        Vertices ``(y, x)``; centers of pixels are whole numbers.
+
+    Raises
+    ------
+    AxesError
+        If the axes do not name y and x.
+    SpecError
+        If there are no shapes, or one has no inside.
+    """
+    if not len(shapes.data):
+        raise SpecError(f"'{shapes.name}' holds no shapes. Draw a rectangle, an ellipse or a polygon in it.")
+    if not {"y", "x"} <= set(axes):
+        raise AxesError("Say first which dimensions of the image are y and x: write them into 'Axes'.")
+    rows = [axes.index("y"), axes.index("x")]
+
+    def place(vertex: npt.NDArray[np.float64]) -> tuple[float, float]:
+        y, x = np.asarray(layer.world_to_data(shapes.data_to_world(vertex)))[rows]
+        return float(y), float(x)
+
+    kinds = zip(shapes.shape_type, shapes.data, strict=True)
+    return tuple(outline(kind, [place(vertex) for vertex in vertices]) for kind, vertices in kinds)

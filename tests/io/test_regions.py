@@ -1,0 +1,126 @@
+"""Regions from files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import napari_unet
+from napari_unet.core.errors import ImageError, SpecError
+from napari_unet.core.region import outline, region_text
+from napari_unet.io.regions import read_region
+from napari_unet.tiling._polygons import Polygons
+
+BOX = [(2.0, 3.0), (2.0, 9.0), (6.0, 9.0), (6.0, 3.0)]
+
+
+def shapes(path: Path, kinds: list[str], corners: list[list[tuple[float, ...]]]) -> Path:
+    """Write a file as napari does."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "shape-type", "vertex-index", *(f"axis-{i}" for i in range(len(corners[0][0])))])
+        for number, (kind, some) in enumerate(zip(kinds, corners, strict=True)):
+            for i, corner in enumerate(some):
+                writer.writerow([float(number), kind, float(i), *corner])
+    return path
+
+
+def geo(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_shapes_of_napari(tmp_path):
+    triangle = [(0.5, 0.25), (9.0, 3.0), (4.0, 8.0)]
+    found = read_region(shapes(tmp_path / "a.csv", ["rectangle", "polygon", "ellipse"], [BOX, triangle, BOX]))
+    assert found == (outline("rectangle", BOX), outline("polygon", triangle), outline("ellipse", BOX))
+    deep = [[(7.0, 1.0, *corner) for corner in BOX]]
+    assert read_region(shapes(tmp_path / "b.csv", ["rectangle"], deep)) == (outline("rectangle", BOX),)
+
+
+def ring(corners: list[tuple[float, float]]) -> list[list[float]]:
+    return [[x, y] for y, x in [*corners, corners[0]]]
+
+
+def test_geojson(tmp_path):
+    polygon = {"type": "Polygon", "coordinates": [ring(BOX)]}
+    both = {"type": "MultiPolygon", "coordinates": [[ring(BOX)], [ring(BOX[:3])]]}
+    box = (*BOX, BOX[0])
+    for content in (
+        polygon,
+        {"type": "Feature", "geometry": polygon, "properties": {"name": "x"}},
+        {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": polygon}]},
+        [{"type": "Feature", "geometry": polygon}, {"type": "Feature", "geometry": None}],
+        {"type": "GeometryCollection", "geometries": [polygon]},
+    ):
+        assert read_region(geo(tmp_path / "a.geojson", content)) == (box,)
+    assert read_region(geo(tmp_path / "a.json", both)) == (box, (*BOX[:3], BOX[0]))
+
+
+def test_holes_are_left_out(tmp_path):
+    outer = [(0.0, 0.0), (0.0, 20.0), (20.0, 20.0), (20.0, 0.0)]
+    first, second = [(2.5, 2.5), (2.5, 5.5), (5.5, 5.5), (5.5, 2.5)], [(8.0, 8.0), (8.0, 12.0), (12.0, 8.0)]
+    (found,) = read_region(
+        geo(tmp_path / "a.geojson", {"type": "Polygon", "coordinates": [ring(outer), ring(first), ring(second)]})
+    )
+    window = slice(0, 24), slice(0, 24)
+    mask = Polygons([found]).mask(*window)
+    holes = Polygons([[(y, x) for y, x in first]]).mask(*window)
+    assert not mask[holes].any()
+    assert mask.sum() == 21 * 21 - 9 - 3  # of the triangle, whose outline belongs to the area, three pixels are inside
+    assert not mask[[9, 9, 10], [9, 10, 9]].any()
+
+
+def test_text(tmp_path):
+    region = (tuple(BOX), tuple(BOX[:3]))
+    (tmp_path / "a.txt").write_text(region_text(region).replace("; ", ";\n"))
+    assert read_region(tmp_path / "a.txt") == region
+    assert napari_unet.read_region(tmp_path / "a.txt") == region
+    assert napari_unet.read_region(region_text(region)) == region
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "index,area\n1,2\n", "no list of shapes"),
+        ("a.csv", "index,shape-type,vertex-index,axis-0,axis-1\n0,polygon,0,a,b\n", "no numbers"),
+        ("a.geojson", "{", "could not be read"),
+        ("a.geojson", '{"kind": "Polygon"}', "could not be read"),
+        ("a.geojson", '{"type": "Polygon", "coordinates": [[[1], [2]]]}', "could not be read"),
+        ("a.geojson", "[" * 100_000, "could not be read"),
+        ("a.roi", "", "use one of"),
+    ],
+)
+def test_what_cannot_be_read_is_said(name, text, said, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ImageError, match=said):
+        read_region(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "index,shape-type,vertex-index,axis-0,axis-1\n", "holds no area"),
+        ("a.csv", "index,shape-type,vertex-index,axis-0,axis-1\n0,path,0,1,1\n0,path,1,2,2\n", "no inside"),
+        ("a.geojson", '{"type": "Point", "coordinates": [1, 2]}', "no inside"),
+        ("a.geojson", "[]", "holds no area"),
+        ("a.txt", "nothing", "holds no area"),
+    ],
+)
+def test_a_file_without_areas_is_refused(name, text, said, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SpecError, match=said):
+        read_region(tmp_path / name)
+
+
+def test_a_missing_file_and_a_huge_one(tmp_path):
+    with pytest.raises(ImageError, match="no file"):
+        read_region(tmp_path / "a.csv")
+    with (tmp_path / "b.csv").open("wb") as file:
+        file.truncate(2**29)
+    with pytest.raises(ImageError, match="too large"):
+        read_region(tmp_path / "b.csv")
