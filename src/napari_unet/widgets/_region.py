@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RegionBox", "region_of"]
 
-_WHOLE: Final = "the whole image: draw shapes to choose a part"
+_WHOLE: Final = "the whole image"
 
 
 class RegionBox(LayerBox):
