@@ -1,4 +1,4 @@
-"""Take the pictures of the manual: the segmentation before, during and after a run, and the dock with the models.
+"""Take the pictures of the manual: a run before, during and after, one of a part of an image, and the models.
 
 Run it as ``python scripts/screenshots.py``, under ``xvfb-run -s "-screen 0 1400x900x24"`` where there is no screen.
 """
@@ -11,12 +11,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import napari
 import numpy as np
-from napari.settings import get_settings
+from napari.settings import NapariSettings, get_settings
 from qtpy.QtWidgets import QApplication
 
 from napari_unet import workflows
@@ -44,10 +45,16 @@ def wait_for(ready: Callable[[], bool]) -> None:
         settle(0.02)
 
 
+@cache
+def own_settings() -> NapariSettings:
+    """Return settings of this run only: the user's own stay as they are."""
+    return get_settings(None)
+
+
 def prepare(folder: Path) -> None:
     """Make the folder, and have every window look alike."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = get_settings(None)  # of this run only: the user's own stay as they are
+    settings = own_settings()
     settings.application.save_window_geometry = False
     settings.appearance.theme = "dark"
 
@@ -105,6 +112,47 @@ def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
     return written
 
 
+def show_region(folder: Path) -> Path:
+    """Write the picture of a run that is limited to what somebody has drawn.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    prepare(folder)
+    path = folder / "region.png"
+    image, _truth = workflows.sample("simulated-nuclei")
+    viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
+    viewer.window.resize(*SIZE)
+    layer = viewer.add_image(image.data, name="nuclei", axis_labels=tuple(image.axes))
+    layer.contrast_limits = tuple(float(v) for v in np.percentile(image.data, (1, 99.5)))
+    box = np.array([[60, 60], [60, 300], [220, 300], [220, 60]])
+    corners = np.array([[260, 120], [300, 420], [480, 440], [460, 200], [380, 260]])
+    viewer.add_shapes(
+        [box, corners], shape_type=["ellipse", "polygon"], name="look here", face_color="#ffffff22",
+        edge_color="yellow", edge_width=2, axis_labels=tuple(image.axes),
+    )  # fmt: skip
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")
+    widget.only.setCurrentIndex(widget.only.findText("look here"))
+    settle(1.0)
+    viewer.reset_view()
+    widget.run()
+    wait_for(lambda: widget.job is None)
+    viewer.layers[-1].refresh()
+    settle(1.0)
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    viewer.close()
+    settle(0.2)
+    return path
+
+
 def show_models(folder: Path) -> Path:
     """Write the picture of the dock with the models: the bundled one, and a copy as if it were the user's own.
 
@@ -141,4 +189,5 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if not given.only_models:
         main(given.folder)
+        show_region(given.folder)
     show_models(given.folder)
