@@ -13,7 +13,7 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import Piece
 from napari_unet.io import pyramid as module
-from napari_unet.io._zarr import read_zarr
+from napari_unet.io._zarr_reader import read_zarr
 from napari_unet.io.labels import write_labels
 from napari_unet.io.levels import Part, level_steps
 from napari_unet.io.pyramid import Pyramid

@@ -94,14 +94,14 @@ def test_planes_that_share_chunks_are_gone_through_together():
     assert decoded((16, 200, 200), (8, 32, 32), **how) == 1
     assert decoded((16, 200, 200), (8, 32, 32), **how, order=rows) > 5
     image = cached(as_image(Blank((40, 300, 300), (16, 32, 32)), "zyx"), 2**20)
-    planes = image.planes(2)
-    assert share_chunks(planes) == 16
-    assert list(bundle(planes, 1, 20)) == [range(16), range(16, 32), range(32, 40)]
-    assert list(bundle(planes, 18, 40)) == [range(32), range(32, 40)]
-    assert list(bundle(planes, 1, 10)) == [range(10), range(10, 16), range(16, 26), range(26, 32), range(32, 40)]
+    planes, grid = image.planes(2), Grid((300, 300), (1.0, 1.0), (64, 64), 10, 4)
+    assert share_chunks(planes, grid) == 16
+    assert list(bundle(planes, grid, 1, 20)) == [range(16), range(16, 32), range(32, 40)]
+    assert list(bundle(planes, grid, 18, 40)) == [range(32), range(32, 40)]
+    assert list(bundle(planes, grid, 1, 10)) == [range(10), range(10, 16), range(16, 26), range(26, 32), range(32, 40)]
     plain = as_image(np.zeros((40, 3, 3)), "zyx").planes(2)
-    assert share_chunks(plain) == 1
-    assert list(bundle(plain, 15, 20)) == [range(15), range(15, 30), range(30, 40)]
+    assert share_chunks(plain, grid) == 1
+    assert list(bundle(plain, grid, 15, 20)) == [range(15), range(15, 30), range(30, 40)]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import AxesError, ImageError, UNetError
+from .resolutions import coarseness, true_levels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,8 @@ class Image:
         Shown to the user and written to records.
     source : str
         File or address that it was read from; empty where there is none.
+    levels : tuple of array-like
+        Coarser versions of `data`, finest first; what is none is left out (:mod:`napari_unet.core.resolutions`).
     """
 
     data: Any
@@ -49,6 +52,7 @@ class Image:
     units: tuple[str, ...] = ()
     name: str = "image"
     source: str = ""
+    levels: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in missing scales and units, and check that everything fits."""
@@ -64,6 +68,7 @@ class Image:
             raise AxesError(f"'{self.name}': scale, units and axes must have {len(shape)} entries each.")
         if 0 in shape:
             raise ImageError(f"'{self.name}' is empty (shape {shape}). Choose an image with pixels in it.")
+        object.__setattr__(self, "levels", true_levels(self.data, self.axes, self.levels))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,13 +99,15 @@ class Image:
             tuple(self.units[i] for i in where),
         )
 
-    def read(self, window: tuple[int | slice, ...]) -> npt.NDArray[np.generic]:
+    def read(self, window: tuple[int | slice, ...], level: int = 0) -> npt.NDArray[np.generic]:
         """Load a window.
 
         Parameters
         ----------
         window : tuple of int or slice
-            One for each axis, of non-negative bounds.
+            One for each axis, of non-negative bounds; pixels of the level.
+        level : int
+            0 for the full image, or the number of one of its levels.
 
         Returns
         -------
@@ -115,7 +122,7 @@ class Image:
         import numpy as np
 
         try:
-            return np.asarray(self.data[window])
+            return np.asarray((self.levels[level - 1] if level else self.data)[window])
         except (UNetError, MemoryError, IndexError):
             raise
         except Exception as error:
@@ -124,6 +131,7 @@ class Image:
                 f"{a} {part}" if isinstance(part, int) else f"{a} {part.start or 0} to {(part.stop or n) - 1}"
                 for a, part, n in zip(self.axes, window, self.shape, strict=True)
             )
+            where += f" of level {level}" if level else ""
             raise ImageError(
                 f"'{self.source or self.name}' could not be read at the pixels {where}: "
                 f"{str(error) or type(error).__name__}. Check that the file is complete and still there."
@@ -185,6 +193,18 @@ class Plane:
         """Spatial shape."""
         return self.image.along(self.axes)[0]
 
+    def steps_of(self, level: int) -> tuple[int, ...]:
+        """Return how many pixels of the full image one of a level is long, along each spatial axis."""
+        if not level:
+            return (1,) * len(self.axes)
+        steps = coarseness(self.image.shape, self.image.levels[level - 1].shape, self.image.axes)
+        return tuple(steps[self.image.axes.index(a)] for a in self.axes)
+
+    def shape_of(self, level: int) -> tuple[int, ...]:
+        """Return the spatial shape of a level; 0 is the full image."""
+        shape = self.image.levels[level - 1].shape if level else self.image.shape
+        return tuple(int(shape[self.image.axes.index(a)]) for a in self.axes)
+
     @property
     def at(self) -> tuple[int, ...]:
         """Position of this plane along the leading axes of the labels."""
@@ -194,13 +214,15 @@ class Plane:
         """Return the same plane with only the given channels, in that order."""
         return replace(self, channels=None if channels is None else tuple(channels))
 
-    def read(self, window: tuple[slice, ...]) -> npt.NDArray[np.generic]:
+    def read(self, window: tuple[slice, ...], level: int = 0) -> npt.NDArray[np.generic]:
         """Load a window.
 
         Parameters
         ----------
         window : tuple of slice
-            One slice of non-negative bounds for each spatial axis.
+            One slice of non-negative bounds for each spatial axis; pixels of the level.
+        level : int
+            0 for the full image, or the number of one of its levels.
 
         Returns
         -------
@@ -217,7 +239,7 @@ class Plane:
             index[dimension] = position
         for axis, part in zip(self.axes, window, strict=True):
             index[self.image.axes.index(axis)] = part
-        block = self.image.read(tuple(index))
+        block = self.image.read(tuple(index), level)
         held = {dimension for dimension, _ in self.fixed}
         left = [a for i, a in enumerate(self.image.axes) if i not in held]
         block = block.transpose([left.index(a) for a in "c" * ("c" in left) + self.axes])

@@ -1,13 +1,11 @@
-"""TIFF files: plain, ImageJ and OME."""
+"""TIFF files: plain, ImageJ, OME and those of slide scanners, with their pyramids."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import struct
 import weakref
-import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +19,13 @@ import zarr
 from napari_unet.core.axes import Image, as_image, guess_axes
 from napari_unet.core.errors import AxesError, ImageError
 
+from ._tiff_scales import SYMBOLS, read_scales
+
 __all__ = ["LAZY_BYTES", "MAX_PIXELS", "read_tiff", "write_tiff"]
 
 LAZY_BYTES: Final = 256 << 20
 MAX_PIXELS: Final = 1 << 40
+MAX_CHUNK_BYTES: Final = 4 << 30
 _BROKEN: Final = (
     tifffile.TiffFileError,
     OSError,
@@ -39,28 +40,6 @@ _BROKEN: Final = (
     zlib.error,
 )
 _ALPHA: Final = {1, 2}
-_MICRO: Final = {"um", "µm", "μm", "micron", "microns", "micrometre", "\\u00b5m"}
-# OME's symbol of each unit that is written; the names are those of OME-Zarr.
-_SYMBOLS: Final = {
-    "micrometer": "µm",
-    "nanometer": "nm",
-    "millimeter": "mm",
-    "centimeter": "cm",
-    "meter": "m",
-    "kilometer": "km",
-    "picometer": "pm",
-    "angstrom": "Å",
-    "inch": "in",
-    "pixel": "pixel",
-    "second": "s",
-    "millisecond": "ms",
-    "microsecond": "µs",
-    "minute": "min",
-    "hour": "h",
-    "day": "d",
-}
-_NAMES: Final = {symbol: name for name, symbol in _SYMBOLS.items()} | {"sec": "second", "μs": "microsecond"}
-Scales = dict[str, tuple[float, str]]
 
 
 def read_tiff(path: Path, axes: str | None = None) -> Image:
@@ -78,7 +57,7 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
     Returns
     -------
     Image
-        numpy, or an array that reads from the file if it takes more than ``LAZY_BYTES``; samples become channels,
+        numpy, or arrays that read from the file if it takes more than ``LAZY_BYTES``; samples become channels,
         transparency and axes of length 1 are dropped.
 
     Raises
@@ -95,10 +74,13 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
     lazy = False
     try:
         series = file.series[0]
-        _check_size(path, file, series)
+        for level in series.levels:
+            _check_size(path, file, level)
         lazy = series.nbytes > LAZY_BYTES
-        data = zarr.open_array(series.aszarr(level=0), mode="r") if lazy else series.asarray()
-        stored, scales, samples = str(series.axes).upper(), _scales(file), _transparent(series)
+        arrays = [
+            _open(path, series, number) if lazy else level.asarray() for number, level in enumerate(series.levels)
+        ]
+        stored, scales, samples = str(series.axes).upper(), read_scales(file), _opaque_samples(series)
     except _BROKEN as error:
         lazy = False
         advice = 'Run: pip install "imagecodecs"' if "imagecodecs" in str(error) else "Copy or export it again"
@@ -107,14 +89,14 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
         if not lazy:
             file.close()
     if lazy:
-        weakref.finalize(data, file.close)
-    data, stored = _without_alpha(data, stored, samples)
+        _close_after(arrays, file)
+    picks: list[Any] = [slice(samples) if samples and a == "S" else slice(None) for a in stored]
     if axes is None:
-        data, axes = _known_axes(data, stored, path)
+        picks, axes = _known_axes(arrays[0], stored, picks, path)
+    data, *levels = (_picked(array, tuple(picks)) for array in arrays)
     found = [scales.get(a, (1.0, "pixel")) for a in axes]
-    return as_image(
-        data, axes, scale=tuple(s for s, _ in found), units=tuple(u for _, u in found), name=path.name.split(".")[0]
-    )
+    scale, units = tuple(s for s, _ in found), tuple(u for _, u in found)
+    return as_image(data, axes, scale=scale, units=units, name=path.name.split(".")[0], levels=tuple(levels))
 
 
 def write_tiff(path: Path, image: Image, values: npt.NDArray[np.generic], manifest: Mapping[str, Any]) -> None:
@@ -135,9 +117,9 @@ def write_tiff(path: Path, image: Image, values: npt.NDArray[np.generic], manife
     for axis, scale, unit in zip(image.axes, image.scale, image.units, strict=True):
         if axis in "zyx":
             metadata |= {f"PhysicalSize{axis.upper()}": scale}
-            metadata |= {f"PhysicalSize{axis.upper()}Unit": _SYMBOLS.get(unit, "reference frame")}
-        elif axis == "t" and unit in _SYMBOLS and unit != "pixel":
-            metadata |= {"TimeIncrement": scale, "TimeIncrementUnit": _SYMBOLS[unit]}
+            metadata |= {f"PhysicalSize{axis.upper()}Unit": SYMBOLS.get(unit, "reference frame")}
+        elif axis == "t" and unit in SYMBOLS and unit != "pixel":
+            metadata |= {"TimeIncrement": scale, "TimeIncrementUnit": SYMBOLS[unit]}
     if manifest:
         metadata["CommentAnnotation"] = {"Namespace": "napari-unet", "Value": json.dumps(manifest)}
     tifffile.imwrite(path, values, ome=True, photometric="minisblack", compression="zlib", metadata=metadata)
@@ -146,7 +128,7 @@ def write_tiff(path: Path, image: Image, values: npt.NDArray[np.generic], manife
 def _check_size(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
     """Refuse what cannot be true before anything is allocated for it."""
     pixels = math.prod(series.shape)
-    if pixels > MAX_PIXELS:
+    if pixels >= MAX_PIXELS:
         raise ImageError(f"'{path}' claims {pixels:.3g} pixels, more than any image has. The file is damaged.")
     size = path.stat().st_size
     needed, compressed = 0, False
@@ -168,89 +150,71 @@ def _several_files(series: tifffile.TiffPageSeries) -> bool:
     return bool(getattr(series, "is_multifile", False)) or any(page is None for page in series.pages)
 
 
-def _transparent(series: tifffile.TiffPageSeries) -> int:
+def _open(path: Path, series: tifffile.TiffPageSeries, level: int) -> Any:
+    """Open a level without loading it."""
+    if series.levels[level].dataoffset is not None and not _several_files(series):
+        try:
+            # Stored in one piece, as it is: a chunk would be a whole plane, or all of it.
+            return tifffile.memmap(path, series=0, level=level, mode="r")
+        except ValueError:
+            pass  # stored some other way after all
+    array = zarr.open_array(series.aszarr(level=level), mode="r")
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    if size > MAX_CHUNK_BYTES:
+        raise ImageError(
+            f"'{path}' is stored in parts of {size / 2**30:.1f} GiB, which cannot be read piece by piece. "
+            "Export it again with tiles, for example of 512 x 512 pixels."
+        )
+    return array
+
+
+def _close_after(arrays: list[Any], file: tifffile.TiffFile) -> None:
+    """Close a file when the last array that reads from it is gone."""
+    left = set(range(len(arrays)))
+
+    def gone(number: int) -> None:
+        left.discard(number)
+        if not left:
+            file.close()
+
+    for number, array in enumerate(arrays):
+        weakref.finalize(array, gone, number)
+
+
+def _opaque_samples(series: tifffile.TiffPageSeries) -> int:
     """Return the number of samples without transparency, 0 if there is none to drop."""
     page = series.keyframe
     extra = [int(e) for e in page.extrasamples]
     return page.samplesperpixel - 1 if extra and extra[-1] in _ALPHA else 0
 
 
-def _without_alpha(data: Any, axes: str, samples: int) -> tuple[Any, str]:
-    if not samples or "S" not in axes:
-        return data, axes
-    where = axes.index("S")
+def _picked(data: Any, picks: tuple[Any, ...]) -> Any:
+    """Index an array without loading it."""
+    if all(pick == slice(None) for pick in picks):
+        return data
     if isinstance(data, zarr.Array):
-        # Only large pictures with transparency need dask, and it takes longer to import than all else here.
+        # Few large pictures need dask, and it takes longer to import than all else here.
         import dask.array as da  # noqa: PLC0415
 
         data = da.from_array(data)
-    return data[(slice(None),) * where + (slice(samples),)], axes
+    return data[picks]
 
 
-def _known_axes(data: Any, stored: str, path: Path) -> tuple[Any, str]:
+def _known_axes(data: Any, stored: str, picks: list[Any], path: Path) -> tuple[list[Any], str]:
     """Translate TIFF's axis letters to ``tczyx``, dropping unknown axes of length 1."""
     clash = "S" in stored and "C" in stored
-    drop = [i for i, a in enumerate(stored) if data.shape[i] == 1 and (a not in "TCZYXS" or (clash and a in "CS"))]
-    if drop:
-        data = data[tuple(0 if i in drop else slice(None) for i in range(len(stored)))]
-        stored = "".join(a for i, a in enumerate(stored) if i not in drop)
-    if all(a in "TCZYXS" for a in stored) and not {"C", "S"} <= set(stored):
-        axes = stored.lower().replace("s", "c")
+    picks, kept, shape = [*picks], "", []
+    for i, (a, n) in enumerate(zip(stored, data.shape, strict=True)):
+        if n == 1 and (a not in "TCZYXS" or (clash and a in "CS")):
+            picks[i] = 0
+        else:
+            kept += a
+            shape.append(min(n, picks[i].stop or n))
+    if all(a in "TCZYXS" for a in kept) and not {"C", "S"} <= set(kept):
+        axes = kept.lower().replace("s", "c")
         if len(set(axes)) == len(axes):
-            return data, axes
+            return picks, axes
     try:
-        return data, guess_axes(tuple(data.shape), data.dtype)
+        return picks, guess_axes(tuple(shape), data.dtype)
     except AxesError as error:
-        raise AxesError(f"'{path}' names its axes {stored}. {error}") from error
-
-
-def _scales(file: tifffile.TiffFile) -> Scales:
-    """Read pixel sizes. A plain TIFF's resolution is for printing and is left alone."""
-    if file.is_ome and file.ome_metadata:
-        return _ome_scales(file.ome_metadata)
-    if file.is_imagej and file.imagej_metadata:
-        return _imagej_scales(file)
-    return {}
-
-
-def _ome_scales(text: str) -> Scales:
-    pixels = next((e for e in ET.fromstring(text).iter() if e.tag.rpartition("}")[2] == "Pixels"), None)
-    if pixels is None:
-        return {}
-    found: Scales = {}
-    fields = [(a, f"PhysicalSize{a.upper()}", "µm") for a in "zyx"] + [("t", "TimeIncrement", "s")]
-    for axis, field, unit in fields:
-        if (size := _positive(pixels.get(field))) is not None:
-            found[axis] = (size, _unit(pixels.get(f"{field}Unit", unit)))
-    return found
-
-
-def _imagej_scales(file: tifffile.TiffFile) -> Scales:
-    metadata, tags = file.imagej_metadata or {}, file.pages.first.tags
-    unit = _unit(str(metadata.get("unit", "")))
-    found: Scales = {}
-    if unit != "pixel":
-        for axis, name in (("y", "YResolution"), ("x", "XResolution")):
-            above, below = tags[name].value if name in tags else (0, 1)
-            if (size := _positive(below / above if above else None)) is not None:
-                found[axis] = (size, unit)
-        if (size := _positive(metadata.get("spacing"))) is not None:
-            found["z"] = (size, unit)
-    if (size := _positive(metadata.get("finterval"))) is not None:
-        found["t"] = (size, "second")
-    return found
-
-
-def _positive(value: Any) -> float | None:
-    try:
-        size = float(value)
-    except (TypeError, ValueError):
-        return None
-    return size if size > 0 and math.isfinite(size) else None
-
-
-def _unit(text: str) -> str:
-    word = re.sub(r"\s+", " ", text).strip()
-    if not word or word.lower() in ("pixel", "pixels", "px"):
-        return "pixel"
-    return "micrometer" if word.lower() in _MICRO else _NAMES.get(word, word.lower())
+        raise AxesError(f"'{path}' names its axes {kept}. {error}") from error

@@ -17,13 +17,15 @@ from napari_unet.core.axes import AXES, Image, as_image, parse_axes
 from napari_unet.core.errors import ImageError, OutputError
 
 from ._tiff import read_tiff, write_tiff
-from ._zarr import check_replaceable, is_zarr, read_zarr, write_image_zarr
+from ._zarr import check_replaceable, write_image_zarr
+from ._zarr_reader import is_zarr, read_zarr
 from .atomic import atomic_file, atomic_folder
 
 __all__ = ["SUFFIXES", "WRITTEN", "read_image", "write_image"]
 
 WRITTEN: Final = (".zarr", ".tif", ".tiff", ".npy")
-SUFFIXES: Final = (".tif", ".tiff", ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
+_TIFFS: Final = (".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
+SUFFIXES: Final = (*_TIFFS, ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
 _MODES: Final = {"1": "1", "L": "L", "LA": "L", "I": "I", "F": "F", "I;16": "I;16", "I;16B": "I;16B", "I;16L": "I;16L"}
 
 
@@ -84,7 +86,7 @@ def write_image(
         raise OutputError(f"An image cannot be written to '{target}': use one of the suffixes {', '.join(WRITTEN)}.")
     axes = "".join(a for a in AXES if a in image.axes)
     values = np.asarray(image.data).transpose([image.axes.index(a) for a in axes]).astype(np.float32, copy=False)
-    ordered = replace(image, data=values, axes=axes, scale=image.along(axes)[1], units=image.along(axes)[2])
+    ordered = Image(values, axes, *image.along(axes)[1:], image.name)
     if suffix == ".zarr":
         if overwrite:
             check_replaceable(target)
@@ -131,7 +133,7 @@ def _read(file: Path, axes: str | None, labels: bool) -> Image:
         return read_zarr(file, axes, labels)
     if file.is_dir():
         raise ImageError(f"'{file}' is a folder that is not a zarr store. Choose a file in it: {', '.join(SUFFIXES)}.")
-    if suffix in (".tif", ".tiff"):
+    if suffix in _TIFFS:
         return read_tiff(file, axes)
     if suffix == ".npy":
         return _read_npy(file, axes)

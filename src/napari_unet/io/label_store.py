@@ -14,7 +14,8 @@ import zarr
 
 from ..core.axes import AXES, Image, Plane
 from ..core.errors import ImageError, OutputError
-from ._zarr import create_labels, finish_labels, open_labels, read_manifest, read_zarr, shard_files
+from ._zarr import create_labels, finish_labels, open_labels, shard_files
+from ._zarr_reader import read_manifest, read_zarr
 from .atomic import sync
 from .labels import as_facts
 

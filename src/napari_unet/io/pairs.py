@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import ImageError, TrainingDataError
-from ._zarr import is_zarr
+from ._zarr_reader import is_zarr
 from .images import SUFFIXES
 
 __all__ = ["find_pairs", "match_labels"]

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.results import Piece
-from ._zarr import read_zarr
+from ._zarr_reader import read_zarr
 from .levels import Labels, Part, Window, level_steps, since, slabs, thinned
 from .runs import RunFolder
 from .shelf import Shelf

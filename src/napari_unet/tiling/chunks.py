@@ -48,11 +48,15 @@ def cached(image: Image, limit: int = LIMIT) -> Image:
     Returns
     -------
     Image
-        Equal in everything but the type of its data, which is a :class:`ChunkedArray` where there are chunks.
+        Equal in all but the types of its data and levels: each is a :class:`ChunkedArray` where it has chunks.
     """
-    if isinstance(image.data, ChunkedArray) or not _chunks(image.data):
-        return image
-    return replace(image, data=ChunkedArray(image.data, image.axes, image.source or image.name, Shelf(limit)))
+    shelf, name = Shelf(limit), image.source or image.name
+
+    def wrap(data: Any) -> Any:
+        plain = isinstance(data, ChunkedArray) or not _chunks(data)
+        return data if plain else ChunkedArray(data, image.axes, name, shelf)
+
+    return replace(image, data=wrap(image.data), levels=tuple(map(wrap, image.levels)))
 
 
 class ChunkedArray:

@@ -34,7 +34,8 @@ def fingerprint(image: Image) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``axes``, ``shape``, ``dtype`` and ``sample``, a SHA-256 in hexadecimal: to be compared as a whole.
+        ``axes``, ``shape``, ``dtype``, the shapes of ``levels`` where there are some, and ``sample``, a
+        SHA-256 in hexadecimal: to be compared as a whole.
 
     Raises
     ------
@@ -51,4 +52,6 @@ def fingerprint(image: Image) -> dict[str, Any]:
         places = zip(cell, edges, image.shape, strict=True)
         block = image.read(tuple(slice(i * edge, min((i + 1) * edge, n)) for i, edge, n in places))
         digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).data)
-    return {"axes": image.axes, "shape": list(image.shape), "dtype": str(dtype), "sample": digest.hexdigest()}
+    levels = {"levels": [[int(n) for n in level.shape] for level in image.levels]} if image.levels else {}
+    shape = list(image.shape)
+    return {"axes": image.axes, "shape": shape, "dtype": str(dtype), **levels, "sample": digest.hexdigest()}

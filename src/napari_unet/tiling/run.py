@@ -186,7 +186,7 @@ class _Queue:
 
     def _group(self) -> Iterator[tuple[range, list[tuple[int, Tile]]]]:
         """Go through what to score together, and the planes it may share memory with."""
-        for numbers in bundle(self.planes, self.together, self.at_once):
+        for numbers in bundle(self.planes, self.grid, self.together, self.at_once):
             jobs = sweep(self.grid, self.planes, numbers)
             for tiles in batched(jobs, self.plan.tiling.batch, self.plan.where):
                 yield numbers, tiles
@@ -284,7 +284,7 @@ def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid, result_bytes: i
     batch, pixels = plan.tiling.batch, math.prod(planes[0].shape)
     together = 1 if batch == 1 else min(len(planes), -(-4 * batch // len(grid)))
     busy = -(-2 * count_workers(plan.tiling) * batch // len(grid))
-    wanted = min(len(planes), max(together, share_chunks(planes)) + busy)
+    wanted = min(len(planes), max(together, share_chunks(planes, grid)) + busy)
     free = _free_memory()
     if free is None:
         return wanted, together

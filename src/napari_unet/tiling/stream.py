@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from ..core.errors import ImageError, ModelError, SpecError
+from ..core.resolutions import choose_level
 from ..core.specs import TilingSpec
 from .grid import Grid, Span, Tile, choose_grid
 from .resample import apply_taps, interpolation_taps, sampling_taps
@@ -142,7 +143,7 @@ def count_workers(tiling: TilingSpec) -> int:
 
 
 def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.float32]:
-    """Load a part of the net grid.
+    """Load a part of the net grid, from the coarsest level of the image that is as fine as the net grid.
 
     Parameters
     ----------
@@ -158,7 +159,9 @@ def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.
     ndarray of float32, shape (channels, *spans)
         Normalised values in -1 ... 4.
     """
-    axes = zip(spans, plane.shape, plan.factor, strict=True)
+    level, steps = choose_level(plane, plan.factor)
+    factors = (f * step for f, step in zip(plan.factor, steps, strict=True))
+    axes = zip(spans, plane.shape_of(level), factors, strict=True)
     taps = [sampling_taps(*axis) for axis in axes]
     boxes = [t.box for t in taps]
     largest = max(range(len(spans)), key=lambda a: boxes[a].size)
@@ -169,7 +172,7 @@ def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.
         halves[0][largest] = Span(spans[largest].start, middle)
         halves[1][largest] = Span(middle, spans[largest].stop)
         return np.concatenate([read_net(plane, half, plan) for half in halves], axis=largest + 1)
-    block = normalise(plane.read(tuple(b.slice for b in boxes)), plan.statistics)
+    block = normalise(plane.read(tuple(b.slice for b in boxes), level), plan.statistics)
     return apply_taps(block, [t.since(b.start) for t, b in zip(taps, boxes, strict=True)])
 
 

@@ -170,18 +170,24 @@ class View(Plane):
     wanted: bool | Mask = True
     odd: list[tuple[Window, Mask]] = field(default_factory=list)
 
-    def read(self, window: Window) -> npt.NDArray[np.generic]:
+    def read(self, window: Window, level: int = 0) -> npt.NDArray[np.generic]:
         """Load a window; see :meth:`~napari_unet.core.axes.Plane.read`."""
-        block = super().read(window)
+        block = super().read(window, level)
         if block.dtype.kind != "f":
             return block
-        starts = [max(own.start, got.start) for own, got in zip(self.window, window, strict=True)]
-        stops = [min(own.stop, got.stop) for own, got in zip(self.window, window, strict=True)]
-        if all(a < b for a, b in zip(starts, stops, strict=True)):
-            part = block[(slice(None), *_since(window, starts, stops))]
-            numbers = np.isfinite(part).all(axis=0)
-            if not numbers.all():
-                self.odd.append((_since(self.window, starts, stops), ~numbers))
+        # A pixel of a coarser level stands for all that it covers.
+        steps = self.steps_of(level)
+        own = [slice(s.start // step, -(-s.stop // step)) for s, step in zip(self.window, steps, strict=True)]
+        starts, stops = _common(own, window)
+        if any(a >= b for a, b in zip(starts, stops, strict=True)):
+            return block
+        odd = ~np.isfinite(block[(slice(None), *_since(window, starts, stops))]).all(axis=0)
+        if odd.any():
+            for axis, step in enumerate(steps):
+                odd = odd.repeat(step, axis=axis) if step > 1 else odd
+            seen = tuple(slice(a * n, b * n) for a, b, n in zip(starts, stops, steps, strict=True))
+            starts, stops = _common(self.window, seen)
+            self.odd.append((_since(self.window, starts, stops), odd[_since(seen, starts, stops)]))
         return block
 
     def judge(self, scores: Scores) -> Scored:
@@ -215,6 +221,12 @@ class View(Plane):
         for _, place in found:
             odd[place] = False
         return Notes(int(np.count_nonzero(odd)), frozenset(chunk for chunk, _ in found))
+
+
+def _common(one: Sequence[slice], other: Sequence[slice]) -> tuple[list[int], list[int]]:
+    """Return where what two windows have in common starts and stops."""
+    starts = [max(a.start, b.start) for a, b in zip(one, other, strict=True)]
+    return starts, [min(a.stop, b.stop) for a, b in zip(one, other, strict=True)]
 
 
 def _since(window: Window, starts: Sequence[int], stops: Sequence[int]) -> Window:

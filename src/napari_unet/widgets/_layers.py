@@ -53,7 +53,7 @@ def layer_axes(layer: Layer) -> tuple[str, bool]:
 
 
 def layer_image(layer: Layer, axes: str) -> Image:
-    """Wrap a layer's data, which stays where it is: lazy arrays stay lazy, of a pyramid the full resolution is taken.
+    """Wrap a layer's data, which stays where it is: lazy arrays stay lazy, the other levels of a pyramid come along.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def layer_image(layer: Layer, axes: str) -> Image:
     Returns
     -------
     Image
-        With the layer's scale, units and name.
+        With the layer's scale, units, name and path.
 
     Raises
     ------
@@ -83,7 +83,9 @@ def layer_image(layer: Layer, axes: str) -> Image:
     color = len(data.shape) - len(layer.scale)
     scale = (*(abs(float(s)) or 1.0 for s in layer.scale), *[1.0] * color)
     units = (*map(str, layer.units), *["pixel"] * color)
-    image = as_image(data, axes, scale=scale, units=units, name=layer.name)
+    levels = tuple(layer.data)[1:] if getattr(layer, "multiscale", False) else ()
+    source = str(layer.source.path or "")
+    image = as_image(data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels)
     repeated = [i for i, stride in enumerate(getattr(data, "strides", ())) if stride == 0 and data.shape[i] > 1]
     if repeated != [image.axes.find("c")]:
         return image

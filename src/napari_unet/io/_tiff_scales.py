@@ -1,0 +1,107 @@
+"""Pixel sizes as TIFF files name them: OME, ImageJ and slide scanners."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+from typing import Any, Final
+
+import tifffile
+
+__all__ = ["SYMBOLS", "read_scales"]
+
+_MICRO: Final = {"um", "µm", "μm", "micron", "microns", "micrometre", "\\u00b5m"}
+# OME's symbol of each unit that is written; the names are those of OME-Zarr.
+SYMBOLS: Final = {
+    "micrometer": "µm",
+    "nanometer": "nm",
+    "millimeter": "mm",
+    "centimeter": "cm",
+    "meter": "m",
+    "kilometer": "km",
+    "picometer": "pm",
+    "angstrom": "Å",
+    "inch": "in",
+    "pixel": "pixel",
+    "second": "s",
+    "millisecond": "ms",
+    "microsecond": "µs",
+    "minute": "min",
+    "hour": "h",
+    "day": "d",
+}
+_NAMES: Final = {symbol: name for name, symbol in SYMBOLS.items()} | {"sec": "second", "μs": "microsecond"}
+Scales = dict[str, tuple[float, str]]
+
+
+def read_scales(file: tifffile.TiffFile) -> Scales:
+    """Read pixel sizes. A plain TIFF's resolution is for printing and is left alone."""
+    if file.is_ome and file.ome_metadata:
+        return _ome_scales(file.ome_metadata)
+    if file.is_imagej and file.imagej_metadata:
+        return _imagej_scales(file)
+    if file.is_svs:
+        return _svs_scales(str(file.pages.first.description))
+    return _ndpi_scales(file) if file.is_ndpi else {}
+
+
+def _ome_scales(text: str) -> Scales:
+    pixels = next((e for e in ET.fromstring(text).iter() if e.tag.rpartition("}")[2] == "Pixels"), None)
+    if pixels is None:
+        return {}
+    found: Scales = {}
+    fields = [(a, f"PhysicalSize{a.upper()}", "µm") for a in "zyx"] + [("t", "TimeIncrement", "s")]
+    for axis, field, unit in fields:
+        if (size := _positive(pixels.get(field))) is not None:
+            found[axis] = (size, _unit(pixels.get(f"{field}Unit", unit)))
+    return found
+
+
+def _imagej_scales(file: tifffile.TiffFile) -> Scales:
+    metadata, tags = file.imagej_metadata or {}, file.pages.first.tags
+    unit = _unit(str(metadata.get("unit", "")))
+    found: Scales = {}
+    if unit != "pixel":
+        for axis, name in (("y", "YResolution"), ("x", "XResolution")):
+            above, below = tags[name].value if name in tags else (0, 1)
+            if (size := _positive(below / above if above else None)) is not None:
+                found[axis] = (size, unit)
+        if (size := _positive(metadata.get("spacing"))) is not None:
+            found["z"] = (size, unit)
+    if (size := _positive(metadata.get("finterval"))) is not None:
+        found["t"] = (size, "second")
+    return found
+
+
+def _svs_scales(text: str) -> Scales:
+    """Read micrometers to a pixel from the description of an Aperio scanner."""
+    said = re.search(r"\bMPP\s*=\s*([\d.]+)", text)
+    size = _positive(said[1]) if said else None
+    return dict.fromkeys("yx", (size, "micrometer")) if size else {}
+
+
+def _ndpi_scales(file: tifffile.TiffFile) -> Scales:
+    """Read the resolution that a Hamamatsu scanner gives in pixels to a centimeter."""
+    tags = file.pages.first.tags
+    found: Scales = {}
+    for axis, name in (("y", "YResolution"), ("x", "XResolution")):
+        above, below = tags[name].value if name in tags else (0, 1)
+        if (size := _positive(1e4 * below / above if above else None)) is not None:
+            found[axis] = (size, "micrometer")
+    return found
+
+
+def _positive(value: Any) -> float | None:
+    try:
+        size = float(value)
+    except (TypeError, ValueError):
+        return None
+    return size if size > 0 and math.isfinite(size) else None
+
+
+def _unit(text: str) -> str:
+    word = re.sub(r"\s+", " ", text).strip()
+    if not word or word.lower() in ("pixel", "pixels", "px"):
+        return "pixel"
+    return "micrometer" if word.lower() in _MICRO else _NAMES.get(word, word.lower())

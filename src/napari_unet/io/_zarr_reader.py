@@ -1,0 +1,196 @@
+"""OME-Zarr (0.4 and 0.5) and plain zarr arrays (versions 2 and 3), opened without loading them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import zarr
+
+from napari_unet.core.axes import Image, as_image, parse_axes
+from napari_unet.core.errors import AxesError, ImageError
+
+__all__ = ["is_zarr", "read_manifest", "read_zarr"]
+
+_MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
+_MAX_CHUNK_BYTES: Final = 4 << 30
+_BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a folder is a zarr group or array.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        True if it holds zarr metadata.
+    """
+    return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+
+def read_zarr(path: Path, axes: str | None = None, labels: bool = False, level: int = 0) -> Image:
+    """Open an OME-Zarr image, or a zarr array, without loading it.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store, or of a group or array in it.
+    axes : str, optional
+        Overrules the axes that the store names.
+    labels : bool
+        Prefer the first label image of the store.
+    level : int
+        Of the image; 0 is the finest.
+
+    Returns
+    -------
+    Image
+        Its data, and those of coarser levels, are zarr arrays.
+
+    Raises
+    ------
+    ImageError
+        If the store is damaged, holds no image, or points outside itself.
+    """
+    try:
+        node = zarr.open(path, mode="r")
+        name = path.name.split(".")[0]
+        if isinstance(node, zarr.Group):
+            return _read_levels(_image_group(node, path, labels), path, axes, name, level)
+        _check_chunks(node, path)
+        named = getattr(node.metadata, "dimension_names", None)
+        return as_image(node, axes or _named_axes(named), name=name)
+    except _BROKEN as error:
+        raise ImageError(f"'{path}' could not be read as zarr: {error}. Copy it again as a whole.") from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return how the labels of a store were made.
+
+    Parameters
+    ----------
+    folder : Path
+        Perhaps the root of a store.
+
+    Returns
+    -------
+    dict or None
+        None if it holds no labels of this program.
+    """
+    if not is_zarr(folder):
+        return None
+    try:
+        node = zarr.open(folder, mode="r")
+        image = _image_group(node, folder, labels=True) if isinstance(node, zarr.Group) else None
+    except (*_BROKEN, ImageError):
+        return None
+    found = None if image is None else dict(image.attrs).get("napari-unet")
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def _image_group(node: zarr.Group, path: Path, labels: bool) -> zarr.Group:
+    """Walk from the root of a store to the group that holds the levels."""
+    for _ in range(4):
+        ome = _ome(node)
+        listed = ome.get("labels")
+        if labels and "image-label" not in ome and "labels" in node:
+            node = _group(node, "labels", path)
+        elif labels and isinstance(listed, list) and listed:
+            node = _group(node, str(listed[0]), path)
+        elif "multiscales" in ome:
+            return node
+        elif "0" in node:
+            # The first image of a converter's collection (bioformats2raw.layout).
+            node = _group(node, "0", path)
+        else:
+            break
+    raise ImageError(
+        f"'{path}' is a zarr group without {'labels' if labels else 'an image'} (no 'multiscales'). It holds: "
+        f"{', '.join(sorted(node.keys())) or 'nothing'}. Choose one of these folders."
+    )
+
+
+def _read_levels(node: zarr.Group, path: Path, axes: str | None, name: str, level: int) -> Image:
+    multiscale = _ome(node)["multiscales"][0]
+    datasets = multiscale["datasets"][level:]
+    array, *coarser = _arrays(node, [str(dataset["path"]) for dataset in datasets], path)
+    entries = [a if isinstance(a, Mapping) else {"name": a} for a in multiscale.get("axes", [])]
+    found = axes or _named_axes([str(a.get("name")) for a in entries])
+    units = tuple(str(a.get("unit") or "pixel") for a in entries)
+    sizes = (_scale(multiscale, array.ndim), _scale(datasets[0], array.ndim))
+    scale = tuple(a * b for a, b in zip(*sizes, strict=True))
+    return as_image(array, found, scale=scale, units=units, name=name, levels=tuple(coarser))
+
+
+def _arrays(node: zarr.Group, names: Sequence[str], path: Path) -> Iterator[zarr.Array[Any]]:
+    """Open the finest level, and those of the others that are there."""
+    for number, inner in enumerate(names):
+        _check_inside(inner, path)
+        if number and inner not in node:
+            continue
+        array = _inside(node, inner, path)
+        if not isinstance(array, zarr.Array):
+            raise ImageError(f"'{path}': its level '{inner}' is not an array. Copy it again as a whole.")
+        _check_chunks(array, path)
+        yield array
+
+
+def _ome(node: zarr.Group) -> Mapping[str, Any]:
+    attributes: dict[str, Any] = dict(node.attrs)
+    found = attributes.get("ome", attributes)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _inside(node: zarr.Group, inner: str, path: Path) -> zarr.Group | zarr.Array[Any]:
+    """Open a member, refusing names that lead out of the store."""
+    _check_inside(inner, path)
+    if inner not in node:
+        raise ImageError(f"'{path}' names '{inner}', which is not there. Copy it again as a whole.")
+    return node[inner]
+
+
+def _check_inside(inner: str, path: Path) -> None:
+    parts = re.split(r"[/\\]", inner)
+    if not inner or ":" in inner or any(part in ("", ".", "..") for part in parts):
+        raise ImageError(f"'{path}' points to '{inner}', which is not inside it. Do not trust this file.")
+
+
+def _group(node: zarr.Group, inner: str, path: Path) -> zarr.Group:
+    found = _inside(node, inner, path)
+    if not isinstance(found, zarr.Group):
+        raise ImageError(f"'{path}': '{inner}' is an array where a group was expected. Choose that array itself.")
+    return found
+
+
+def _check_chunks(array: zarr.Array[Any], path: Path) -> None:
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    if size > _MAX_CHUNK_BYTES:
+        raise ImageError(
+            f"'{path}' has chunks of {size / 2**30:.1f} GiB, which cannot be read piece by piece. "
+            "Store it again with smaller chunks (512 pixels along y and x)."
+        )
+
+
+def _named_axes(names: Sequence[str | None] | None) -> str | None:
+    """Return axes where a store names them in words that are known, else None."""
+    if not names or not all(names):
+        return None
+    try:
+        return parse_axes([str(n) for n in names])
+    except AxesError:
+        return None
+
+
+def _scale(holder: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
+    for transform in holder.get("coordinateTransformations") or ():
+        if transform.get("type") == "scale" and len(transform.get("scale", ())) == ndim:
+            return tuple(float(s) for s in transform["scale"])
+    return (1.0,) * ndim
