@@ -223,8 +223,9 @@ def test_a_damaged_model_is_not_added(bright, home, tmp_path, damage, packed):
     source = damaged(bright, tmp_path, DAMAGES[damage])
     if packed and damage != "link":
         source = Path(shutil.make_archive(str(tmp_path / "damaged"), "zip", source))
-    with pytest.raises(ModelError, match=f"'{source.name}' was not added"):
+    with pytest.raises(ModelError, match=f"'{source.name}' was not added") as caught:
         add_model(source)
+    assert str(home) not in str(caught.value), "the folder that it was checked in is gone"
     assert left(home) == []
 
 

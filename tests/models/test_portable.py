@@ -16,7 +16,7 @@ from torch import nn
 
 from napari_unet.core.errors import MissingExtraError, ModelError
 from napari_unet.core.model_card import ModelCard
-from napari_unet.core.networks import NetSpec
+from napari_unet.core.networks import NetSpec, load_network
 from napari_unet.core.specs import TargetSpec
 from napari_unet.models._runners import onnx_session, run_onnx, run_torch, take_onnx
 from napari_unet.models._torchscript import open_script, read_state, write_script
@@ -76,6 +76,30 @@ def test_torchscript_gives_the_same_scores(bright, tmp_path, ndim):
     assert ModelCard.model_validate_json(inside) == scores.card
     with zipfile.ZipFile(tmp_path / "a.pt") as archive:
         assert not any(str(Path(__file__).parents[2]).encode() in archive.read(name) for name in archive.namelist())
+
+
+MEMBERS = {
+    "gates": ("attention-unet", 2, {}),
+    "dense volumes": ("dense-unet", 3, {"growth": 2, "blocks": (1, 1, 1)}),
+    "nodes, heads and pruning": ("nested-unet", 2, {"heads": (2, 1), "prune": 1, "dropout": 0.2}),
+}
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_members_of_the_family_as_files(tmp_path, member):
+    """Random images of any number and size on the grid: onnxruntime and TorchScript say what torch says."""
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    name, ndim, more = MEMBERS[member]
+    net = load_network(name, ndim, 2, 3, widths=(2, 3, 4), **more)
+    torch.manual_seed(0)
+    scores = Scores(ModelCard(name="member", net=net, target=TargetSpec(name="heat")), build(net))
+    write_onnx(tmp_path / "a.onnx", scores)
+    write_torchscript(tmp_path / "a.pt", scores)
+    session, (module, _) = onnx_session(tmp_path / "a.onnx"), open_script(tmp_path / "a.pt")
+    shapes = [(1, 2, *(2 * s for s in scores.steps)), (3, 2, *((5 - i) * s for i, s in enumerate(scores.steps)))]
+    check(scores, lambda x: run_onnx(session, x, "a"), *shapes)
+    check(scores, lambda x: run_torch(module, x, "cpu", "a"), *shapes)
 
 
 def test_the_same_answer_again_and_from_the_first(bright, tmp_path):

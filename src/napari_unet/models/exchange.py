@@ -73,7 +73,9 @@ def add_model(
             try:
                 card = prepare(source, Path(place), Wish(name, consent, target))
             except ModelError as error:
-                said = str(error).replace(str(Path(place, "unpacked")), source.name)
+                said = str(error)
+                for part in ("unpacked", "ready"):  # folders that are gone when it is read
+                    said = said.replace(str(Path(place, part)), source.name)
                 raise ModelError(f"'{source.name}' was not added. {said}") from error
             _check_free(card.name, overwrite)
             with atomic_folder(home / card.name, overwrite=overwrite) as part:
