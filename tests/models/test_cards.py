@@ -115,6 +115,19 @@ def test_a_card_may_be_toml(home):
         read_card(folder)
 
 
+def test_damage_of_a_card_is_told_in_words(home):
+    folder = copy(home, "odd", channels="many", wings=2)
+    with pytest.raises(ModelError) as caught:
+        read_card(folder)
+    said = str(caught.value)
+    assert "wings: Extra inputs are not permitted" in said
+    assert "channels: " in said
+    assert "pydantic" not in said
+    (folder / CARD).write_text("[]")
+    with pytest.raises(ModelError, match="it holds no fields"):
+        read_card(folder)
+
+
 def test_damaged_models_are_named_with_the_reason(home):
     copy(home, "sound")
     (copy(home, "no-card") / CARD).write_text("{")

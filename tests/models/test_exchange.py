@@ -110,6 +110,7 @@ def test_a_bare_onnx_network_is_tried_out(blur_onnx, home, tmp_path):
     assert (spec.axes, spec.sizes, spec.scores) == ("bcyx", ((64, 4), (64, 4)), ((0,),))
     assert spec.halo == (1, 1), "the kernel is 3 wide"
     assert card.tile_mismatch == 0
+    assert card.widths == "not told: images are taken as they are"
     squares = np.zeros((80, 90), np.float32)
     squares[10:20, 10:20] = squares[40:60, 30:50] = 1
     found = finish(segment_image(Image(squares, "yx"), SegmentSpec(), open_foreign(home / card.name, card)))

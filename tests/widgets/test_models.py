@@ -132,12 +132,12 @@ def test_cards_are_shown(widget: ModelsWidget) -> None:
     assert widget.card.title.text() == "Nuclei"
     assert rows(widget) == {
         "For": "cell", "Network": "2D, unet", "Channels": "1 or 3", "Object widths": "8 to 120 pixels",
-        "Licence": "CC0", "Trained on": "BBBC", "Size": "2.5 MB", "Belongs to": "this program", "sha256": 12 * "a",
+        "License": "CC0", "Trained on": "BBBC", "Size": "2.5 MB", "Belongs to": "this program", "sha256": 12 * "a",
     }  # fmt: skip
     assert "0.500" in widget.card.scores.text()
     widget.choose("mine")
     assert widget.card.title.text() == "mine"
-    assert (rows(widget)["Belongs to"], rows(widget)["Licence"]) == ("you", "not stated")
+    assert (rows(widget)["Belongs to"], rows(widget)["License"]) == ("you", "not stated")
     assert not widget.card.scores.text()
 
 

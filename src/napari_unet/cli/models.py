@@ -134,7 +134,6 @@ def _agreed(question: str) -> bool:
 
 
 def _described(card: ModelCard) -> str:
-    low, high = card.diameter_range
-    text = f"{card.net.ndim}D, {' or '.join(map(str, card.channels))} channels, objects {low:g} to {high:g} pixels wide"
+    text = f"{card.net.ndim}D, {' or '.join(map(str, card.channels))} channels, object widths {card.widths}"
     title = card.title if card.title != card.name else ""
     return ". ".join(filter(None, (title, card.description.rstrip("."), text)))

@@ -92,6 +92,14 @@ class ModelCard(Spec):
         return title if title.lower() == self.name.lower() else f"{title} ({self.name})"
 
     @property
+    def widths(self) -> str:
+        """Object widths that it measures, in words."""
+        if self.foreign is not None and self.foreign.size is None:
+            return "not told: images are taken as they are"
+        low, high = self.diameter_range
+        return f"{low:g} to {high:g} pixels"
+
+    @property
     def tiles(self) -> str:
         """What is known of how tiles change its labels, in words; empty where they do not."""
         if self.tile_invariant:

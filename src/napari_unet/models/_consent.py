@@ -17,7 +17,8 @@ __all__ = ["MEANING", "fingerprint", "give_consent", "require_consent"]
 MEANING: Final = (
     "That code runs on this computer with all that you may do yourself: it could read, change or delete your files, or "
     "send them away. ONNX and TorchScript weights need no such code, so look for a package that has them. If you know "
-    "who made this one and trust them, add it with your consent (consent=True; on the command line --consent)."
+    "who made this one and trust them, add it with your consent (in the dock check 'Allow its own code to run', on the "
+    "command line say --consent, in Python consent=True)."
 )
 _FILE: Final = ".consent.json"
 

@@ -150,13 +150,13 @@ def _tile_mismatch(model: ForeignModel) -> float:
     empty = np.stack([nuclei(shape, 0, 12.0, seed)[0] for seed in range(model.card.net.inputs)])
     planes[..., cells[-1] :] = empty[..., cells[-1] :]  # where the second tile begins to read
     image = _normalised(model, planes)
-    inside = tuple(slice(rim, rim + cell) for rim, cell in zip(rims, cells, strict=True))
+    inside: tuple[Any, ...] = (..., *(slice(rim, rim + cell) for rim, cell in zip(rims, cells, strict=True)))
     whole, worst = model.predict(image), 0.0
     for start in (0, cells[-1]):
-        tile = model.predict(image[..., start : start + cells[-1] + 2 * rims[-1]])
-        here = (*inside[:-1], slice(start + rims[-1], start + rims[-1] + cells[-1]))
-        pair: list[Floats] = [tile[(slice(None), slice(None), *inside)], whole[(slice(None), slice(None), *here)]]
-        worst = max(worst, float(np.abs(pair[0] - pair[1])[:, : model.outputs].max()))
+        stop = start + cells[-1] + 2 * rims[-1]
+        tile = model.predict(image[..., start:stop])
+        off = np.abs(np.subtract(tile, whole[..., start:stop])[inside])[:, : model.outputs]
+        worst = max(worst, float(off.max()))
     return round(worst, 4)
 
 

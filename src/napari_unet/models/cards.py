@@ -9,9 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
-from ..core.errors import ModelError, RegistryError
+from ..core.errors import ModelError, RegistryError, SpecError
 from ..core.model_card import ModelCard
 from ..core.registry import resolve
 from ._old_cards import renewed
@@ -158,13 +156,17 @@ def read_card(folder: Path) -> ModelCard:
             "'napari-unet models' lists those at hand."
         )
     try:
-        card = ModelCard.model_validate(renewed(_parsed(file)))
+        said = renewed(_parsed(file))
+        if not isinstance(said, dict):
+            raise ValueError("it holds no fields")
+        card = ModelCard.of(**said)
         if card.foreign is None:
             resolve("nets", card.net.architecture)
         resolve("targets", card.target.name)
-    except (ValidationError, ValueError, OSError, RecursionError) as error:
+    except (SpecError, ValueError, OSError, RecursionError) as error:
+        why = str(error).rstrip(".")
         raise ModelError(
-            f"The card {file} cannot be used: {error}. Get the model folder again, or update this program if the model "
+            f"The card {file} cannot be used: {why}. Get the model folder again, or update this program if the model "
             "is newer than it."
         ) from error
     except RegistryError as error:

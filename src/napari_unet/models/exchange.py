@@ -74,8 +74,8 @@ def add_model(
                 card = prepare(source, Path(place), Wish(name, consent, target))
             except ModelError as error:
                 said = str(error)
-                for part in ("unpacked", "ready"):  # folders that are gone when it is read
-                    said = said.replace(str(Path(place, part)), source.name)
+                for gone in ("unpacked", "ready"):
+                    said = said.replace(str(Path(place, gone)), source.name)
                 raise ModelError(f"'{source.name}' was not added. {said}") from error
             _check_free(card.name, overwrite)
             with atomic_folder(home / card.name, overwrite=overwrite) as part:

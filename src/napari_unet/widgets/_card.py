@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CardView", "facts", "scores"]
 
 _ROWS: Final = (
-    "For", "Network", "Channels", "Object widths", "Made by", "Licence", "Trained on", "Tiles", "Size", "Belongs to",
+    "For", "Network", "Channels", "Object widths", "Made by", "License", "Trained on", "Tiles", "Size", "Belongs to",
     "sha256",
 )  # fmt: skip
 _KINDS: Final = {"onnx": "ONNX", "torchscript": "TorchScript", "state_dict": "PyTorch, runs code of its own"}
@@ -41,13 +41,12 @@ def facts(card: ModelCard, place: ModelPlace) -> dict[str, str]:
     dict of str
         Title to text; empty where nothing is known.
     """
-    low, high = card.diameter_range
     kind = card.net.architecture if card.foreign is None else _KINDS[card.foreign.format]
     found = (
         card.task,
         f"{card.net.ndim}D, {kind}",
         " or ".join(map(str, card.channels)),
-        f"{low:g} to {high:g} pixels",
+        card.widths,
         ", ".join(card.authors),
         card.licence or "not stated",
         card.data or "not stated",
