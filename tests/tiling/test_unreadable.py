@@ -13,8 +13,13 @@ import zarr
 import napari_unet
 from napari_unet.core.axes import as_image
 from napari_unet.core.errors import ImageError, OutputError
-from napari_unet.core.specs import SegmentSpec
+from napari_unet.core.specs import SegmentSpec, TilingSpec
+from napari_unet.core.steps import finish
+from napari_unet.tiling.run import segment_planes
+from napari_unet.tiling.statistics import Statistics
+from napari_unet.tiling.stream import Plan
 from napari_unet.tiling.unreadable import Mended, mended
+from napari_unet.tiling.where import choose_where
 
 SKIP = SegmentSpec(unreadable="skip")
 SETTINGS: dict[str, Any] = {"diameter": 12.0, "tiling": {"tile": 32, "workers": 2}, "device": "cpu"}
@@ -125,3 +130,24 @@ def test_a_chunk_that_was_lost_once_stays_so():
     array = mended(as_image(Flaky(), "yx"), SKIP).data
     assert array[:4, :4].dtype == np.float32
     assert np.isnan(array[0, 0]) == np.isnan(array[:4, :4]).all() == ((0, 0) in array.lost)
+
+
+def test_damage_in_the_dark_is_named_too():
+    class Dark:
+        shape, dtype, chunks = (300, 300), np.dtype("u2"), (60, 60)
+
+        def __getitem__(self, index: Any) -> np.ndarray:
+            block = np.broadcast_to(np.uint16(3), (300, 300))[index]
+            if index[0].start < 300 <= index[0].stop and index[1].stop > 240:
+                raise OSError("checksum")
+            return block
+
+    image = mended(as_image(Dark(), "yx"), SKIP)
+    statistics = Statistics((0.0,), (100.0,))
+    where = choose_where(SegmentSpec(background=0.5), image, statistics)
+    how = Plan((1.0, 1.0), statistics, 2, 2, tiling=TilingSpec(tile=50), where=where)
+    labels, _ = finish(segment_planes(image, how, lambda batch: batch + 1, lambda s: (s[0] > 0).astype(np.int32)))
+    assert where.record(image)["unreadable"] == [{"y": [240, 299], "x": [240, 299]}]
+    assert not labels[240:, 240:].any()
+    assert not labels[:, :128].any()
+    assert labels[200, 200] == 1
