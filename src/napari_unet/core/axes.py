@@ -6,6 +6,7 @@ Axes are named by one letter each, after OME: ``t`` time, ``c`` channel, ``z``, 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -342,6 +343,8 @@ def as_image(data: Any, axes: str | Sequence[str] | None = None, **more: Any) ->
             raise ImageError(f"This is no image: {error}. Give one array whose rows are equally long.") from error
     if str(getattr(data.dtype, "kind", "f")) not in "buif":
         raise ImageError(f"Images must hold real numbers; this one has dtype {data.dtype}. Convert it first.")
+    if any(math.isnan(n) for n in data.shape):  # dask does not know it of some
+        raise ImageError("The size of this array is not known. Compute it first (dask: compute_chunk_sizes).")
     shape = tuple(int(n) for n in data.shape)
     if 0 in shape or len(shape) < 2:
         raise ImageError(f"An image needs pixels along y and x; this one has shape {shape}.")

@@ -71,7 +71,7 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
         file = tifffile.TiffFile(path)
     except _BROKEN as error:
         raise ImageError(f"'{path}' is not a readable TIFF: {error}. Copy or export it again.") from error
-    lazy = False
+    kept = False
     try:
         series = file.series[0]
         for level in series.levels:
@@ -81,14 +81,14 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
             _open(path, series, number) if lazy else level.asarray() for number, level in enumerate(series.levels)
         ]
         stored, scales, samples = str(series.axes).upper(), read_scales(file), _opaque_samples(series)
+        kept = lazy
     except _BROKEN as error:
-        lazy = False
         advice = 'Run: pip install "imagecodecs"' if "imagecodecs" in str(error) else "Copy or export it again"
         raise ImageError(f"'{path}' could not be read: {error}. {advice}.") from error
     finally:
-        if not lazy:
+        if not kept:
             file.close()
-    if lazy:
+    if kept:
         _close_after(arrays, file)
     picks: list[Any] = [slice(samples) if samples and a == "S" else slice(None) for a in stored]
     if axes is None:

@@ -13,10 +13,14 @@ import zarr
 from napari_unet.core.axes import Image, as_image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError
 
+from .addresses import unreachable
+
 __all__ = ["is_zarr", "read_manifest", "read_zarr"]
 
 _MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
 _MAX_CHUNK_BYTES: Final = 4 << 30
+_MANY_PIXELS: Final = 1 << 40
+_MOST_PACKED: Final = 1 << 20  # pixels to a stored byte
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 
 
@@ -36,13 +40,13 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
 
 
-def read_zarr(path: Path, axes: str | None = None, labels: bool = False, level: int = 0) -> Image:
+def read_zarr(place: Path | str, axes: str | None = None, labels: bool = False, level: int = 0) -> Image:
     """Open an OME-Zarr image, or a zarr array, without loading it.
 
     Parameters
     ----------
-    path : Path
-        Folder of the store, or of a group or array in it.
+    place : Path or str
+        Folder of the store, or of a group or array in it; or an address that fsspec knows.
     axes : str, optional
         Overrules the axes that the store names.
     labels : bool
@@ -58,18 +62,31 @@ def read_zarr(path: Path, axes: str | None = None, labels: bool = False, level: 
     Raises
     ------
     ImageError
-        If the store is damaged, holds no image, or points outside itself.
+        If the store cannot be reached, is damaged, holds no image, or points outside itself.
+    MissingExtraError
+        If the package that opens such addresses is not installed.
     """
+    node = _open(place)
     try:
-        node = zarr.open(path, mode="r")
-        name = path.name.split(".")[0]
+        name = re.split(r"[/\\]", str(place).rstrip("/\\"))[-1].split(".")[0]
         if isinstance(node, zarr.Group):
-            return _read_levels(_image_group(node, path, labels), path, axes, name, level)
-        _check_chunks(node, path)
+            return _read_levels(_image_group(node, place, labels), place, axes, name, level)
+        _check_array(node, place)
         named = getattr(node.metadata, "dimension_names", None)
         return as_image(node, axes or _named_axes(named), name=name)
     except _BROKEN as error:
-        raise ImageError(f"'{path}' could not be read as zarr: {error}. Copy it again as a whole.") from error
+        raise ImageError(f"'{place}' could not be read as zarr: {error}. Copy it again as a whole.") from error
+
+
+def _open(place: Path | str) -> zarr.Group | zarr.Array[Any]:
+    try:
+        return zarr.open(place, mode="r")
+    except Exception as error:
+        if isinstance(place, str):
+            raise unreachable(place, error) from error
+        if not isinstance(error, _BROKEN):
+            raise
+        raise ImageError(f"'{place}' could not be read as zarr: {error}. Copy it again as a whole.") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -96,7 +113,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return dict(found) if isinstance(found, Mapping) else None
 
 
-def _image_group(node: zarr.Group, path: Path, labels: bool) -> zarr.Group:
+def _image_group(node: zarr.Group, path: Path | str, labels: bool) -> zarr.Group:
     """Walk from the root of a store to the group that holds the levels."""
     for _ in range(4):
         ome = _ome(node)
@@ -114,11 +131,18 @@ def _image_group(node: zarr.Group, path: Path, labels: bool) -> zarr.Group:
             break
     raise ImageError(
         f"'{path}' is a zarr group without {'labels' if labels else 'an image'} (no 'multiscales'). It holds: "
-        f"{', '.join(sorted(node.keys())) or 'nothing'}. Choose one of these folders."
+        f"{_members(node)}. Choose one of these folders."
     )
 
 
-def _read_levels(node: zarr.Group, path: Path, axes: str | None, name: str, level: int) -> Image:
+def _members(node: zarr.Group) -> str:
+    try:
+        return ", ".join(sorted(node.keys())) or "nothing"
+    except (*_BROKEN, NotImplementedError):
+        return "what a web server does not tell"
+
+
+def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str, level: int) -> Image:
     multiscale = _ome(node)["multiscales"][0]
     datasets = multiscale["datasets"][level:]
     array, *coarser = _arrays(node, [str(dataset["path"]) for dataset in datasets], path)
@@ -130,7 +154,7 @@ def _read_levels(node: zarr.Group, path: Path, axes: str | None, name: str, leve
     return as_image(array, found, scale=scale, units=units, name=name, levels=tuple(coarser))
 
 
-def _arrays(node: zarr.Group, names: Sequence[str], path: Path) -> Iterator[zarr.Array[Any]]:
+def _arrays(node: zarr.Group, names: Sequence[str], path: Path | str) -> Iterator[zarr.Array[Any]]:
     """Open the finest level, and those of the others that are there."""
     for number, inner in enumerate(names):
         _check_inside(inner, path)
@@ -139,7 +163,7 @@ def _arrays(node: zarr.Group, names: Sequence[str], path: Path) -> Iterator[zarr
         array = _inside(node, inner, path)
         if not isinstance(array, zarr.Array):
             raise ImageError(f"'{path}': its level '{inner}' is not an array. Copy it again as a whole.")
-        _check_chunks(array, path)
+        _check_array(array, path)
         yield array
 
 
@@ -149,7 +173,7 @@ def _ome(node: zarr.Group) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _inside(node: zarr.Group, inner: str, path: Path) -> zarr.Group | zarr.Array[Any]:
+def _inside(node: zarr.Group, inner: str, path: Path | str) -> zarr.Group | zarr.Array[Any]:
     """Open a member, refusing names that lead out of the store."""
     _check_inside(inner, path)
     if inner not in node:
@@ -157,26 +181,52 @@ def _inside(node: zarr.Group, inner: str, path: Path) -> zarr.Group | zarr.Array
     return node[inner]
 
 
-def _check_inside(inner: str, path: Path) -> None:
+def _check_inside(inner: str, path: Path | str) -> None:
     parts = re.split(r"[/\\]", inner)
     if not inner or ":" in inner or any(part in ("", ".", "..") for part in parts):
         raise ImageError(f"'{path}' points to '{inner}', which is not inside it. Do not trust this file.")
 
 
-def _group(node: zarr.Group, inner: str, path: Path) -> zarr.Group:
+def _group(node: zarr.Group, inner: str, path: Path | str) -> zarr.Group:
     found = _inside(node, inner, path)
     if not isinstance(found, zarr.Group):
         raise ImageError(f"'{path}': '{inner}' is an array where a group was expected. Choose that array itself.")
     return found
 
 
-def _check_chunks(array: zarr.Array[Any], path: Path) -> None:
+def _check_array(array: zarr.Array[Any], place: Path | str) -> None:
+    """Refuse what would run code or take memory without end when it is read, or cannot be true."""
+    if any(name.rpartition(".")[2] == "pickle" for name in _names(array.metadata.to_dict())):
+        raise ImageError(f"'{place}' is packed with 'pickle', which could run any program. Do not trust this file.")
     size = math.prod(array.chunks) * array.dtype.itemsize
     if size > _MAX_CHUNK_BYTES:
         raise ImageError(
-            f"'{path}' has chunks of {size / 2**30:.1f} GiB, which cannot be read piece by piece. "
+            f"'{place}' has chunks of {size / 2**30:.1f} GiB, which cannot be read piece by piece. "
             "Store it again with smaller chunks (512 pixels along y and x)."
         )
+    pixels = math.prod(array.shape)
+    if pixels >= _MANY_PIXELS and isinstance(place, Path) and not _holds(place, pixels // _MOST_PACKED):
+        raise ImageError(f"'{place}' claims {pixels:.3g} pixels, but there is next to nothing in it. It is incomplete.")
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Go through the names of codecs, however deep they are nested."""
+    if isinstance(value, Mapping):
+        yield from (str(value[key]).lower() for key in ("id", "name") if key in value)
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _names(one)
+
+
+def _holds(folder: Path, size: int) -> bool:
+    """Say whether the files of a folder have a number of bytes together; no more of them are looked at than needed."""
+    found = 0
+    for file in folder.rglob("*"):
+        found += file.stat().st_size if file.is_file() else 0
+        if found >= size:
+            return True
+    return False
 
 
 def _named_axes(names: Sequence[str | None] | None) -> str | None:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from napari_unet.core.errors import ImageError, OutputError
 from ._tiff import read_tiff, write_tiff
 from ._zarr import check_replaceable, write_image_zarr
 from ._zarr_reader import is_zarr, read_zarr
+from .addresses import as_address, as_file
 from .atomic import atomic_file, atomic_folder
 
 __all__ = ["SUFFIXES", "WRITTEN", "read_image", "write_image"]
@@ -32,21 +33,21 @@ _MODES: Final = {"1": "1", "L": "L", "LA": "L", "I": "I", "F": "F", "I;16": "I;1
 def read_image(path: str | os.PathLike[str], axes: str | Sequence[str] | None = None) -> Image:
     """Read an image file, as far as needed.
 
-    OME-Zarr, NumPy and TIFF files above 256 MB are opened without loading them. Of files with several images or
-    resolutions the first image at the finest resolution is taken. Colors become channels, transparency is dropped.
+    OME-Zarr, NumPy and TIFF files above 256 MB are opened without loading them. Of files with several images the first
+    is taken, with all its resolutions. Colors become channels, transparency is dropped.
 
     Parameters
     ----------
     path : path-like
-        ``.tif``, ``.tiff``, ``.zarr`` (a folder; OME-Zarr 0.4, 0.5 or a plain array), ``.png``, ``.jpg``, ``.bmp``
-        or ``.npy``.
+        ``.tif``, ``.tiff``, ``.svs``, ``.ndpi``, ``.zarr`` (a folder; OME-Zarr 0.4, 0.5 or a plain array), ``.png``,
+        ``.jpg``, ``.bmp`` or ``.npy``. For OME-Zarr also an address, such as ``https://...`` or ``s3://...``.
     axes : str or sequence of str, optional
         One letter of ``tczyx`` for each dimension; where missing, those that the file names or else a guess.
 
     Returns
     -------
     Image
-        With the pixel sizes and units that the file names.
+        With the pixel sizes and units that the file names; coarser resolutions are its levels.
 
     Raises
     ------
@@ -54,8 +55,10 @@ def read_image(path: str | os.PathLike[str], axes: str | Sequence[str] | None = 
         If the file is missing, of another kind, damaged or incomplete.
     AxesError
         If the axes are ambiguous or do not fit.
+    MissingExtraError
+        If the package that opens such addresses is not installed.
     """
-    return read(Path(path), parse_axes(axes) if axes else None, labels=False)
+    return read(path, parse_axes(axes) if axes else None, labels=False)
 
 
 def write_image(
@@ -100,12 +103,12 @@ def write_image(
             write_tiff(temporary, ordered, values, facts)
 
 
-def read(file: Path, axes: str | None, labels: bool) -> Image:
+def read(place: str | os.PathLike[str], axes: str | None, labels: bool) -> Image:
     """Read an image, or labels (of which palettes are the numbers, not the colors).
 
     Parameters
     ----------
-    file : Path
+    place : path-like
         As in :func:`read_image`.
     axes : str or None
         Checked letters, or None.
@@ -122,6 +125,12 @@ def read(file: Path, axes: str | None, labels: bool) -> Image:
     ImageError
         As in :func:`read_image`.
     """
+    address = as_address(place)
+    if address is not None:
+        if (suffix := PurePosixPath(address).suffix.lower()) in SUFFIXES and suffix != ".zarr":
+            raise ImageError(f"'{address}' cannot be read in place, only OME-Zarr can. Download it first.")
+        return replace(read_zarr(address, axes, labels), source=address)
+    file = as_file(place)
     if not file.exists():
         raise ImageError(f"There is no file '{file}'. Check the name; files on servers must be downloaded first.")
     return replace(_read(file, axes, labels), source=str(file))

@@ -106,7 +106,7 @@ def read_labels(path: str | os.PathLike[str], axes: str | Sequence[str] | None =
     ImageError
         If the file cannot be read or does not hold labels.
     """
-    found = read(Path(path), parse_axes(axes) if axes else None, labels=True)
+    found = read(path, parse_axes(axes) if axes else None, labels=True)
     if found.channels > 1:
         raise ImageError(
             f"'{path}' has {found.channels} channels, so it is a picture and not labels. "

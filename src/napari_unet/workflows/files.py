@@ -27,14 +27,14 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
     """Read an image file or OME-Zarr; see :func:`napari_unet.io.images.read_image`."""
     from ..io.images import read_image as read
 
-    return read(Path(path), axes)
+    return read(path, axes)
 
 
 def read_labels(path: str | Path, axes: str | None = None) -> Image:
     """Read labels; see :func:`napari_unet.io.labels.read_labels`."""
     from ..io.labels import read_labels as read
 
-    return read(Path(path), axes)
+    return read(path, axes)
 
 
 def read_region(source: str | Path) -> Region:
