@@ -12,6 +12,7 @@ import pytest
 from napari_unet.core.axes import as_image
 from napari_unet.core.errors import ImageError, ModelError, SpecError
 from napari_unet.core.specs import TilingSpec
+from napari_unet.core.steps import check_stopped
 from napari_unet.tiling.grid import Span
 from napari_unet.tiling.statistics import Statistics
 from napari_unet.tiling.stream import Plan, count_workers, read_net, score_plane, stream
@@ -144,3 +145,26 @@ def test_large_reads_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> N
 def test_workers_are_counted() -> None:
     assert count_workers(TilingSpec(workers=5)) == 5
     assert count_workers(TilingSpec()) >= 1
+
+
+def test_what_runs_ends_when_it_is_not_wanted_any_more() -> None:
+    begun, ended = threading.Event(), []
+
+    def work(i: int) -> int:
+        if i == 0:
+            return i
+        begun.set()
+        for _ in range(3000):
+            time.sleep(0.01)
+            check_stopped()
+        ended.append(i)
+        return i
+
+    results = stream(counting(5, work), 2)
+    assert next(results) == 0
+    assert begun.wait(5)
+    start = time.monotonic()
+    results.close()
+    assert time.monotonic() - start < 5
+    assert not ended
+    check_stopped()  # nothing is stopped here

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["Looking", "Progress", "Steps", "finish"]
+from .errors import Cancelled
+
+__all__ = ["Looking", "Progress", "Steps", "check_stopped", "finish", "stoppable"]
 
 T = TypeVar("T")
 # Says which part of an image somebody looks at, as a slice for each axis, or None.
 Looking = Callable[[], Mapping[str, slice] | None]
+_here = threading.local()
 
 
 @dataclass(frozen=True)
@@ -61,3 +65,40 @@ def finish(steps: Steps[T], show: Callable[[Progress], None] | None = None) -> T
         return result
     finally:
         steps.close()
+
+
+def stoppable(job: Callable[[], T], stop: threading.Event) -> T:
+    """Do a part of a long job in this thread, so that it can end early.
+
+    Parameters
+    ----------
+    job : callable
+        The part.
+    stop : threading.Event
+        Set when its result is not wanted any more; :func:`check_stopped` then ends it.
+
+    Returns
+    -------
+    T
+        What `job` returns.
+    """
+    _here.stop = stop
+    try:
+        return job()
+    finally:
+        _here.stop = None
+
+
+def check_stopped() -> None:
+    """End the part of a job that this thread is doing, if its result is not wanted any more.
+
+    To be called now and then where much is computed at once.
+
+    Raises
+    ------
+    Cancelled
+        If it is not wanted.
+    """
+    stop = getattr(_here, "stop", None)
+    if stop is not None and stop.is_set():
+        raise Cancelled("The run was stopped.")

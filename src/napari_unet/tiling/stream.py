@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -16,6 +17,7 @@ import numpy as np
 from ..core.errors import ImageError, ModelError, SpecError
 from ..core.resolutions import choose_level
 from ..core.specs import TilingSpec
+from ..core.steps import stoppable
 from .grid import Grid, Span, Tile, choose_grid
 from .resample import apply_taps, interpolation_taps, sampling_taps
 from .statistics import Statistics, normalise
@@ -265,7 +267,8 @@ def stream(next_job: Callable[[], Callable[[], R] | None], workers: int) -> Gene
     """Run jobs on threads and yield their results as they come.
 
     At most twice as many jobs as workers are handed out at a time. The first error ends it: what waits is dropped,
-    what runs is waited for, and the error is raised as it is. Closing the generator does the same.
+    what runs is waited for, until its next :func:`~napari_unet.core.steps.check_stopped`, and the error is raised as it
+    is. Closing the generator does the same.
 
     Parameters
     ----------
@@ -281,10 +284,11 @@ def stream(next_job: Callable[[], Callable[[], R] | None], workers: int) -> Gene
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="napari-unet")
     pending: dict[Future[R], None] = {}
+    stop = threading.Event()
     try:
         while True:
             while len(pending) < 2 * workers and (job := next_job()) is not None:
-                pending[pool.submit(job)] = None
+                pending[pool.submit(stoppable, job, stop)] = None
             if not pending:
                 return
             wait(pending, return_when=FIRST_COMPLETED)
@@ -292,6 +296,7 @@ def stream(next_job: Callable[[], Callable[[], R] | None], workers: int) -> Gene
                 del pending[future]
                 yield future.result()
     finally:
+        stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from ...core.errors import ModelError
 from ...core.model_card import ModelCard
+from ...core.steps import check_stopped
 from ...nets import multiple
 from ...nets._inner import Inner
 from ...targets import target
@@ -76,9 +77,10 @@ class Eager:
         self._layout = torch.contiguous_format if device == "mps" else flat
         self._inner = Inner(network, margin)
         on_device(device, self._place, fast_precision(device))
-        if self.exact:
-            for part in network.modules():
-                if isinstance(part, _CONVOLUTIONS):
+        for part in network.modules() if not compiled else ():
+            if isinstance(part, _CONVOLUTIONS):
+                part.register_forward_pre_hook(_stop_between)
+                if self.exact:
                     part.register_forward_pre_hook(self._note)
         self._forward: Any = torch.compile(self._run, dynamic=True) if compiled else self._run
         if compiled:
@@ -146,3 +148,8 @@ class Eager:
     def _run(self, x: torch.Tensor, inner: bool) -> torch.Tensor:
         scores: torch.Tensor = (self._inner if inner else self._inner.network)(x)
         return scores
+
+
+def _stop_between(module: nn.Module, entering: tuple[torch.Tensor, ...]) -> None:
+    """End a stopped run between two convolutions: a whole tile may take seconds."""
+    check_stopped()
