@@ -10,13 +10,14 @@ from scipy import ndimage
 
 from napari_unet.core.axes import Image
 from napari_unet.core.resolutions import choose_level
-from napari_unet.core.specs import TilingSpec
+from napari_unet.core.specs import SegmentSpec, TilingSpec
 from napari_unet.core.steps import finish
 from napari_unet.tiling.chunks import cached
 from napari_unet.tiling.grid import Span
 from napari_unet.tiling.run import segment_planes
 from napari_unet.tiling.statistics import Statistics
 from napari_unet.tiling.stream import Plan, read_net, score_plane
+from napari_unet.tiling.unreadable import mended
 
 UNIT = Statistics((0.0,), (1.0,))
 
@@ -152,3 +153,22 @@ def test_what_is_no_number_in_a_level_counts_for_all_that_it_covers() -> None:
     np.testing.assert_array_equal(found[8], found[64])
     assert (found[8][12:16, 20:24] == 0).all()
     assert np.count_nonzero(found[8] == 0) == 16
+
+
+@pytest.mark.parametrize("tile", [8, 64])
+def test_a_part_of_a_level_that_cannot_be_read_is_skipped_and_named(tile: int) -> None:
+    class Damaged(Chunks):
+        def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+            if index[0].start <= 5 < index[0].stop and index[1].start <= 9 < index[1].stop:
+                raise OSError("gone")
+            return self.data[index]
+
+    image = pyramid((64, 64), 6)
+    image = Image(Chunks(image.data, 16), "yx", levels=(image.levels[0], Damaged(image.levels[1], 4)))
+    image = mended(cached(image), SegmentSpec(unreadable="skip"))
+    plan = Plan((0.25, 0.25), UNIT, 3, 2, tiling=TilingSpec(tile=tile, workers=1))
+    labels, _ = finish(segment_planes(image, plan, lambda b: b * 0 + 1, lambda s: (s[0] > 0).astype(np.int32)))
+    expected = np.ones((64, 64))
+    expected[16:32, 32:48] = 0
+    np.testing.assert_array_equal(labels > 0, expected)
+    assert plan.where.record(image) == {"not_a_number": 0, "unreadable": [{"y": [16, 31], "x": [32, 47]}]}

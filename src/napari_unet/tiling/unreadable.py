@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import ImageError
+from ..core.resolutions import coarseness
 from .chunks import ChunkedArray, cached
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Chunk = tuple[int, ...]
     Box = tuple[slice, ...]
 
-__all__ = ["Mended", "lost_parts", "mended"]
+__all__ = ["Mended", "chunks_in", "lost_parts", "mended"]
 
 
 def mended(image: Image, spec: SegmentSpec) -> Image:
@@ -46,7 +47,11 @@ def mended(image: Image, spec: SegmentSpec) -> Image:
     data = cached(image).data
     if isinstance(data, Mended) or not isinstance(data, ChunkedArray):
         return image
-    return replace(image, data=Mended(data.source, data.axes, data.name, data.shelf))
+
+    def mend(array: Any) -> Any:
+        return Mended(array.source, array.axes, array.name, array.shelf) if isinstance(array, ChunkedArray) else array
+
+    return replace(image, data=mend(data), levels=tuple(map(mend, cached(image).levels)))
 
 
 class Mended(ChunkedArray):
@@ -98,8 +103,7 @@ class Mended(ChunkedArray):
 
     def _by_chunk(self, window: Box) -> npt.NDArray[Any]:
         out: npt.NDArray[Any] = np.zeros([s.stop - s.start for s in window], self.dtype)
-        ends = [(self.chunk_at(axis, s.start), self.chunk_at(axis, s.stop - 1)) for axis, s in enumerate(window)]
-        for chunk in itertools.product(*(range(first, last + 1) for first, last in ends)):
+        for chunk in chunks_in(self, window):
             box = _common(self.box(chunk), window)
             block = self._or_none(chunk, box)
             if block is None and out.dtype.kind != "f":
@@ -118,7 +122,7 @@ class Mended(ChunkedArray):
             return None
 
 
-def lost_parts(plane: Plane, window: Box) -> Iterator[tuple[Chunk, Box]]:
+def lost_parts(plane: Plane, window: Box, level: int = 0) -> Iterator[tuple[Chunk, Box]]:
     """Go through what is known to be lost in a window of a plane, in the channels that are used.
 
     Parameters
@@ -127,23 +131,53 @@ def lost_parts(plane: Plane, window: Box) -> Iterator[tuple[Chunk, Box]]:
         Of a mended image; of another, nothing is lost.
     window : tuple of slice
         Pixels of the plane.
+    level : int
+        What was read: 0 is the full image.
 
     Yields
     ------
     chunk : tuple of int
-        Number along each axis of the image.
+        Number along each axis of the full image.
     place : tuple of slice
         Its part, counted from the start of the window.
     """
     image = plane.image
-    if not isinstance(image.data, Mended):
+    array = image.levels[level - 1] if level else image.data
+    if not isinstance(array, Mended):
         return
+    steps = coarseness(image.shape, array.shape, image.axes) if level else (1,) * len(image.axes)
     pixels = {image.axes[dimension]: slice(position, position + 1) for dimension, position in plane.fixed}
     pixels |= {"c": slice(0, image.channels)} | dict(zip(plane.axes, window, strict=True))
-    for chunk, box in image.data.holes(tuple(pixels[axis] for axis in image.axes)):
+    asked = tuple(pixels[axis] for axis in image.axes)
+    coarse = tuple(slice(s.start // step, -(-s.stop // step)) for s, step in zip(asked, steps, strict=True))
+    for lost, coarse_box in array.holes(coarse):
+        box = _common(tuple(slice(s.start * n, s.stop * n) for s, n in zip(coarse_box, steps, strict=True)), asked)
         at = dict(zip(image.axes, box, strict=True))
-        if "c" not in at or plane.channels is None or any(at["c"].start <= c < at["c"].stop for c in plane.channels):
-            yield chunk, _since(tuple(at[axis] for axis in plane.axes), window)
+        used = range(image.channels) if plane.channels is None else plane.channels
+        if "c" in at and not any(at["c"].start <= c < at["c"].stop for c in used):
+            continue
+        for chunk in chunks_in(image.data, box) if level else [lost]:
+            part = dict(zip(image.axes, _common(image.data.box(chunk), box), strict=True))
+            yield chunk, _since(tuple(part[axis] for axis in plane.axes), window)
+
+
+def chunks_in(array: ChunkedArray, window: Box) -> Iterator[Chunk]:
+    """Go through the chunks that a window lies in.
+
+    Parameters
+    ----------
+    array : ChunkedArray
+        Any.
+    window : tuple of slice
+        Pixels of the array, at least one along each axis.
+
+    Yields
+    ------
+    tuple of int
+        Number of a chunk along each axis.
+    """
+    ends = [(array.chunk_at(axis, s.start), array.chunk_at(axis, s.stop - 1)) for axis, s in enumerate(window)]
+    yield from itertools.product(*(range(first, last + 1) for first, last in ends))
 
 
 def _common(one: Box, other: Box) -> Box:

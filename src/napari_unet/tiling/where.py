@@ -162,13 +162,13 @@ class View(Plane):
         The pixels that the tile owns.
     wanted : bool or ndarray of bool
         See :meth:`Where.wanted`.
-    odd : list of (tuple of slice, ndarray of bool)
-        Parts of the window, and which of their pixels hold no number.
+    odd : list of (tuple of slice, ndarray of bool, int)
+        Parts of the window, which of their pixels hold no number, and the level that was read.
     """
 
     window: Window = ()
     wanted: bool | Mask = True
-    odd: list[tuple[Window, Mask]] = field(default_factory=list)
+    odd: list[tuple[Window, Mask, int]] = field(default_factory=list)
 
     def read(self, window: Window, level: int = 0) -> npt.NDArray[np.generic]:
         """Load a window; see :meth:`~napari_unet.core.axes.Plane.read`."""
@@ -187,7 +187,7 @@ class View(Plane):
                 odd = odd.repeat(step, axis=axis) if step > 1 else odd
             seen = tuple(slice(a * n, b * n) for a, b, n in zip(starts, stops, steps, strict=True))
             starts, stops = _common(self.window, seen)
-            self.odd.append((_since(self.window, starts, stops), odd[_since(seen, starts, stops)]))
+            self.odd.append((_since(self.window, starts, stops), odd[_since(seen, starts, stops)], level))
         return block
 
     def judge(self, scores: Scores) -> Scored:
@@ -206,7 +206,7 @@ class View(Plane):
         wanted, notes = self.wanted, Notes()
         if self.odd:
             odd = np.zeros(scores.shape[1:], bool)
-            for place, part in self.odd:
+            for place, part, _ in self.odd:
                 odd[place] |= part
             odd &= wanted
             wanted = wanted & ~odd
@@ -217,7 +217,8 @@ class View(Plane):
 
     def _explained(self, odd: Mask) -> Notes:
         """Say of pixels without a number whether they could not be read; they are taken out of `odd`."""
-        found = [(chunk, place) for chunk, place in lost_parts(self, self.window) if odd[place].any()]
+        lost = (part for level in {level for _, _, level in self.odd} for part in lost_parts(self, self.window, level))
+        found = [(chunk, place) for chunk, place in lost if odd[place].any()]
         for _, place in found:
             odd[place] = False
         return Notes(int(np.count_nonzero(odd)), frozenset(chunk for chunk, _ in found))
