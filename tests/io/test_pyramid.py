@@ -11,11 +11,11 @@ import pytest
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.levels import fitting_levels, level_shapes, level_steps
 from napari_unet.core.results import Piece
-from napari_unet.io import pyramid as module
 from napari_unet.io._zarr_reader import read_zarr
 from napari_unet.io.labels import write_labels
-from napari_unet.io.levels import Part, level_steps
+from napari_unet.io.levels import Part
 from napari_unet.io.pyramid import Pyramid
 from napari_unet.io.shelf import Shelf
 from napari_unet.io.sketch import Sketch
@@ -23,11 +23,16 @@ from napari_unet.io.sketch import Sketch
 CASES = {"yx": (1300, 900), "tyx": (3, 600, 520), "zyx": (20, 530, 70), "tzyx": (2, 5, 520, 130), "xyt": (530, 520, 2)}
 
 
-@pytest.fixture(params=[0, 1 << 20], ids=["on disk", "coarse in memory"])
-def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Bytes of the levels that are kept in memory."""
-    monkeypatch.setattr(module, "_IN_MEMORY", request.param)
+@pytest.fixture(params=[0, 1 << 18], ids=["on disk", "coarse in memory"])
+def memory(request: pytest.FixtureRequest) -> int:
+    """How many values are kept in memory."""
     return int(request.param)
+
+
+def opened(image: Image, place: Path, memory: int = 0) -> Pyramid:
+    shapes = level_shapes(image.axes, image.shape)
+    coarse = {level: np.zeros(shapes[level], np.int32) for level in fitting_levels(shapes, memory)}
+    return Pyramid(image, place, coarse)
 
 
 def make(axes: str, tmp_path: Path) -> tuple[Image, np.ndarray, Path]:
@@ -62,7 +67,7 @@ def test_levels_are_those_that_are_written(axes: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="zarr"):
         read_zarr(place, labels=True, level=len(steps))
     assert [f.along(axes)[0] for f in found] == [expected(labels, s).shape for s in steps]
-    assert len(steps) == len(Pyramid(image, place).shapes)
+    assert len(steps) == len(opened(image, place).shapes)
     for one, step in zip(found, steps, strict=True):
         values = np.asarray(one.data[:]).transpose([one.axes.index(a) for a in axes])
         np.testing.assert_array_equal(values, expected(labels, step))
@@ -71,8 +76,8 @@ def test_levels_are_those_that_are_written(axes: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("axes", CASES)
 def test_all_that_was_added_can_be_read(axes: str, tmp_path: Path, memory: int) -> None:
     image, labels, place = make(axes, tmp_path)
-    levels = Pyramid(image, place)
-    levels.begin(going_on=False)
+    levels = opened(image, place, memory)
+    levels.begin()
     for piece in pieces(labels, axes):
         levels.add(piece)
     for level, steps in enumerate(levels.steps):
@@ -84,8 +89,8 @@ def test_all_that_was_added_can_be_read(axes: str, tmp_path: Path, memory: int) 
 
 def test_what_comes_later_counts(tmp_path: Path, memory: int) -> None:
     image, labels, place = make("yx", tmp_path)
-    levels = Pyramid(image, place)
-    levels.begin(going_on=False)
+    levels = opened(image, place, memory)
+    levels.begin()
     levels.add(Piece((slice(0, 1300), slice(0, 900)), np.ones((1300, 900), np.int32)))
     for level in range(len(levels.shapes)):
         assert levels.read(level, whole(levels, level)).all()
@@ -102,8 +107,8 @@ def test_looking_never_reads_and_gets_sharp(
 ) -> None:
     image, labels, place = make(axes, tmp_path)
     labels[...] = 7
-    levels = Pyramid(image, place)
-    levels.begin(going_on=False)
+    levels = opened(image, place, memory)
+    levels.begin()
     assert not levels.look(0, whole(levels, 0)).any()
     assert not levels.fetch()  # nothing is there: nothing is wanted
     for piece in pieces(labels, axes):
@@ -131,25 +136,36 @@ def test_looking_never_reads_and_gets_sharp(
 def test_a_run_that_goes_on_shows_what_was_there(tmp_path: Path, memory: int) -> None:
     image, labels, place = make("yx", tmp_path)
     (tmp_path / "labels.ome.zarr.unfinished").mkdir()
+    manifest = tmp_path / "labels.ome.zarr.unfinished" / "manifest.json"
+    manifest.write_text("{}")
     cut = pieces(labels, "yx")
-    first = Pyramid(image, place)
-    first.begin(going_on=False)
+    first = opened(image, place, memory)
+    first.begin()
     for piece in cut[:-3]:
         first.add(piece)
     first.close()
-    file = tmp_path / "labels.ome.zarr.unfinished" / "shown.parts"
+    (file,) = (tmp_path / "labels.ome.zarr.unfinished").glob("*.parts")
     with file.open("ab") as stream:
         stream.write(file.read_bytes()[:5000])  # the power went while a piece was written
-    second = Pyramid(image, place)
-    second.begin(going_on=True)
+    second = opened(image, place, memory)
+    second.begin()
     for piece in cut[-3:]:
         second.add(piece)
     for level, steps in enumerate(second.steps):
         np.testing.assert_array_equal(second.read(level, whole(second, level)), expected(labels, steps))
     second.close()
-    third = Pyramid(image, place)
-    third.begin(going_on=False)
+    manifest.write_text("another run")
+    third = opened(image, place, memory)
+    third.begin()
     assert not third.read(0, whole(third, 0)).any()
+
+
+def test_levels_that_fit_are_the_coarsest() -> None:
+    shapes = level_shapes("tyx", (3, 2000, 1000))
+    assert shapes == [(3, 2000, 1000), (3, 1000, 500), (3, 500, 250)]
+    assert fitting_levels(shapes, 3 * 500 * 250) == [2]
+    assert fitting_levels(shapes, 10**10) == [0, 1, 2]
+    assert fitting_levels(shapes, 1000) == []
 
 
 def test_damage_is_background(tmp_path: Path) -> None:
@@ -178,8 +194,8 @@ def test_no_place_for_pieces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("axes", CASES)
 def test_written_labels_are_shown_as_they_are(axes: str, tmp_path: Path, memory: int) -> None:
     image, labels, place = make(axes, tmp_path)
-    levels = Pyramid(image, place)
-    levels.begin(going_on=False)
+    levels = opened(image, place, memory)
+    levels.begin()
     levels.add(Piece((slice(None),) * len(axes), np.ones(labels.shape, np.int32)))
     write_labels(place, Image(labels, axes))
     levels.settle()
@@ -199,7 +215,7 @@ def test_other_labels_are_refused(tmp_path: Path) -> None:
     image, _labels, place = make("yx", tmp_path)
     write_labels(place, Image(np.ones((600, 600), np.int32), "yx"))
     with pytest.raises(OutputError, match="600, 600"):
-        Pyramid(image, place).settle()
+        opened(image, place).settle()
 
 
 def test_the_shelf_keeps_what_was_used_last() -> None:

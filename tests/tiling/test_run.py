@@ -12,7 +12,7 @@ import zarr
 from scipy import ndimage
 
 from napari_unet.core.axes import as_image
-from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.errors import ImageError
 from napari_unet.core.specs import TilingSpec
 from napari_unet.core.steps import Progress, finish
 from napari_unet.tiling import run
@@ -177,28 +177,14 @@ def test_closing_stops() -> None:
 
 def test_memory_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     image = as_image(np.broadcast_to(np.uint8(0), (50, 1000, 1000)))
-    monkeypatch.setattr(run, "_free_memory", lambda: 200_000_000)
+    monkeypatch.setattr(run, "free_memory", lambda: 200_000_000)
     with pytest.raises(ImageError, match="Close other programs"):
         finish(segment_planes(image, plan(), same, decode))
-    monkeypatch.setattr(run, "_free_memory", lambda: 206_000_000)
+    monkeypatch.setattr(run, "free_memory", lambda: 206_000_000)
     planes = [plan().select(p) for p in image.planes(2)]
     tight = plan(tiling=TilingSpec(batch=8, workers=4))
     assert run._planes_at_once(planes, tight, tight.grid((1000, 1000))) == (1, 1)
     with pytest.raises(ImageError, match="Close other programs"):
         finish(segment_planes(image, plan(), same, decode, beside=np.zeros(image.shape, np.uint8)))
-    monkeypatch.setattr(run, "_free_memory", lambda: None)
+    monkeypatch.setattr(run, "free_memory", lambda: None)
     assert run._planes_at_once(planes, tight, tight.grid((1000, 1000))) > (1, 1)
-
-
-def test_memory_is_known_or_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(run, "_MEMORY", tmp_path / "meminfo")
-    assert run._free_memory() is None
-    (tmp_path / "meminfo").write_text("MemTotal: 4 kB\nMemAvailable:     3 kB\n")
-    assert run._free_memory() == 3 * 1024
-    (tmp_path / "meminfo").write_text("MemTotal: 4 kB\n")
-    assert run._free_memory() is None
-
-
-def test_too_few_axes() -> None:
-    with pytest.raises(AxesError):
-        finish(segment_planes(as_image(np.zeros((9, 9))), plan(3), same, decode))

@@ -168,13 +168,13 @@ def test_three_ways_to_average(
     assert "uncertainty" in labels.features
     assert labels.metadata["napari-unet"]["averaged"]["answers"] == 8
 
-    widget.python.click()
+    widget.copies.python.click()
     names: dict[str, Any] = {}
     exec(QGuiApplication.clipboard().text(), names)
     assert names["result"].hash == label_hash(labels.data)
     np.testing.assert_array_equal(names["result"].uncertainty.data, doubt.data)
 
-    widget.command.click()
+    widget.copies.command.click()
     words = shlex.split(QGuiApplication.clipboard().text())[1:]
     done = CliRunner().invoke(cli.app, words, prog_name="napari-unet")
     assert done.exit_code == 0, done.output

@@ -378,13 +378,13 @@ def test_copies(make: Make, viewer: ViewerModel, engine: FakeEngine, tmp_path: A
     widget = make(viewer, engine)
     widget.diameter.setValue(9.5)
     clipboard = QGuiApplication.clipboard()
-    widget.command.click()
+    widget.copies.command.click()
     assert clipboard.text() == (
         "napari-unet segment IMAGE.tif --output IMAGE-cells.tif --model nuclei --diameter 9.5 --axes tyx"
     )
     assert "IMAGE.tif" in widget.status.text()
     layer._source = layer.source.model_copy(update={"path": "/data/movie.tif"})
-    widget.python.click()
+    widget.copies.python.click()
     assert clipboard.text().splitlines()[2:] == [
         "image = napari_unet.read_image('/data/movie.tif', axes='tyx')",
         "result = napari_unet.segment(image, model='nuclei', diameter=9.5)",
@@ -392,7 +392,7 @@ def test_copies(make: Make, viewer: ViewerModel, engine: FakeEngine, tmp_path: A
     assert widget.status.text() == "Copied."
     other = viewer.add_image(np.zeros((5, 16, 20)))  # as if the reader had made a layer of each channel
     other._source = layer.source
-    widget.command.click()
+    widget.copies.command.click()
     assert "movie" not in clipboard.text()
 
 

@@ -67,12 +67,12 @@ def test_one_hash(qtbot: QtBot, model: str, tmp_path: Path, monkeypatch: pytest.
     expected = label_hash(labels.data)
     assert labels.metadata["napari-unet"]["labels_hash"] == expected
 
-    widget.python.click()
+    widget.copies.python.click()
     names: dict[str, Any] = {}
     exec(QGuiApplication.clipboard().text(), names)
     assert names["result"].hash == expected
 
-    widget.command.click()
+    widget.copies.command.click()
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[0] == "napari-unet"
     done = subprocess.run(

@@ -14,16 +14,16 @@ from zarr.codecs import ZstdCodec
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError
+from napari_unet.core.levels import SMALLEST_LEVEL
 
 from ._zarr_reader import is_zarr
 
 __all__ = [
-    "SMALLEST_LEVEL", "check_replaceable", "create_labels", "finish_labels", "open_labels", "shard_files",
-    "write_image_zarr", "write_labels_zarr",
+    "check_replaceable", "create_labels", "finish_labels", "open_labels", "shard_files", "write_image_zarr",
+    "write_labels_zarr",
 ]  # fmt: skip
 
 VERSION: Final = "0.5"
-SMALLEST_LEVEL: Final = 512
 _TYPES: Final = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 Window = tuple[slice, ...]
 Read = Callable[[Window], npt.NDArray[Any]]

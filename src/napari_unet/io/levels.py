@@ -1,18 +1,15 @@
-"""Geometry of a pyramid of labels: what its levels show of a window."""
+"""Parts of a pyramid of labels: what its levels show of a window."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ._zarr import SMALLEST_LEVEL
-
-__all__ = ["Labels", "Part", "Window", "level_steps", "meet", "since", "slabs", "thinned"]
+__all__ = ["Labels", "Part", "Window", "meet", "since", "slabs", "thinned"]
 
 _SLAB: Final = 16  # planes of a part that are kept together
 
@@ -38,29 +35,6 @@ class Part:
     level: int
     window: Window
     labels: Labels
-
-
-def level_steps(axes: str, shape: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return the levels of a pyramid as they are written.
-
-    Parameters
-    ----------
-    axes : str
-        Letters.
-    shape : sequence of int
-        Of the finest level.
-
-    Returns
-    -------
-    list of tuple of int
-        For each level how many pixels of the finest one a pixel stands for along each axis; it shows the first of them.
-    """
-    sizes = dict(zip(axes, shape, strict=True))
-    found = [(1,) * len(axes)]
-    while max(-(-sizes[a] // step) for a, step in zip(axes, found[-1], strict=True) if a in "yx") >= SMALLEST_LEVEL:
-        finer = zip(axes, found[-1], strict=True)
-        found.append(tuple(2 * step if a in "yx" and sizes[a] > step else step for a, step in finer))
-    return found
 
 
 def thinned(window: Window, labels: Labels, steps: Steps) -> tuple[Window, Labels] | None:

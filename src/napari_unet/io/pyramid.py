@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,16 +12,16 @@ import numpy as np
 
 from ..core.axes import Image
 from ..core.errors import OutputError
+from ..core.levels import level_shapes, level_steps
 from ..core.results import Piece
 from ._zarr_reader import read_zarr
-from .levels import Labels, Part, Window, level_steps, since, slabs, thinned
-from .runs import RunFolder
+from .choosing import run_folder
+from .levels import Labels, Part, Window, since, slabs, thinned
 from .shelf import Shelf
 from .sketch import Sketch
 
 __all__ = ["Pyramid"]
 
-_IN_MEMORY: Final = 64 << 20  # bytes of the coarse levels
 _BLOCK: Final = 512
 _PLANES: Final = 4  # that are loaded together where a chunk of the disk has many
 
@@ -38,6 +39,9 @@ class Pyramid:
         Whose labels they are.
     output : Path
         Where they are written, an OME-Zarr folder.
+    coarse : mapping of int to ndarray of int32
+        Arrays for the coarsest levels, of the shapes of :func:`~napari_unet.core.levels.level_shapes`. They are filled
+        in place, so that whoever holds them sees what there is at any time.
 
     Attributes
     ----------
@@ -45,24 +49,14 @@ class Pyramid:
         Of all levels: those of the image, without channels.
     shapes : list of tuple of int
         Of the levels, the finest first.
-    coarse : dict of int to ndarray of int32
-        The levels that are in memory.
     changes : int
         Goes up whenever something new can be seen.
     """
 
-    def __init__(self, image: Image, output: Path) -> None:
-        self.output, self.axes = output, image.label_axes
+    def __init__(self, image: Image, output: Path, coarse: Mapping[int, Labels]) -> None:
+        self.output, self.axes, self.coarse = output, image.label_axes, coarse
         shape = image.along(self.axes)[0]
-        self.steps = level_steps(self.axes, shape)
-        self.shapes = [tuple(-(-n // s) for n, s in zip(shape, steps, strict=True)) for steps in self.steps]
-        self.coarse: dict[int, Labels] = {}
-        left = _IN_MEMORY
-        for level in reversed(range(len(self.shapes))):
-            left -= 4 * math.prod(self.shapes[level])
-            if left < 0:
-                break
-            self.coarse[level] = np.zeros(self.shapes[level], np.int32)
+        self.steps, self.shapes = level_steps(self.axes, shape), level_shapes(self.axes, shape)
         self.changes = 0
         self.settled = False
         self._fine = len(self.shapes) - len(self.coarse)  # how many levels are not in memory
@@ -72,22 +66,14 @@ class Pyramid:
 
     # While labels are found.
 
-    def begin(self, going_on: bool) -> None:
-        """Get ready for pieces.
-
-        Parameters
-        ----------
-        going_on : bool
-            Whether the run did something before: what was seen of it then is seen again.
-        """
-        folder = RunFolder(self.output).folder
-        if folder.is_dir():
-            self._sketch = Sketch(folder / "shown.parts", self.axes)
-        else:
-            self._sketch = Sketch(Path(tempfile.mkdtemp(prefix="napari-unet-")) / "shown.parts", self.axes)
-        if not going_on:
-            self._sketch.start()
-            return
+    def begin(self) -> None:
+        """Get ready for pieces; what was seen of the same run before it was stopped is seen again."""
+        folder = run_folder(self.output)
+        try:
+            name = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()[:16]
+        except OSError:  # a run that cannot go on
+            folder, name = Path(tempfile.mkdtemp(prefix="napari-unet-")), "run"
+        self._sketch = Sketch(folder / f"shown-{name}.parts", self.axes)
         for part in self._sketch.take_up(min(self._fine, len(self.shapes) - 1)):
             self._paint(part)
         self.changes += 1
@@ -227,7 +213,7 @@ class Pyramid:
     def close(self) -> None:
         """Let go of what was kept to be shown; what belongs to an unfinished run stays with it."""
         sketch, self._sketch = self._sketch, None
-        if sketch is not None and sketch.file.parent != RunFolder(self.output).folder:
+        if sketch is not None and sketch.file.parent != run_folder(self.output):
             sketch.close()
             sketch.file.parent.rmdir()
 

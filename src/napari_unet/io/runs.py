@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +11,12 @@ from ..core.axes import Image
 from ..core.errors import OutputError
 from ._zarr import check_replaceable
 from .atomic import put_in_place
+from .choosing import run_folder
 from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
 
 __all__ = ["RunFolder", "find_finished"]
 
-_ENDING: Final = ".unfinished"
 _STORE: Final = "labels.zarr"
 _REPLACED: Final = "replaced.zarr"
 
@@ -42,8 +41,7 @@ class RunFolder:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        place = Path(os.path.realpath(output))  # what is a link stays one, and the result is moved on one disk
-        self.folder = place.with_name(place.name + _ENDING)
+        self.folder = run_folder(output)
         self.journal = Journal(self.folder)
 
     def __enter__(self) -> Self:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 from ..core.errors import ModelError, RegistryError, SpecError
 from ..core.model_card import ModelCard
 from ..core.registry import resolve
+from ..io.choosing import data_folder
 from ._old_cards import renewed
 
 __all__ = [
@@ -30,13 +30,7 @@ def user_folder() -> Path:
     """Return where the user's own models are kept; ``NAPARI_UNET_MODELS`` overrides the platform's data folder."""
     if given := os.environ.get("NAPARI_UNET_MODELS"):
         return Path(given)
-    home = Path.home()
-    places = {
-        "win32": Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")),
-        "darwin": home / "Library" / "Application Support",
-    }
-    default = Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share"))
-    return places.get(sys.platform, default) / "napari-unet" / "models"
+    return data_folder() / "models"
 
 
 def _folders() -> dict[str, Path]:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from ..core.errors import ImageError
+from ..core.memory import free_memory
 from ..core.results import Piece
 from ..core.steps import Progress
 from .depth import Depth, areas, link, overlaps, planes_above
@@ -39,7 +39,6 @@ __all__ = ["Plan", "placed", "plane_words", "raised", "segment_planes"]
 
 _Whole = TypeVar("_Whole", bound="npt.NDArray[np.integer[Any]]")
 _NOTHING: Final = np.zeros(0, np.int64)
-_MEMORY: Final = Path("/proc/meminfo")
 _LABEL_BYTES: Final = 4
 _BESIDE_BYTES: Final = 5  # as stored, and as the number that it stands for
 
@@ -285,7 +284,7 @@ def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid, result_bytes: i
     together = 1 if batch == 1 else min(len(planes), -(-4 * batch // len(grid)))
     busy = -(-2 * count_workers(plan.tiling) * batch // len(grid))
     wanted = min(len(planes), max(together, share_chunks(planes, grid)) + busy)
-    free = _free_memory()
+    free = free_memory()
     if free is None:
         return wanted, together
     # A plane in work holds its scores and, while it is decoded, labels of its own.
@@ -297,12 +296,3 @@ def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid, result_bytes: i
         )
     fit = max(1, (free - whole) // each)
     return min(wanted, fit), min(together, fit)
-
-
-def _free_memory() -> int | None:
-    """Return the bytes that can be allocated, or None where the system does not say."""
-    if not _MEMORY.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines() if ":" in line)
-    value = lines.get("MemAvailable", "").split()
-    return int(value[0]) * 1024 if value else None

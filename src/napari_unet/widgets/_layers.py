@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_unet.core.axes import Image, as_image, guess_axes, parse_axes
 from napari_unet.core.errors import AxesError
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+    from napari.viewer import Viewer
 
-__all__ = ["KEY", "layer_axes", "layer_image", "placement"]
+__all__ = ["KEY", "channel_axis", "layer_axes", "layer_image", "placement", "repeat", "source_of"]
 
 KEY: Final = "napari-unet"  # of the record in a layer's metadata
 
@@ -86,18 +88,76 @@ def layer_image(layer: Layer, axes: str) -> Image:
     levels = tuple(layer.data)[1:] if getattr(layer, "multiscale", False) else ()
     source = str(layer.source.path or "")
     image = as_image(data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels)
-    repeated = [i for i, stride in enumerate(getattr(data, "strides", ())) if stride == 0 and data.shape[i] > 1]
-    if repeated != [image.axes.find("c")]:
+    if not _is_repeated(data, at := image.axes.find("c")):
         return image
     # Labels that were repeated along the channels for display (see Canvas) are the same in each.
-    rest = [i for i in range(len(axes)) if i not in repeated]
+    rest = [i for i in range(len(axes)) if i != at]
     return Image(
-        data[tuple(0 if i in repeated else slice(None) for i in range(len(axes)))],
+        data[tuple(0 if i == at else slice(None) for i in range(len(axes)))],
         image.label_axes,
         tuple(scale[i] for i in rest),
         tuple(units[i] for i in rest),
         layer.name,
     )
+
+
+def _is_repeated(data: Any, at: int) -> bool:
+    if hasattr(data, "repeated"):
+        return bool(data.repeated)
+    return [i for i, stride in enumerate(getattr(data, "strides", ())) if stride == 0 and data.shape[i] > 1] == [at]
+
+
+def channel_axis(layer: Layer, image: Image) -> tuple[int, int] | None:
+    """Tell where labels need an axis of channels to lie where the image lies.
+
+    napari aligns layers by their last dimensions. A channel axis in front can be left out; one in the middle must be
+    kept, or time would lie on channels.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image layer.
+    image : Image
+        Its data with axes.
+
+    Returns
+    -------
+    tuple of (int, int) or None
+        The dimension and the number of channels; None if there is nothing to be put in.
+    """
+    at = image.axes.find("c")
+    return None if at < 1 or at >= len(layer.scale) else (at, image.channels)
+
+
+def repeat(array: npt.NDArray[Any], channels: tuple[int, int] | None) -> npt.NDArray[Any]:
+    """Repeat labels along an axis of channels, without a copy.
+
+    Parameters
+    ----------
+    array : ndarray
+        Labels.
+    channels : tuple of (int, int) or None
+        See :func:`channel_axis`; None returns the array as it is.
+
+    Returns
+    -------
+    ndarray
+        A view: what is painted in one channel is there in all.
+    """
+    if channels is None:
+        return array
+    shape, strides = list(array.shape), list(array.strides)
+    shape.insert(channels[0], channels[1])
+    strides.insert(channels[0], 0)
+    return np.lib.stride_tricks.as_strided(array, shape, strides)
+
+
+def source_of(viewer: Viewer, layer: Layer | None) -> str | None:
+    """Return the file that holds a layer and nothing else, if there is one."""
+    path = layer.source.path if layer is not None else None
+    # Readers that split a file into one layer a channel give all of them its path: no run saw the whole file.
+    same = [y for y in viewer.layers if path and y.source.path == path and isinstance(y, type(layer))]
+    return path if len(same) == 1 else None
 
 
 def placement(layer: Layer, axes: str) -> dict[str, Any]:

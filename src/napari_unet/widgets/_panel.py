@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QFormLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.core.errors import UNetError
@@ -33,7 +34,10 @@ class Panel(QScrollArea):
         Text of the button that starts.
     """
 
+    settled = Signal()  # nothing runs any more
+
     job: Job | None = None
+    _worker: threading.Thread | None = None  # of the last job, which may still be about to stop
     _ears: tuple[Callable[[list[Report]], None], Callable[[Any], str]] | None = None
 
     def __init__(self, help_: str, run: str) -> None:
@@ -103,7 +107,8 @@ class Panel(QScrollArea):
         done : callable
             Gets the result and returns what to say about it.
         """
-        self.job = job = Job(make, self)
+        self.job = job = Job(make, self, self._worker)
+        self._worker = job.worker
         # Methods only, which Qt holds weakly. With PySide a job keeps whatever else it calls: if that was the last to
         # hold the dock, the dock went down with the job, and deleted it a second time.
         self._ears = (polled, done)
@@ -150,6 +155,7 @@ class Panel(QScrollArea):
         self.job = self._ears = None
         self.busy(False)
         self.say(text)
+        self.settled.emit()
 
     def busy(self, running: bool) -> None:
         """Show that something runs, or that everything is quiet."""

@@ -56,7 +56,7 @@ def changed(spec: SegmentSpec) -> dict[str, Any]:
     return {"model": spec.model, **spec.model_dump(exclude_defaults=True, exclude={"model"})}
 
 
-def output_name(source: str | None, noun: str = "labels") -> str:
+def output_name(source: str | None, noun: str = "labels", suffix: str = ".tif") -> str:
     """Propose a file name for the labels of an image.
 
     Parameters
@@ -65,6 +65,8 @@ def output_name(source: str | None, noun: str = "labels") -> str:
         Path of the image.
     noun : str
         What the labels are of.
+    suffix : str
+        Of the file.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def output_name(source: str | None, noun: str = "labels") -> str:
         ``"<image>-<noun>.tif"``, without a folder.
     """
     name = PurePath(source or PLACEHOLDER).name
-    return f"{name.split('.')[0] or 'image'}-{noun}.tif"
+    return f"{name.split('.')[0] or 'image'}-{noun}{suffix}"
 
 
 def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, output: str | None = None) -> str:
@@ -111,7 +113,7 @@ def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, o
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def as_python(spec: SegmentSpec, source: str | None, axes: str | None = None) -> str:
+def as_python(spec: SegmentSpec, source: str | None, axes: str | None = None, output: str | None = None) -> str:
     """Write a run as Python.
 
     Parameters
@@ -122,6 +124,8 @@ def as_python(spec: SegmentSpec, source: str | None, axes: str | None = None) ->
         Path of the image; None writes a placeholder.
     axes : str, optional
         Axes of the image, one letter each.
+    output : str, optional
+        Where the labels are written; nowhere if missing.
 
     Returns
     -------
@@ -129,6 +133,7 @@ def as_python(spec: SegmentSpec, source: str | None, axes: str | None = None) ->
         Lines that leave the segmentation in ``result``.
     """
     options = "".join(f", {name}={value!r}" for name, value in changed(spec).items())
+    options += f", output={output!r}" if output else ""
     reading = f"{source or PLACEHOLDER!r}" if not axes else f"{source or PLACEHOLDER!r}, axes={axes!r}"
     return (
         "import napari_unet\n\n"

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -26,6 +27,7 @@ __all__ = ["Job", "Pace", "Report", "in_words"]
 
 _log = logging.getLogger(__name__)
 _POLL: Final = 100  # milliseconds
+_LOOK_UP: Final = 0.1  # seconds between two looks at what is waited for
 _PATIENCE: Final = 5.0  # seconds that the end of the program waits for a tile in work
 _running: set[tuple[threading.Thread, threading.Event]] = set()
 
@@ -53,19 +55,22 @@ class Job(QObject):
         Returns the steps; called in the thread, so that importing the engine does not freeze the screen.
     parent : QObject, optional
         When it is deleted the job stops.
+    after : threading.Thread, optional
+        Of a job that was told to stop: this one begins when it is over.
     """
 
     polled = Signal(object)  # list of Report, possibly empty: a heartbeat
     succeeded = Signal(object)  # what the steps return
     failed = Signal(object)  # the exception
 
-    def __init__(self, make: Callable[[], Steps[Any]], parent: QObject | None = None) -> None:
+    def __init__(
+        self, make: Callable[[], Steps[Any]], parent: QObject | None = None, after: threading.Thread | None = None
+    ) -> None:
         super().__init__(parent)
         self._stop = threading.Event()
         self._queue: queue.SimpleQueue[Report | _End] = queue.SimpleQueue()
-        self._thread = threading.Thread(
-            target=_work, args=(make, self._stop, self._queue), name="napari-unet", daemon=True
-        )
+        work = partial(_work, make, self._stop, self._queue, after)
+        self.worker = threading.Thread(target=work, name="napari-unet", daemon=True)
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL)
         self._timer.timeout.connect(self._poll)
@@ -73,8 +78,8 @@ class Job(QObject):
 
     def start(self) -> None:
         """Begin."""
-        _running.add((self._thread, self._stop))
-        self._thread.start()
+        _running.add((self.worker, self._stop))
+        self.worker.start()
         self._timer.start()
 
     def cancel(self) -> None:
@@ -101,9 +106,16 @@ class Job(QObject):
             self.failed.emit(end.error)
 
 
-def _work(make: Callable[[], Steps[Any]], stop: threading.Event, reports: queue.SimpleQueue[Report | _End]) -> None:
+def _work(
+    make: Callable[[], Steps[Any]],
+    stop: threading.Event,
+    reports: queue.SimpleQueue[Report | _End],
+    after: threading.Thread | None,
+) -> None:
     end = _End(error=Cancelled("The run ended without a result."))
     try:
+        while after is not None and after.is_alive() and not stop.is_set():
+            after.join(_LOOK_UP)
         steps = make()
         try:
             while not stop.is_set():

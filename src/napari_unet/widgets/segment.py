@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,14 +16,17 @@ from napari_unet.core.specs import SegmentSpec, load_task
 from ._axes import AxesRow
 from ._canvas import Canvas
 from ._chooser import LayerBox
+from ._copying import Call, CopyRow
 from ._form import Form, explain
-from ._layers import layer_image
+from ._large import LargeCanvas, open_canvas
+from ._layers import layer_image, source_of
 from ._model_box import ModelBox
 from ._news import NEWS
 from ._panel import Panel
-from ._parts import Fold, button, copy, row
+from ._parts import Fold
+from ._place import Place, PlaceRow
 from ._region import RegionBox
-from ._settings import CHOICES, HINTS, LABELS, PLACEHOLDER, as_command, as_python, output_name
+from ._settings import CHOICES, HINTS, LABELS
 from ._worker import Pace, Report, in_words
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class SegmentWidget(Panel):
         super().__init__(f"Choose an image and press Run. {found.description}", "Run")
         self.task, self.noun = found, f"{task}s"
         self.viewer, self.engine = viewer, engine
-        self.canvas: Canvas | None = None
+        self.canvas: Canvas | LargeCanvas | None = None
+        self.goal: Place | None = None
         self.pace = Pace()
         tips = explain(SegmentSpec)
         self.images = LayerBox(viewer, ImageLayer)
@@ -66,9 +69,12 @@ class SegmentWidget(Panel):
         self.diameter.setSuffix(" px")
         self.diameter.setToolTip(tips["diameter"])
         spec = SegmentSpec(tiling=self.task.tiling)
+        self.place = PlaceRow(engine, self.noun)
         self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=("model", "diameter", "region"))
         self._lay_out()
         self.images.chosen.connect(self._image_changed)
+        self.axes.line.textChanged.connect(self._choose_place)
+        self.settled.connect(self.place.look)
         NEWS.models.connect(self._list_models)
         self._list_models()
         self._image_changed()
@@ -79,11 +85,13 @@ class SegmentWidget(Panel):
         self.form.addRow("Only inside", self.only)
         self.form.addRow("Model", self.models)
         self.form.addRow("Object width", self.diameter)
-        self.command = button("Copy as command", "The same run for a terminal.", self.copy_command)
-        self.python = button("Copy as Python", "The same run for a script.", self.copy_python)
+        self.place.add_to(self.form)
         self.settings.rows.insertRow([*self.settings.fields].index("average"), "Also average", self.models.others)
         self.column.addWidget(Fold("Advanced", self.settings.native))
-        self.column.addLayout(row((self.command, 1), (self.python, 1)))
+        self.copies = CopyRow(self._call, self.noun)
+        self.copies.said.connect(self.say)
+        self.copies.failed.connect(self.complain)
+        self.column.addWidget(self.copies)
         self.column.addStretch(1)
 
     def _list_models(self) -> None:
@@ -98,10 +106,19 @@ class SegmentWidget(Panel):
         layer = self.images.layer
         self.diameter.setSpecialValueText(_MEASURED)
         self.axes.show_layer(layer)
+        self._choose_place()
         if layer is None:
             self.say("Open an image: File > Open, or drag it into the viewer.")
         elif self.job is None:
             self.say("Ready." if self.axes.axes else "Say first what the axes of this image are.")
+
+    def _choose_place(self, _text: str = "") -> None:
+        layer = self.images.layer
+        try:
+            image = None if layer is None else layer_image(layer, self.axes.axes)
+        except UNetError:
+            image = None  # its axes are being written
+        self.place.show_image(image, source_of(self.viewer, layer))
 
     def spec(self) -> SegmentSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
@@ -119,13 +136,19 @@ class SegmentWidget(Panel):
             if layer is None:
                 raise ImageError("There is no image to work on. Open one: File > Open, or drag it into the viewer.")
             spec, image = self.spec(), layer_image(layer, self.axes.axes)
-            self.canvas = Canvas(self.viewer, layer, image, f"{layer.name} {self.noun}")
+            self.goal = self.place.place
+            self.canvas = open_canvas(layer, image, f"{layer.name} {self.noun}", self.goal, self)
         except UNetError as error:
             self.complain(error)
             return
-        engine = self.engine
         self.pace = Pace()
-        self.begin(lambda: engine.segment_steps(image, spec), self._polled, self._done)
+        self.begin(self.canvas.steps(self.engine, spec, self.goal), self._polled, self._done)
+
+    def cancel(self, text: str = "Stopped.") -> None:
+        """Stop; labels that go to a file can be gone on with."""
+        if isinstance(self.canvas, LargeCanvas) and self.canvas.begun:
+            text = f"{text} Run goes on where it was."
+        super().cancel(text)
 
     def dropped(self) -> None:
         """Take the half-filled layer out of the viewer."""
@@ -158,33 +181,13 @@ class SegmentWidget(Panel):
         if not result.objects:
             return "Nothing found. Try a lower threshold (Advanced), or give the object width."
         text = f"Found {result.objects} {self.noun}, {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
+        text = text if self.goal is None else f"{text} Saved: {self.goal.path}."
         text = f"{text} Agreement: {result.agreement}." if result.agreement else text
         return f"{text} Not seen: {result.unseen}." if result.unseen else text
 
-    def _source(self) -> str | None:
-        layer = self.images.layer
-        path = layer.source.path if layer is not None else None
-        # Readers that split a file into one layer a channel give all of them its path: no run saw the whole file.
-        same = [y for y in self.viewer.layers if path and y.source.path == path and isinstance(y, ImageLayer)]
-        return path if len(same) == 1 else None
-
-    def copy_command(self) -> None:
-        """Put the shell command that repeats the run on the clipboard."""
-        source = self._source()
-        self._copy(lambda spec, axes: as_command(spec, source, axes, output_name(source, self.noun)), source)
-
-    def copy_python(self) -> None:
-        """Put the Python code that repeats the run on the clipboard."""
-        source = self._source()
-        self._copy(lambda spec, axes: as_python(spec, source, axes), source)
-
-    def _copy(self, write: Callable[[SegmentSpec, str], str], source: str | None) -> None:
-        try:
-            copy(write(self.spec(), self.axes.axes))
-        except UNetError as error:
-            self.complain(error)
-            return
-        self.say("Copied." if source else f"Copied. Put the path of your image in the place of {PLACEHOLDER}.")
+    def _call(self) -> Call:
+        source, place = source_of(self.viewer, self.images.layer), self.place.place
+        return Call(self.spec(), source, self.axes.axes, None if place is None else str(place.path))
 
 
 def preset(task: str) -> type[SegmentWidget]:

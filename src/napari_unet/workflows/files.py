@@ -76,9 +76,9 @@ def check_place(path: str | Path, image: Image | None = None, overwrite: bool = 
 
 def is_unfinished(path: str | Path) -> bool:
     """Say whether a run that writes there was stopped and can go on."""
-    from ..io.runs import RunFolder
+    from ..io.choosing import run_folder
 
-    return RunFolder(Path(path)).folder.is_dir()
+    return run_folder(Path(path)).is_dir()
 
 
 def write_image(

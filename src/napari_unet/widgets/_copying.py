@@ -1,0 +1,69 @@
+"""Two buttons that put the call on the clipboard that repeats a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.core.errors import UNetError
+from napari_unet.core.specs import SegmentSpec
+
+from ._parts import button, copy, row
+from ._settings import PLACEHOLDER, as_command, as_python, output_name
+
+__all__ = ["Call", "CopyRow"]
+
+
+class Call(NamedTuple):
+    """A run: its settings, the file of the image, its axes, and where the labels go."""
+
+    spec: SegmentSpec
+    source: str | None
+    axes: str
+    output: str | None
+
+
+class CopyRow(QWidget):
+    """The buttons.
+
+    Parameters
+    ----------
+    ask : callable
+        Returns the run as it is set up now.
+    noun : str
+        What the labels are of.
+    """
+
+    said = Signal(str)
+    failed = Signal(object)  # a UNetError
+
+    def __init__(self, ask: Callable[[], Call], noun: str) -> None:
+        super().__init__()
+        self._ask, self._noun = ask, noun
+        self.command = button("Copy as command", "The same run for a terminal.", self.copy_command)
+        self.python = button("Copy as Python", "The same run for a script.", self.copy_python)
+        layout = row((self.command, 1), (self.python, 1))
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.setLayout(layout)
+
+    def copy_command(self) -> None:
+        """Put the shell command that repeats the run on the clipboard."""
+        self._copy(lambda c: as_command(c.spec, c.source, c.axes, c.output or output_name(c.source, self._noun)))
+
+    def copy_python(self) -> None:
+        """Put the Python code that repeats the run on the clipboard."""
+        self._copy(lambda c: as_python(c.spec, c.source, c.axes, c.output))
+
+    def _copy(self, write: Callable[[Call], str]) -> None:
+        try:
+            call = self._ask()
+            copy(write(call))
+        except UNetError as error:
+            self.failed.emit(error)
+            return
+        self.said.emit(
+            "Copied." if call.source else f"Copied. Put the path of your image in the place of {PLACEHOLDER}."
+        )
