@@ -130,12 +130,12 @@ def test_one_hash(qtbot: QtBot, disks, bright, tmp_path: Path, monkeypatch: pyte
     assert 3 < len(np.unique(labels)) < whole.objects - 10
     expected = label_hash(labels)
 
-    widget.python.click()
+    widget.copies.python.click()
     names: dict[str, Any] = {}
     exec(QGuiApplication.clipboard().text(), names)
     assert names["result"].hash == expected
 
-    widget.command.click()
+    widget.copies.command.click()
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[words.index("--region") + 1] == region_text(widget.spec().region)
     done = subprocess.run(
