@@ -65,19 +65,14 @@ class LargeCanvas(QObject):
         self.layer.editable = False
         draw_quickly(self.layer, sheet)
         self._seen, self._pause = 0, Pause()
-        self._pool = pool = ThreadPoolExecutor(1, thread_name_prefix="napari-unet-drawing")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="napari-unet-drawing")
         self._loading: Future[None] | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
-        sheet.quick = True
-
-        def stop(*_: object) -> None:
-            sheet.quick = False
-            pool.shutdown(wait=False, cancel_futures=True)
-
-        self.destroyed.connect(stop)
+        sheet.idle.clear()
+        self.destroyed.connect(sheet.idle.set)
 
     @property
     def axes(self) -> str:
@@ -158,7 +153,7 @@ class LargeCanvas(QObject):
     def close(self) -> None:
         """Load nothing any more."""
         self._timer.stop()
-        self.sheet.quick = False
+        self.sheet.idle.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -178,7 +173,7 @@ def stored_in(layer: Layer) -> str:
 
 
 def _load(sheet: Sheet) -> None:
-    while sheet.quick and sheet.levels.fetch():
+    while not sheet.idle.is_set() and sheet.levels.fetch():
         pass
 
 

@@ -47,9 +47,9 @@ class Sheet:
         Those in memory, without channels.
     levels : Pyramid or None
         The engine's side; None until a job has opened it.
-    quick : bool
-        Whether somebody loads what drawing did not find in memory. Then drawing waits for no disk; all else always gets
-        what is really there.
+    idle : Event
+        Set while nobody loads what drawing does not find in memory. Else drawing waits for no disk; whoever asks
+        without drawing always gets what is really there.
     """
 
     def __init__(self, image: Image, channels: tuple[int, int] | None) -> None:
@@ -57,7 +57,8 @@ class Sheet:
         kept = fitting_levels(shapes, _IN_MEMORY)
         self.coarse = {level: np.zeros(shapes[level], np.int32) for level in kept}
         self.levels: Any = None
-        self.quick = False
+        self.idle = threading.Event()
+        self.idle.set()
         self._drawing = threading.local()
         fine = [View(self, level, shape, channels) for level, shape in enumerate(shapes) if level not in kept]
         self.arrays: list[Any] = [*fine, *(repeat(values, channels) for values in self.coarse.values())]
@@ -88,7 +89,7 @@ class Sheet:
         """
         if self.levels is None:
             return np.zeros([s.stop - s.start for s in window], np.int32)
-        quick = self.quick and getattr(self._drawing, "now", False)
+        quick = not self.idle.is_set() and getattr(self._drawing, "now", False)
         found: Values = self.levels.look(level, window) if quick else self.levels.read(level, window)
         return found
 
@@ -166,7 +167,7 @@ class View:
         if 0 in self.shape:
             return np.zeros(self.shape, dtype or self.dtype)
         values = self._sheet.read(self._level, tuple(slice(s.start, max(s.stop, s.start)) for s in spans))
-        found: npt.NDArray[Any] = values[tuple(slice(None, None, i.step) if isinstance(i, slice) else 0 for i in index)]
+        found = np.asarray(values[tuple(slice(None, None, i.step) if isinstance(i, slice) else 0 for i in index)])
         channel = None if self._channels is None else self._index[self._channels[0]]
         if self._channels is not None and isinstance(channel, slice):
             at = sum(isinstance(i, slice) for i in self._index[: self._channels[0]])
