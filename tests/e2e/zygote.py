@@ -1,7 +1,7 @@
 """Not a test: a process that has loaded everything, and becomes one command for each line it reads.
 
-A line is JSON: the words of the command, the folder to work in, where its output goes, and when it kills itself. What
-it answers is the command's exit status, as the system tells it.
+A line is JSON: the words of the command, the folder to work in, where its output goes, and when it kills itself. The
+answer is the command's exit status, as the system tells it.
 """
 
 from __future__ import annotations

@@ -327,15 +327,16 @@ def _check_places(image: Path, source: Image, places: dict[str, Path | None], ov
     for option, path in places.items():
         if path is None:
             continue
+        if path.resolve() == image.resolve():
+            raise OutputError(f"{option} would replace the image '{image}' itself. Choose another name.")
         if option == "--table":
             workflows.check_place(path, overwrite=overwrite)
         else:
             noun = "labels" if option == "--output" else "an image"
             # Whether labels in OME-Zarr may stay, because they are those asked for, is seen when the run begins.
             allowed = overwrite or (option == "--output" and path.suffix.lower() == ".zarr")
-            workflows.check_place(path, source, allowed, noun)
-        if path.resolve() == image.resolve():
-            raise OutputError(f"{option} would replace the image '{image}' itself. Choose another name.")
+            if note := workflows.check_place(path, source, allowed, noun):
+                typer.echo(note, err=True)
         if other := taken.get(path.resolve()):
             raise OutputError(f"{option} would replace what {other} writes to '{path}'. Choose another name.")
         taken[path.resolve()] = option

@@ -89,6 +89,8 @@ class LabelStore:
         # Planes name their axes in the order of the store; what they hold fixed has length 1 there.
         block = labels.astype(np.uint32).reshape([s.stop - s.start for s in place])
         try:
+            for file in shard_files(self._level, place):
+                file.unlink()  # zarr reads a shard before it writes one: half a shard, after a power cut, would stop it
             self._level[place] = block
             for file in shard_files(self._level, place):
                 sync(file)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from ..core.axes import Image
 from ..core.errors import OutputError
-from ._zarr import check_replaceable
+from ._zarr import check_replaceable, is_zarr
 from .images import WRITTEN
 from .labels import SUFFIXES
+from .runs import describe_unfinished
 
-__all__ = ["check_place"]
+__all__ = ["check_apart", "check_place"]
 
 
-def check_place(path: Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> None:
+def check_place(path: Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> str:
     """Check that a result can be written, and leave no trace.
 
     Parameters
@@ -29,10 +30,16 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
     noun : {"labels", "an image"}
         What is to be written of `image`.
 
+    Returns
+    -------
+    str
+        What is good to know before: that an unfinished run is there. Empty if there is none.
+
     Raises
     ------
     OutputError
-        If the suffix is unknown or does not fit the image, the place is taken, or the folder cannot be written.
+        If the suffix is unknown or does not fit the image, the place is taken or belongs to the image, or the folder
+        cannot be written.
     """
     noun = "a table" if image is None else noun
     known = {"a table": (".csv",), "labels": SUFFIXES, "an image": WRITTEN}[noun]
@@ -41,6 +48,8 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         raise OutputError(f"'{path}' is no name for {noun}: it must end in {' or '.join(known)}.")
     if image is not None and suffix == ".png":
         _check_flat(path, image)
+    if image is not None:
+        check_apart(path, image)
     if path.exists():
         _check_taken(path, overwrite)
     folder = Path(os.path.realpath(path)).parent
@@ -54,6 +63,35 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         raise OutputError(
             f"'{path}' cannot be written: {error.strerror or error}. Choose another folder, or free space."
         ) from error
+    return describe_unfinished(path) if noun == "labels" and suffix == ".zarr" else ""
+
+
+def check_apart(path: Path, image: Image) -> None:
+    """Check that a result does not take the place of the image, nor lies in its folder or around it.
+
+    Parameters
+    ----------
+    path : Path
+        Where the result is to go.
+    image : Image
+        What it is made of; nothing is checked where it comes from no file.
+
+    Raises
+    ------
+    OutputError
+        If they are not apart.
+    """
+    if not image.source or not Path(image.source).exists():
+        return
+    place, source = Path(os.path.realpath(path)), Path(os.path.realpath(image.source))
+    while is_zarr(source.parent):
+        source = source.parent
+    if place == source:
+        raise OutputError(f"'{path}' would replace the image itself. Choose another name.")
+    if source in place.parents:
+        raise OutputError(f"'{path}' lies inside of the image '{source}'. Choose a place beside it.")
+    if place in source.parents:
+        raise OutputError(f"The image '{source}' lies inside of '{path}', which would replace it. Choose another name.")
 
 
 def _check_flat(path: Path, image: Image) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,7 +17,7 @@ from .choosing import run_folder
 from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
 
-__all__ = ["RunFolder", "find_finished"]
+__all__ = ["RunFolder", "describe_unfinished", "find_finished"]
 
 _STORE: Final = "labels.zarr"
 _REPLACED: Final = "replaced.zarr"
@@ -143,3 +145,31 @@ def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:
         As it was given to :meth:`RunFolder.publish`.
     """
     return stored_labels(output)
+
+
+def describe_unfinished(output: Path) -> str:
+    """Say in words whether an unfinished run is there, of what, and since when.
+
+    Parameters
+    ----------
+    output : Path
+        Where its labels are to be in the end.
+
+    Returns
+    -------
+    str
+        Empty if there is none.
+    """
+    folder = RunFolder(output).folder
+    try:
+        begun = json.loads((folder / MANIFEST).read_text())["identity"]
+        last = max(kind.stat().st_mtime for kind in folder.iterdir())
+        image, model = begun["image"], begun["model"]
+        shape = " x ".join(map(str, image["shape"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    when = time.strftime("%Y-%m-%d at %H:%M", time.localtime(last))
+    return (
+        f"'{folder}' holds an unfinished run, last written on {when}"
+        f" (model {model}, {shape} pixels): with the same image and settings it goes on where it was."
+    )

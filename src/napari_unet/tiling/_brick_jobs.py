@@ -204,8 +204,8 @@ class Jobs:
             return kept["trees"]
         edges = {other: borders(self._scored(work, other).scores) for other in work.around(position)}
         trees, forest = self._grown(work, position, self._scored(work, position).scores, work.rims(position, edges))
-        known = intact(self.journal, "forest", key)
-        if known is None or not all(np.array_equal(values, known[name]) for name, values in pack(forest).items()):
+        known, grown = intact(self.journal, "forest", key), pack(forest)
+        if known is None or not all(name in known and np.array_equal(known[name], grown[name]) for name in grown):
             # A device that does not round alike twice: objects were numbered by other trees than these.
             self.journal.drop("forest", key)
             raise OutputError("A part of the unfinished run was damaged. Give the same command again: it is redone.")

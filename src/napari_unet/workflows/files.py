@@ -67,11 +67,11 @@ def match_labels(truth: str | Path, predicted: str | Path) -> list[tuple[Path, P
     return match(Path(truth), Path(predicted))
 
 
-def check_place(path: str | Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> None:
+def check_place(path: str | Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> str:
     """Check that the labels of `image`, or a table, can be written; see :func:`napari_unet.io.places.check_place`."""
     from ..io.places import check_place as check
 
-    check(Path(path), image, overwrite, noun)
+    return check(Path(path), image, overwrite, noun)
 
 
 def is_unfinished(path: str | Path) -> bool:

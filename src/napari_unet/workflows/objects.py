@@ -68,6 +68,12 @@ def segment_steps(
         If the labels cannot be written.
     """
     check_conflict()
+    source = as_image(image)
+    place = Path(output) if output is not None else None
+    if place is not None:
+        from ..io.places import check_apart
+
+        check_apart(place, source)
     yield Progress(0, 0, "Loading the model")
     from ..models.average import gather
     from ..models.segment import segment_image
@@ -76,8 +82,6 @@ def segment_steps(
 
     spec = spec or SegmentSpec()
     model = gather(spec)
-    source = as_image(image)
-    place = Path(output) if output is not None else None
     if place is not None and place.suffix.lower() == ".zarr" and can_store(spec, model):
         looking = preview if callable(preview) else _nowhere if preview else None
         found = yield from store_segmentation(source, spec, model, place, overwrite=overwrite, looking=looking)
