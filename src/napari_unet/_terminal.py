@@ -52,6 +52,8 @@ def watch(steps: Steps[T], log: bool = False) -> T:
             bar.update(task, completed=progress.done, total=progress.total or None, description=progress.note)
             if log and not console.is_terminal:
                 typer.echo(f"{progress.done}/{progress.total or '?'} {progress.note}", err=True)
+            if progress.news:
+                console.print(progress.news, markup=False, highlight=False)
 
         return finish(steps, show)
 

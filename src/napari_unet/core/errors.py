@@ -5,6 +5,7 @@ __all__ = [
     "Cancelled",
     "ConflictError",
     "ImageError",
+    "MemoryShortError",
     "MissingExtraError",
     "ModelError",
     "OutputError",
@@ -37,6 +38,10 @@ class RegistryError(UNetError):
 
 class ModelError(UNetError):
     """A model is unknown, damaged, foreign or does not fit the image."""
+
+
+class MemoryShortError(ModelError):
+    """A device has too little memory for what it was given; less may do."""
 
 
 class OutputError(UNetError):

@@ -29,12 +29,15 @@ class Progress:
         What is being done, in words a user can read.
     payload : Any
         An intermediate result (a piece of labels, an epoch's scores) or None.
+    news : str
+        What the user should read even when the next step is there; said once.
     """
 
     done: int
     total: int
     note: str = ""
     payload: Any = None
+    news: str = ""
 
 
 Steps = Generator[Progress, None, T]

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import torch
 
-from ..core.errors import ModelError
+from ..core.errors import MemoryShortError, ModelError
 
 __all__ = ["bfloat16_is_fast", "choose_device", "fast_precision", "on_device", "one_thread"]
 
@@ -19,6 +19,7 @@ R = TypeVar("R")
 # Torch asks Linux for every large array anew. In pages of 2 MB instead of 4 kB that takes a sixth of the time of a
 # network less. Torch looks at this when it makes its first array; a choice of the user's stays.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+_SHORT: Final = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED", "bad_alloc")
 _TENSOR_CORES: Final = (7, 0)  # compute capability from which on half precision is the fast one
 
 
@@ -107,16 +108,31 @@ def on_device(device: str, work: Callable[..., R], *arguments: Any) -> R:
 
     Raises
     ------
-    ModelError
-        If a graphics card has too little memory.
+    MemoryShortError
+        If the device has too little memory.
     """
-    if device == "cpu":
-        return work(*arguments)
     try:
+        if device == "cpu":
+            return work(*arguments)
         return _thread(device if ":" in device else f"{device}:0").submit(work, *arguments).result()
-    except torch.cuda.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not _is_short(error):
+            raise
+        short = error
+    # The frames of an error hold what was computed so far: they are let go of before anything is tried again.
+    short.__traceback__ = None
+    if device.startswith("cuda"):
         torch.cuda.empty_cache()
-        raise ModelError(
-            f"The graphics card '{device}' has too little memory for tiles of this size. Choose a smaller tile (half "
-            "as wide takes a quarter), batch 1, or the device 'cpu'."
-        ) from error
+    name = "The computer" if device == "cpu" else f"The graphics card '{device}'"
+    raise MemoryShortError(
+        f"{name} has too little memory for tiles of this size. Choose a smaller tile (half as wide takes a quarter) or "
+        f"batch 1{'' if device == 'cpu' else ', or the device cpu'}."
+    ) from short
+
+
+def _is_short(error: Exception) -> bool:
+    """Say whether an error means that there is not enough memory; libraries say so in words only."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    text = str(error)
+    return any(word in text for word in _SHORT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Progress, Steps
 from ..targets import target
+from ..tiling.care import Care, told
 from ..tiling.chunks import cached
 from ..tiling.fingerprint import fingerprint
 from ..tiling.run import segment_planes
@@ -26,10 +28,10 @@ from ..tiling.statistics import Statistics, measure_statistics
 from ..tiling.stream import Plan
 from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
-from ._scorer import Scorer, agreement_of, inner, runtime_of
-from .average import Averaged
+from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
+from .average import Averaged, gather
 
-__all__ = ["decode_stored", "draft_plan", "object_rule", "plan_run", "record", "segment_image", "sized"]
+__all__ = ["careful", "decode_stored", "draft_plan", "object_rule", "plan_run", "record", "segment_image", "sized"]
 
 _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
 _LARGEST_ZOOM: Final = 6.0
@@ -156,14 +158,14 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     start, image = time.perf_counter(), mended(cached(image), spec)
     yield Progress(0, 0, "Measuring intensities and object size")
     plan, diameter = plan_run(image, spec, model)
-    plan = replace(plan, where=choose_where(spec, image, plan.statistics))
+    plan = replace(plan, where=choose_where(spec, image, plan.statistics), care=careful(spec, model))
     rule, smallest = object_rule(spec, model, diameter)
     decode = partial(decode_stored, rule, smallest)
     shape, scale, units = image.along(image.label_axes)
     spread = np.zeros(shape, np.uint8) if isinstance(model, Averaged) and model.uncertainty else None
-    labels, objects = yield from segment_planes(
-        image, plan, inner(model), decode, decode if preview else None, beside=spread
-    )
+    predict = plan.care.timed(inner(model))
+    steps = segment_planes(image, plan, predict, decode, decode if preview else None, beside=spread)
+    labels, objects = yield from told(steps, plan.care)
     found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}")
     uncertainty = None
     if spread is not None:
@@ -177,9 +179,42 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
         "smallest": smallest,
         "objects": objects,
         **plan.where.record(image),
+        **plan.care.record,
         "labels_hash": hash_labels(found),
     }
     return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, uncertainty=uncertainty)
+
+
+def careful(
+    spec: SegmentSpec,
+    model: Scorer,
+    retried: Mapping[str, int] | None = None,
+    note: Callable[[dict[str, int]], None] | None = None,
+) -> Care:
+    """Say what a run does where memory is short.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings.
+    model : Scorer
+        Which network, or several as one.
+    retried : mapping of str to int, optional
+        What is known from before, of a run that goes on.
+    note : callable, optional
+        Called with what is to be known then.
+
+    Returns
+    -------
+    Care
+        For :class:`~napari_unet.tiling.stream.Plan`. Tiles that a graphics card cannot take are computed on the
+        processor.
+    """
+
+    def elsewhere() -> Predict:
+        return inner(gather(spec.model_copy(update={"device": "cpu"})))
+
+    return Care(None if model.device == "cpu" else elsewhere, retried, note)
 
 
 def object_rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[TargetSpec, float]:

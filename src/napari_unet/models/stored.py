@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.hashes import label_hash
@@ -17,15 +19,16 @@ from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps
 from ..io.runs import RunFolder, find_finished
 from ..targets import explorer
-from ..tiling._brick_jobs import Finding, Jobs
+from ..tiling._brick_jobs import Finding, Jobs, intact
 from ..tiling.bricked import segment_bricks
+from ..tiling.care import told
 from ..tiling.chunks import cached
 from ..tiling.statistics import Statistics
 from ..tiling.stream import Plan
 from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
 from ._scorer import Scorer, inner
-from .segment import decode_stored, draft_plan, object_rule, plan_run, record, sized
+from .segment import careful, decode_stored, draft_plan, object_rule, plan_run, record, sized
 
 __all__ = ["can_store", "store_segmentation"]
 
@@ -126,7 +129,8 @@ def store_segmentation(
                 "start anew, remove that folder, or choose another name."
             )
         plan, diameter = _take_up(image, spec, model, folder.begun)
-        plan = replace(plan, where=choose_where(spec, image, plan.statistics))
+        care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
+        plan = replace(plan, where=choose_where(spec, image, plan.statistics), care=care)
         rule, smallest = object_rule(spec, model, diameter)
         explore, persistence = explorer(rule.name), round(255 * rule.persistence)
         if explore is None:
@@ -135,16 +139,26 @@ def store_segmentation(
         store = folder.store(image, plan.ndim)
         lowest = round(255 * rule.min_score)
         finding = Finding(partial(_explored, explore, rule), persistence, smallest, lowest, shown)
-        jobs = Jobs(plan, inner(model), finding, folder.journal, store)
-        objects, found_hash = yield from segment_bricks(image, jobs, looking)
+        jobs = Jobs(plan, care.timed(inner(model)), finding, folder.journal, store)
+        objects, found_hash = yield from told(segment_bricks(image, jobs, looking), care)
         yield Progress(0, 0, "Writing the overviews")
         manifest = record(image, spec, model) | {
             "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": diameter,
-            "smallest": smallest, "objects": objects, **plan.where.record(image), "labels_hash": found_hash,
+            "smallest": smallest, "objects": objects, **plan.where.record(image), **care.record,
+            "labels_hash": found_hash,
         }  # fmt: skip
         labels = folder.publish(manifest, store)
     labels = replace(labels, name=f"{image.name} {model.card.name}")
     return Segmentation(labels, objects, diameter, time.perf_counter() - start, manifest)
+
+
+def _retried(folder: RunFolder) -> dict[str, int]:
+    """Return how often a run that goes on was short of memory."""
+    return {name: int(count) for name, count in (intact(folder.journal, "run", "retried") or {}).items()}
+
+
+def _note_retried(folder: RunFolder, retried: Mapping[str, int]) -> None:
+    folder.journal.put("run", "retried", **{name: np.array(count) for name, count in retried.items()})
 
 
 def _explored(explore: Any, rule: Any, scores: Any, window: Any, shape: Any) -> Any:

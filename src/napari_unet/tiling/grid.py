@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-__all__ = ["Cut", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "net_position", "per_axis"]
+__all__ = ["Cut", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "halves", "net_position", "per_axis"]
 
 # Splitting for the sake of more workers is not worth it below this many net pixels besides the halos,
 # nor above this much more reading.
 _WORTH_SPLITTING: Final = 64
 _MAX_EXTRA_READING: Final = 1.3
+_WORTH_HALVING: Final = 0.8  # what half a tile reads along an axis, of what the tile reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +133,56 @@ def cut_axis(n: int, factor: float, tile: int, halo: int, multiple: int) -> list
     for first, stop in itertools.pairwise([0, *borders, n]):
         if first == stop:
             continue
-        low = math.floor(net_position(first, factor))
-        high = math.floor(net_position(stop - 1, factor)) + 1 + (factor != 1)
-        start = (low - halo) // multiple * multiple
-        end = -(-(high + halo) // multiple) * multiple
-        cuts.append(Cut(Span(start, end), Span(first, stop), Span(low - start, high - start)))
+        cuts.append(_cut(Span(first, stop), factor, halo, multiple))
     return cuts
+
+
+def _cut(write: Span, factor: float, halo: int, multiple: int) -> Cut:
+    low = math.floor(net_position(write.start, factor))
+    high = math.floor(net_position(write.stop - 1, factor)) + 1 + (factor != 1)
+    start = (low - halo) // multiple * multiple
+    end = -(-(high + halo) // multiple) * multiple
+    return Cut(Span(start, end), write, Span(low - start, high - start))
+
+
+def halves(
+    tile: Tile, factor: tuple[float, ...], halo: int | tuple[int, ...], multiple: int | tuple[int, ...]
+) -> tuple[Tile, Tile] | None:
+    """Cut a tile in two, on the grid: together they own the same pixels, and each of them has the same score.
+
+    Parameters
+    ----------
+    tile : Tile
+        Of a grid.
+    factor : tuple of float
+        Of the grid, like the rest.
+    halo, multiple : int or tuple of int
+        See :func:`cut_axis`; one number, or one for each axis.
+
+    Returns
+    -------
+    tuple of Tile or None
+        Cut where they read the least; None where that is hardly less than what the tile reads.
+    """
+    ndim = len(factor)
+    axes = list(zip(factor, per_axis(halo, ndim), per_axis(multiple, ndim), strict=True))
+    axis = max(range(ndim), key=lambda a: tile.crop[a].size)
+    write, read = tile.write[axis], tile.read[axis].size
+    middle = (write.start + write.stop) // 2
+    spans = (Span(write.start, middle), Span(middle, write.stop))
+    if any(not span.size for span in spans):
+        return None
+    cuts = [_cut(span, *axes[axis]) for span in spans]
+    if max(cut.read.size for cut in cuts) > _WORTH_HALVING * read:
+        return None
+
+    def with_cut(cut: Cut) -> Tile:
+        return Tile(*(
+            (*getattr(tile, part)[:axis], getattr(cut, part), *getattr(tile, part)[axis + 1 :])
+            for part in ("read", "write", "crop")
+        ))  # fmt: skip
+
+    return with_cut(cuts[0]), with_cut(cuts[1])
 
 
 @dataclass(frozen=True)

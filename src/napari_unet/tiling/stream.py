@@ -18,6 +18,7 @@ from ..core.errors import ImageError, ModelError, SpecError
 from ..core.resolutions import choose_level
 from ..core.specs import TilingSpec
 from ..core.steps import stoppable
+from .care import Care
 from .grid import Grid, Span, Tile, choose_grid
 from .resample import apply_taps, interpolation_taps, sampling_taps
 from .statistics import Statistics, normalise
@@ -67,6 +68,8 @@ class Plan:
         What of the image is looked at.
     link_z : float
         How much outlines of neighboring planes must overlap to be one object, see :mod:`.depth`; 0 leaves planes apart.
+    care : Care
+        What is learned about the device while the run goes on.
     """
 
     factor: tuple[float, ...]
@@ -80,6 +83,7 @@ class Plan:
     edges: tuple[int, ...] | None = None
     where: Where = field(default_factory=Where, compare=False)
     link_z: float = 0.0
+    care: Care = field(default_factory=Care, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse factors that no grid can have."""
@@ -198,20 +202,27 @@ def score_tiles(tiles: Sequence[tuple[Plane, Tile]], plan: Plan, predict: Predic
     Raises
     ------
     ModelError
-        If the network returns another shape.
+        If the network returns another shape, or memory does not suffice even for a small tile.
     """
     views = [plan.where.view(plane, tile) for plane, tile in tiles]
     seen = [(view, tile) for view, (_, tile) in zip(views, tiles, strict=True) if view.wanted is not False]
-    predicted = iter(_predicted(seen, plan, predict)) if seen else iter(())
+    scored = iter(plan.care.score(seen, plan, predict, _scored_once)) if seen else iter(())
     found: list[Scored] = []
     for view, (_, tile) in zip(views, tiles, strict=True):
         if view.wanted is False:
             found.append(Scored(np.zeros((plan.outputs, *(s.size for s in tile.write)), np.uint8), Notes()))
             continue
-        crop = next(predicted)[(slice(plan.outputs), *(s.slice for s in tile.crop))]
+        found.append(view.judge(next(scored)))
+    return found
+
+
+def _scored_once(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predict) -> list[Scores]:
+    found = []
+    for (_, tile), scores in zip(tiles, _predicted(tiles, plan, predict), strict=True):
+        crop = scores[(slice(plan.outputs), *(s.slice for s in tile.crop))]
         axes = zip(tile.write, plan.factor, tile.read, tile.crop, strict=True)
         taps = [interpolation_taps(write, f).since(read.start + crop.start) for write, f, read, crop in axes]
-        found.append(view.judge(_quantise(apply_taps(crop.astype(np.float32, copy=False), taps))))
+        found.append(_quantise(apply_taps(crop.astype(np.float32, copy=False), taps)))
     return found
 
 

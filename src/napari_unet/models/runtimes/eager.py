@@ -118,8 +118,11 @@ class Eager:
         ndarray of float32
             ``(b, k, *s)``, or with `inner` ``(b, k, *(s - 2 * margin))``.
         """
-        if not self.exact or self.precision != torch.float32:
-            return on_device(self.device, self._score, batch, inner)
+        exact = self.exact and self.precision == torch.float32
+        return on_device(self.device, self._score_alike if exact else self._score, batch, inner)
+
+    def _score_alike(self, batch: npt.NDArray[np.float32], inner: bool) -> npt.NDArray[np.float32]:
+        """Score so that whatever is in a batch together, and of whatever size, is rounded alike."""
         if len(batch) > 1:
             # Torch convolves 16 images and more by another algorithm, which rounds differently.
             parts = [self._score(group, inner) for group in np.array_split(batch, -(-len(batch) // _FEW))]
@@ -131,7 +134,7 @@ class Eager:
         scores = self._score(batch, inner)
         if key not in self._small:
             self._small[key] = min(self._seen.sizes) <= _SMALL
-            return self.scores(batch, inner) if self._small[key] else scores
+            return self._score_alike(batch, inner) if self._small[key] else scores
         return scores
 
     def _note(self, module: nn.Module, entering: tuple[torch.Tensor, ...]) -> None:

@@ -25,7 +25,7 @@ from ...nets import multiple
 from ...nets._inner import Inner
 from ...targets import target
 from ...tiling.grid import per_axis
-from ..devices import one_thread
+from ..devices import on_device, one_thread
 from ._agreement import agreement, is_exact
 from ._int8 import quantize
 from ._scores import activated
@@ -149,9 +149,10 @@ class Vino:
             ``(b, k, *s)``, or with `inner` ``(b, k, *(s - 2 * margin))``.
         """
         if inner:
-            return self._inside(batch)
+            return on_device("cpu", self._inside, batch)
         rims = [-(-rim // step) * step for rim, step in zip(self._margin, self._steps, strict=True)]
-        scores = self._inside(np.pad(batch, [(0, 0), (0, 0), *((rim, rim) for rim in rims)]))
+        padded = np.pad(batch, [(0, 0), (0, 0), *((rim, rim) for rim in rims)])
+        scores = on_device("cpu", self._inside, padded)
         more = [rim - wanted for rim, wanted in zip(rims, self._margin, strict=True)]
         return scores[(..., *(slice(n, -n or None) for n in more))]
 
