@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..core.axes import Image
 from ..core.errors import OutputError
-from ._zarr import check_replaceable, is_zarr
+from ._zarr import check_replaceable
+from ._zarr_reader import is_zarr
 from .images import WRITTEN
 from .labels import SUFFIXES
 from .runs import describe_unfinished
