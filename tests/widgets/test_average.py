@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,24 @@ def test_three_ways_to_average(
     assert done.exit_code == 0, done.output
     assert label_hash(np.asarray(workflows.read_labels("cells-cells.tif").data)) == label_hash(labels.data)
     np.testing.assert_array_equal(workflows.read_image("cells-uncertainty.tif").data, doubt.data)
+
+
+class Rounding(FakeEngine):
+    """Computes in 8 bits, and has measured how well that agrees."""
+
+    def segment_steps(self, image: Image, spec: SegmentSpec | None = None) -> Steps[Segmentation]:
+        found = yield from super().segment_steps(image, spec)
+        return replace(found, manifest=found.manifest | {"agreement_percent": 99.951})
+
+
+def test_how_well_8_bits_agree_is_shown(make: Any, qtbot: QtBot, engine: FakeEngine) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((16, 20)), name="image")
+    widget = make(viewer, Rounding())
+    widget.settings.fields["runtime"].value = "openvino-int8"
+    run(qtbot, widget)
+    assert widget.engine.spec.runtime == "openvino-int8"
+    assert "Agreement: 99.95 % of pixels as in float32" in widget.status.text()
+    plain = make(viewer, engine)
+    run(qtbot, plain)
+    assert "Agreement" not in plain.status.text()
