@@ -4,9 +4,8 @@ Run ``python recipes/nuclei.py`` from the repository; it needs the data describe
 takes about three hours on two CPU cores. A stopped run goes on where it was. Nothing is chosen on the images that are
 reported: thresholds come from the ``dev`` split, scores from ``val``.
 
-Five stages: heat alone on a shallow network; then seams too, on patches that look more like the images themselves;
-then a deeper network, which takes over the fine levels, on truth without specks; then the same twice more,
-first at a high rate, then at one that falls.
+Three stages: heat alone on a shallow network; then seams too, on patches that look more like the images themselves;
+then a deeper network, which takes over the fine levels, on truth without specks.
 """
 
 from __future__ import annotations
@@ -43,7 +42,6 @@ FRACTIONS = (0.03, 0.06, 0.1)  # more would drop the small nuclei of a mixed ima
 RARE = {"brightfield_gray": 3.0, "he_light": 1.5, "he_dark": 1.5}
 SPECK = 0.04  # of the area of the image's median nucleus
 SHALLOW = NetSpec(inputs=3, outputs=4, widths=(16, 32, 64, 192))
-MILDEST = AugmentSpec(elastic=3, scale_jitter=0.25, wide_fraction=0.12, gamma=0.5, noise=0.04, blur=0.6, invert=0.05)
 DEEP = NetSpec(inputs=3, outputs=4, widths=(16, 32, 64, 128, 256))
 
 
@@ -121,22 +119,6 @@ def third_stage(steps: int, second: Path) -> TrainSpec:
     )  # fmt: skip
 
 
-def fourth_stage(steps: int, third: Path) -> TrainSpec:
-    """Go on with the deep network at a high rate, on patches that are changed even less."""
-    return TrainSpec(
-        name="nuclei", start=str(third), net=DEEP, target=TargetSpec(name="seams"), augment=MILDEST, steps=steps // 15,
-        rate=1e-3, cooldown=0.0, seed=3, every=50, threads=2,
-    )  # fmt: skip
-
-
-def fifth_stage(steps: int, fourth: Path) -> TrainSpec:
-    """Settle: the same with a rate that falls from the beginning."""
-    return TrainSpec(
-        name="nuclei", start=str(fourth), net=DEEP, target=TargetSpec(name="seams"), augment=MILDEST,
-        steps=steps * 2 // 25, rate=1e-3, cooldown=1.0, average=0.995, seed=4, every=50, threads=2,
-    )  # fmt: skip
-
-
 def train(table: Path, spec: TrainSpec, folder: Path) -> None:
     """Train, with a line now and then."""
     napari_unet.train(
@@ -154,19 +136,14 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.parent.mkdir(parents=True, exist_ok=True)
     if not options.only_card:
-        stages = ("first", "second", "third", "fourth")
-        first, second, third, fourth = (options.folder.with_name(f"nuclei-{stage}") for stage in stages)
+        first, second = (options.folder.with_name(f"nuclei-{stage}") for stage in ("first", "second"))
         table = write_training_table(options.folder.with_suffix(".csv"))
         if not (first / "card.json").exists():
             train(table, TrainSpec(name="nuclei", steps=options.steps, seed=0, threads=2, net=SHALLOW), first)
         if not (second / "card.json").exists():
             train(table, second_stage(options.steps, first), second)
         clean = write_training_table(options.folder.with_name("clean.csv"), options.folder.with_name("clean"))
-        if not (third / "card.json").exists():
-            train(clean, third_stage(options.steps, second), third)
-        if not (fourth / "card.json").exists():
-            train(clean, fourth_stage(options.steps, third), fourth)
-        train(clean, fifth_stage(options.steps, fourth), options.folder)
+        train(clean, third_stage(options.steps, second), options.folder)
     card = read_card(options.folder)
     card = card.model_copy(
         update={
