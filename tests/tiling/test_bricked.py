@@ -18,7 +18,7 @@ from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.hashes import BLOCK
 from napari_unet.core.results import Piece, hash_labels
 from napari_unet.core.specs import TargetSpec, TilingSpec
-from napari_unet.core.steps import finish
+from napari_unet.core.steps import Progress, finish
 from napari_unet.targets import explorer, target
 from napari_unet.tiling._brick_jobs import Finding, Jobs
 from napari_unet.tiling.bricked import segment_bricks
@@ -133,6 +133,28 @@ def test_no_pixel_differs_however_often_it_is_stopped(axes, lengths, tiling, sto
     order = [image.label_axes.index(a) for a in paper.axes]
     np.testing.assert_array_equal(paper.labels, labels.transpose(order))
     assert found == (objects, hash_labels(Image(labels, image.label_axes)))
+
+
+@pytest.mark.parametrize("link_z", [0.0, 0.5])
+def test_what_was_scored_is_not_scored_again_although_its_plane_is_finished_first(link_z):
+    class Keeping(Memory):
+        def drop(self, kind: str, key: str) -> None:
+            pass
+
+    image = as_image(pixels((8, 20, 22)), "zyx")
+    how = plan(2, tiling=TilingSpec(tile=12, workers=1), link_z=link_z)
+    journal, paper = Keeping(), Paper(image)
+    done = finish(segment_bricks(image, jobs(how, journal, paper)))
+    # As if it had been stopped when all outlines were known and nothing was written.
+    again = Memory({entry: arrays for entry, arrays in journal.items() if entry[0] in ("begun", "trees", "forest")})
+    seen: list[Progress] = []
+
+    def never(_: np.ndarray) -> np.ndarray:
+        raise AssertionError("scored again")
+
+    assert finish(segment_bricks(image, jobs(how, again, Paper(image), never)), seen.append) == done
+    assert [step.done for step in seen] == sorted(step.done for step in seen)
+    assert seen[-1].done == seen[-1].total
 
 
 class Worn(Memory):

@@ -174,8 +174,8 @@ class _Queue:
         return self.active[number]
 
     def _is_left(self, number: int, tile: Tile) -> bool:
-        if number in self.finished:
-            return False
+        if number in self.finished or number < self.settled:
+            return False  # it may have been finished before it was its turn here
         here = self._at_work(number)
         return here.position(tile) in here.left
 
