@@ -16,7 +16,7 @@ import zarr
 
 from napari_unet.core.axes import as_image
 from napari_unet.core.errors import ImageError
-from napari_unet.io._zarr_reader import _check_array
+from napari_unet.io._zarr_checks import check_array
 from napari_unet.io.images import read_image
 from napari_unet.tiling.chunks import cached
 
@@ -109,7 +109,7 @@ def test_a_pickle_is_never_unpacked(tmp_path, place):
 def test_what_would_run_programs_is_refused_whatever_zarr_thinks_of_it(metadata):
     array = SimpleNamespace(metadata=SimpleNamespace(to_dict=lambda: metadata))
     with pytest.raises(ImageError, match="Do not trust this file"):
-        _check_array(array, "a.zarr")
+        check_array(array, "a.zarr")
 
 
 def test_a_truncated_chunk_is_named(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,14 +12,12 @@ import zarr
 from napari_unet.core.axes import Image, as_image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError
 
+from ._zarr_checks import check_array, check_inside
 from .addresses import unreachable
 
-__all__ = ["is_zarr", "read_manifest", "read_zarr"]
+__all__ = ["is_zarr", "label_places", "read_manifest", "read_zarr"]
 
 _MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
-_MAX_CHUNK_BYTES: Final = 4 << 30
-_MANY_PIXELS: Final = 1 << 40
-_MOST_PACKED: Final = 1 << 20  # pixels to a stored byte
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 
 
@@ -71,7 +68,7 @@ def read_zarr(place: Path | str, axes: str | None = None, labels: bool = False, 
         name = re.split(r"[/\\]", str(place).rstrip("/\\"))[-1].split(".")[0]
         if isinstance(node, zarr.Group):
             return _read_levels(_image_group(node, place, labels), place, axes, name, level)
-        _check_array(node, place)
+        check_array(node, place)
         named = getattr(node.metadata, "dimension_names", None)
         return as_image(node, axes or _named_axes(named), name=name)
     except _BROKEN as error:
@@ -111,6 +108,46 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     found = None if image is None else dict(image.attrs).get("napari-unet")
     return dict(found) if isinstance(found, Mapping) else None
+
+
+def label_places(place: Path | str) -> list[str]:
+    """List the label images of a store.
+
+    Parameters
+    ----------
+    place : Path or str
+        As for :func:`read_zarr`.
+
+    Returns
+    -------
+    list of str
+        Places for :func:`read_zarr`; the place itself if it is a label image.
+
+    Raises
+    ------
+    ImageError
+        If the store cannot be reached, is damaged, or points outside itself.
+    """
+    node, inner = _open(place), []
+    try:
+        while isinstance(node, zarr.Group):
+            if "image-label" in _ome(node):
+                return [str(place)]
+            if "labels" in node:
+                inner.append("labels")
+                listed = _ome(_group(node, "labels", place)).get("labels", [])
+                names = [str(name) for name in listed] if isinstance(listed, list) else []
+                for name in names:
+                    check_inside(name, place)
+                return ["/".join((str(place).rstrip("/"), *inner, name)) for name in names]
+            if "multiscales" in _ome(node) or "0" not in node:
+                return []
+            # The first image of a converter's collection (bioformats2raw.layout).
+            inner.append("0")
+            node = node["0"]
+        return []
+    except _BROKEN as error:
+        raise ImageError(f"'{place}' could not be read as zarr: {error}. Copy it again as a whole.") from error
 
 
 def _image_group(node: zarr.Group, path: Path | str, labels: bool) -> zarr.Group:
@@ -157,13 +194,13 @@ def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str
 def _arrays(node: zarr.Group, names: Sequence[str], path: Path | str) -> Iterator[zarr.Array[Any]]:
     """Open the finest level, and those of the others that are there."""
     for number, inner in enumerate(names):
-        _check_inside(inner, path)
+        check_inside(inner, path)
         if number and inner not in node:
             continue
         array = _inside(node, inner, path)
         if not isinstance(array, zarr.Array):
             raise ImageError(f"'{path}': its level '{inner}' is not an array. Copy it again as a whole.")
-        _check_array(array, path)
+        check_array(array, path)
         yield array
 
 
@@ -175,16 +212,10 @@ def _ome(node: zarr.Group) -> Mapping[str, Any]:
 
 def _inside(node: zarr.Group, inner: str, path: Path | str) -> zarr.Group | zarr.Array[Any]:
     """Open a member, refusing names that lead out of the store."""
-    _check_inside(inner, path)
+    check_inside(inner, path)
     if inner not in node:
         raise ImageError(f"'{path}' names '{inner}', which is not there. Copy it again as a whole.")
     return node[inner]
-
-
-def _check_inside(inner: str, path: Path | str) -> None:
-    parts = re.split(r"[/\\]", inner)
-    if not inner or ":" in inner or any(part in ("", ".", "..") for part in parts):
-        raise ImageError(f"'{path}' points to '{inner}', which is not inside it. Do not trust this file.")
 
 
 def _group(node: zarr.Group, inner: str, path: Path | str) -> zarr.Group:
@@ -192,41 +223,6 @@ def _group(node: zarr.Group, inner: str, path: Path | str) -> zarr.Group:
     if not isinstance(found, zarr.Group):
         raise ImageError(f"'{path}': '{inner}' is an array where a group was expected. Choose that array itself.")
     return found
-
-
-def _check_array(array: zarr.Array[Any], place: Path | str) -> None:
-    """Refuse what would run code or take memory without end when it is read, or cannot be true."""
-    if any(name.rpartition(".")[2] == "pickle" for name in _names(array.metadata.to_dict())):
-        raise ImageError(f"'{place}' is packed with 'pickle', which could run any program. Do not trust this file.")
-    size = math.prod(array.chunks) * array.dtype.itemsize
-    if size > _MAX_CHUNK_BYTES:
-        raise ImageError(
-            f"'{place}' has chunks of {size / 2**30:.1f} GiB, which cannot be read piece by piece. "
-            "Store it again with smaller chunks (512 pixels along y and x)."
-        )
-    pixels = math.prod(array.shape)
-    if pixels >= _MANY_PIXELS and isinstance(place, Path) and not _holds(place, pixels // _MOST_PACKED):
-        raise ImageError(f"'{place}' claims {pixels:.3g} pixels, but there is next to nothing in it. It is incomplete.")
-
-
-def _names(value: Any) -> Iterator[str]:
-    """Go through the names of codecs, however deep they are nested."""
-    if isinstance(value, Mapping):
-        yield from (str(value[key]).lower() for key in ("id", "name") if key in value)
-        value = [*value.values()]
-    if isinstance(value, list | tuple):
-        for one in value:
-            yield from _names(one)
-
-
-def _holds(folder: Path, size: int) -> bool:
-    """Say whether the files of a folder have a number of bytes together; no more of them are looked at than needed."""
-    found = 0
-    for file in folder.rglob("*"):
-        found += file.stat().st_size if file.is_file() else 0
-        if found >= size:
-            return True
-    return False
 
 
 def _named_axes(names: Sequence[str | None] | None) -> str | None:

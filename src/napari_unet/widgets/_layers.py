@@ -86,6 +86,8 @@ def layer_image(layer: Layer, axes: str) -> Image:
     scale = (*(abs(float(s)) or 1.0 for s in layer.scale), *[1.0] * color)
     units = (*map(str, layer.units), *["pixel"] * color)
     levels = tuple(layer.data)[1:] if getattr(layer, "multiscale", False) else ()
+    if isinstance(record := layer.metadata.get(KEY), dict) and "levels" in record:
+        levels = levels[: int(record["levels"])]  # others are made for display, and not in the file
     source = str(layer.source.path or "")
     image = as_image(data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels)
     if not _is_repeated(data, at := image.axes.find("c")):

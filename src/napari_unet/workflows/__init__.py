@@ -10,6 +10,7 @@ from .files import (
     check_place,
     is_unfinished,
     match_labels,
+    read_contents,
     read_image,
     read_labels,
     read_region,
@@ -45,7 +46,7 @@ __all__ = [
     "FORMATS", "SAMPLES", "ModelPlace", "add_model", "add_model_steps", "check_conflict", "check_place",
     "choose_place", "evaluate", "export_model", "export_model_steps", "info", "is_unfinished", "list_damaged",
     "list_models", "load_model", "load_task", "locate_model", "match_labels", "measure", "open_pyramid",
-    "read_image", "read_labels", "read_region", "read_table", "remove_model", "sample", "segment", "segment_steps",
-    "show", "track", "track_steps", "train", "train_steps", "write_image", "write_labels", "write_overlay",
-    "write_table",
+    "read_contents", "read_image", "read_labels", "read_region", "read_table", "remove_model", "sample", "segment",
+    "segment_steps", "show", "track", "track_steps", "train", "train_steps", "write_image", "write_labels",
+    "write_overlay", "write_table",
 ]  # fmt: skip

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "SAMPLES", "check_place", "is_unfinished", "match_labels", "read_image", "read_labels", "read_region", "read_table",
-    "sample", "write_image", "write_labels", "write_overlay", "write_table",
+    "SAMPLES", "check_place", "is_unfinished", "match_labels", "read_contents", "read_image", "read_labels",
+    "read_region", "read_table", "sample", "write_image", "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -28,6 +28,13 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
     from ..io.images import read_image as read
 
     return read(path, axes)
+
+
+def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:
+    """Open the image and the labels of a file; see :func:`napari_unet.io.contents.read_contents`."""
+    from ..io.contents import read_contents as read
+
+    return read(path)
 
 
 def read_labels(path: str | Path, axes: str | None = None) -> Image:

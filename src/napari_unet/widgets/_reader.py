@@ -1,0 +1,115 @@
+"""Files as layers that are read where one looks: napari's own reader loads TIFF files whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pint
+
+from napari_unet import workflows
+from napari_unet.core.axes import Image
+
+from ._layers import KEY
+
+__all__ = ["LayerData", "get_reader", "read"]
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+_WHOLE: Final = 64 << 20  # bytes of a plane that is shown as it is
+_COLORS: Final = (3, 4)
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+    """Say whether a file can be read, as napari asks.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Of a file, a folder or a server. A sequence is to become one stack, which is napari's own business.
+
+    Returns
+    -------
+    callable or None
+        :func:`read`.
+    """
+    return read if isinstance(path, str) else None
+
+
+def read(path: str | Path) -> list[LayerData]:
+    """Open a file.
+
+    Parameters
+    ----------
+    path : path-like
+        See :func:`napari_unet.io.contents.read_contents`.
+
+    Returns
+    -------
+    list of tuple
+        Layers as napari takes them: data, options, type. A color picture is one layer, other channels are a layer each.
+        Large images are lazy and have several resolutions; label images are labels layers.
+
+    Raises
+    ------
+    UNetError
+        If the file cannot be read; napari shows the text.
+    """
+    images, labels = workflows.read_contents(path)
+    found = [_image_layer(image) for image in images]
+    return found + [_labels_layer(each, f"{images[0].name} " if images else "") for each in labels]
+
+
+def _image_layer(image: Image) -> LayerData:
+    color = image.axes.endswith("c") and image.channels in _COLORS and str(image.data.dtype) == "uint8"
+    axes = image.axes if color else image.label_axes
+    options = _options(image, axes.removesuffix("c")) | {"name": image.name, "rgb": color}
+    options["metadata"] = {KEY: {"axes": axes, "levels": len(image.levels)}}
+    if "c" in image.axes and not color:
+        del options["rgb"]
+        options["channel_axis"] = image.axes.index("c")
+        options["name"] = [f"{image.name} channel {number}" for number in range(image.channels)]
+    return _resolutions(image), options, "image"
+
+
+def _labels_layer(labels: Image, prefix: str) -> LayerData:
+    options = _options(labels, labels.axes) | {"name": f"{prefix}{labels.name}"}
+    options["metadata"] = {KEY: {"axes": labels.axes, "levels": len(labels.levels)}}
+    data = np.asarray(labels.data) if isinstance(labels.data, np.ndarray) else _resolutions(labels)
+    return data, options, "labels"
+
+
+def _options(image: Image, axes: str) -> dict[str, Any]:
+    """Return scale, units and names of the axes that become dimensions of a layer."""
+    _, scale, units = image.along(axes)
+    known = all(unit in pint.application_registry for unit in units)
+    return {"scale": scale, "units": units if known else ("pixel",) * len(units), "axis_labels": tuple(axes)}
+
+
+def _resolutions(image: Image) -> Any:
+    """Return the data of a layer: one array, or the finest to the coarsest where there is more than one."""
+    arrays = [_lazy(array) for array in (image.data, *image.levels)]
+    steps = tuple(slice(None, None, 2) if a in "yx" else slice(None) for a in image.axes)
+    # A large plane without coarser levels would be loaded whole to be shown. Every second pixel does for that; the
+    # record in the metadata says that these are no levels of the image.
+    in_memory = type(image.data) is np.ndarray
+    while not image.levels and not in_memory and _plane_bytes(arrays[-1], image.axes) > _WHOLE:
+        arrays.append(arrays[-1][steps])
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def _plane_bytes(array: Any, axes: str) -> int:
+    size = np.dtype(array.dtype).itemsize
+    return int(size * math.prod(n for n, a in zip(array.shape, axes, strict=True) if a in "yx"))
+
+
+def _lazy(array: Any) -> Any:
+    """Wrap what reads from a file, so that napari and other plugins can work with it."""
+    if isinstance(array, np.ndarray):
+        return array
+    import dask.array as da  # noqa: PLC0415  # takes longer to load than all else here
+
+    return array if isinstance(array, da.Array) else da.from_array(array, chunks=array.chunks, inline_array=True)

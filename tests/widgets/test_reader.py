@@ -1,0 +1,228 @@
+"""Files open as layers that are read where one looks, with their names, sizes, colors and labels."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+from npe2 import PluginManifest
+from pytestqt.qtbot import QtBot
+
+from napari_unet import workflows
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import ImageError
+from napari_unet.io.images import SUFFIXES
+from napari_unet.widgets import _reader
+from napari_unet.widgets._layers import layer_axes, layer_image
+from napari_unet.widgets._reader import get_reader, read
+
+PLUGIN = "napari-unet-suite"
+MANIFEST = PluginManifest.from_file(Path(_reader.__file__).parents[1] / "napari.yaml")
+RNG = np.random.default_rng(0)
+
+
+def noise(*shape: int, dtype: type = np.uint16) -> np.ndarray:
+    return RNG.integers(0, 200, shape).astype(dtype)
+
+
+def write_pyramid(path: Path, data: np.ndarray, axes: str, unit: str = "µm") -> list[np.ndarray]:
+    levels = [data]
+    for _ in range(2):
+        levels.append(levels[-1][tuple(slice(None, None, 2) if a in "YX" else slice(None) for a in axes)])
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
+    options = {"tile": (16, 16), "compression": "zlib", "photometric": "rgb" if "S" in axes else "minisblack"}
+    with tifffile.TiffWriter(path) as file:
+        file.write(data, subifds=2, metadata={"axes": axes, **sizes}, **options)
+        for level in levels[1:]:
+            file.write(level, subfiletype=1, metadata=None, **options)
+    return levels
+
+
+def write_ome_zarr(path: Path, axes: str, *levels: np.ndarray) -> None:
+    root = zarr.open_group(path, mode="w")
+    for number, level in enumerate(levels):
+        root.create_array(str(number), data=level, chunks=(*[1] * (level.ndim - 2), 16, 16))
+    datasets = [{"path": str(number)} for number in range(len(levels))]
+    root.attrs["ome"] = {"multiscales": [{"axes": [*axes], "datasets": datasets}]}
+
+
+@pytest.fixture(autouse=True)
+def _plugin(npe2pm: Any) -> Iterator[None]:
+    with npe2pm.tmp_plugin(manifest=MANIFEST):
+        yield
+
+
+def opened(path: Path) -> ViewerModel:
+    viewer = ViewerModel()
+    viewer.open(str(path), plugin=PLUGIN)
+    return viewer
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_pyramid_is_one_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lazy: bool) -> None:
+    monkeypatch.setattr("napari_unet.io._tiff.LAZY_BYTES", 100 if lazy else 1 << 30)
+    levels = write_pyramid(tmp_path / "some.ome.tif", noise(3, 64, 96), "ZYX")
+    (layer,) = opened(tmp_path / "some.ome.tif").layers
+    assert (layer.name, layer.multiscale, layer.rgb) == ("some", True, False)
+    assert layer.axis_labels == ("z", "y", "x")
+    assert tuple(layer.scale) == (1, 0.25, 0.5)
+    assert [str(unit) for unit in layer.units] == ["pixel", "micrometer", "micrometer"]
+    assert all(isinstance(array, da.Array if lazy else np.ndarray) for array in layer.data)
+    image = layer_image(layer, layer_axes(layer)[0])
+    assert (image.axes, image.scale) == ("zyx", (1, 0.25, 0.5))
+    assert image.source == str(tmp_path / "some.ome.tif")
+    for found, expected in zip((image.data, *image.levels), levels, strict=True):
+        np.testing.assert_array_equal(np.asarray(found), expected)
+
+
+def test_colors_are_one_layer(tmp_path: Path) -> None:
+    data = noise(64, 96, 3, dtype=np.uint8)
+    write_pyramid(tmp_path / "stained.ome.tif", data, "YXS")
+    (layer,) = opened(tmp_path / "stained.ome.tif").layers
+    assert layer.rgb
+    assert layer_axes(layer) == ("yxc", True)
+    image = layer_image(layer, "yxc")
+    assert (image.shape, len(image.levels)) == ((64, 96, 3), 2)
+
+
+def test_other_channels_are_a_layer_each(tmp_path: Path) -> None:
+    data = noise(4, 2, 32, 48)
+    write_ome_zarr(tmp_path / "movie.ome.zarr", "tcyx", data, data[..., ::2, ::2])
+    layers = opened(tmp_path / "movie.ome.zarr").layers
+    assert [layer.name for layer in layers] == ["movie channel 0", "movie channel 1"]
+    assert layers[0].colormap.name != layers[1].colormap.name
+    for number, layer in enumerate(layers):
+        assert layer_axes(layer) == ("tyx", True)
+        image = layer_image(layer, "tyx")
+        np.testing.assert_array_equal(np.asarray(image.data), data[:, number])
+        np.testing.assert_array_equal(np.asarray(image.levels[0]), data[:, number, ::2, ::2])
+
+
+def test_labels_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, labels = noise(64, 96), (noise(64, 96) // 50).astype(np.int32)
+    write_ome_zarr(tmp_path / "a.ome.zarr", "yx", data)
+    for name in ("cells", "nuclei"):
+        workflows.write_labels(tmp_path / f"{name}.ome.zarr", Image(labels, "yx", (0.5, 0.5)))
+    (tmp_path / "a.ome.zarr" / "labels").mkdir()
+    for name in ("cells", "nuclei"):
+        (tmp_path / f"{name}.ome.zarr" / "labels" / name).rename(tmp_path / "a.ome.zarr" / "labels" / name)
+    group = zarr.open_group(tmp_path / "a.ome.zarr" / "labels", mode="a")
+    group.attrs["ome"] = {"labels": ["cells", "nuclei"]}
+    layers = opened(tmp_path / "a.ome.zarr").layers
+    assert [(type(layer), layer.name) for layer in layers] == [
+        (ImageLayer, "a"), (Labels, "a cells"), (Labels, "a nuclei"),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(layers[2].data, labels)
+    assert not layers[2].multiscale
+    assert layers[2].editable
+    # A label image alone, and labels that are too large to be loaded.
+    monkeypatch.setattr("napari_unet.io.labels.LAZY_BYTES", 100)
+    ((data, options, kind),) = read(tmp_path / "a.ome.zarr" / "labels" / "cells")
+    assert (kind, options["name"]) == ("labels", "cells")
+    assert isinstance(data, da.Array)
+
+
+def test_results_of_this_program_open_as_labels(tmp_path: Path) -> None:
+    labels = np.zeros((1100, 600), np.int32)
+    labels[3:9, 4:10] = 7
+    workflows.write_labels(tmp_path / "found.ome.zarr", Image(labels, "yx"))
+    (layer,) = opened(tmp_path / "found.ome.zarr").layers
+    assert isinstance(layer, Labels)
+    np.testing.assert_array_equal(layer.data, labels)
+
+
+def test_units_that_nobody_knows_are_pixels(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.ome.tif", noise(64, 96), "YX", unit="reference frame")
+    (layer,) = opened(tmp_path / "a.ome.tif").layers
+    assert [str(unit) for unit in layer.units] == ["pixel", "pixel"]
+
+
+def test_a_large_plane_without_levels_gets_some_for_display_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.io._tiff.LAZY_BYTES", 100)
+    monkeypatch.setattr("napari_unet.widgets._reader._WHOLE", 2000)
+    data = noise(2, 64, 96)
+    for compression in (None, "zlib"):
+        tifffile.imwrite(
+            tmp_path / "a.tif", data, metadata={"axes": "TYX"}, compression=compression, tile=(16, 16), ome=True
+        )
+        (layer,) = opened(tmp_path / "a.tif").layers
+        assert [array.shape for array in layer.data] == [(2, 64, 96), (2, 32, 48), (2, 16, 24)]
+        image = layer_image(layer, layer_axes(layer)[0])
+        assert image.axes == "tyx"
+        assert image.levels == ()
+        np.testing.assert_array_equal(np.asarray(layer.data[2]), data[:, ::4, ::4])
+
+
+def test_what_cannot_be_read_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0no")
+    assert get_reader([str(tmp_path / "a.tif")] * 2) is None
+    reader = get_reader(str(tmp_path / "a.tif"))
+    assert reader is not None
+    with pytest.raises(ImageError, match="not a readable TIFF"):
+        reader(str(tmp_path / "a.tif"))
+    zarr.open_group(tmp_path / "a.zarr", mode="w")
+    with pytest.raises(ImageError, match="without an image"):
+        read(tmp_path / "a.zarr")
+
+
+def test_the_widget_finds_what_the_command_finds(tmp_path: Path, bright: Path, disks: tuple[np.ndarray, ...]) -> None:
+    wide = np.kron(disks[0], np.ones((4, 4), np.uint16))
+    levels = [wide.reshape(96 * 4 // n, n, -1, n).mean((1, 3)).astype(np.uint16) for n in (1, 2, 4, 8)]
+    write_ome_zarr(tmp_path / "disks.ome.zarr", "yx", *levels)
+    (layer,) = opened(tmp_path / "disks.ome.zarr").layers
+    shown = workflows.segment(layer_image(layer, layer_axes(layer)[0]), model=str(bright), diameter=48)
+    read_again = workflows.segment(workflows.read_image(tmp_path / "disks.ome.zarr"), model=str(bright), diameter=48)
+    assert shown.objects == 42
+    assert shown.hash == read_again.hash
+    assert shown.hash != workflows.segment(wide, model=str(bright), diameter=48).hash
+
+
+def test_on_screen(make_napari_viewer: Any, qtbot: QtBot, tmp_path: Path) -> None:
+    data = np.zeros((128, 128), np.uint8)
+    data[:, 64:] = 255
+    write_ome_zarr(tmp_path / "half.ome.zarr", "yx", data, data[::2, ::2])
+    viewer = make_napari_viewer(show=True)
+    viewer.open(str(tmp_path / "half.ome.zarr"), plugin=PLUGIN)
+
+    def drawn() -> None:
+        picture = viewer.screenshot(canvas_only=True, flash=False)
+        height, width = picture.shape[:2]
+        row = picture[height // 2, :, 0]
+        assert row[width // 2 - 40 : width // 2 - 20].max() == 0
+        assert row[width // 2 + 20 : width // 2 + 40].min() == 255
+
+    qtbot.waitUntil(drawn, timeout=10_000)
+
+
+def test_the_patterns_are_those_of_what_can_be_read() -> None:
+    (reader,) = MANIFEST.contributions.readers
+    assert {pattern.removeprefix("*") for pattern in reader.filename_patterns} <= {*SUFFIXES}
+    assert reader.accepts_directories
+
+
+def test_the_manifest_is_valid_and_opening_loads_no_torch(tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "a.ome.zarr", "cyx", noise(2, 64, 96))
+    code = (
+        "import json, sys\n"
+        "from npe2 import PluginManager, read\n"
+        "PluginManager.instance().discover()\n"
+        f"layers = read([{str(tmp_path / 'a.ome.zarr')!r}], stack=False, plugin_name={PLUGIN!r})\n"
+        "print(json.dumps([len(layers), sorted({'torch', 'numba', 'skimage'} & set(sys.modules))]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [1, []]
