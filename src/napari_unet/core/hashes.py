@@ -14,12 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ImageError
+from .steps import Progress, Steps, finish
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["BLOCK", "block_digests", "block_numbers", "hash_of", "label_hash"]
+__all__ = [
+    "BLOCK", "block_digests", "block_numbers", "digest_steps", "hash_of", "label_hash", "label_hash_steps",
+]  # fmt: skip
 
 BLOCK: Final = 512
 _LENGTH: Final = 32  # bytes of a sha256
@@ -142,18 +145,47 @@ def label_hash(labels: Any) -> str:
     str
         sha256 of shape and values, hexadecimal; see :func:`hash_of`.
     """
+    return finish(label_hash_steps(labels))
+
+
+def label_hash_steps(labels: Any) -> Steps[str]:
+    """Hash labels step by step; see :func:`label_hash`."""
+    shape = tuple(int(n) for n in labels.shape)
+    digests = yield from digest_steps(labels)
+    return hash_of(shape, (bytes(digests[at : at + _LENGTH]) for at in range(0, len(digests), _LENGTH)))
+
+
+def digest_steps(labels: Any) -> Steps[memoryview]:
+    """Return the digests of all blocks of some labels, step by step.
+
+    Parameters
+    ----------
+    labels : array-like of int
+        As for :func:`label_hash`.
+
+    Returns
+    -------
+    memoryview
+        32 bytes for each block, in the order of :func:`block_digests`.
+
+    Yields
+    ------
+    Progress
+        One for every window that was read.
+    """
     import numpy as np
 
     shape = tuple(int(n) for n in labels.shape)
     if isinstance(labels, np.ndarray):
-        return hash_of(shape, block_digests(labels))
+        return memoryview(b"".join(block_digests(labels)))
     found = bytearray(_LENGTH * math.prod(shape[:-2]) * math.prod(-(-n // BLOCK) for n in shape[-2:]))
-    for window in _windows(labels):
+    windows = [*_windows(labels)]
+    for done, window in enumerate(windows):
         digests = block_digests(np.asarray(labels[window]))
         for number, digest in zip(block_numbers(shape, window).tolist(), digests, strict=True):
             found[number * _LENGTH : (number + 1) * _LENGTH] = digest
-    view = memoryview(found)
-    return hash_of(shape, (bytes(view[at : at + _LENGTH]) for at in range(0, len(view), _LENGTH)))
+        yield Progress(done + 1, len(windows), "Verifying the labels that are there")
+    return memoryview(found)
 
 
 def _bytes(block: npt.NDArray[np.integer[Any]]) -> memoryview:

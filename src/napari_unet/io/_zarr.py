@@ -15,11 +15,12 @@ from zarr.codecs import ZstdCodec
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError
 from napari_unet.core.levels import SMALLEST_LEVEL
+from napari_unet.core.steps import Progress, Steps, finish
 
 from ._zarr_reader import is_zarr
 
 __all__ = [
-    "check_replaceable", "create_labels", "finish_labels", "open_labels", "shard_files", "write_image_zarr",
+    "check_replaceable", "create_labels", "finish_labels_steps", "open_labels", "shard_files", "write_image_zarr",
     "write_labels_zarr",
 ]  # fmt: skip
 
@@ -70,8 +71,9 @@ def write_labels_zarr(
     manifest : mapping
         JSON-like; stored under ``napari-unet``.
     """
-    _fill(create_labels(folder, name, labels), read)
-    finish_labels(folder, name, labels, manifest)
+    for _ in _fill(create_labels(folder, name, labels), read):
+        pass
+    finish(finish_labels_steps(folder, name, labels, manifest))
 
 
 def create_labels(folder: Path, name: str, labels: Image, ndim: int = 3) -> zarr.Array[Any]:
@@ -145,7 +147,7 @@ def shard_files(level: zarr.Array[Any], window: Window) -> list[Path]:
     return [file for file in files if file.exists()]
 
 
-def finish_labels(folder: Path, name: str, labels: Image, manifest: Mapping[str, Any]) -> None:
+def finish_labels_steps(folder: Path, name: str, labels: Image, manifest: Mapping[str, Any]) -> Steps[None]:
     """Make the coarser levels of a label image whose finest one is written, and say what it is.
 
     Parameters
@@ -154,9 +156,14 @@ def finish_labels(folder: Path, name: str, labels: Image, manifest: Mapping[str,
         As for :func:`create_labels`.
     manifest : mapping
         JSON-like; stored under ``napari-unet``.
+
+    Yields
+    ------
+    Progress
+        One for every part that is written.
     """
     image = zarr.open_group(folder / "labels" / name, mode="r+")
-    multiscale = _coarsen(image, name, labels, open_labels(folder, name))
+    multiscale = yield from _coarsen(image, name, labels, open_labels(folder, name))
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale], "image-label": {"version": VERSION}}
     image.attrs.update({"ome": ome, "napari-unet": dict(manifest)})
 
@@ -177,8 +184,9 @@ def write_image_zarr(folder: Path, name: str, image: Image, manifest: Mapping[st
     """
     root = zarr.open_group(folder, mode="w", zarr_format=3)
     level = _create_level(root, "0", image.axes, image.shape, "float32")
-    _fill(level, lambda window: np.asarray(image.data[window]))
-    multiscale = _coarsen(root, name, image, level)
+    for _ in _fill(level, lambda window: np.asarray(image.data[window])):
+        pass
+    multiscale = finish(_coarsen(root, name, image, level))
     root.attrs.update({"ome": {"version": VERSION, "multiscales": [multiscale]}, "napari-unet": dict(manifest)})
 
 
@@ -188,7 +196,7 @@ def _ome_axes(image: Image) -> list[dict[str, str]]:
     return [n | u for n, u in zip(named, units, strict=True)]
 
 
-def _coarsen(group: zarr.Group, name: str, image: Image, level: zarr.Array[Any]) -> dict[str, Any]:
+def _coarsen(group: zarr.Group, name: str, image: Image, level: zarr.Array[Any]) -> Steps[dict[str, Any]]:
     """Write the coarser levels of a pyramid and return what OME says of all."""
     steps = (1,) * len(image.axes)
     datasets: list[dict[str, Any]] = []
@@ -203,7 +211,8 @@ def _coarsen(group: zarr.Group, name: str, image: Image, level: zarr.Array[Any])
         steps = tuple(a * b for a, b in zip(steps, stride, strict=True))
         shape = tuple(-(-n // s) for n, s in zip(level.shape, stride, strict=True))
         finer, level = level, _create_level(group, str(len(datasets)), image.axes, shape, dtype, ndim)
-        _fill(level, _every(finer, stride))
+        for _ in _fill(level, _every(finer, stride)):
+            yield Progress(0, 0, "Writing the overviews")
 
 
 def _create_level(
@@ -227,12 +236,13 @@ def _create_level(
     )
 
 
-def _fill(level: zarr.Array[Any], read: Read) -> None:
+def _fill(level: zarr.Array[Any], read: Read) -> Iterator[None]:
     """Write a level shard by shard; shards of nothing but background are left out."""
     for window in _windows(level.shape, level.shards or level.chunks):
         block = read(window)
         if block.any():
             level[window] = block
+        yield
 
 
 def _windows(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Window]:

@@ -14,7 +14,8 @@ import zarr
 
 from ..core.axes import AXES, Image, Plane
 from ..core.errors import ImageError, OutputError
-from ._zarr import create_labels, finish_labels, open_labels, shard_files
+from ..core.steps import Steps
+from ._zarr import create_labels, finish_labels_steps, open_labels, shard_files
 from ._zarr_reader import read_manifest, read_zarr
 from .atomic import sync
 from .labels import as_facts
@@ -122,13 +123,18 @@ class LabelStore:
         at |= dict(zip(plane.axes, window, strict=True))
         return tuple(at[a] for a in self._frame.axes)
 
-    def finish(self, manifest: Mapping[str, Any]) -> None:
+    def finish_steps(self, manifest: Mapping[str, Any]) -> Steps[None]:
         """Make the coarser levels and store how the labels were made.
 
         Parameters
         ----------
         manifest : mapping
             See :func:`~napari_unet.io.labels.write_labels`.
+
+        Yields
+        ------
+        Progress
+            One for every part of the coarser levels.
 
         Raises
         ------
@@ -138,7 +144,7 @@ class LabelStore:
         try:
             for half in self.folder.rglob("*.partial"):  # zarr was writing when the program was killed
                 half.unlink()
-            finish_labels(self.folder, self.name, self._frame, as_facts(manifest))
+            yield from finish_labels_steps(self.folder, self.name, self._frame, as_facts(manifest))
         except OSError as error:
             raise OutputError(_unwritable(self.folder, error)) from error
 
@@ -165,7 +171,7 @@ def stored_labels(folder: Path) -> tuple[Image, dict[str, Any]] | None:
     labels : Image
         Not loaded.
     manifest : dict
-        As given to :meth:`LabelStore.finish`. None in place of both if there are no such labels.
+        As given to :meth:`LabelStore.finish_steps`. None in place of both if there are no such labels.
     """
     try:
         manifest = read_manifest(folder)

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from ..core.axes import Image
 from ..core.errors import OutputError
+from ..core.steps import Steps
 from ._zarr import check_replaceable
 from .atomic import put_in_place
 from .choosing import run_folder
@@ -27,7 +28,7 @@ class RunFolder:
     """What there is of an unfinished run: its journal and the labels written so far.
 
     Use it as a context: only one program at a time may work on a result. What was done stays when the context ends,
-    and is there for the next; only :meth:`publish` takes it away.
+    and is there for the next; only :meth:`publish_steps` takes it away.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ class RunFolder:
         name = self.output.stem.removesuffix(".ome") or "labels"
         return LabelStore(self.folder / _STORE, name, image, ndim)
 
-    def publish(self, manifest: Mapping[str, Any], store: LabelStore) -> Image:
+    def publish_steps(self, manifest: Mapping[str, Any], store: LabelStore) -> Steps[Image]:
         """Complete the labels and put them in place; the folder of the run is gone then.
 
         Parameters
@@ -105,12 +106,17 @@ class RunFolder:
         Image
             The labels, not loaded.
 
+        Yields
+        ------
+        Progress
+            While they are completed.
+
         Raises
         ------
         OutputError
             If they cannot be written.
         """
-        store.finish(manifest)
+        yield from store.finish_steps(manifest)
         check_replaceable(self.output)
         aside = self.folder / _REPLACED
         shutil.rmtree(aside, ignore_errors=True)
@@ -142,7 +148,7 @@ def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:
     labels : Image
         Not loaded.
     manifest : dict
-        As it was given to :meth:`RunFolder.publish`.
+        As it was given to :meth:`RunFolder.publish_steps`.
     """
     return stored_labels(output)
 

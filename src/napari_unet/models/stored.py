@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.axes import Image
 from ..core.errors import OutputError
-from ..core.hashes import label_hash
+from ..core.hashes import label_hash_steps
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps
@@ -147,7 +147,7 @@ def store_segmentation(
             "smallest": smallest, "objects": objects, **plan.where.record(image), **care.record,
             "labels_hash": found_hash,
         }  # fmt: skip
-        labels = folder.publish(manifest, store)
+        labels = yield from folder.publish_steps(manifest, store)
     labels = replace(labels, name=f"{image.name} {model.card.name}")
     return Segmentation(labels, objects, diameter, time.perf_counter() - start, manifest)
 
@@ -211,7 +211,7 @@ def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps
     other = _difference(_identity(manifest), wanted) if complete else "something else"
     if labels is not None and not other:
         yield Progress(0, 0, "Verifying the labels that are there")
-        if _sound(labels, manifest["labels_hash"]):
+        if (yield from _sound(labels, manifest["labels_hash"])):
             _tidy(output, wanted)
             return Segmentation(labels, int(manifest["objects"]), float(manifest["diameter"]), 0.0, manifest)
         other = "labels that were changed or damaged since they were written"
@@ -222,10 +222,11 @@ def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps
     )
 
 
-def _sound(labels: Image, expected: str) -> bool:
+def _sound(labels: Image, expected: str) -> Steps[bool]:
     """Say whether stored labels are as they were written."""
     try:
-        return label_hash(labels.data) == expected
+        found = yield from label_hash_steps(labels.data)
+        return found == expected
     except (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError):
         return False  # a part of them cannot even be read
 
