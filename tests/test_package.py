@@ -94,7 +94,7 @@ def test_extras_are_declared(extra):
 
 def test_everything_imported_is_declared():
     base = [re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in requires(DISTRIBUTION) or []]
-    imports = {"PIL": "pillow", "skimage": "scikit-image", "qtpy": "napari", "superqt": "napari"}
+    imports = {"PIL": "pillow", "skimage": "scikit-image", "qtpy": "napari", "superqt": "napari", "pint": "napari"}
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             found = [a.name for a in node.names] if isinstance(node, ast.Import) else []
