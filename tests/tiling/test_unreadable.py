@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,10 @@ def test_damage_in_the_dark_is_named_too():
             return block
 
     image = mended(as_image(Dark(), "yx"), SKIP)
-    statistics = Statistics((0.0,), (100.0,))
-    where = choose_where(SegmentSpec(background=0.5), image, statistics)
-    how = Plan((1.0, 1.0), statistics, 2, 2, tiling=TilingSpec(tile=50), where=where)
+    how = Plan((1.0, 1.0), Statistics((0.0,), (100.0,)), 2, 2, tiling=TilingSpec(tile=50))
+    how = replace(how, where=choose_where(SegmentSpec(background=0.5), image, how))
     labels, _ = finish(segment_planes(image, how, lambda batch: batch + 1, lambda s: (s[0] > 0).astype(np.int32)))
-    assert where.record(image)["unreadable"] == [{"y": [240, 299], "x": [240, 299]}]
+    assert how.where.record(image)["unreadable"] == [{"y": [240, 299], "x": [240, 299]}]
     assert not labels[240:, 240:].any()
     assert not labels[:, :128].any()
     assert labels[200, 200] == 1

@@ -108,7 +108,7 @@ def test_a_polygon_far_larger_than_the_window_takes_no_memory() -> None:
 def test_a_region_beside_the_image_is_refused() -> None:
     spec = SegmentSpec(region=(((50.0, 0.0), (60.0, 0.0), (60.0, 9.0)),))
     with pytest.raises(ImageError, match="beside 'image', which has 40 x 30 pixels"):
-        choose_where(spec, as_image(np.zeros((40, 30))), UNIT)
+        choose_where(spec, as_image(np.zeros((40, 30))), Plan((1.0, 1.0), UNIT, 2, 2))
 
 
 def test_where_says_everything_and_nothing_without_a_mask() -> None:
@@ -163,6 +163,28 @@ def test_darkness_is_that_of_the_whole_plane_and_is_read_once(dtype, most, monke
     seen = Read.pixels
     np.testing.assert_array_equal(dark.mask(plane, (slice(0, 400), slice(0, 333))), expected)
     assert Read.pixels == seen
+
+
+@pytest.mark.parametrize("shape", [(320, 513), (67, 66), (128, 1)])
+@pytest.mark.parametrize("most", [2**22, 3000])
+def test_darkness_is_told_from_the_version_that_the_network_sees(shape, most, monkeypatch) -> None:
+    monkeypatch.setattr(_background, "_MOST", most)
+    full = np.zeros(shape, np.uint8)
+    full[shape[0] // 2, shape[1] // 2] = 200
+    small = np.zeros((shape[0] // 4, max(1, shape[1] // 4)), np.uint8)
+    small[-1, -1] = 200
+    image = as_image(full, "yx", levels=(small,))
+    (plane,) = image.planes(2)
+    if image.levels:
+        found = Background(0.5, Statistics((0.0,), (255.0,)), (0.2, 0.2)).mask(plane, tuple(slice(0, n) for n in shape))
+        enlarged = small.repeat(4, axis=0).repeat(4, axis=1)
+        enlarged = np.pad(
+            enlarged, [(0, max(0, n - m)) for n, m in zip(shape, enlarged.shape, strict=True)], mode="edge"
+        )
+        expected = coarse(enlarged[None, : shape[0], : shape[1]], 0.5, Statistics((0.0,), (255.0,)))
+        np.testing.assert_array_equal(found, expected)
+    fine = Background(0.5, Statistics((0.0,), (255.0,)), (0.9, 0.9)).mask(plane, tuple(slice(0, n) for n in shape))
+    np.testing.assert_array_equal(fine, coarse(full[None], 0.5, Statistics((0.0,), (255.0,))))
 
 
 def test_darkness_of_volumes_is_a_plane_thick() -> None:

@@ -158,7 +158,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     start, image = time.perf_counter(), mended(cached(image), spec)
     yield Progress(0, 0, "Measuring intensities and object size")
     plan, diameter = plan_run(image, spec, model)
-    plan = replace(plan, where=choose_where(spec, image, plan.statistics), care=careful(spec, model))
+    plan = replace(plan, where=choose_where(spec, image, plan), care=careful(spec, model))
     rule, smallest = object_rule(spec, model, diameter)
     decode = partial(decode_stored, rule, smallest)
     shape, scale, units = image.along(image.label_axes)

@@ -130,7 +130,7 @@ def store_segmentation(
             )
         plan, diameter = _take_up(image, spec, model, folder.begun)
         care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
-        plan = replace(plan, where=choose_where(spec, image, plan.statistics), care=care)
+        plan = replace(plan, where=choose_where(spec, image, plan), care=care)
         rule, smallest = object_rule(spec, model, diameter)
         explore, persistence = explorer(rule.name), round(255 * rule.persistence)
         if explore is None:

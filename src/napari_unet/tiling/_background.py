@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import ndimage
 
+from ..core.resolutions import choose_level
 from .statistics import Statistics, normalise
 from .unreadable import lost_parts
 
@@ -39,10 +40,13 @@ class Background:
         Normalised intensity from which a pixel is bright.
     statistics : Statistics
         Of the image, one pair for each channel that is used.
+    factor : tuple of float
+        Net pixels an image pixel, along each axis: where the network sees a coarser version of the image, that is what
+        is measured. Empty measures the full image.
     """
 
-    def __init__(self, level: float, statistics: Statistics) -> None:
-        self._level, self._statistics = level, statistics
+    def __init__(self, level: float, statistics: Statistics, factor: tuple[float, ...] = ()) -> None:
+        self._level, self._statistics, self._factor = level, statistics, factor
         self._known: dict[tuple[tuple[int, int], ...], npt.NDArray[np.uint8]] = {}
 
     def mask(self, plane: Plane, window: Sequence[slice]) -> Mask:
@@ -92,20 +96,34 @@ class Background:
             for half in (slice(part.start, middle), slice(middle, part.stop)):
                 self._measure(plane, known, [*blocks[:longest], half, *blocks[longest + 1 :]])
             return
-        axes = zip(blocks, edges, plane.shape, strict=True)
-        window = tuple(slice(s.start * edge, min(s.stop * edge, n)) for s, edge, n in axes)
-        highest = plane.read(window)
+        known[tuple(blocks)] = np.where(self._are_bright(plane, blocks), _BRIGHT, _DARK)
+
+    def _are_bright(self, plane: Plane, blocks: list[slice]) -> Mask:
+        edges, (version, steps) = _edges(plane), self._version(plane)
+        ends = zip(blocks, edges, steps, plane.shape_of(version), strict=True)
+        read = [slice(min(s.start * e // step, n - 1), min(s.stop * e // step, n)) for s, e, step, n in ends]
+        highest = plane.read(tuple(read), version)
         if highest.dtype.kind == "f":
             highest = np.where(np.isfinite(highest), highest, -np.inf)
-        for axis, edge in enumerate(edges, start=1):
-            highest = np.maximum.reduceat(highest, range(0, highest.shape[axis], edge), axis=axis)
+        for axis, (block, edge, step) in enumerate(zip(blocks, edges, steps, strict=True), start=1):
+            highest = np.maximum.reduceat(highest, range(0, highest.shape[axis], edge // step), axis=axis)
+            if highest.shape[axis] < block.stop - block.start:
+                # A coarser version lacks what is part of a pixel: that is taken for what is beside it.
+                highest = np.concatenate([highest, highest.take([-1], axis=axis)], axis=axis)
         bright: Mask = np.any(normalise(highest, self._statistics) >= self._level, axis=0)
-        for _, place in lost_parts(plane, window):
+        axes = zip(blocks, edges, plane.shape, strict=True)
+        window = tuple(slice(s.start * edge, min(s.stop * edge, n)) for s, edge, n in axes)
+        for _, place in lost_parts(plane, window, version):
             # Nobody knows how bright it is: it must not go unnoticed.
-            bright[tuple(slice(s.start // edge, -(-s.stop // edge)) for s, edge in zip(place, edges, strict=True))] = (
-                True
-            )
-        known[tuple(blocks)] = np.where(bright, _BRIGHT, _DARK)
+            lost = tuple(slice(s.start // edge, -(-s.stop // edge)) for s, edge in zip(place, edges, strict=True))
+            bright[lost] = True
+        return bright
+
+    def _version(self, plane: Plane) -> tuple[int, tuple[int, ...]]:
+        """Return which version of the image is measured, and how coarse it is: blocks hold whole pixels of it."""
+        full = 0, (1,) * len(plane.axes)
+        version, steps = choose_level(plane, self._factor) if self._factor else full
+        return full if any(edge % step for edge, step in zip(_edges(plane), steps, strict=True)) else (version, steps)
 
 
 def _edges(plane: Plane) -> tuple[int, ...]:

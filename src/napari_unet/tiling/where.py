@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..core.axes import Image
     from ..core.specs import SegmentSpec
     from .grid import Tile
-    from .statistics import Statistics
+    from .stream import Plan
 
     Scores = npt.NDArray[np.uint8]
     Mask = npt.NDArray[np.bool_]
@@ -234,7 +234,7 @@ def _since(window: Window, starts: Sequence[int], stops: Sequence[int]) -> Windo
     return tuple(slice(a - s.start, b - s.start) for s, a, b in zip(window, starts, stops, strict=True))
 
 
-def choose_where(spec: SegmentSpec, image: Image, statistics: Statistics) -> Where:
+def choose_where(spec: SegmentSpec, image: Image, plan: Plan) -> Where:
     """Decide where a run looks.
 
     Parameters
@@ -243,13 +243,13 @@ def choose_where(spec: SegmentSpec, image: Image, statistics: Statistics) -> Whe
         Its region and background.
     image : Image
         Any axes.
-    statistics : Statistics
-        Of the image.
+    plan : Plan
+        With the statistics and the factor of the run.
 
     Returns
     -------
     Where
-        For :class:`~napari_unet.tiling.stream.Plan`.
+        For that plan.
 
     Raises
     ------
@@ -263,5 +263,5 @@ def choose_where(spec: SegmentSpec, image: Image, statistics: Statistics) -> Whe
             f"The region lies beside '{image.name}', which has {height} x {width} pixels (y x). Draw it on the image; "
             "numbers are pixels, y before x."
         )
-    background = None if spec.background is None else Background(spec.background, statistics)
+    background = None if spec.background is None else Background(spec.background, plan.statistics, plan.factor)
     return Where(region, background)
