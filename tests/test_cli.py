@@ -267,7 +267,7 @@ def test_nothing_found_is_said(here):
         (["cells.tif", "-o", "a.jpg"], "must end in"),
         (["cells.tif", "-o", "a"], "must end in"),
         (["cells.tif", "-o", "none/a.tif"], "does not exist"),
-        (["cells.tif", "-o", "cells.tif"], "exists"),
+        (["cells.tif", "-o", "cells.tif"], "would replace the image"),
         (["cells.tif", "-o", "./cells.tif", "--overwrite"], "would replace the image"),
         (["cells.tif", "-o", "a.tif", "--table", "a.txt"], ".csv"),
         (["cells.tif", "-o", "a.tif", "--model", "none"], "At hand: bright"),

@@ -19,7 +19,7 @@ from napari_unet.metrics.matching import THRESHOLDS, Counts, count, scores
 
 
 def slow(truth, predicted, threshold):
-    """Match as the definition says: a dense IoU matrix and an assignment over all of it (as StarDist does)."""
+    """Match as the definition says: a dense IoU matrix and an assignment over all of it."""
     true_ids = [i for i in np.unique(truth) if i]
     guess_ids = [i for i in np.unique(predicted) if i]
     iou = np.zeros((len(true_ids), len(guess_ids)))
@@ -29,7 +29,9 @@ def slow(truth, predicted, threshold):
             iou[r, c] = (a & b).sum() / (a | b).sum()
     tp, total = 0, 0.0
     if iou.size:
-        rows, columns = linear_sum_assignment(-(iou >= threshold).astype(float) - iou / (2 * min(iou.shape)))
+        # Pairs below the threshold are no match, and must not decide between those that are.
+        enough = np.where(iou >= threshold, 1 + iou / (2 * min(iou.shape)), 0.0)
+        rows, columns = linear_sum_assignment(-enough)
         good = iou[rows, columns] >= threshold
         tp, total = int(good.sum()), float(iou[rows, columns][good].sum())
     return tp, len(guess_ids) - tp, len(true_ids) - tp, total
