@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,6 +11,7 @@ import zarr
 
 from napari_unet.core.errors import ImageError
 from napari_unet.io.images import read_image
+from napari_unet.tiling.chunks import cached
 
 RNG = np.random.default_rng(0)
 
@@ -119,6 +122,44 @@ def test_a_damaged_level_is_said(tmp_path, monkeypatch, lazy):
         file.write(b"?" * size)
     with pytest.raises(ImageError, match=r"a\.ome\.tif'.* could not be read"):
         read_image(path).read((slice(0, 24), slice(0, 32)), 2)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["tiles", "strips", "planes", "colors apart", "volume"])
+def test_large_compressed_tiffs_are_read_where_one_looks(tmp_path, monkeypatch, kind, order):
+    monkeypatch.setattr("napari_unet.io._tiff.LAZY_BYTES", 100)
+    options = {"compression": "zlib", "byteorder": order, "photometric": "minisblack"}
+    data, axes, more = {
+        "tiles": (noise(3, 70, 50), "cyx", {"tile": (32, 16)}),
+        "strips": (noise(70, 50, dtype=np.float32), "yx", {"rowsperstrip": 9}),
+        "planes": (noise(2, 3, 70, 50), "tzyx", {"rowsperstrip": 70}),
+        "colors apart": (noise(3, 70, 50, dtype=np.uint8), "cyx", {"photometric": "rgb", "planarconfig": "separate"}),
+        "volume": (noise(20, 70, 50), "zyx", {"tile": (16, 32, 16), "volumetric": True}),
+    }[kind]
+    tifffile.imwrite(tmp_path / "a.tif", data, **options | more)
+    image = read_image(tmp_path / "a.tif", axes)
+    assert not isinstance(image.data, np.ndarray)
+    same(image, [data], axes)
+    np.testing.assert_array_equal(np.asarray(image.data), data)
+    kept = cached(image).data
+    windows = [(slice(y, y + 30), slice(x, x + 30)) for y in range(0, 70, 7) for x in range(0, 50, 9)]
+    with ThreadPoolExecutor(4) as pool:
+        whole = (slice(None),) * (data.ndim - 2)
+        for window, found in zip(windows, pool.map(lambda w: kept[(*whole, *w)], windows), strict=True):
+            np.testing.assert_array_equal(found, data[(..., *window)])
+    assert kept.decoded == np.prod([-(-n // c) for n, c in zip(data.shape, kept.chunks, strict=True)])
+
+
+def test_parts_that_a_tiff_leaves_out_are_empty(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_unet.io._tiff.LAZY_BYTES", 100)
+    parts = [None if number % 3 else np.full((16, 16), number, np.uint16) for number in range(12)]
+    options = {"tile": (16, 16), "compression": "zlib", "shape": (48, 64), "dtype": np.uint16}
+    tifffile.imwrite(tmp_path / "a.tif", iter(parts), **options)
+    data = read_image(tmp_path / "a.tif").data
+    assert data[0:16, 48:64].max() == 3
+    assert data[0:48, 0:64].sum() == sum(part.sum() for part in parts if part is not None)
+    assert data[40:40, 0:64].shape == (0, 64)
+    assert data[-3:, ::2].shape == (3, 32)
 
 
 @pytest.mark.parametrize("version", [2, 3])

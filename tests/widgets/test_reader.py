@@ -24,6 +24,7 @@ from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
 from napari_unet.io.images import SUFFIXES
+from napari_unet.tiling.chunks import ChunkedArray, cached
 from napari_unet.widgets import _reader
 from napari_unet.widgets._layers import layer_axes, layer_image
 from napari_unet.widgets._reader import get_reader, read
@@ -189,6 +190,31 @@ def test_the_widget_finds_what_the_command_finds(tmp_path: Path, bright: Path, d
     assert shown.objects == 42
     assert shown.hash == read_again.hash
     assert shown.hash != workflows.segment(wide, model=str(bright), diameter=48).hash
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "zarr 2", "zarr 3"])
+@pytest.mark.parametrize("several", [False, True])
+def test_what_other_readers_hand_over(tmp_path: Path, kind: str, several: bool) -> None:
+    data = noise(3, 64, 96)
+    made = []
+    for number, values in enumerate([data, data[:, ::2, ::2], data[:, :7, :7]]):
+        if kind == "numpy":
+            made.append(values)
+        elif kind == "dask":
+            made.append(da.from_array(values, chunks=(1, 20, 20)))
+        else:
+            version = int(kind[-1])
+            made.append(zarr.create_array(tmp_path / str(number), data=values, chunks=(1, 16, 16), zarr_format=version))
+    viewer = ViewerModel()
+    layer = viewer.add_image(made if several else made[0], axis_labels=("z", "y", "x"), multiscale=several)
+    image = cached(layer_image(layer, "zyx"))
+    assert len(image.levels) == several
+    assert isinstance(image.data, ChunkedArray) == (kind != "numpy")
+    for plane in image.planes(2):
+        for level in range(1 + several):
+            window = tuple(slice(1, n - 1) for n in plane.shape_of(level))
+            expected = data[plane.at[0], :: 1 + level, :: 1 + level][window]
+            np.testing.assert_array_equal(plane.read(window, level)[0], expected)
 
 
 def test_on_screen(make_napari_viewer: Any, qtbot: QtBot, tmp_path: Path) -> None:

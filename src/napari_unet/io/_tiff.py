@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import tifffile
-import zarr
 
 from napari_unet.core.axes import Image, as_image, guess_axes
 from napari_unet.core.errors import AxesError, ImageError
 
 from ._tiff_scales import SYMBOLS, read_scales
+from ._tiff_tiles import TiffTiles
 
 __all__ = ["LAZY_BYTES", "MAX_PIXELS", "read_tiff", "write_tiff"]
 
@@ -158,7 +158,7 @@ def _open(path: Path, series: tifffile.TiffPageSeries, level: int) -> Any:
             return tifffile.memmap(path, series=0, level=level, mode="r")
         except ValueError:
             pass  # stored some other way after all
-    array = zarr.open_array(series.aszarr(level=level), mode="r")
+    array = TiffTiles(series.aszarr(level=level, maxworkers=1))
     size = math.prod(array.chunks) * array.dtype.itemsize
     if size > MAX_CHUNK_BYTES:
         raise ImageError(
@@ -192,11 +192,11 @@ def _picked(data: Any, picks: tuple[Any, ...]) -> Any:
     """Index an array without loading it."""
     if all(pick == slice(None) for pick in picks):
         return data
-    if isinstance(data, zarr.Array):
+    if not isinstance(data, np.ndarray):
         # Few large pictures need dask, and it takes longer to import than all else here.
         import dask.array as da  # noqa: PLC0415
 
-        data = da.from_array(data)
+        data = da.from_array(data, chunks=data.chunks)
     return data[picks]
 
 
