@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .bricks import Bricks
@@ -71,6 +72,8 @@ class PlaneWork:
         self.explored: set[Position] = set()
         self.asked: set[Position] = set()
         self.windows = {key_of(window): window for window in windows}
+        self._window: Window = ()
+        self._near: deque[Position] = deque()  # bricks in the window, those near its middle first
         self.objects: Objects | None = None
         self.links: Ints | None = None
         self.ids: Ints | None = None
@@ -106,12 +109,17 @@ class PlaneWork:
         """Say whether the scores of a brick are needed still, for its own trees or those around it."""
         return not self.explored.issuperset((position, *self.around(position)))
 
-    def left_in(self, window: Window) -> list[Position]:
-        """List the bricks in a window that are not scored, those near its middle first."""
-        middle = [(s.start + s.stop) / 2 for s in window]
+    def left_in(self, window: Window) -> Iterator[Position]:
+        """Go through the bricks in a window that are not scored, those near its middle first."""
+        if window != self._window:
+            middle = [(s.start + s.stop) / 2 for s in window]
 
-        def distance(position: Position) -> float:
-            own = self.bricks.window(position)
-            return math.dist(middle, [(s.start + s.stop) / 2 for s in own])
+            def distance(position: Position) -> float:
+                own = self.bricks.window(position)
+                return math.dist(middle, [(s.start + s.stop) / 2 for s in own])
 
-        return sorted((p for p in self.bricks.meeting(window) if p in self.left), key=distance)
+            self._window = window
+            self._near = deque(sorted((p for p in self.bricks.meeting(window) if p in self.left), key=distance))
+        while self._near and self._near[0] not in self.left:
+            self._near.popleft()
+        return (position for position in self._near if position in self.left)

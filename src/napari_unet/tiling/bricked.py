@@ -214,9 +214,14 @@ class _Queue:
         bounds = [(max(view[a].start, 0), min(view[a].stop, n)) if a in view else (0, n) for a, n in axes]
         if any(start >= stop for start, stop in bounds):
             return []
-        tiles = [here.left[p] for p in here.left_in(tuple(slice(*b) for b in bounds))]
-        alike = [tile for tile in tiles if tile.read_shape == tiles[0].read_shape]
-        return [(number, tile) for tile in alike[: self.jobs.plan.tiling.batch]]
+        found: list[tuple[int, Tile]] = []
+        for position in here.left_in(tuple(slice(*b) for b in bounds)):
+            tile = here.left[position]
+            if not found or tile.read_shape == found[0][1].read_shape:
+                found.append((number, tile))
+            if len(found) == self.jobs.plan.tiling.batch:
+                break
+        return found
 
     def _plane_in(self, view: Mapping[str, slice]) -> int | None:
         """Return the first plane that is looked at."""
