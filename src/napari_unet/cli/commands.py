@@ -18,7 +18,7 @@ from ..core.linking import LinkSpec
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec, TrainSpec
 from . import _options as options
-from . import models
+from . import checks, models
 
 __all__ = ["app", "main"]
 
@@ -34,6 +34,7 @@ app = typer.Typer(
     epilog="Try it: napari-unet demo\n\nYour own image: napari-unet segment cells.tif --output labels.tif",
 )  # fmt: skip
 app.add_typer(models.app, name="models")
+app.command(epilog="napari-unet audit labels.ome.zarr cells.tif")(checks.audit)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]

@@ -12,13 +12,15 @@ from typing import Any, Final, Self
 from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.steps import Steps
+from ._comments import read_comment
 from ._zarr import check_replaceable
+from ._zarr_reader import read_manifest
 from .atomic import put_in_place
 from .choosing import run_folder
 from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
 
-__all__ = ["RunFolder", "describe_unfinished", "find_finished"]
+__all__ = ["RunFolder", "describe_unfinished", "find_finished", "find_manifest"]
 
 _STORE: Final = "labels.zarr"
 _REPLACED: Final = "replaced.zarr"
@@ -179,3 +181,21 @@ def describe_unfinished(output: Path) -> str:
         f"'{folder}' holds an unfinished run, last written on {when}"
         f" (model {model}, {shape} pixels): with the same image and settings it goes on where it was."
     )
+
+
+def find_manifest(file: Path) -> dict[str, Any]:
+    """Return how labels were made.
+
+    Parameters
+    ----------
+    file : Path
+        OME-Zarr or TIFF.
+
+    Returns
+    -------
+    dict
+        As it was given when they were written; empty if there is nothing.
+    """
+    if file.suffix.lower() in (".tif", ".tiff"):
+        return read_comment(file)
+    return read_manifest(file) or {}

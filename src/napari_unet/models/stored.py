@@ -18,19 +18,16 @@ from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps
 from ..io.runs import RunFolder, find_finished
-from ..targets import explorer
-from ..tiling._brick_jobs import Finding, Jobs, intact
+from ..tiling._brick_jobs import intact
 from ..tiling.bricked import segment_bricks
 from ..tiling.care import told
 from ..tiling.chunks import cached
-from ..tiling.statistics import Statistics
-from ..tiling.stream import Plan
 from ..tiling.unreadable import mended
-from ..tiling.where import choose_where
-from ._scorer import Scorer, inner
-from .segment import careful, decode_stored, draft_plan, object_rule, plan_run, record, sized
+from ._bricks import begin, can_store, prepare
+from ._scorer import Scorer
+from .segment import careful, record
 
-__all__ = ["can_store", "store_segmentation"]
+__all__ = ["can_store", "difference", "identity", "store_segmentation"]
 
 # What makes two runs the same run; all else in a manifest is what came out.
 _IDENTITY: Final = ("program", "model", "sha256", "averaged", "device", "runtime", "precision", "image", "settings")
@@ -47,24 +44,6 @@ _WORDS: Final = {
     "image": "labels of another image, or of this one before it was changed",
     "settings": "labels with other settings",
 }
-
-
-def can_store(spec: SegmentSpec, model: Scorer) -> bool:
-    """Say whether labels can be written while they are found.
-
-    Parameters
-    ----------
-    spec : SegmentSpec
-        Settings of a run.
-    model : Scorer
-        Which network, or several as one.
-
-    Returns
-    -------
-    bool
-        False for runs that also put out uncertainty, and for objects that need the whole plane at once.
-    """
-    return not spec.uncertainty and explorer(model.card.target.name) is not None
 
 
 def store_segmentation(
@@ -115,41 +94,33 @@ def store_segmentation(
     """
     start, image = time.perf_counter(), mended(cached(image), spec)
     yield Progress(0, 0, "Looking for an earlier run")
-    wanted = _identity(record(image, spec, model))
+    wanted = identity(record(image, spec, model))
     done = yield from _verified(output, wanted, overwrite)
     if done is not None:
         return replace(done, seconds=time.perf_counter() - start)
     with RunFolder(output) as folder:
         if not folder.begun:
             yield Progress(0, 0, "Measuring intensities and object size")
-            folder.journal.begin(_begin(image, spec, model, wanted))
-        if other := _difference(folder.begun["identity"], wanted):
+            folder.journal.begin({"identity": wanted} | begin(image, spec, model))
+        if other := difference(folder.begun["identity"], wanted):
             raise OutputError(
                 f"'{folder.folder}' holds unfinished {other}. To go on, give the command as it was then; to "
                 "start anew, remove that folder, or choose another name."
             )
-        plan, diameter = _take_up(image, spec, model, folder.begun)
         care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
-        plan = replace(plan, where=choose_where(spec, image, plan), care=care)
-        rule, smallest = object_rule(spec, model, diameter)
-        explore, persistence = explorer(rule.name), round(255 * rule.persistence)
-        if explore is None:
-            raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")
-        shown = partial(decode_stored, rule, smallest) if looking is not None else None
-        store = folder.store(image, plan.ndim)
-        lowest = round(255 * rule.min_score)
-        finding = Finding(partial(_explored, explore, rule), persistence, smallest, lowest, shown)
-        jobs = Jobs(plan, care.timed(inner(model)), finding, folder.journal, store)
-        objects, found_hash = yield from told(segment_bricks(image, jobs, looking), care)
+        work = prepare(image, spec, model, folder.begun, care, looking is not None)
+        plan, store = work.plan, folder.store(image, work.plan.ndim)
+        steps = segment_bricks(image, work.jobs(folder.journal, store), looking)
+        objects, found_hash = yield from told(steps, care)
         yield Progress(0, 0, "Writing the overviews")
         manifest = record(image, spec, model) | {
-            "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": diameter,
-            "smallest": smallest, "objects": objects, **plan.where.record(image), **care.record,
+            "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": work.diameter,
+            "smallest": work.finding.smallest, "objects": objects, **plan.where.record(image), **care.record,
             "labels_hash": found_hash,
         }  # fmt: skip
         labels = yield from folder.publish_steps(manifest, store)
     labels = replace(labels, name=f"{image.name} {model.card.name}")
-    return Segmentation(labels, objects, diameter, time.perf_counter() - start, manifest)
+    return Segmentation(labels, objects, work.diameter, time.perf_counter() - start, manifest)
 
 
 def _retried(folder: RunFolder) -> dict[str, int]:
@@ -161,12 +132,19 @@ def _note_retried(folder: RunFolder, retried: Mapping[str, int]) -> None:
     folder.journal.put("run", "retried", **{name: np.array(count) for name, count in retried.items()})
 
 
-def _explored(explore: Any, rule: Any, scores: Any, window: Any, shape: Any) -> Any:
-    return explore(scores, rule, window, shape)
+def identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must be equal for a run to go on.
 
+    Parameters
+    ----------
+    manifest : mapping
+        Of a run.
 
-def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must be equal for a run to go on, as JSON would hold it."""
+    Returns
+    -------
+    dict
+        As JSON would hold it.
+    """
     found = {key: manifest[key] for key in _IDENTITY if key in manifest}
     # The name may be that of a file or of a layer.
     found["image"] = {key: value for key, value in manifest["image"].items() if key != "name"}
@@ -174,10 +152,20 @@ def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Say in which way a run is another one; empty if it is the same.
 
     One that was to stop at a damaged part of the image goes on as one that skips it.
+
+    Parameters
+    ----------
+    there, wanted : mapping
+        From :func:`identity`.
+
+    Returns
+    -------
+    str
+        In words: what is there, and how it differs.
     """
     if there.get("settings", {}).get("unreadable") == "stop":
         there = {**there, "settings": {**there["settings"], "unreadable": wanted["settings"]["unreadable"]}}
@@ -208,7 +196,7 @@ def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps
     found = find_finished(output)
     labels, manifest = found or (None, {})
     complete = {"settings", "labels_hash", "objects", "diameter"} <= set(manifest)
-    other = _difference(_identity(manifest), wanted) if complete else "something else"
+    other = difference(identity(manifest), wanted) if complete else "something else"
     if labels is not None and not other:
         yield Progress(0, 0, "Verifying the labels that are there")
         if (yield from _sound(labels, manifest["labels_hash"])):
@@ -235,20 +223,5 @@ def _tidy(output: Path, wanted: Mapping[str, Any]) -> None:
     """Remove what is left of the run that made these labels, if it was killed after they were in place."""
     if RunFolder(output).folder.is_dir():
         with RunFolder(output) as folder:
-            if not folder.begun or not _difference(folder.begun["identity"], wanted):
+            if not folder.begun or not difference(folder.begun["identity"], wanted):
                 folder.discard()
-
-
-def _begin(image: Image, spec: SegmentSpec, model: Scorer, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Measure what is measured once, and choose how the work is cut: both stay as they are until the run is done."""
-    plan, diameter = plan_run(image, spec, model)
-    planes = image.planes(plan.ndim)
-    return {
-        "identity": dict(identity), "statistics": plan.statistics.to_dict(), "diameter": diameter,
-        "tile": list(plan.grid(planes[0].shape, len(planes)).edges),
-    }  # fmt: skip
-
-
-def _take_up(image: Image, spec: SegmentSpec, model: Scorer, begun: Mapping[str, Any]) -> tuple[Plan, float]:
-    plan = replace(draft_plan(image, spec, model), statistics=Statistics.from_dict(begun["statistics"]))
-    return replace(sized(plan, model, begun["diameter"]), edges=tuple(begun["tile"])), begun["diameter"]

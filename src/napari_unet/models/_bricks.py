@@ -1,0 +1,134 @@
+"""How a model works on an image brick by brick: what is measured once, how the work is cut, how objects are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ..core.axes import Image
+from ..core.errors import OutputError
+from ..core.specs import SegmentSpec
+from ..targets import explorer
+from ..tiling._brick_jobs import Finding, Jobs, Journal, Sink
+from ..tiling.care import Care
+from ..tiling.statistics import Statistics
+from ..tiling.stream import Plan
+from ..tiling.where import choose_where
+from ._scorer import Predict, Scorer, inner
+from .segment import decode_stored, draft_plan, object_rule, plan_run, sized
+
+__all__ = ["Work", "begin", "can_store", "prepare"]
+
+
+def can_store(spec: SegmentSpec, model: Scorer) -> bool:
+    """Say whether labels can be written while they are found.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings of a run.
+    model : Scorer
+        Which network, or several as one.
+
+    Returns
+    -------
+    bool
+        False for runs that also put out uncertainty, and for objects that need the whole plane at once.
+    """
+    return not spec.uncertainty and explorer(model.card.target.name) is not None
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that is needed to work on an image, but for where to note what is done and where labels go.
+
+    Attributes
+    ----------
+    plan : Plan
+        How to score.
+    predict : callable
+        float32 (b, c, *s) -> float32 (b, k, *s).
+    finding : Finding
+        How to find objects.
+    diameter : float
+        Object size, image pixels.
+    """
+
+    plan: Plan
+    predict: Predict
+    finding: Finding
+    diameter: float
+
+    def jobs(self, journal: Journal, sink: Sink) -> Jobs:
+        """Return the jobs that do it."""
+        return Jobs(self.plan, self.predict, self.finding, journal, sink)
+
+
+def begin(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
+    """Measure what is measured once, and choose how the work is cut: both stay as they are until the run is done.
+
+    Parameters
+    ----------
+    image, spec, model : Image, SegmentSpec, Scorer
+        Of the run.
+
+    Returns
+    -------
+    dict
+        JSON-like; for :func:`prepare`.
+
+    Raises
+    ------
+    AxesError, ImageError
+        If the image does not fit the model or cannot be read.
+    """
+    plan, diameter = plan_run(image, spec, model)
+    planes = image.planes(plan.ndim)
+    edges = list(plan.grid(planes[0].shape, len(planes)).edges)
+    return {"statistics": plan.statistics.to_dict(), "diameter": diameter, "tile": edges}
+
+
+def prepare(
+    image: Image, spec: SegmentSpec, model: Scorer, begun: Mapping[str, Any], care: Care, preview: bool = False
+) -> Work:
+    """Say how the work of a run is done.
+
+    Parameters
+    ----------
+    image, spec, model : Image, SegmentSpec, Scorer
+        Of the run.
+    begun : mapping
+        From :func:`begin`.
+    care : Care
+        What is learned about the device.
+    preview : bool
+        Whether tiles are decoded by themselves too, to be shown.
+
+    Returns
+    -------
+    Work
+        For :func:`~napari_unet.tiling.bricked.segment_bricks`.
+
+    Raises
+    ------
+    OutputError
+        If objects of this kind cannot be found brick by brick.
+    """
+    statistics, diameter = Statistics.from_dict(begun["statistics"]), float(begun["diameter"])
+    plan = sized(replace(draft_plan(image, spec, model), statistics=statistics), model, diameter)
+    plan = replace(plan, edges=tuple(begun["tile"]), care=care)
+    plan = replace(plan, where=choose_where(spec, image, plan))
+    rule, smallest = object_rule(spec, model, diameter)
+    explore = explorer(rule.name)
+    if explore is None:
+        raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")
+    shown = partial(decode_stored, rule, smallest) if preview else None
+    levels = round(255 * rule.persistence), smallest, round(255 * rule.min_score)
+    finding = Finding(partial(_explored, explore, rule), *levels, shown)
+    return Work(plan, care.timed(inner(model)), finding, diameter)
+
+
+def _explored(explore: Any, rule: Any, scores: Any, window: Any, shape: Any) -> Any:
+    return explore(scores, rule, window, shape)

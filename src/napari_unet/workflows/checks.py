@@ -1,0 +1,99 @@
+"""What a run will take, and whether what came out can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.audit import Audit
+from ..core.errors import ModelError
+from ..core.specs import SegmentSpec
+from ..core.steps import Progress, Steps, finish
+from .files import read_image, read_labels
+
+if TYPE_CHECKING:
+    from ..core.axes import Image
+
+__all__ = ["audit", "audit_steps"]
+
+
+def audit_steps(
+    labels: str | Path,
+    image: str | Path | Image,
+    *,
+    model: str | tuple[str, ...] | None = None,
+    device: str | None = None,
+    workers: int = 0,
+    scratch: str | Path | None = None,
+) -> Steps[Audit]:
+    """Do a finished segmentation again, cut in another way, and compare it with the labels.
+
+    Parameters
+    ----------
+    labels : path
+        OME-Zarr or TIFF, as :func:`~napari_unet.workflows.segment` writes them.
+    image : path or Image
+        Of which they are.
+    model : str or tuple of str, optional
+        Where the model lies now; by default where the labels say.
+    device : str, optional
+        Where to compute; by default where the labels were computed, if that is here.
+    workers : int
+        Threads; 0 takes one a core.
+    scratch : path, optional
+        A folder with room for what is needed while it runs; by default that of the system.
+
+    Returns
+    -------
+    Audit
+        Every object that differs. For models whose scores do not depend on tiles there is none.
+
+    Yields
+    ------
+    Progress
+        One for every tile and every part that is compared.
+
+    Raises
+    ------
+    ImageError, ModelError
+        If image or model are others than those of the labels.
+    OutputError
+        If the labels do not say how they were made, or there is no room for the work.
+    """
+    from ..io.runs import find_manifest
+    from ..models.audit import audit_segmentation
+
+    manifest = find_manifest(Path(labels))
+    found = read_labels(labels)
+    axes = manifest.get("image", {}).get("axes")
+    source = read_image(image, axes) if isinstance(image, str | Path) else image
+    spec = _spec(manifest, model, device, workers)
+    return (yield from audit_segmentation(found, manifest, source, spec, None if scratch is None else Path(scratch)))
+
+
+def audit(labels: str | Path, image: str | Path | Image, **options: Any) -> Audit:
+    """Do a finished segmentation again, cut in another way, and compare; see :func:`audit_steps`."""
+    show: Callable[[Progress], None] | None = options.pop("show", None)
+    return finish(audit_steps(labels, image, **options), show)
+
+
+def _spec(
+    manifest: dict[str, Any], model: str | tuple[str, ...] | None, device: str | None, workers: int
+) -> SegmentSpec:
+    """Return the settings of a run, as far as they can be had here."""
+    spec = SegmentSpec.of(**manifest.get("settings", {}))
+    changes: dict[str, Any] = {"tiling": spec.tiling.model_copy(update={"workers": workers})}
+    if model is not None:
+        changes["model"] = model[0] if isinstance(model, tuple) and len(model) == 1 else model
+    changes["device"] = device or _here(str(manifest.get("device", "auto")))
+    return spec.model_copy(update=changes)
+
+
+def _here(device: str) -> str:
+    from ..models.devices import choose_device
+
+    try:
+        return choose_device(device)
+    except ModelError:
+        return "auto"
