@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.core.errors import ModelError
+from napari_unet.core.axes import as_image
+from napari_unet.core.errors import Cancelled, ModelError
 from napari_unet.core.model_card import ModelCard
-from napari_unet.core.specs import NetSpec, TargetSpec
+from napari_unet.core.specs import NetSpec, SegmentSpec, TargetSpec
+from napari_unet.core.steps import finish, stoppable
 from napari_unet.models import devices
 from napari_unet.models.devices import on_device
 from napari_unet.models.model import Model, bfloat16_is_fast, choose_device
+from napari_unet.models.runtimes._scores import rounded_there, sent
+from napari_unet.models.runtimes.eager import Eager
+from napari_unet.models.segment import segment_image
 from napari_unet.nets import build
+from napari_unet.tiling._quantised import quantised
 
 NETS = [
     NetSpec(inputs=3, outputs=4, widths=(16, 32, 64)),
@@ -88,6 +94,68 @@ def test_scores_in_the_halo_are_left_out():
     assert not inner.any()
     small = batch[..., : 2 * rim // 4 * 4, :]
     np.testing.assert_array_equal(model.predict_inner(small), model.predict(small))
+
+
+@pytest.mark.parametrize("spec", NETS, ids=["plain", "residual", "3d"])
+@pytest.mark.parametrize("cells", [2, 12])
+@pytest.mark.parametrize("count", [1, 3])
+def test_stored_scores_are_the_scores_rounded(spec, cells, count):
+    model = make(spec)
+    shape = [cells * model.multiple + 2 * model.multiple * axis for axis in range(spec.ndim)]
+    values = np.random.default_rng(0).integers(0, 2**16, (count, spec.inputs, *shape)).astype(np.uint16)
+    tables = np.linspace(-1, 4, spec.inputs * 2**16, dtype=np.float32).reshape(spec.inputs, -1)
+    batch = np.stack([[table[part] for table, part in zip(tables, row, strict=True)] for row in values])
+    expected = model.predict_inner(batch)
+    if all(n > 2 * model.halo for n in shape):
+        expected = expected[(..., *(slice(model.halo, -model.halo),) * spec.ndim)]
+    expected = quantised(expected)[:, :2]
+    for found in (model.predict_stored(batch, 2), model.predict_stored(values, 2, tables)):
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, expected)
+    one = model.predict_stored(values[:, :1], 2, tables[:1])
+    np.testing.assert_array_equal(one, model.predict_stored(np.repeat(batch[:, :1], spec.inputs, 1), 2))
+    few = values[:, :1].astype(np.uint8)
+    repeated = np.repeat(tables[0][few], spec.inputs, 1)
+    np.testing.assert_array_equal(model.predict_stored(few, 2, tables[:1, :256]), model.predict_stored(repeated, 2))
+
+
+def test_a_graphics_card_rounds_alike():
+    halves = np.arange(-4, 520, dtype=np.float32) / 2 / 255
+    odd = np.array([np.nan, np.inf, -np.inf, 1, 1e30], np.float32)
+    scores = np.concatenate([halves, np.linspace(-0.1, 1.1, 2**16, dtype=np.float32), odd])
+    np.testing.assert_array_equal(rounded_there(torch.from_numpy(scores.copy())).numpy(), quantised(scores))
+
+
+def test_a_network_gives_up_when_its_result_is_not_wanted():
+    model, stop = make(), threading.Event()
+    batch = np.zeros((1, 3, 64, 64), np.float32)
+    stop.set()
+    with pytest.raises(Cancelled):
+        stoppable(lambda: model.predict(batch), stop)
+    assert model.predict(batch).shape == (1, 4, 64, 64)
+
+
+def test_a_device_is_fed_by_threads_and_works_in_one(monkeypatch):
+    """A stand-in for a graphics card: a processor that torch's work is sent to as if it were one."""
+    model, threads = make(NETS[1]), set()
+    image = as_image(np.random.default_rng(0).integers(0, 2**16, (300, 200)).astype(np.uint16))
+    spec = SegmentSpec(model=model.card.name, diameter=24.0, tiling={"tile": 32, "workers": 3, "batch": 2})
+    expected = finish(segment_image(image, spec, model))
+    launch = Eager._launch
+
+    def noted(self, *given):
+        threads.add(threading.current_thread().name)
+        return launch(self, *given)
+
+    monkeypatch.setattr(Eager, "_launch", noted)
+    monkeypatch.setattr("napari_unet.models.runtimes.eager.sent", lambda batch, device="": sent(batch))
+    # Scores are then rounded by torch, values are looked up in tables, and two more threads feed it.
+    model._engine.exact, model._engine.device, model.device = False, "cuda:7", "cuda:7"
+    found = finish(segment_image(image, spec, model))
+    assert found.objects == expected.objects > 0
+    assert found.manifest["labels_hash"] == expected.manifest["labels_hash"]
+    assert len(threads) == 1
+    assert "cuda:7" in threads.pop()
 
 
 def test_threads_do_not_matter_and_are_left_as_they_were():

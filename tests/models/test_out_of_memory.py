@@ -37,15 +37,15 @@ def image(disks) -> Any:
 
 def short(monkeypatch: pytest.MonkeyPatch, above: int, error: Exception) -> list[int]:
     """Let torch fail above so many pixels; return the sizes that it was asked for."""
-    real, asked = Eager._score, []
+    real, asked = Eager._launch, []
 
-    def score(self: Eager, batch: np.ndarray, inner: bool) -> np.ndarray:
+    def launch(self: Eager, batch: np.ndarray, *more: Any) -> Any:
         asked.append(batch[:, 0].size)
         if batch[:, 0].size > above:
             raise error
-        return real(self, batch, inner)
+        return real(self, batch, *more)
 
-    monkeypatch.setattr(Eager, "_score", score)
+    monkeypatch.setattr(Eager, "_launch", launch)
     return asked
 
 
@@ -93,8 +93,10 @@ def test_a_card_that_takes_nothing_hands_on_to_the_processor(image, spec, tmp_pa
         def __getattr__(self, name: str) -> Any:
             return getattr(self._model, name)
 
-        def predict_inner(self, batch: np.ndarray) -> np.ndarray:
+        def predict_inner(self, batch: np.ndarray, *more: Any) -> np.ndarray:
             raise MemoryShortError("The graphics card 'cuda' has too little memory.")
+
+        predict_stored = predict_inner
 
     monkeypatch.setattr(average, "gather", lambda how: Card(segment.gather(how)))
     found = napari_unet.segment(image, spec, output=tmp_path / "a.zarr")

@@ -85,6 +85,25 @@ def test_closing_waits_for_what_runs_and_drops_the_rest() -> None:
     assert len(ended) == count
 
 
+def test_an_error_makes_the_others_give_up_and_comes_as_it_is() -> None:
+    error, begun = RuntimeError("out of memory"), threading.Barrier(2)
+
+    def work(i: int) -> int:
+        begun.wait(10)
+        if i == 0:
+            raise error
+        for _ in range(1000):
+            check_stopped()
+            time.sleep(0.01)
+        return i
+
+    start = time.monotonic()
+    with pytest.raises(RuntimeError) as caught:
+        list(stream(counting(2, work), 2))
+    assert caught.value is error
+    assert time.monotonic() - start < 5
+
+
 def test_scores_are_quantised() -> None:
     values = np.array([[0, 1, 0.5, np.nan], [2, -1, np.inf, -np.inf]], np.float32)
     scores = np.full((1, 2, 4), 7, np.uint8)
@@ -138,7 +157,7 @@ def test_large_reads_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     (plane,) = as_image(data).planes(2)
     spans, shrunk = (Span(-8, 16), Span(0, 24)), plan(factor=(0.1, 0.23))
     whole = read_net(plane, spans, shrunk)
-    monkeypatch.setattr("napari_unet.tiling.stream._LARGEST_READ", 500)
+    monkeypatch.setattr("napari_unet.tiling.scoring._LARGEST_READ", 500)
     np.testing.assert_array_equal(read_net(plane, spans, shrunk), whole)
 
 

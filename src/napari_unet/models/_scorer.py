@@ -49,8 +49,29 @@ class Scorer(Protocol):
 
 def inner(model: Scorer) -> Predict:
     """Return what predicts the inside of tiles: the quicker way of models that have one, else plain ``predict``."""
+    if hasattr(model, "predict_stored"):
+        return _Storing(model)
     found: Predict = getattr(model, "predict_inner", model.predict)
     return found
+
+
+class _Storing:
+    """A model as :class:`~napari_unet.tiling.scoring.Storing`."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        # What a graphics card is sent should be small; a processor looks up as well before as after.
+        self.looks_up = model.device.startswith("cuda")
+
+    def __call__(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = self._model.predict_inner(batch)
+        return found
+
+    def stored(
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        found: npt.NDArray[np.uint8] = self._model.predict_stored(batch, outputs, tables)
+        return found
 
 
 def agreement_of(model: Scorer) -> dict[str, float]:

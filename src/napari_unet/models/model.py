@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -114,14 +116,46 @@ class Model:
         """
         self._check(batch)
         shape = batch.shape[2:]
-        if any(n <= 2 * rim for n, rim in zip(shape, self._margin, strict=True)):
+        if not self._has_inside(shape):
             return self._engine.scores(batch, inner=False)
         inside = self._engine.scores(batch, inner=True)
         scores = np.zeros((*inside.shape[:2], *shape), np.float32)
         scores[(..., *(slice(rim, -rim or None) for rim in self._margin))] = inside
         return scores
 
-    def _check(self, batch: npt.NDArray[np.float32]) -> None:
+    def predict_stored(
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Compute scores as they are stored, only where they have their whole context.
+
+        Parameters
+        ----------
+        batch : ndarray of float32, or of uint8 or uint16
+            As for :meth:`predict`; or, with tables, values as stored in the image, of one channel or of all.
+        outputs : int
+            How many of the first channels are wanted.
+        tables : ndarray of float32, shape (c, 256) or (c, 65536), optional
+            What the values of each channel become when they are normalised.
+
+        Returns
+        -------
+        ndarray of uint8
+            ``(b, outputs, *(s - 2 * halo))``, 255 is a score of 1: the same as those of :meth:`predict_inner` when they
+            are stored. ``(b, outputs, *s)`` where no score has its whole context.
+
+        Raises
+        ------
+        ModelError
+            As :meth:`predict`.
+        """
+        if tables is None:
+            self._check(batch)
+        return self._engine.stored(batch, outputs, tables, inner=self._has_inside(batch.shape[2:]))
+
+    def _has_inside(self, shape: tuple[int, ...]) -> bool:
+        return all(n > 2 * rim for n, rim in zip(shape, self._margin, strict=True))
+
+    def _check(self, batch: npt.NDArray[Any]) -> None:
         if batch.shape[1] != self.card.net.inputs:
             raise ModelError(
                 f"The model '{self.card.name}' takes {self.card.net.inputs} channels but was given {batch.shape[1]}."

@@ -37,6 +37,7 @@ _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and ex
 _LARGEST_ZOOM: Final = 6.0
 _BEYOND: Final = 1.5  # how far outside the card's range a measured object size is believed
 _RGBA: Final = 4
+_AHEAD: Final = 2  # batches at a graphics card: one that it computes and one that is ready
 
 
 def plan_run(image: Image, spec: SegmentSpec, model: Scorer) -> tuple[Plan, float]:
@@ -93,7 +94,7 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     ones = (1.0,) * card.net.ndim
     plan = Plan(ones, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
-    return replace(plan, link_z=spec.link_z)
+    return replace(plan, link_z=spec.link_z, ahead=0 if model.device == "cpu" else _AHEAD)
 
 
 def sized(plan: Plan, model: Scorer, diameter: float) -> Plan:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ..core.forest import Forest
     from .bricks import Position
     from .grid import Tile
-    from .stream import Plan, Predict, Scores
+    from .scoring import Predict, Scores
+    from .stream import Plan
     from .where import Scored as ScoredTile
 
     Labels = npt.NDArray[np.int32]

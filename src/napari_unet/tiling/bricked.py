@@ -30,7 +30,7 @@ from ._rims import borders, unpack
 from .empty import Sparing
 from .grid import Tile
 from .run import placed, plane_words, raised
-from .stream import batched, count_workers, stream
+from .stream import batched, stream
 from .sweep import sweep
 from .where import Notes
 
@@ -79,7 +79,7 @@ def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> 
     queue = _Queue(planes, jobs, looking)
     yield from queue.take_up()
     yield Progress(queue.done, queue.total, "Going on" if queue.done else "Starting")
-    with closing(stream(queue.next_job, count_workers(jobs.plan.tiling))) as results:
+    with closing(stream(queue.next_job, jobs.plan.threads)) as results:
         for result in results:
             for note, piece in queue.note(result):
                 yield Progress(queue.done, queue.total, note, piece)

@@ -13,20 +13,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from ..core.errors import MemoryShortError
 from .grid import halves
+from .scoring import Storing
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.steps import Steps
     from .grid import Tile
-    from .stream import Plan, Predict, Scores
+    from .scoring import Predict, Scores
+    from .stream import Plan
 
 __all__ = ["Care", "told"]
 
@@ -91,8 +94,8 @@ class Care:
         self,
         tiles: Sequence[tuple[P, Tile]],
         plan: Plan,
-        predict: Predict,
-        once: Callable[[Sequence[tuple[P, Tile]], Plan, Predict], list[Scores]],
+        predict: Predict | Storing,
+        once: Callable[[Sequence[tuple[P, Tile]], Plan, Predict | Storing], list[Scores]],
     ) -> list[Scores]:
         """Score tiles, in smaller bites where memory is short.
 
@@ -127,8 +130,8 @@ class Care:
         self,
         tiles: Sequence[tuple[P, Tile]],
         plan: Plan,
-        predict: Predict,
-        once: Callable[[Sequence[tuple[P, Tile]], Plan, Predict], list[Scores]],
+        predict: Predict | Storing,
+        once: Callable[[Sequence[tuple[P, Tile]], Plan, Predict | Storing], list[Scores]],
     ) -> list[Scores]:
         size, short = len(tiles) * math.prod(tiles[0][1].read_shape), None
         if size < self._too_much:
@@ -169,16 +172,9 @@ class Care:
             if self._note is not None:
                 self._note(self.retried)
 
-    def timed(self, predict: Predict) -> Predict:
+    def timed(self, predict: Predict | Storing) -> Predict | Storing:
         """Return what predicts the same, and is watched for becoming slow."""
-
-        def call(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            start = time.perf_counter()
-            found = predict(batch)
-            self._watch((time.perf_counter() - start) / max(1, batch[:, 0].size))
-            return found
-
-        return call
+        return _Timed(predict, self._watch)
 
     def _watch(self, seconds: float) -> None:
         with self._lock:
@@ -206,6 +202,22 @@ class Care:
         """Megapixels of the image a second, since scoring began; 0 where that is too short to tell."""
         seconds = time.perf_counter() - (self._start or math.inf)
         return self.pixels / 1e6 / seconds if seconds > _SOON else 0.0
+
+
+class _Timed:
+    def __init__(self, predict: Predict | Storing, note: Callable[[float], None]) -> None:
+        self._predict, self._note = predict, note
+        if isinstance(predict, Storing):
+            self.stored, self.looks_up = partial(self._time, predict.stored), predict.looks_up
+
+    def __call__(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        return self._time(self._predict, batch)
+
+    def _time(self, ask: Callable[..., npt.NDArray[Any]], batch: npt.NDArray[Any], *more: Any) -> npt.NDArray[Any]:
+        start = time.perf_counter()
+        found = ask(batch, *more)
+        self._note((time.perf_counter() - start) / max(1, batch[:, 0].size))
+        return found
 
 
 def _joined(tile: Tile, pieces: Sequence[Tile], found: Sequence[Scores]) -> Scores:

@@ -20,7 +20,7 @@ from .depth import Depth, areas, link, overlaps, planes_above
 from .empty import Sparing
 from .grid import Grid, Tile
 from .stitch import relabel
-from .stream import Plan, batched, count_workers, score_tiles, stream
+from .stream import Plan, batched, score_tiles, stream
 from .sweep import bundle, share_chunks, sweep
 from .where import Notes
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..core.axes import Image, Plane
     from ..core.steps import Steps
-    from .stream import Predict, Scores
+    from .scoring import Predict, Scores
 
     Labels = npt.NDArray[np.int32]
     Longs = npt.NDArray[np.int64]
@@ -98,7 +98,7 @@ def segment_planes(
     labels = np.zeros(image.along(image.label_axes)[0], np.int32)
     queue = _Queue(planes, plan, grid, Sparing(predict), decode, labels, at_once, together, beside)
     plan.where.notes = Notes()
-    with closing(stream(queue.next_job, count_workers(plan.tiling))) as results:
+    with closing(stream(queue.next_job, plan.threads)) as results:
         objects = yield from _watch(queue, results, preview)
     return labels, objects
 
@@ -282,7 +282,7 @@ def _planes_at_once(planes: list[Plane], plan: Plan, grid: Grid, result_bytes: i
     """
     batch, pixels = plan.tiling.batch, math.prod(planes[0].shape)
     together = 1 if batch == 1 else min(len(planes), -(-4 * batch // len(grid)))
-    busy = -(-2 * count_workers(plan.tiling) * batch // len(grid))
+    busy = -(-2 * plan.threads * batch // len(grid))
     wanted = min(len(planes), max(together, share_chunks(planes, grid)) + busy)
     free = free_memory()
     if free is None:

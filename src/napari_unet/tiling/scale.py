@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.axes import Plane
-    from .stream import Predict
+    from .scoring import Predict
 
     SizeOf = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..core.axes import Plane
     from ..core.specs import NormaliseSpec
 
-__all__ = ["Statistics", "measure_statistics", "normalise", "spread"]
+__all__ = ["Statistics", "lookup", "measure_statistics", "normalise", "spread"]
 
 _EXACT: Final = 4 * 2**20  # pixels up to which everything is read, and values kept of a channel above
 _READ: Final = 16 * 2**20  # pixels read of larger images
@@ -74,8 +74,7 @@ def normalise(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np
     """
     if block.dtype in (np.uint8, np.uint16) and block.size > np.iinfo(block.dtype).max:
         # Every value that can occur is mapped once: the same numbers as below, many times faster.
-        whole = np.arange(np.iinfo(block.dtype).max + 1, dtype=np.float32)
-        table = normalise(np.broadcast_to(whole, (len(block), whole.size)), statistics)
+        table = lookup(block.dtype, statistics)
         return np.stack([row.take(channel) for row, channel in zip(table, block, strict=True)])
     out = np.zeros(block.shape, np.float32)
     limits = statistics.limits or (_RANGE,) * len(block)
@@ -94,6 +93,25 @@ def normalise(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np
             np.clip(values, zero + least * span, zero + most * span, out=values)
             target[start : start + rows] = np.clip((values - zero) / span, least, most)
     return out
+
+
+def lookup(dtype: npt.DTypeLike, statistics: Statistics) -> npt.NDArray[np.float32]:
+    """Tell what each value becomes that an image of whole numbers can hold.
+
+    Parameters
+    ----------
+    dtype : dtype
+        uint8 or uint16.
+    statistics : Statistics
+        Of the whole image.
+
+    Returns
+    -------
+    ndarray of float32, shape (c, 256) or (c, 65536)
+        The same as :func:`normalise`, for each channel.
+    """
+    whole = np.arange(np.iinfo(dtype).max + 1, dtype=np.float32)
+    return normalise(np.broadcast_to(whole, (len(statistics.low), whole.size)), statistics)
 
 
 def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statistics:

@@ -1,43 +1,31 @@
-"""Tiles through a plain callable: read, normalise, resample, predict, interpolate, quantise, store."""
+"""The plan of a run, and one plane scored by it."""
 
 from __future__ import annotations
 
 import math
-import os
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import numpy as np
-
-from ..core.errors import ImageError, ModelError, SpecError
-from ..core.resolutions import choose_level
+from ..core.errors import ImageError, SpecError
 from ..core.specs import TilingSpec
-from ..core.steps import stoppable
+from ._threads import count_workers, stream
 from .care import Care
-from .grid import Grid, Span, Tile, choose_grid
-from .resample import apply_taps, interpolation_taps, sampling_taps
-from .statistics import Statistics, normalise
-from .where import Notes, Scored, Where
+from .grid import Grid, Tile, choose_grid
+from .scoring import read_net, score_tiles
+from .where import Where
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..core.axes import Plane
-    from .where import View
-
-    Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-    Scores = npt.NDArray[np.uint8]
+    from .scoring import Predict, Scores
+    from .statistics import Statistics
 
 __all__ = ["Plan", "batched", "count_workers", "read_net", "score_plane", "score_tiles", "stream"]
 
 R = TypeVar("R")
 _TILE: Final = {1: 2**16, 2: 1024, 3: 96}  # a large tile reads few halos, a small one needs little memory
-_LARGEST_READ: Final = 2**24  # image values; more is read in parts
 
 
 @dataclass(frozen=True)
@@ -70,6 +58,8 @@ class Plan:
         How much outlines of neighboring planes must overlap to be one object, see :mod:`.depth`; 0 leaves planes apart.
     care : Care
         What is learned about the device while the run goes on.
+    ahead : int
+        Threads more than workers: as many as may wait for a device, so that it never waits for them.
     """
 
     factor: tuple[float, ...]
@@ -84,6 +74,7 @@ class Plan:
     where: Where = field(default_factory=Where, compare=False)
     link_z: float = 0.0
     care: Care = field(default_factory=Care, compare=False, repr=False)
+    ahead: int = 0
 
     def __post_init__(self) -> None:
         """Refuse factors that no grid can have."""
@@ -94,6 +85,11 @@ class Plan:
     def ndim(self) -> int:
         """Spatial dimensions of the network."""
         return len(self.factor)
+
+    @property
+    def threads(self) -> int:
+        """How many threads a run has."""
+        return count_workers(self.tiling) + self.ahead
 
     def grid(self, shape: tuple[int, ...], planes: int = 1) -> Grid:
         """Lay out the tiles of one of `planes` equal planes of `shape` image pixels."""
@@ -139,114 +135,6 @@ class Plan:
         return plane.pick(self.channels)
 
 
-def count_workers(tiling: TilingSpec) -> int:
-    """Return the number of threads: as asked for, or the cores that this process may use."""
-    if tiling.workers:
-        return tiling.workers
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.float32]:
-    """Load a part of the net grid, from the coarsest level of the image that is as fine as the net grid.
-
-    Parameters
-    ----------
-    plane : Plane
-        With the selected channels.
-    spans : sequence of Span
-        Net pixels, global; mirrored where they lie beyond the image.
-    plan : Plan
-        Factor and statistics.
-
-    Returns
-    -------
-    ndarray of float32, shape (channels, *spans)
-        Normalised values in -1 ... 4.
-    """
-    level, steps = choose_level(plane, plan.factor)
-    factors = (f * step for f, step in zip(plan.factor, steps, strict=True))
-    axes = zip(spans, plane.shape_of(level), factors, strict=True)
-    taps = [sampling_taps(*axis) for axis in axes]
-    boxes = [t.box for t in taps]
-    largest = max(range(len(spans)), key=lambda a: boxes[a].size)
-    if math.prod(b.size for b in boxes) > _LARGEST_READ and spans[largest].size > 1:
-        # A strongly shrunk image: half by half gives the same values in bounded memory.
-        middle = (spans[largest].start + spans[largest].stop) // 2
-        halves = [list(spans), list(spans)]
-        halves[0][largest] = Span(spans[largest].start, middle)
-        halves[1][largest] = Span(middle, spans[largest].stop)
-        return np.concatenate([read_net(plane, half, plan) for half in halves], axis=largest + 1)
-    block = normalise(plane.read(tuple(b.slice for b in boxes), level), plan.statistics)
-    return apply_taps(block, [t.since(b.start) for t, b in zip(taps, boxes, strict=True)])
-
-
-def score_tiles(tiles: Sequence[tuple[Plane, Tile]], plan: Plan, predict: Predict) -> list[Scored]:
-    """Send tiles through the network together.
-
-    Parameters
-    ----------
-    tiles : sequence of (Plane, Tile)
-        Tiles of equal read shape.
-    plan : Plan
-        How. A tile without a pixel that is looked at is neither read nor predicted.
-    predict : callable
-        float32 (b, c, *s) -> float32 (b, k, *s), scores in 0 ... 1.
-
-    Returns
-    -------
-    list of Scored
-        For each tile the scores that are to be stored, shape (outputs, *window), and what was seen.
-
-    Raises
-    ------
-    ModelError
-        If the network returns another shape, or memory does not suffice even for a small tile.
-    """
-    views = [plan.where.view(plane, tile) for plane, tile in tiles]
-    seen = [(view, tile) for view, (_, tile) in zip(views, tiles, strict=True) if view.wanted is not False]
-    scored = iter(plan.care.score(seen, plan, predict, _scored_once)) if seen else iter(())
-    found: list[Scored] = []
-    for view, (_, tile) in zip(views, tiles, strict=True):
-        if view.wanted is False:
-            found.append(Scored(np.zeros((plan.outputs, *(s.size for s in tile.write)), np.uint8), Notes()))
-            continue
-        found.append(view.judge(next(scored)))
-    return found
-
-
-def _scored_once(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predict) -> list[Scores]:
-    found = []
-    for (_, tile), scores in zip(tiles, _predicted(tiles, plan, predict), strict=True):
-        crop = scores[(slice(plan.outputs), *(s.slice for s in tile.crop))]
-        axes = zip(tile.write, plan.factor, tile.read, tile.crop, strict=True)
-        taps = [interpolation_taps(write, f).since(read.start + crop.start) for write, f, read, crop in axes]
-        found.append(_quantise(apply_taps(crop.astype(np.float32, copy=False), taps)))
-    return found
-
-
-def _predicted(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predict) -> npt.NDArray[np.float32]:
-    shape = tiles[0][1].read_shape
-    batch = np.empty((len(tiles), plan.inputs, *shape), np.float32)
-    for row, (view, tile) in zip(batch, tiles, strict=True):
-        row[:] = read_net(view, tile.read, plan)
-    predicted = np.asarray(predict(batch))
-    sizes = predicted.shape
-    if (*sizes[:1], *sizes[2:]) != (len(tiles), *shape) or sizes[1] < plan.outputs:
-        raise ModelError(
-            f"The model returned the shape {sizes} for {batch.shape}; expected {len(tiles)} x at least "
-            f"{plan.outputs} channels x {shape}. Choose another model or correct this one's card."
-        )
-    return predicted
-
-
-def _quantise(scores: npt.NDArray[np.float32]) -> Scores:
-    """Round 0 ... 1 to 0 ... 255; what is not a number counts as 0."""
-    whole = np.rint(np.clip(np.nan_to_num(scores, nan=0.0, posinf=1.0, neginf=0.0), 0, 1) * 255)
-    return whole.astype(np.uint8)
-
-
 def batched(jobs: Iterable[tuple[R, Tile]], size: int, where: Where) -> Iterator[list[tuple[R, Tile]]]:
     """Group tiles of equal read shape; those that the network will not see are kept apart.
 
@@ -272,43 +160,6 @@ def batched(jobs: Iterable[tuple[R, Tile]], size: int, where: Where) -> Iterator
         if len(group) == size:
             yield open_groups.pop(kind)
     yield from open_groups.values()
-
-
-def stream(next_job: Callable[[], Callable[[], R] | None], workers: int) -> Generator[R, None, None]:
-    """Run jobs on threads and yield their results as they come.
-
-    At most twice as many jobs as workers are handed out at a time. The first error ends it: what waits is dropped,
-    what runs is waited for, until its next :func:`~napari_unet.core.steps.check_stopped`, and the error is raised as it
-    is. Closing the generator does the same.
-
-    Parameters
-    ----------
-    next_job : callable
-        Returns a job, or None where none can start before a running one is done. Called in the consumer's thread.
-    workers : int
-        Threads.
-
-    Yields
-    ------
-    Any
-        The result of a job.
-    """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="napari-unet")
-    pending: dict[Future[R], None] = {}
-    stop = threading.Event()
-    try:
-        while True:
-            while len(pending) < 2 * workers and (job := next_job()) is not None:
-                pending[pool.submit(stoppable, job, stop)] = None
-            if not pending:
-                return
-            wait(pending, return_when=FIRST_COMPLETED)
-            for future in [f for f in pending if f.done()]:
-                del pending[future]
-                yield future.result()
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def score_plane(plane: Plane, plan: Plan, predict: Predict, scores: Scores) -> Generator[Tile, None, None]:
@@ -342,6 +193,6 @@ def score_plane(plane: Plane, plan: Plan, predict: Predict, scores: Scores) -> G
         group = next(groups, None)
         return None if group is None else partial(work, [tile for _, tile in group])
 
-    with closing(stream(next_job, count_workers(plan.tiling))) as results:
+    with closing(stream(next_job, plan.threads)) as results:
         for tiles in results:
             yield from tiles

@@ -42,6 +42,11 @@ class Engine(Protocol):
     def scores(self, batch: npt.NDArray[Any], inner: bool) -> npt.NDArray[Any]:
         """Compute scores of a batch, or of the inside of its tiles only: what has the whole margin around it."""
 
+    def stored(
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[Any] | None, inner: bool
+    ) -> npt.NDArray[Any]:
+        """Compute the first scores as they are stored; with tables, of an image's own values."""
+
 
 def choose_runtime(wanted: str = "auto", device: str = "auto") -> tuple[str, str]:
     """Return the runtime to use, and the device.

@@ -8,6 +8,7 @@ trial, and none by size.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from threading import local
 from typing import Any, Final
 
@@ -24,12 +25,13 @@ from ...nets._inner import Inner
 from ...targets import target
 from ...tiling.grid import per_axis
 from ..devices import fast_precision, on_device, one_thread
-from ._scores import activated
+from ._scores import activated, fetched, looked_up, sent, stored
 
 __all__ = ["Eager"]
 
 _SMALL: Final = 20480  # values that enter a convolution, up to which torch takes another one
 _FEW: Final = 8  # images convolved together; from 16 on torch takes another convolution
+Finish = Callable[[torch.Tensor], torch.Tensor]
 _CONVOLUTIONS: Final = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -67,7 +69,7 @@ class Eager:
     def __init__(
         self, card: ModelCard, network: nn.Module, margin: tuple[int, ...], device: str, *, compiled: bool = False
     ) -> None:
-        self.device = device
+        self.device, self._channels = device, card.net.inputs
         # Libraries for graphics cards choose among algorithms by size, and do not say which round alike.
         self.exact = device == "cpu" and not compiled
         self._activate = target(card.target.name).activate
@@ -118,23 +120,58 @@ class Eager:
         ndarray of float32
             ``(b, k, *s)``, or with `inner` ``(b, k, *(s - 2 * margin))``.
         """
-        exact = self.exact and self.precision == torch.float32
-        return on_device(self.device, self._score_alike if exact else self._score, batch, inner)
+        return self._compute(batch, inner, lambda raw: activated(raw, self._activate))
 
-    def _score_alike(self, batch: npt.NDArray[np.float32], inner: bool) -> npt.NDArray[np.float32]:
-        """Score so that whatever is in a batch together, and of whatever size, is rounded alike."""
+    def stored(
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None, inner: bool
+    ) -> npt.NDArray[np.uint8]:
+        """Compute scores as they are stored.
+
+        Parameters
+        ----------
+        batch : ndarray of float32, or of uint8 or uint16
+            ``(b, c, *s)``; with tables, as stored in the image, of one channel or of all.
+        outputs : int
+            How many of the first channels are wanted.
+        tables : ndarray of float32 or None
+            ``(c, n)``: what the values of each channel become when they are normalised.
+        inner : bool
+            Leave out those in the margin.
+
+        Returns
+        -------
+        ndarray of uint8
+            ``(b, outputs, *s)``, or with `inner` ``(b, outputs, *(s - 2 * margin))``.
+        """
+        return self._compute(batch, inner, lambda raw: stored(raw, self._activate, outputs), tables)
+
+    def _compute(
+        self, batch: npt.NDArray[Any], inner: bool, finish: Finish, tables: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[Any]:
+        if not self.exact:
+            return on_device(self.device, self._launch, batch, inner, finish, tables)()
+        if tables is not None:
+            with one_thread(self.device):
+                batch = looked_up(sent(batch), sent(tables), self._channels).numpy()
+        if self.precision != torch.float32:
+            return on_device(self.device, self._launch, batch, inner, finish)()
+        return on_device(self.device, self._compute_alike, batch, inner, finish)
+
+    def _compute_alike(self, batch: npt.NDArray[np.float32], inner: bool, finish: Finish) -> npt.NDArray[Any]:
+        """Compute so that whatever is in a batch together, and of whatever size, is rounded alike."""
         if len(batch) > 1:
             # Torch convolves 16 images and more by another algorithm, which rounds differently.
-            parts = [self._score(group, inner) for group in np.array_split(batch, -(-len(batch) // _FEW))]
+            groups = np.array_split(batch, -(-len(batch) // _FEW))
+            parts = [self._launch(group, inner, finish)() for group in groups]
             return np.concatenate(parts) if len(parts) > 1 else parts[0]
         # And a single small one (``use_mkldnn`` in its ``native/Convolution.cpp``), which is therefore computed twice.
         key = (*batch.shape, inner)
         if self._small.get(key, False):
-            return self._score(np.repeat(batch, 2, 0), inner)[:1]
-        scores = self._score(batch, inner)
+            return self._launch(np.repeat(batch, 2, 0), inner, finish)()[:1]
+        scores = self._launch(batch, inner, finish)()
         if key not in self._small:
             self._small[key] = min(self._seen.sizes) <= _SMALL
-            return self._score_alike(batch, inner) if self._small[key] else scores
+            return self._compute_alike(batch, inner, finish) if self._small[key] else scores
         return scores
 
     def _note(self, module: nn.Module, entering: tuple[torch.Tensor, ...]) -> None:
@@ -142,11 +179,17 @@ class Eager:
         self._seen.sizes.append(math.prod(entering[0].shape[1:4]))
 
     @torch.inference_mode()
-    def _score(self, batch: npt.NDArray[np.float32], inner: bool) -> npt.NDArray[np.float32]:
+    def _launch(
+        self, batch: npt.NDArray[Any], inner: bool, finish: Finish, tables: npt.NDArray[np.float32] | None = None
+    ) -> Callable[[], npt.NDArray[Any]]:
+        """Have a batch computed; what is returned waits for it."""
         self._seen.sizes.clear()
         with one_thread(self.device):
-            x = torch.from_numpy(np.ascontiguousarray(batch)).to(device=self.device, dtype=self.precision)
-            return activated(self._forward(x.contiguous(memory_format=self._layout), inner), self._activate)
+            x = sent(batch, self.device)
+            if tables is not None:
+                x = looked_up(x, sent(tables, self.device), self._channels)
+            x = x.to(self.precision).contiguous(memory_format=self._layout)
+            return fetched(finish(self._forward(x, inner)))
 
     def _run(self, x: torch.Tensor, inner: bool) -> torch.Tensor:
         scores: torch.Tensor = (self._inner if inner else self._inner.network)(x)

@@ -24,11 +24,12 @@ from ...core.model_card import ModelCard
 from ...nets import multiple
 from ...nets._inner import Inner
 from ...targets import target
+from ...tiling._quantised import quantised
 from ...tiling.grid import per_axis
 from ..devices import on_device, one_thread
 from ._agreement import agreement, is_exact
 from ._int8 import quantize
-from ._scores import activated
+from ._scores import activated, looked_up, sent
 from ._simulated import pictures
 
 __all__ = ["Vino", "import_openvino"]
@@ -101,7 +102,7 @@ class Vino:
     def __init__(self, card: ModelCard, network: nn.Module, margin: tuple[int, ...], *, quantized: bool) -> None:
         openvino, spec = import_openvino(), card.net
         self._core, self._activate = openvino.Core(), target(card.target.name).activate
-        self._margin, self._steps = margin, per_axis(multiple(spec), spec.ndim)
+        self._margin, self._steps, self._channels = margin, per_axis(multiple(spec), spec.ndim), spec.inputs
         flat: Any = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
         inner = Inner(network, margin).eval().to(memory_format=flat)  # type: ignore[call-overload]
         try:
@@ -156,12 +157,21 @@ class Vino:
         more = [rim - wanted for rim, wanted in zip(rims, self._margin, strict=True)]
         return scores[(..., *(slice(n, -n or None) for n in more))]
 
+    def stored(
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None, inner: bool
+    ) -> npt.NDArray[np.uint8]:
+        """Compute scores as they are stored; see :meth:`.eager.Eager.stored`."""
+        if tables is not None:
+            batch = looked_up(sent(batch), sent(tables), self._channels).numpy()
+        return quantised(self.scores(batch, inner)[:, :outputs])
+
     @torch.inference_mode()
     def _inside(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         with self._lend() as request:
             raw = request.infer([np.ascontiguousarray(batch)])[0]
         with one_thread("cpu"):
-            return activated(torch.from_numpy(raw), self._activate)
+            found: npt.NDArray[np.float32] = activated(torch.from_numpy(raw), self._activate).numpy()
+            return found
 
     @contextmanager
     def _lend(self) -> Iterator[Any]:
@@ -190,4 +200,5 @@ def _converted(openvino: Any, inner: Inner, inputs: int, steps: tuple[int, ...])
 
 def _in_float32(inner: Inner, batch: npt.NDArray[np.float32], activate: Any) -> npt.NDArray[np.float32]:
     with torch.inference_mode():
-        return activated(inner(torch.from_numpy(batch)), activate)
+        found: npt.NDArray[np.float32] = activated(inner(torch.from_numpy(batch)), activate).numpy()
+        return found
