@@ -17,6 +17,7 @@ from ..core.hashes import label_hash_steps
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps
+from ..io.behind import Behind
 from ..io.runs import RunFolder, find_finished
 from ..tiling._brick_jobs import intact
 from ..tiling.bricked import segment_bricks
@@ -110,8 +111,9 @@ def store_segmentation(
         care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
         work = prepare(image, spec, model, folder.begun, care, looking is not None)
         plan, store = work.plan, folder.store(image, work.plan.ndim)
-        steps = segment_bricks(image, work.jobs(folder.journal, store), looking)
-        objects, found_hash = yield from told(steps, care)
+        with Behind(folder.journal) as journal:
+            steps = segment_bricks(image, work.jobs(journal, store), looking)
+            objects, found_hash = yield from told(steps, care)
         yield Progress(0, 0, "Writing the overviews")
         manifest = record(image, spec, model) | {
             "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": work.diameter,
