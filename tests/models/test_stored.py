@@ -17,9 +17,9 @@ import napari_unet
 from napari_unet import workflows
 from napari_unet.core.axes import as_image
 from napari_unet.core.errors import OutputError
-from napari_unet.core.results import Piece, Segmentation
+from napari_unet.core.results import Piece, Segmentation, label_hash
 from napari_unet.core.specs import SegmentSpec, TilingSpec
-from napari_unet.core.steps import Progress
+from napari_unet.core.steps import Progress, finish
 from napari_unet.io.label_store import LabelStore
 
 MOVIE = {"diameter": 12.0, "tiling": {"tile": 32, "workers": 2}}
@@ -126,6 +126,33 @@ def test_damaged_labels_are_noticed(movie, spec, tmp_path):
     with pytest.raises(OutputError, match="changed or damaged"):
         napari_unet.segment(movie, spec, output=output)
     assert napari_unet.segment(movie, spec, output=output, overwrite=True).hash == expected
+
+
+def test_work_by_hand_is_not_replaced(movie, spec, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    first = napari_unet.segment(movie, spec, output=output)
+    whole = first.hash
+    window = {"t": slice(0, 1), "y": slice(0, 50), "x": slice(0, 60)}
+    before = as_image(first.labels.data[0:1, 0:50, 0:60].astype(np.int32), "tyx")
+    after = as_image(before.data * 0, "tyx")
+    table = workflows.measure(first.labels, movie)
+    edited, table = finish(workflows.edit_labels_steps(output, before, after, window, table, movie))
+    labels = workflows.read_labels(output)
+    np.testing.assert_array_equal(np.asarray(labels.data)[0, :50, :60], 0)
+    assert edited.manifest["labels_hash"] == label_hash(labels.data) != whole
+    expected = workflows.measure(labels, movie)
+    for name, column in expected.items():
+        np.testing.assert_allclose(table[name], column, rtol=1e-9, err_msg=name)
+    with pytest.raises(OutputError, match="corrected by hand"):
+        napari_unet.segment(movie, spec, output=output)
+    assert workflows.undo_edit(output)["labels_hash"] == whole
+    assert napari_unet.segment(movie, spec, output=output).hash == whole  # verified again
+    finish(workflows.edit_labels_steps(output, before, after, window, {}, None))
+    again = napari_unet.segment(movie, spec, output=output, overwrite=True)
+    assert again.hash == whole
+    assert label_hash(workflows.read_labels(output).data) == whole
+    with pytest.raises(OutputError, match="nothing to undo"):
+        workflows.undo_edit(output)  # of labels that are gone
 
 
 @pytest.mark.parametrize("half", [False, True])

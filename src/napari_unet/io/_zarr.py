@@ -20,8 +20,8 @@ from napari_unet.core.steps import Progress, Steps, finish
 from ._zarr_reader import is_zarr
 
 __all__ = [
-    "check_replaceable", "create_labels", "finish_labels_steps", "open_labels", "shard_files", "write_image_zarr",
-    "write_labels_zarr",
+    "check_replaceable", "create_labels", "finish_labels_steps", "folder_of", "open_labels", "shard_files", "shards_in",
+    "write_image_zarr", "write_labels_zarr",
 ]  # fmt: skip
 
 VERSION: Final = "0.5"
@@ -125,6 +125,35 @@ def open_labels(folder: Path, name: str) -> zarr.Array[Any]:
     return level
 
 
+def shards_in(level: zarr.Array[Any], window: Window) -> Iterator[tuple[str, Window]]:
+    """Go through the shards that a window lies in.
+
+    Parameters
+    ----------
+    level : zarr.Array
+        Of any kind.
+    window : tuple of slice
+        One for each axis.
+
+    Yields
+    ------
+    key : str
+        Path of the shard's file in the folder of the level.
+    window : tuple of slice
+        What it holds.
+    """
+    sizes = level.shards or level.chunks
+    ranges = (range(s.start // n, -(-s.stop // n)) for s, n in zip(window, sizes, strict=True))
+    for number in itertools.product(*ranges):
+        axes = zip(number, sizes, level.shape, strict=True)
+        yield level.metadata.encode_chunk_key(number), tuple(slice(i * n, min((i + 1) * n, end)) for i, n, end in axes)
+
+
+def folder_of(level: zarr.Array[Any]) -> Path:
+    """Return the folder of an array on a local disk."""
+    return Path(str(level.store_path).removeprefix("file://"))
+
+
 def shard_files(level: zarr.Array[Any], window: Window) -> list[Path]:
     """List the files of the shards that a window lies in, as far as there are any.
 
@@ -140,10 +169,7 @@ def shard_files(level: zarr.Array[Any], window: Window) -> list[Path]:
     list of Path
         Shards of nothing but background have none.
     """
-    sizes = level.shards or level.chunks
-    numbers = [range(s.start // n, -(-s.stop // n)) for s, n in zip(window, sizes, strict=True)]
-    folder, encode = Path(str(level.store_path).removeprefix("file://")), level.metadata.encode_chunk_key
-    files = (folder / encode(number) for number in itertools.product(*numbers))
+    files = (folder_of(level) / key for key, _ in shards_in(level, window))
     return [file for file in files if file.exists()]
 
 

@@ -19,6 +19,7 @@ from .atomic import put_in_place
 from .choosing import run_folder
 from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
+from .swaps import Swaps
 
 __all__ = ["RunFolder", "describe_unfinished", "find_finished", "find_manifest"]
 
@@ -120,6 +121,7 @@ class RunFolder:
         """
         yield from store.finish_steps(manifest)
         check_replaceable(self.output)
+        Swaps(self.output).forget()  # corrections of the labels that are replaced
         aside = self.folder / _REPLACED
         shutil.rmtree(aside, ignore_errors=True)
         put_in_place(self.folder / _STORE, self.output, aside)
@@ -140,6 +142,8 @@ class RunFolder:
 def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:
     """Return the labels of a finished run and how they were made, if there are any.
 
+    A correction by hand that was being put back when the program ended is brought to an end first.
+
     Parameters
     ----------
     output : Path
@@ -150,8 +154,9 @@ def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:
     labels : Image
         Not loaded.
     manifest : dict
-        As it was given to :meth:`RunFolder.publish_steps`.
+        As it was given to :meth:`RunFolder.publish_steps`; with ``edited``, a list, if labels were corrected by hand.
     """
+    Swaps(output).recover()
     return stored_labels(output)
 
 

@@ -199,7 +199,9 @@ def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps
     labels, manifest = found or (None, {})
     complete = {"settings", "labels_hash", "objects", "diameter"} <= set(manifest)
     other = difference(identity(manifest), wanted) if complete else "something else"
-    if labels is not None and not other:
+    if labels is not None and not other and manifest.get("edited"):
+        other = f"labels that were corrected by hand, last {manifest['edited'][-1]['when']}"
+    elif labels is not None and not other:
         yield Progress(0, 0, "Verifying the labels that are there")
         if (yield from _sound(labels, manifest["labels_hash"])):
             _tidy(output, wanted)

@@ -22,7 +22,7 @@ from .files import (
     write_overlay,
     write_table,
 )
-from .large import choose_place, open_pyramid
+from .large import choose_place, edit_labels_steps, forget_edits, open_pyramid, undo_edit
 from .models import (
     FORMATS,
     ModelPlace,
@@ -45,9 +45,10 @@ from .viewing import show
 
 __all__ = [
     "FORMATS", "SAMPLES", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps", "check_conflict",
-    "check_place", "choose_place", "evaluate", "export_model", "export_model_steps", "info", "is_unfinished",
-    "list_damaged", "list_models", "load_model", "load_task", "locate_model", "match_labels", "measure",
-    "open_pyramid", "read_contents", "read_image", "read_labels", "read_region", "read_table", "remove_model",
-    "sample", "segment", "segment_steps", "show", "track", "track_steps", "train", "train_steps", "write_image",
-    "write_labels", "write_overlay", "write_table",
+    "check_place", "choose_place", "edit_labels_steps", "evaluate", "export_model", "export_model_steps",
+    "forget_edits", "info", "is_unfinished", "list_damaged", "list_models", "load_model", "load_task",
+    "locate_model", "match_labels", "measure", "open_pyramid", "read_contents", "read_image", "read_labels",
+    "read_region", "read_table", "remove_model", "sample", "segment", "segment_steps", "show", "track",
+    "track_steps", "train", "train_steps", "undo_edit", "write_image", "write_labels", "write_overlay",
+    "write_table",
 ]  # fmt: skip

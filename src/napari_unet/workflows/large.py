@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.axes import Image
+from ..core.results import Table
+from ..core.steps import Progress, Steps
 
 if TYPE_CHECKING:
+    from ..io.edits import Edited
     from ..io.pyramid import Pyramid
 
-__all__ = ["choose_place", "open_pyramid"]
+__all__ = ["choose_place", "edit_labels_steps", "forget_edits", "open_pyramid", "undo_edit"]
 
 
 def choose_place(source: str | Path | None, name: str) -> Path:
@@ -26,3 +29,66 @@ def open_pyramid(image: Image, output: str | Path, coarse: Mapping[int, Any]) ->
     from ..io.pyramid import Pyramid
 
     return Pyramid(image, Path(output), coarse)
+
+
+def edit_labels_steps(
+    output: str | Path, before: Image, after: Image, window: Mapping[str, slice], table: Table, image: Image | None
+) -> Steps[tuple[Edited, Table]]:
+    """Write corrected labels back into the OME-Zarr that they were taken from, and measure again what has changed.
+
+    Parameters
+    ----------
+    output : path
+        Of a finished run.
+    before, after : Image
+        A part of its labels as it was taken, and as it is now.
+    window : mapping of str to slice
+        Where the part lies, for each of its axes.
+    table : dict of ndarray
+        Measurements so far; empty for none.
+    image : Image or None
+        Intensities to measure.
+
+    Returns
+    -------
+    edited : Edited
+        See :func:`napari_unet.io.edits.edit_steps`.
+    table : dict of ndarray
+        Measurements of all objects as they are now.
+
+    Yields
+    ------
+    Progress
+        One for every part that is read or written.
+
+    Raises
+    ------
+    ImageError, OutputError
+        See :func:`napari_unet.io.edits.edit_steps`.
+    """
+    yield Progress(0, 0, "Looking at what has changed")
+    from ..io.edits import Change, edit_steps
+    from ..io.runs import find_finished
+    from ..measures._again import measure_again
+
+    place = Path(output)
+    edited = yield from edit_steps(place, Change(window, before, after))
+    stored = find_finished(place)
+    if table and stored is not None:
+        yield Progress(0, 0, "Measuring the objects that have changed")
+        table = measure_again(table, stored[0], image, edited.ids, edited.box)
+    return edited, table
+
+
+def undo_edit(output: str | Path) -> dict[str, Any]:
+    """Take the last correction back; see :func:`napari_unet.io.edits.undo_edit`."""
+    from ..io.edits import undo_edit as undo
+
+    return undo(Path(output))
+
+
+def forget_edits(output: str | Path) -> None:
+    """Let go of what could be undone; see :func:`napari_unet.io.edits.forget_edits`."""
+    from ..io.edits import forget_edits as forget
+
+    forget(Path(output))
