@@ -52,8 +52,10 @@ def watch(steps: Steps[T], log: bool = False) -> T:
             bar.update(task, completed=progress.done, total=progress.total or None, description=progress.note)
             if log and not console.is_terminal:
                 typer.echo(f"{progress.done}/{progress.total or '?'} {progress.note}", err=True)
-            if progress.news:
-                console.print(progress.news, markup=False, highlight=False)
+            if progress.news and console.is_terminal:
+                bar.console.print(progress.news, markup=False, highlight=False)
+            elif progress.news:
+                typer.echo(progress.news, err=True)
 
         return finish(steps, show)
 

@@ -11,7 +11,7 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Background", "Batch", "Channels", "Diameter", "DropoutSamples", "Labels", "LinkZ", "MinScore",
+    "Average", "Background", "Batch", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels", "LinkZ", "MinScore",
     "MinSize", "Models", "Region", "Runtime", "Source", "Table", "Threshold", "Tile", "Uncertainty", "Unreadable",
     "Workers",
 ]  # fmt: skip
@@ -75,3 +75,4 @@ Tile = Annotated[int, typer.Option(help="Edge of a tile, pixels; 0 chooses. Chan
 Batch = Annotated[int, typer.Option(help="Tiles computed together.")]
 Workers = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
 Table = Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: time, memory, disk.")]

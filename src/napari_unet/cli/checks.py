@@ -1,4 +1,4 @@
-"""The command that does a segmentation again and compares."""
+"""Before and after a run: what it will take, and whether it comes out the same when it is done again."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import typer
 from .. import workflows
 from .._terminal import say_json, tell, watch
 from ..core.audit import Audit
+from ..core.preflight import Preflight
+from ..core.steps import Steps
 
-__all__ = ["audit"]
+__all__ = ["audit", "look_ahead"]
 
 _DIFFERENT: Final = 1
 _LISTED: Final = 20
@@ -53,6 +55,25 @@ def audit(  # noqa: PLR0913  # a command's options are its arguments
         _say(found, table)
     if not found.equal:
         raise typer.Exit(_DIFFERENT)
+
+
+def look_ahead(steps: Steps[Preflight], as_json: bool) -> None:
+    """Say what a run will take, and do nothing else.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        From :func:`~napari_unet.workflows.preflight_steps`.
+    as_json : bool
+        Print for scripts.
+    """
+    found = watch(steps)
+    if as_json:
+        say_json(found.to_dict())
+        return
+    tell(found.rows)
+    for warning in found.warnings:
+        typer.echo(warning, err=True)
 
 
 def _say(found: Audit, table: Path | None) -> None:

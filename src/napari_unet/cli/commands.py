@@ -88,6 +88,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     workers: options.Workers = _SEGMENT.tiling.workers,
     axes: _Axes = None,
     table: options.Table = None,
+    dry_run: options.DryRun = False,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
 ) -> None:
@@ -105,6 +106,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     )  # fmt: skip
     source = workflows.read_image(image, axes)
     _check_places(image, source, {"--output": output, "--uncertainty": uncertainty, "--table": table}, overwrite)
+    if dry_run:
+        checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
+        return
     measures = ("objects",) if table else ()
     steps = workflows.segment_steps(source, spec, measures, preview=False, output=output, overwrite=overwrite)
     try:

@@ -18,7 +18,7 @@ from numcodecs.zstd import Zstd
 from ..core.errors import OutputError
 from .atomic import atomic_file
 
-__all__ = ["MANIFEST", "Journal"]
+__all__ = ["MANIFEST", "Journal", "packed_size"]
 
 MANIFEST: Final = "manifest.json"
 
@@ -169,6 +169,10 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError, struct.error, RuntimeError) as error:
             raise OutputError(self._damaged(file)) from error
 
+    def count(self, kind: str) -> int:
+        """Return the number of entries of a kind."""
+        return sum(1 for _ in (self.folder / kind).glob("*.part"))
+
     def drop(self, kind: str, key: str) -> None:
         """Forget an entry, if it is there."""
         self._file(kind, key).unlink(missing_ok=True)
@@ -181,6 +185,22 @@ class Journal:
             f"'{file}' of an unfinished run is missing or damaged, so the run cannot go on. Remove the folder "
             f"'{self.folder}' and give the command again."
         )
+
+
+def packed_size(values: npt.NDArray[Any]) -> int:
+    """Return the bytes that an array takes in an entry.
+
+    Parameters
+    ----------
+    values : ndarray
+        Of numbers.
+
+    Returns
+    -------
+    int
+        Packed, where that is worth it.
+    """
+    return len(_pack("", values)[1])
 
 
 def _pack(name: str, values: npt.NDArray[Any]) -> tuple[dict[str, Any], bytes]:

@@ -21,7 +21,7 @@ from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
 from .swaps import Swaps
 
-__all__ = ["RunFolder", "describe_unfinished", "find_finished", "find_manifest"]
+__all__ = ["RunFolder", "describe_unfinished", "find_finished", "find_manifest", "peek"]
 
 _STORE: Final = "labels.zarr"
 _REPLACED: Final = "replaced.zarr"
@@ -160,6 +160,25 @@ def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:
     return stored_labels(output)
 
 
+def peek(output: Path) -> dict[str, Any]:
+    """Return what an unfinished run is, whether or not a program is working on it.
+
+    Parameters
+    ----------
+    output : Path
+        Where its labels are to be in the end.
+
+    Returns
+    -------
+    dict
+        Empty if there is none, or its record is damaged.
+    """
+    try:
+        return dict(json.loads((RunFolder(output).folder / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def describe_unfinished(output: Path) -> str:
     """Say in words whether an unfinished run is there, of what, and since when.
 
@@ -175,7 +194,7 @@ def describe_unfinished(output: Path) -> str:
     """
     folder = RunFolder(output).folder
     try:
-        begun = json.loads((folder / MANIFEST).read_text())["identity"]
+        begun = peek(output)["identity"]
         last = max(kind.stat().st_mtime for kind in folder.iterdir())
         image, model = begun["image"], begun["model"]
         shape = " x ".join(map(str, image["shape"]))

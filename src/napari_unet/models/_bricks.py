@@ -9,7 +9,8 @@ from typing import Any
 
 from ..core.axes import Image
 from ..core.errors import OutputError
-from ..core.specs import SegmentSpec
+from ..core.specs import SegmentSpec, TargetSpec
+from ..io.journal import Journal as Folder
 from ..targets import explorer
 from ..tiling._brick_jobs import Finding, Jobs, Journal, Sink
 from ..tiling.care import Care
@@ -19,7 +20,7 @@ from ..tiling.where import choose_where
 from ._scorer import Predict, Scorer, inner
 from .segment import decode_stored, draft_plan, object_rule, plan_run, sized
 
-__all__ = ["Work", "begin", "can_store", "prepare"]
+__all__ = ["Work", "begin", "can_store", "prepare", "share_left"]
 
 
 def can_store(spec: SegmentSpec, model: Scorer) -> bool:
@@ -54,12 +55,15 @@ class Work:
         How to find objects.
     diameter : float
         Object size, image pixels.
+    rule : TargetSpec
+        How scores become objects.
     """
 
     plan: Plan
     predict: Predict
     finding: Finding
     diameter: float
+    rule: TargetSpec
 
     def jobs(self, journal: Journal, sink: Sink) -> Jobs:
         """Return the jobs that do it."""
@@ -86,8 +90,11 @@ def begin(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
     """
     plan, diameter = plan_run(image, spec, model)
     planes = image.planes(plan.ndim)
-    edges = list(plan.grid(planes[0].shape, len(planes)).edges)
-    return {"statistics": plan.statistics.to_dict(), "diameter": diameter, "tile": edges}
+    grid = plan.grid(planes[0].shape, len(planes))
+    return {
+        "statistics": plan.statistics.to_dict(), "diameter": diameter, "tile": list(grid.edges), "tiles": len(grid),
+        "planes": len(planes),
+    }  # fmt: skip
 
 
 def prepare(
@@ -127,7 +134,27 @@ def prepare(
     shown = partial(decode_stored, rule, smallest) if preview else None
     levels = round(255 * rule.persistence), smallest, round(255 * rule.min_score)
     finding = Finding(partial(_explored, explore, rule), *levels, shown)
-    return Work(plan, care.timed(inner(model)), finding, diameter)
+    return Work(plan, care.timed(inner(model)), finding, diameter, rule)
+
+
+def share_left(journal: Folder, begun: Mapping[str, Any]) -> float:
+    """Return the share of a run's tiles that are left to do, from 1 (all) to 0.
+
+    Parameters
+    ----------
+    journal : Journal
+        Of the run, in a folder.
+    begun : mapping
+        From :func:`begin`.
+
+    Returns
+    -------
+    float
+        Planes and bricks that are finished do not count.
+    """
+    tiles, planes = int(begun.get("tiles", 0)), int(begun.get("planes", 1))
+    done = journal.count("plane") * tiles + journal.count("forest")
+    return max(0.0, 1 - done / (tiles * planes)) if tiles else 1.0
 
 
 def _explored(explore: Any, rule: Any, scores: Any, window: Any, shape: Any) -> Any:

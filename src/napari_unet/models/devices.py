@@ -13,7 +13,7 @@ import torch
 
 from ..core.errors import MemoryShortError, ModelError
 
-__all__ = ["bfloat16_is_fast", "choose_device", "fast_precision", "on_device", "one_thread"]
+__all__ = ["bfloat16_is_fast", "choose_device", "device_memory", "fast_precision", "on_device", "one_thread"]
 
 R = TypeVar("R")
 # Torch asks Linux for every large array anew. In pages of 2 MB instead of 4 kB that takes a sixth of the time of a
@@ -65,6 +65,25 @@ def fast_precision(device: str) -> torch.dtype:
         return torch.bfloat16
     halves = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= _TENSOR_CORES
     return torch.float16 if halves else torch.float32
+
+
+def device_memory(device: str) -> tuple[int, int] | None:
+    """Return the most bytes that were taken on a graphics card so far, and those that others have left.
+
+    Parameters
+    ----------
+    device : str
+        A device of torch.
+
+    Returns
+    -------
+    tuple of int or None
+        None for a processor, and where the system does not say.
+    """
+    if not device.startswith("cuda"):
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return torch.cuda.max_memory_reserved(device), free + torch.cuda.memory_reserved(device)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from ..tiling.statistics import Statistics, measure_statistics
 from ..tiling.stream import Plan
 from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
+from ._foretold import Foretold
 from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
 from .average import Averaged, gather
 
@@ -166,7 +167,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     spread = np.zeros(shape, np.uint8) if isinstance(model, Averaged) and model.uncertainty else None
     predict = plan.care.timed(inner(model))
     steps = segment_planes(image, plan, predict, decode, decode if preview else None, beside=spread)
-    labels, objects = yield from told(steps, plan.care)
+    labels, objects = yield from told(steps, plan.care, Foretold(plan.care, math.prod(shape)))
     found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}")
     uncertainty = None
     if spread is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,7 +25,8 @@ from ..tiling.bricked import segment_bricks
 from ..tiling.care import told
 from ..tiling.chunks import cached
 from ..tiling.unreadable import mended
-from ._bricks import begin, can_store, prepare
+from ._bricks import begin, can_store, prepare, share_left
+from ._foretold import Foretold
 from ._scorer import Scorer
 from .segment import careful, record
 
@@ -111,9 +113,11 @@ def store_segmentation(
         care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
         work = prepare(image, spec, model, folder.begun, care, looking is not None)
         plan, store = work.plan, folder.store(image, work.plan.ndim)
+        foretold = Foretold(care, round(share_left(folder.journal, folder.begun) * math.prod(store.labels.shape)))
+        foretold.store(output, folder.journal, image, plan, work.rule)
         with Behind(folder.journal) as journal:
             steps = segment_bricks(image, work.jobs(journal, store), looking)
-            objects, found_hash = yield from told(steps, care)
+            objects, found_hash = yield from told(steps, care, foretold)
         yield Progress(0, 0, "Writing the overviews")
         manifest = record(image, spec, model) | {
             "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": work.diameter,

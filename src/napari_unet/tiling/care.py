@@ -198,9 +198,14 @@ class Care:
         return {"retried": dict(self.retried)} if self.retried else {}
 
     @property
+    def seconds(self) -> float:
+        """Since scoring began; 0 before."""
+        return 0.0 if self._start is None else time.perf_counter() - self._start
+
+    @property
     def speed(self) -> float:
         """Megapixels of the image a second, since scoring began; 0 where that is too short to tell."""
-        seconds = time.perf_counter() - (self._start or math.inf)
+        seconds = self.seconds
         return self.pixels / 1e6 / seconds if seconds > _SOON else 0.0
 
 
@@ -229,7 +234,7 @@ def _joined(tile: Tile, pieces: Sequence[Tile], found: Sequence[Scores]) -> Scor
     return whole
 
 
-def told(steps: Steps[T], care: Care) -> Steps[T]:
+def told(steps: Steps[T], care: Care, foretold: Callable[[], str | None] = str) -> Steps[T]:
     """Add to the progress of a run how fast it is, and what is to be said once.
 
     Parameters
@@ -238,6 +243,8 @@ def told(steps: Steps[T], care: Care) -> Steps[T]:
         The run.
     care : Care
         What it has learned.
+    foretold : callable
+        Asked now and then what the run will take, until it returns something else than None.
 
     Returns
     -------
@@ -249,7 +256,7 @@ def told(steps: Steps[T], care: Care) -> Steps[T]:
     Progress
         Those of the run.
     """
-    pixels = 0
+    pixels, ahead = 0, None
     try:
         while True:
             try:
@@ -260,6 +267,7 @@ def told(steps: Steps[T], care: Care) -> Steps[T]:
             speed = care.speed if care.pixels > pixels else 0.0
             pixels, note = care.pixels, progress.note
             note = f"{note} ({speed:.3g} Mpx/s)" if speed else note
-            yield replace(progress, note=note, news=care.news())
+            ahead = foretold() if ahead is None else ""
+            yield replace(progress, note=note, news=" ".join(filter(None, (ahead, care.news()))))
     finally:
         steps.close()

@@ -4,18 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.audit import Audit
+from ..core.axes import Image, as_image
+from ..core.conflict import check_conflict
 from ..core.errors import ModelError
+from ..core.preflight import Preflight
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
 from .files import read_image, read_labels
 
-if TYPE_CHECKING:
-    from ..core.axes import Image
+__all__ = ["audit", "audit_steps", "preflight", "preflight_steps"]
 
-__all__ = ["audit", "audit_steps"]
+
+def preflight_steps(image: Any, spec: SegmentSpec | None = None, output: str | Path | None = None) -> Steps[Preflight]:
+    """Estimate what a segmentation will take, from a few tiles that are computed.
+
+    Parameters
+    ----------
+    image : Image or array-like
+        As for :func:`~napari_unet.workflows.segment_steps`.
+    spec : SegmentSpec, optional
+        Settings.
+    output : path, optional
+        Where the labels are to go; what an unfinished run there has done is not counted.
+
+    Returns
+    -------
+    Preflight
+        Time, memory, and room on the disk; its ``line`` says all in one line.
+
+    Yields
+    ------
+    Progress
+        While it measures and computes.
+
+    Raises
+    ------
+    AxesError, ImageError, ModelError, SpecError
+        If the image or a setting cannot be used, or memory is clearly too small.
+    OutputError
+        If the disk is clearly too small.
+    """
+    check_conflict()
+    yield Progress(0, 0, "Loading the model")
+    from ..models.average import gather
+    from ..models.preflight import look_ahead
+
+    spec = spec or SegmentSpec()
+    place = None if output is None else Path(output)
+    return (yield from look_ahead(as_image(image), spec, gather(spec), place))
+
+
+def preflight(image: Any, spec: SegmentSpec | None = None, output: str | Path | None = None) -> Preflight:
+    """Estimate what a segmentation will take; see :func:`preflight_steps`."""
+    return finish(preflight_steps(image, spec, output))
 
 
 def audit_steps(
