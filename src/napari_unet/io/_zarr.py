@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ __all__ = [
 
 VERSION: Final = "0.5"
 _TYPES: Final = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+_AT_ONCE: Final = 2**23  # pixels
 Window = tuple[slice, ...]
 Read = Callable[[Window], npt.NDArray[Any]]
 
@@ -278,11 +280,17 @@ def _windows(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Window]
 
 
 def _every(level: zarr.Array[Any], stride: tuple[int, ...]) -> Read:
-    """Return a reader of every second pixel of `level`."""
+    """Return a reader of every second pixel of `level`; of volumes, not all that is left out is in memory at once."""
     keep = tuple(slice(None, None, s) for s in stride)
+    chunk = level.chunks[-2] + level.chunks[-2] % 2
 
     def read(window: Window) -> npt.NDArray[Any]:
-        fine = tuple(slice(w.start * s, w.stop * s) for w, s in zip(window, stride, strict=True))
-        return np.asarray(level[fine])[keep]
+        fine = [slice(w.start * s, w.stop * s) for w, s in zip(window, stride, strict=True)]
+        layer = math.prod(s.stop - s.start for s in fine) // (fine[-2].stop - fine[-2].start) * chunk
+        rows = chunk * max(1, _AT_ONCE // layer)
+        starts = range(fine[-2].start, fine[-2].stop, rows)
+        cuts = (slice(start, min(start + rows, fine[-2].stop)) for start in starts)
+        parts = [np.asarray(level[(*fine[:-2], cut, fine[-1])])[keep] for cut in cuts]
+        return np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0]
 
     return read
