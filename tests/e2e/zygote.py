@@ -78,7 +78,8 @@ STAGES: dict[str, Callable[[], None]] = {
     "publishing": lambda: before(runs, "put_in_place"),
     "published": lambda: before(runs.RunFolder, "discard"),
     "tidying": lambda: before(runs.shutil, "rmtree", 1, lambda folder, *_: str(folder).endswith(".unfinished")),
-    "ctrl-c": lambda: before(journal.Journal, "put", 6, kind("trees"), interrupted),
+    # In the main thread, where it arrives: what the run does at that moment is always the same.
+    "ctrl-c": lambda: before(_brick_jobs.Stitch, "add", 6, always, interrupted),
 }
 
 
