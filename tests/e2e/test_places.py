@@ -22,10 +22,10 @@ OUTPUT = "labels.ome.zarr"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 400 kB; a test that asks for it is skipped where none can be made."""
+    """A disk of 200 kB; a test that asks for it is skipped where none can be made."""
     place = tmp_path / "disk"
     place.mkdir()
-    if shutil.which("mount") is None or not _mount("-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)):
+    if shutil.which("mount") is None or not _mount("-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)):
         pytest.skip("no disk can be mounted here")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
@@ -39,7 +39,7 @@ def _mount(*words: str) -> bool:
 def noise(tmp_path) -> Path:
     """An image of many small dots: labels of it are hard to pack."""
     rng = np.random.default_rng(0)
-    values = rng.normal(1000, 50, (260, 1100))
+    values = rng.normal(1000, 50, (130, 1100))
     values[2::9, 2::9] += 9000
     np.save(tmp_path / "cells.npy", np.stack([values, values[::-1]]).astype(np.uint16))
     return tmp_path / "cells.npy"
@@ -108,7 +108,7 @@ def test_an_image_inside_of_the_result(noise, bright, tmp_path):
     image = workflows.read_image(tmp_path / "old.zarr" / "image.zarr")
     with pytest.raises(OutputError, match="image itself"):
         workflows.check_place(tmp_path / "old.zarr" / "image.zarr", image, overwrite=True)
-    assert image.data.shape == (2, 260, 1100)
+    assert image.data.shape == (2, 130, 1100)
 
 
 def test_an_unfinished_run_is_announced(noise, bright, tmp_path):
@@ -122,4 +122,4 @@ def test_an_unfinished_run_is_announced(noise, bright, tmp_path):
     steps.close()
     note = workflows.check_place(tmp_path / OUTPUT, image)
     assert "unfinished run" in note
-    assert "2 x 260 x 1100 pixels" in note
+    assert "2 x 130 x 1100 pixels" in note

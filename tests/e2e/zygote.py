@@ -85,6 +85,7 @@ STAGES: dict[str, Callable[[], None]] = {
 
 def become(order: dict[str, Any]) -> None:
     """Be a command."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored where tests run in the background
     os.chdir(order["folder"])
     for number, name in ((1, "out"), (2, "err")):
         handle = os.open(order[name], os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
