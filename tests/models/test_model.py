@@ -19,7 +19,7 @@ from napari_unet.models.model import Model, bfloat16_is_fast, choose_device
 from napari_unet.models.runtimes._scores import rounded_there, sent
 from napari_unet.models.runtimes.eager import Eager
 from napari_unet.models.segment import segment_image
-from napari_unet.nets import build
+from napari_unet.nets import _inner, build
 from napari_unet.tiling._quantised import quantised
 
 NETS = [
@@ -74,6 +74,15 @@ def test_tiles_and_batches_are_bit_identical(spec, precision, way):
         pytest.skip("this machine has no fast bfloat16")
     compute_in(model, precision)
     for tile, whole in pairs_of_tile_and_whole(model, getattr(model, way)):
+        assert tile.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("spec", NETS[:2], ids=["plain", "residual"])
+def test_bands_are_bit_identical_too(spec, monkeypatch):
+    monkeypatch.setattr(_inner, "_BAND", 1500)
+    model = make(spec)
+    compute_in(model, torch.float32)
+    for tile, whole in pairs_of_tile_and_whole(model, model.predict_inner):
         assert tile.tobytes() == whole.tobytes()
 
 

@@ -7,7 +7,7 @@ import torch
 
 from napari_unet.core.specs import NetSpec
 from napari_unet.models.devices import one_thread
-from napari_unet.nets import build, halo, multiple, patch
+from napari_unet.nets import _inner, build, halo, multiple, patch
 from napari_unet.nets._inner import Inner
 from napari_unet.nets._norm import fold
 
@@ -58,6 +58,25 @@ def test_inside_is_bit_identical(spec, more):
     assert scores.numel() > 0
     assert torch.equal(scores, wanted)
     assert (spec in CROPPED.values()) == any(any(rim) for rim in inner.rims)
+
+
+@pytest.mark.parametrize("band", [300, 700, 2000])
+@pytest.mark.parametrize("spec", [*CROPPED.values(), *WHOLE.values()], ids=[*CROPPED, *WHOLE])
+def test_bands_are_bit_identical(spec, band, monkeypatch):
+    network, margin, x = made(spec, cells=3)
+    if spec.ndim == 2:
+        network, x = network.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    # Two images together: torch convolves a single small one in another way.
+    monkeypatch.setattr(_inner, "_BAND", band)
+    entering = []
+    for part in getattr(network, "down", [])[:1]:
+        part.register_forward_pre_hook(lambda module, values: entering.append(values[0].shape[2]))
+    inner, scores, wanted = compared(network, margin, x)
+    assert torch.equal(scores, wanted)
+    if spec.ndim == 2 and inner.rims and band < 1000 and spec.down != "stride":
+        # Once the whole, then bands that overlap.
+        assert entering[0] == x.shape[2] < sum(entering[1:])
+        assert len(entering) > 2
 
 
 @pytest.mark.parametrize("spec", CROPPED.values(), ids=CROPPED)

@@ -3,11 +3,15 @@
 A tile is read with a halo, and the scores of the halo are thrown away. The contracting path needs all of it. The
 expansive path does not: what it brings up is cropped to what the wanted scores depend on before it is joined, which is
 the "copy and crop" of Ronneberger et al. 2015, Fig. 1. Every score that is left is computed from the same values.
+
+On a processor, large flat tiles are computed band by band where features are fine, each level from its input to its
+output: what a convolution puts out is still in the processor's cache when the next one wants it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import nn
@@ -18,6 +22,8 @@ __all__ = ["Inner"]
 
 _CONVOLUTIONS: Final = (nn.Conv2d, nn.Conv3d)
 _RAISING: Final = (nn.ConvTranspose2d, nn.ConvTranspose3d)
+_FLAT: Final = 4  # axes of features of a plane
+_BAND: Final = 2**16  # pixels, of all images together
 Rim = tuple[int, ...]
 
 
@@ -44,15 +50,76 @@ class Inner(nn.Module):
         net: Any = self.network
         left: list[torch.Tensor] = []
         for pool, down in zip(net.pool, net.down, strict=True):
-            x = down(pool(x))
+            x = _down(down, pool(x), _reach(down, self.margin)[0])
             left.append(x)
         left.pop()
         gone: Rim = (0,) * len(self.margin)
-        for raised, join, merge, rim in reversed(list(zip(net.up, net.join, net.merge, self.rims, strict=True))):
+        steps = reversed(list(zip(net.up, net.join, net.merge, self.rims, strict=True)))
+        for level, (raised, join, merge, rim) in enumerate(steps, start=1):
             already = tuple(n * step for n, step in zip(gone, raised.stride, strict=True))
-            x = merge(join(_cut(left.pop(), rim), _cut(raised(x), _less(rim, already)), x))
+            # The head goes with the finest level: it leaves less to be kept than it is given.
+            last = (merge, net.head) if level == len(net.up) else (merge,)
+            rows = sum(_reach(block, self.margin)[0] for block in last)
+            x = _up(_Up(raised, join, last), _cut(left.pop(), rim), x, _less(rim, already), rows)
             gone = rim
-        return _cut(net.head(x), _less(self.margin, gone))
+        return _cut(x, _less(self.margin, gone))
+
+
+class _Up(NamedTuple):
+    raised: Any
+    join: Any
+    blocks: tuple[nn.Module, ...]
+
+    def merge(self, skipped: torch.Tensor, raised: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+        x: torch.Tensor = self.join(skipped, raised, coarse)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def _down(block: nn.Module, x: torch.Tensor, reach: int) -> torch.Tensor:
+    rows = _rows(x)
+    if not rows or _strided(block):
+        return block(x)  # type: ignore[no-any-return]
+    return _by_bands(lambda low, high: block(x[:, :, low:high]), x.shape[2], rows, reach)
+
+
+def _up(blocks: _Up, skipped: torch.Tensor, x: torch.Tensor, less: Rim, reach: int) -> torch.Tensor:
+    """Bring features up, less so many pixels at both ends of every axis, and merge them with what was skipped."""
+    rows, step = _rows(skipped), blocks.raised.stride[0]
+    if not rows:
+        return blocks.merge(skipped, _cut(blocks.raised(x), less), x)
+
+    def compute(low: int, high: int) -> torch.Tensor:
+        first, end = (low + less[0]) // step, -(-(high + less[0]) // step)
+        above = low + less[0] - first * step
+        raised = blocks.raised(x[:, :, first:end])[:, :, above : above + high - low]
+        return blocks.merge(skipped[:, :, low:high], _cut(raised, (0, *less[1:])), x)
+
+    return _by_bands(compute, skipped.shape[2], rows, reach)
+
+
+def _by_bands(compute: Callable[[int, int], torch.Tensor], height: int, rows: int, reach: int) -> torch.Tensor:
+    """Put together what is computed of the rows from one to another, but for the outermost `reach` at each cut."""
+    out: torch.Tensor | None = None
+    for start in range(0, height, rows):
+        stop, low = min(start + rows, height), max(start - reach, 0)
+        band = compute(low, min(stop + reach, height))[:, :, start - low : stop - low]
+        if out is None:
+            size = (*band.shape[:2], height, *band.shape[3:])
+            out = torch.empty(size, dtype=band.dtype, memory_format=torch.channels_last)
+        out[:, :, start:stop] = band
+    return compute(0, height) if out is None else out
+
+
+def _rows(x: torch.Tensor) -> int:
+    """Return how many rows of features go into a band; 0 where bands do not pay."""
+    # What is traced or compiled is to be good for other sizes.
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if recorded or x.ndim != _FLAT or x.device.type != "cpu":
+        return 0
+    count = -(-x.shape[0] * x.shape[2] * x.shape[3] // _BAND)
+    return -(-x.shape[2] // count) if count > 1 else 0
 
 
 def _can_be_cropped(network: UNet) -> bool:
@@ -80,6 +147,11 @@ def _reach(block: nn.Module, margin: tuple[int, ...]) -> Rim:
     return tuple(
         sum(conv.dilation[axis] * (conv.kernel_size[axis] // 2) for conv in convolutions) for axis in range(len(margin))
     )
+
+
+def _strided(block: nn.Module) -> bool:
+    """Say whether a block puts out fewer pixels than it is given."""
+    return any(set(part.stride) != {1} for part in block.modules() if isinstance(part, _CONVOLUTIONS))
 
 
 def _less(rim: Rim, already: Rim) -> Rim:
