@@ -520,3 +520,53 @@ def test_real_labels_are_those_of_a_run_in_memory(
     assert "Something is there" in widget.place.hint.text()
     again = finish(qtbot, widget)  # verified, not computed
     np.testing.assert_array_equal(np.asarray(again.data[0]), plain.data)
+
+
+class TestWindow:
+    """With a real window: whichever way it closes, the run stops and can go on."""
+
+    def open(self, make_napari_viewer: Any, place: Path) -> tuple[Any, SegmentWidget]:
+        viewer = make_napari_viewer()
+        viewer.add_image(np.zeros((1024, 1024), np.uint8), name="image")
+        widget = SegmentWidget(viewer, engine=StoringEngine(pause=0.05))
+        widget.place.line.setText(str(place))
+        viewer.window.add_dock_widget(widget, name="Cells")
+        return viewer, widget
+
+    @pytest.mark.parametrize("what", ["viewer", "window", "dock"])
+    def test_closing_stops_a_run_that_can_go_on(
+        self, make_napari_viewer: Any, qtbot: QtBot, place: Path, what: str
+    ) -> None:
+        viewer, widget = self.open(make_napari_viewer, place)
+        engine = widget.engine
+        widget.run()
+        qtbot.waitUntil(lambda: len(engine.done) > 3, timeout=30_000)
+        start = time.monotonic()
+        if what == "viewer":
+            viewer.close()
+        elif what == "window":
+            viewer.window.close()
+        else:
+            viewer.window.remove_dock_widget(widget)
+            assert "image cells" not in viewer.layers
+        qtbot.waitUntil(engine.closed.is_set)
+        qtbot.waitUntil(lambda: not jobs())
+        assert time.monotonic() - start < 5
+        assert len(engine.done) < 64
+        assert workflows.is_unfinished(place)
+        assert not place.exists()
+
+    def test_the_canvas_says_what_is_looked_at(self, make_napari_viewer: Any, qtbot: QtBot, place: Path) -> None:
+        viewer, widget = self.open(make_napari_viewer, place)
+        widget.run()
+        viewer.camera.center = (0, 700, 300)
+        viewer.camera.zoom = 8
+        canvas = viewer.window._qt_viewer.canvas
+        canvas.on_draw(None)
+        layer = viewer.layers["image cells"]
+        view = seen(viewer, layer, "yx")
+        assert view["y"].start <= 700 < view["y"].stop
+        assert view["x"].start <= 300 < view["x"].stop
+        assert view["y"].stop - view["y"].start < 1024
+        widget.cancel()
+        qtbot.waitUntil(lambda: not jobs())

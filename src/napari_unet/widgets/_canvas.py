@@ -42,6 +42,8 @@ class Canvas:
         Its data with axes.
     name : str
         Of the new layer.
+    place : Place, optional
+        Where the labels are written to at the end.
 
     Raises
     ------
@@ -49,7 +51,7 @@ class Canvas:
         If there is not enough memory for the labels.
     """
 
-    def __init__(self, viewer: Viewer, source: Layer, image: Image, name: str) -> None:
+    def __init__(self, viewer: Viewer, source: Layer, image: Image, name: str, place: Place | None = None) -> None:
         shape = image.along(image.label_axes)[0]
         try:
             self._array = np.zeros(shape, np.int32)
@@ -59,7 +61,7 @@ class Canvas:
                 f"The labels of '{image.name}' need {size:.0f} GiB of memory, which this computer does not have free. "
                 "Give a file to write to under 'Save to': the labels go to disk while they are found."
             ) from error
-        self._viewer, self._source, self._image = viewer, source, image
+        self._viewer, self._source, self._image, self._goal = viewer, source, image, place
         self._pause = Pause()
         self._stale = False
         self._place, self._channels = placement(source, image.axes), channel_axis(source, image)
@@ -74,7 +76,7 @@ class Canvas:
         """True while both layers are in the viewer."""
         return self._source in self._viewer.layers and self.layer in self._viewer.layers
 
-    def steps(self, engine: Any, spec: Any, place: Place | None) -> Callable[[], Steps[Segmentation]]:
+    def steps(self, engine: Any, spec: Any) -> Callable[[], Steps[Segmentation]]:
         """Return what a job has to do.
 
         Parameters
@@ -83,15 +85,13 @@ class Canvas:
             Has the verbs of :mod:`napari_unet.workflows`.
         spec : SegmentSpec
             Settings.
-        place : Place or None
-            Where the labels are written to at the end, if they are.
 
         Returns
         -------
         callable
             Makes the steps.
         """
-        image = self._image
+        image, place = self._image, self._goal
         if place is None:
             return lambda: engine.segment_steps(image, spec)
         return lambda: engine.segment_steps(image, spec, output=place.path, overwrite=place.overwrite)

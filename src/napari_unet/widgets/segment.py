@@ -17,6 +17,7 @@ from ._axes import AxesRow
 from ._canvas import Canvas
 from ._chooser import LayerBox
 from ._copying import Call, CopyRow
+from ._edit import EditRow
 from ._form import Form, explain
 from ._large import LargeCanvas, open_canvas
 from ._layers import layer_image, source_of
@@ -92,6 +93,8 @@ class SegmentWidget(Panel):
         self.copies.said.connect(self.say)
         self.copies.failed.connect(self.complain)
         self.column.addWidget(self.copies)
+        self.edits = EditRow(self.viewer, self.engine, self)
+        self.column.addWidget(self.edits)
         self.column.addStretch(1)
 
     def _list_models(self) -> None:
@@ -142,7 +145,7 @@ class SegmentWidget(Panel):
             self.complain(error)
             return
         self.pace = Pace()
-        self.begin(self.canvas.steps(self.engine, spec, self.goal), self._polled, self._done)
+        self.begin(self.canvas.steps(self.engine, spec), self._polled, self._done)
 
     def cancel(self, text: str = "Stopped.") -> None:
         """Stop; labels that go to a file can be gone on with."""
