@@ -559,8 +559,8 @@ class TestWindow:
     def test_the_canvas_says_what_is_looked_at(self, make_napari_viewer: Any, qtbot: QtBot, place: Path) -> None:
         viewer, widget = self.open(make_napari_viewer, place)
         widget.run()
-        viewer.camera.center = (0, 700, 300)
-        viewer.camera.zoom = 8
+        camera = getattr(viewer, "scene", viewer).camera  # which moved in napari 0.9
+        camera.center, camera.zoom = (0, 700, 300), 8
         canvas = viewer.window._qt_viewer.canvas
         canvas.on_draw(None)
         layer = viewer.layers["image cells"]
