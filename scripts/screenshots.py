@@ -1,4 +1,4 @@
-"""Take the pictures of the manual: a run before, during and after, one of a part of an image, and the models.
+"""Take the pictures of the manual: a run before, during and after, of a part, of a large image, and the models.
 
 Run it as ``python scripts/screenshots.py``, under ``xvfb-run -s "-screen 0 1400x900x24"`` where there is no screen.
 """
@@ -11,10 +11,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import napari
 import numpy as np
 from napari.settings import NapariSettings, get_settings
@@ -153,6 +154,91 @@ def show_region(folder: Path) -> Path:
     return path
 
 
+def slide(size: int = 100_000, side: int = 512) -> list[da.Array]:
+    """Return a pyramid of an image that is never in memory: simulated fields, shuffled over the plane.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along y and x.
+    side : int
+        Of a field.
+
+    Returns
+    -------
+    list of dask arrays
+        uint16, the finest first, each half as large as the one before.
+    """
+    bank = np.stack([workflows.sample("simulated-nuclei", seed)[0].data for seed in range(6)]).astype(np.float32)
+    order = np.random.default_rng(0).integers(0, len(bank), [-(-size // side)] * 2)
+    levels = []
+    while size >= side // 2:
+        tile = bank.shape[-1]
+
+        fields = partial(_fields, bank.astype(np.uint16), order)
+        cuts = tuple([side] * (size // side) + ([size % side] if size % side else []))
+        levels.append(da.map_blocks(fields, chunks=(cuts, cuts), dtype=np.uint16, meta=np.empty((0, 0), np.uint16)))
+        if tile == 1:
+            break
+        size, bank = size // 2, bank.reshape(len(bank), tile // 2, 2, tile // 2, 2).mean((2, 4))
+    return levels
+
+
+def _fields(bank: Any, order: Any, block_info: Any) -> Any:
+    """Draw a block of a slide."""
+    tile, (height, width) = bank.shape[-1], block_info[None]["array-location"]
+    rows, columns = (np.arange(start, stop) for start, stop in (height, width))
+    return bank[order[np.ix_(rows // tile, columns // tile)], rows[:, None] % tile, columns % tile]
+
+
+def show_large(folder: Path, others: Path | None = None) -> Path:
+    """Write the picture of a run on an image of ten gigapixels, while it goes on.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+    others : Path, optional
+        Where pictures before the run and after it was stopped go.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    prepare(folder)
+    path = folder / "large.png"
+    with tempfile.TemporaryDirectory() as home:
+        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
+        viewer.window.resize(*SIZE)
+        viewer.add_image(slide(), multiscale=True, name="slide", contrast_limits=(150, 1400), axis_labels=("y", "x"))
+        widget = SegmentWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")
+        widget.place.line.setText(str(Path(home) / "slide-cells.ome.zarr"))
+        widget.diameter.setValue(24)
+        settle(1.0)
+        camera = getattr(viewer, "scene", viewer).camera  # which moved in napari 0.9
+        camera.center, camera.zoom = (0, 52_000, 41_000), 0.13
+        settle(2.0)
+
+        def take(name: Path) -> None:
+            viewer.screenshot(str(name), canvas_only=False, flash=False)
+
+        if others is not None:
+            take(others / "large-before.png")
+        widget.run()
+        wait_for(lambda: widget.job is None or widget.bar.value() >= 20)
+        settle(1.0)
+        take(path)
+        widget.cancel()
+        settle(2.0)
+        if others is not None:
+            take(others / "large-stopped.png")
+        viewer.close()
+        settle(0.2)
+    return path
+
+
 def show_models(folder: Path) -> Path:
     """Write the picture of the dock with the models: the bundled one, and a copy as if it were the user's own.
 
@@ -186,8 +272,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     parser.add_argument("--only-models", action="store_true", help="Take the picture of the models, and no other.")
+    parser.add_argument("--only-large", action="store_true", help="Take the picture of a large image, and no other.")
     given = parser.parse_args()
-    if not given.only_models:
+    if not given.only_models and not given.only_large:
         main(given.folder)
         show_region(given.folder)
-    show_models(given.folder)
+    if not given.only_models:
+        show_large(given.folder)
+    if not given.only_large:
+        show_models(given.folder)
