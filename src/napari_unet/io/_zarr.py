@@ -21,11 +21,12 @@ from napari_unet.core.steps import Progress, Steps, finish
 from ._zarr_reader import is_zarr
 
 __all__ = [
-    "check_replaceable", "create_labels", "finish_labels_steps", "folder_of", "open_labels", "shard_files", "shards_in",
-    "write_image_zarr", "write_labels_zarr",
+    "check_replaceable", "create_labels", "finish_labels_steps", "folder_of", "open_labels", "read_digests",
+    "shard_files", "shards_in", "write_digests", "write_image_zarr", "write_labels_zarr",
 ]  # fmt: skip
 
 VERSION: Final = "0.5"
+DIGESTS: Final = "digests"
 _TYPES: Final = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _AT_ONCE: Final = 2**23  # pixels
 Window = tuple[slice, ...]
@@ -194,6 +195,30 @@ def finish_labels_steps(folder: Path, name: str, labels: Image, manifest: Mappin
     multiscale = yield from _coarsen(image, name, labels, open_labels(folder, name))
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale], "image-label": {"version": VERSION}}
     image.attrs.update({"ome": ome, "napari-unet": dict(manifest)})
+
+
+def write_digests(folder: Path, digests: npt.NDArray[np.uint8]) -> Path:
+    """Write the digests of all blocks of labels as an array beside the levels, and return its folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the label image.
+    digests : ndarray of uint8, shape (blocks, 32)
+        See :func:`~napari_unet.core.hashes.block_digests`.
+    """
+    place = folder / DIGESTS
+    zarr.create_array(str(place), data=digests, chunks=digests.shape, zarr_format=3, overwrite=True)
+    return place
+
+
+def read_digests(folder: Path) -> npt.NDArray[np.uint8] | None:
+    """Read what :func:`write_digests` has written; None if there is none, or it is damaged."""
+    try:
+        found = np.array(zarr.open_array(folder / DIGESTS, mode="r")[:])
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError):
+        return None
+    return found if found.dtype == np.uint8 and found.ndim == 2 else None
 
 
 def write_image_zarr(folder: Path, name: str, image: Image, manifest: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from ..core.errors import ImageError, OutputError
 from ..core.hashes import block_digests, block_numbers, digest_steps, hash_of
 from ..core.levels import level_steps
 from ..core.steps import Progress, Steps
-from ._zarr import folder_of, shards_in
+from ._zarr import folder_of, read_digests, shards_in, write_digests
 from ._zarr_reader import read_zarr
 from .label_store import stored_labels
 from .labels import as_facts
@@ -31,7 +31,6 @@ from .swaps import Swaps
 
 __all__ = ["Change", "Edited", "edit_steps", "forget_edits", "undo_edit"]
 
-_DIGESTS: Final = "digests"  # of the blocks of the finest level, an array beside the levels
 _HIGHEST: Final = 2**31 - 1
 
 
@@ -287,11 +286,9 @@ def _store(folder: Path, level: zarr.Array[Any], shard: Window, block: npt.NDArr
 def _digests(finest: zarr.Array[Any], record: Mapping[str, Any]) -> Steps[npt.NDArray[np.uint8]]:
     """Return the digests of all blocks as they are stored, or else from the labels."""
     expected = record.get("labels_hash")
-    kept = folder_of(finest).parent / _DIGESTS
-    if (kept / "zarr.json").is_file():
-        found = np.array(zarr.open_array(kept, mode="r")[:])
-        if found.dtype == np.uint8 and found.ndim == 2 and _hash(finest.shape, found) == expected:
-            return found
+    kept = read_digests(folder_of(finest).parent)
+    if kept is not None and _hash(finest.shape, kept) == expected:
+        return kept
     found = _as_rows(bytes((yield from digest_steps(finest)))).copy()
     if expected is not None and _hash(finest.shape, found) != expected:
         raise OutputError(
@@ -313,8 +310,7 @@ def _as_rows(digests: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _store_digests(new: Path, group: Path, digests: npt.NDArray[np.uint8]) -> list[str]:
-    folder = new / group / _DIGESTS
-    zarr.create_array(str(folder), data=digests, chunks=digests.shape, zarr_format=3)
+    folder = write_digests(new / group, digests)
     return [file.relative_to(new).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()]
 
 

@@ -15,7 +15,7 @@ import zarr
 from ..core.axes import AXES, Image, Plane
 from ..core.errors import ImageError, OutputError
 from ..core.steps import Steps
-from ._zarr import create_labels, finish_labels_steps, open_labels, shard_files
+from ._zarr import create_labels, finish_labels_steps, open_labels, shard_files, write_digests
 from ._zarr_reader import read_manifest, read_zarr
 from .atomic import sync
 from .labels import as_facts
@@ -123,13 +123,15 @@ class LabelStore:
         at |= dict(zip(plane.axes, window, strict=True))
         return tuple(at[a] for a in self._frame.axes)
 
-    def finish_steps(self, manifest: Mapping[str, Any]) -> Steps[None]:
+    def finish_steps(self, manifest: Mapping[str, Any], digests: npt.NDArray[np.uint8] | None = None) -> Steps[None]:
         """Make the coarser levels and store how the labels were made.
 
         Parameters
         ----------
         manifest : mapping
             See :func:`~napari_unet.io.labels.write_labels`.
+        digests : ndarray of uint8, shape (blocks, 32), optional
+            Of all blocks of the labels. Kept beside them, so that their hash is known after a part has changed.
 
         Yields
         ------
@@ -144,6 +146,8 @@ class LabelStore:
         try:
             for half in self.folder.rglob("*.partial"):  # zarr was writing when the program was killed
                 half.unlink()
+            if digests is not None:
+                write_digests(self.folder / "labels" / self.name, digests)
             yield from finish_labels_steps(self.folder, self.name, self._frame, as_facts(manifest))
         except OSError as error:
             raise OutputError(_unwritable(self.folder, error)) from error

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.steps import Steps
@@ -94,7 +97,9 @@ class RunFolder:
         name = self.output.stem.removesuffix(".ome") or "labels"
         return LabelStore(self.folder / _STORE, name, image, ndim)
 
-    def publish_steps(self, manifest: Mapping[str, Any], store: LabelStore) -> Steps[Image]:
+    def publish_steps(
+        self, manifest: Mapping[str, Any], store: LabelStore, digests: npt.NDArray[np.uint8] | None = None
+    ) -> Steps[Image]:
         """Complete the labels and put them in place; the folder of the run is gone then.
 
         Parameters
@@ -103,6 +108,8 @@ class RunFolder:
             How the labels were made.
         store : LabelStore
             All of whose windows are written.
+        digests : ndarray of uint8, optional
+            Of all blocks; see :meth:`LabelStore.finish_steps`.
 
         Returns
         -------
@@ -119,7 +126,7 @@ class RunFolder:
         OutputError
             If they cannot be written.
         """
-        yield from store.finish_steps(manifest)
+        yield from store.finish_steps(manifest, digests)
         check_replaceable(self.output)
         Swaps(self.output).forget()  # corrections of the labels that are replaced
         aside = self.folder / _REPLACED

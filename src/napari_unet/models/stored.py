@@ -21,7 +21,7 @@ from ..core.steps import Looking, Progress, Steps
 from ..io.behind import Behind
 from ..io.runs import RunFolder, find_finished
 from ..tiling._brick_jobs import intact
-from ..tiling.bricked import segment_bricks
+from ..tiling.bricked import segment_bricks, written_digests
 from ..tiling.care import told
 from ..tiling.chunks import cached
 from ..tiling.unreadable import mended
@@ -116,15 +116,16 @@ def store_segmentation(
         foretold = Foretold(care, round(share_left(folder.journal, folder.begun) * math.prod(store.labels.shape)))
         foretold.store(output, folder.journal, image, plan, work.rule)
         with Behind(folder.journal) as journal:
-            steps = segment_bricks(image, work.jobs(journal, store), looking)
-            objects, found_hash = yield from told(steps, care, foretold)
+            jobs = work.jobs(journal, store)
+            objects, found_hash = yield from told(segment_bricks(image, jobs, looking), care, foretold)
+            digests = written_digests(image, image.planes(plan.ndim), jobs)
         yield Progress(0, 0, "Writing the overviews")
         manifest = record(image, spec, model) | {
             "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": work.diameter,
             "smallest": work.finding.smallest, "objects": objects, **plan.where.record(image), **care.record,
             "labels_hash": found_hash,
         }  # fmt: skip
-        labels = yield from folder.publish_steps(manifest, store)
+        labels = yield from folder.publish_steps(manifest, store, digests)
     labels = replace(labels, name=f"{image.name} {model.card.name}")
     return Segmentation(labels, objects, work.diameter, time.perf_counter() - start, manifest)
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ..core.steps import Looking, Steps
     from .bricks import Position
 
-__all__ = ["Finding", "Journal", "Sink", "segment_bricks"]
+__all__ = ["Finding", "Journal", "Sink", "segment_bricks", "written_digests"]
 
 
 def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> Steps[tuple[int, str]]:
@@ -335,8 +335,23 @@ class _Queue:
         return here is not None and here.ids is not None and not here.windows
 
 
-def _hash(image: Image, planes: list[Plane], jobs: Jobs) -> str:
-    """Return the hash of all labels from the digests of what was written."""
+def written_digests(image: Image, planes: list[Plane], jobs: Jobs) -> npt.NDArray[np.uint8]:
+    """Return the digests of all blocks of labels, as they were written.
+
+    Parameters
+    ----------
+    image : Image
+        Whose labels they are.
+    planes : list of Plane
+        Of the image.
+    jobs : Jobs
+        That wrote them.
+
+    Returns
+    -------
+    ndarray of uint8, shape (blocks, 32)
+        In the order of :func:`~napari_unet.core.hashes.block_digests` for all labels, axes in the order ``tzyx``.
+    """
     axes = "".join(a for a in AXES if a in image.label_axes)
     shape = image.along(axes)[0]
     digests: npt.NDArray[np.uint8] = np.zeros(
@@ -348,4 +363,10 @@ def _hash(image: Image, planes: list[Plane], jobs: Jobs) -> str:
             at = held | dict(zip(plane.axes, window, strict=True))
             blocks = block_numbers(shape, tuple(at[a] for a in axes))
             digests[blocks] = jobs.journal.get("written", f"{number}.{key_of(window)}")["digests"].reshape(-1, 32)
-    return hash_of(shape, map(bytes, digests))
+    return digests
+
+
+def _hash(image: Image, planes: list[Plane], jobs: Jobs) -> str:
+    """Return the hash of all labels from the digests of what was written."""
+    shape = image.along("".join(a for a in AXES if a in image.label_axes))[0]
+    return hash_of(shape, map(bytes, written_digests(image, planes, jobs)))
