@@ -1,18 +1,25 @@
 """How well a run that is written to disk keeps up with its network, and how much memory it takes.
 
 - *pipeline*: a stored image (zarr, chunks of 512) becomes labels on disk, with the bundled model, object width given,
-  by the journaled path and by the one in memory. Beside it what was spent inside of the network: on the wall (summed
-  over the workers) and of the processor. Other programs disturb the second less.
-- *bare*: the network alone, on the tile size at which it is fastest, its halo wasted on nothing: pixels a second.
-- *peers*: what others do with the same network: MONAI's ``sliding_window_inference`` where it is installed, and
-  ``dask.array.map_overlap``; scores only, no objects, no files.
-- *memory*: peak of a child process for a virtual image of 2048 and of 32768 pixels squared, network replaced by the
-  image itself, so that only the engine counts.
-- *large*: a virtual image of 100,000 x 100,000 pixels: seconds to the first report and to the first tile, memory.
-- *cancel*: seconds from stopping a run to the moment when nothing runs any more.
+  by the journaled path (*stored*) and by the one in memory (*memory*); and with the width measured (*measured*). Beside
+  it what was spent inside of the network: on the wall, summed over the workers, and of the processor, which other
+  programs disturb less. *to_network* is the time of a run in parts of the network's time in it.
+- *bare*: the network alone, without halos, on tiles of several sizes. *of_bare* is the pixels of the image a second in
+  parts of those of the bare network on the size on which it is fastest.
+- *peers*: what others do with the same network: MONAI's ``sliding_window_inference``, put in a folder of its own on
+  first use, and ``dask.array.map_overlap``. Scores only, no objects, no files, which is kind to them.
+- *tiles*: the network on what tiles of several sizes read, pixels that they write; what the choice of 1024 rests on.
+- *threads*: two workers with one thread each, beside one with two.
+- *engine*: a run with the network left out: pixels to each second of one core.
+- *memory*: peak of a child process for a virtual image of 2048 and of 32768 pixels squared, network left out likewise.
+- *large*: a virtual image of 100,000 x 100,000 pixels: seconds to the first report and to the first labels, and from
+  stopping it to the moment when nothing runs any more; memory.
 - *differing*: pixels that differ between runs cut in several ways; must be 0.
 
-Usage: ``python benchmarks/streaming.py``, about ten minutes on two CPU cores; ``--quick`` for a look.
+All take turns; ratios are taken turn by turn, and told are their medians.
+
+Usage: ``python benchmarks/streaming.py``, about ten minutes on two quiet cores; ``--quick`` for a look, ``--only`` for
+a part of it. Only a whole run is stored.
 """
 
 from __future__ import annotations
@@ -26,9 +33,8 @@ import shutil
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -37,17 +43,33 @@ from typing import Any
 
 import numpy as np
 import zarr
-from peers_cells import machine, others_seconds
+from _streaming_networks import (
+    MONAI,
+    PIXELS,
+    WORKERS,
+    Null,
+    Shared,
+    Timed,
+    bare,
+    each,
+    install_monai,
+    overlapped,
+    shared_out,
+    windowed,
+    with_halo,
+)
+from peers_cells import ENVIRONMENTS, machine, others_seconds
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.specs import SegmentSpec
+from napari_unet.models.segment import segment_image
 from napari_unet.models.stored import store_segmentation
 from napari_unet.samples.simulated import nuclei
 
 RESULTS = Path(__file__).parent / "results" / "streaming.json"
 CELL = 2048  # edge of the field that virtual images repeat
-WORKERS = 2
+EDGES = (256, 512, 1024, 2048)
 
 
 class Repeated:
@@ -61,40 +83,9 @@ class Repeated:
         return self.field[np.ix_(rows, columns)]
 
 
-class Timed:
-    """A model that tells how long it computed."""
-
-    def __init__(self, model: Any) -> None:
-        self.model, self.wall, self.processor, self._lock = model, 0.0, 0.0, threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
-
-    def predict_inner(self, batch: Any) -> Any:
-        start, busy = time.perf_counter(), time.thread_time()
-        found = self.model.predict_inner(batch)
-        with self._lock:
-            self.wall += time.perf_counter() - start
-            self.processor += time.thread_time() - busy
-        return found
-
-
-class Null:
-    """No network: the image itself is foreground and potential."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
-
-    def predict_inner(self, batch: Any) -> Any:
-        return np.broadcast_to(batch[:, :1].clip(0, 1), (len(batch), 4, *batch.shape[2:]))
-
-
-def spec(**tiling: int) -> SegmentSpec:
+def spec(diameter: float | None = 24.0, **tiling: int) -> SegmentSpec:
     """Return the settings of all runs."""
-    return SegmentSpec.of(model="nuclei", diameter=24.0, device="cpu", tiling={"workers": WORKERS, **tiling})
+    return SegmentSpec.of(model="nuclei", diameter=diameter, device="cpu", tiling={"workers": WORKERS, **tiling})
 
 
 def stored_run(image: Image, model: Any, how: SegmentSpec) -> Any:
@@ -120,115 +111,132 @@ def clocked(work: Callable[[], Any]) -> tuple[float, float]:
     return time.perf_counter() - start, time.process_time() - busy
 
 
-def bare(model: Any, edge: int) -> Callable[[], Any]:
-    """Return the network alone on tiles of an edge, as many pixels as 2048 squared, on as many threads as workers."""
-    batch = np.random.default_rng(0).random((1, 3, edge, edge), dtype=np.float32)
-    count = max(1, 2048**2 // edge**2 // WORKERS)
+class Clocks:
+    """What contenders took, turn by turn, and what of it inside of the network."""
 
-    def work() -> None:
-        threads = [
-            threading.Thread(target=lambda: [model.predict(batch) for _ in range(count)]) for _ in range(WORKERS)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def __init__(self, pixels: int) -> None:
+        self.pixels = pixels
+        self.taken: dict[str, list[tuple[float, float]]] = {}
+        self.inside: dict[str, list[tuple[float, float]]] = {}
+        self.done: dict[str, int] = {}  # pixels of those that do not do all of the image
 
-    return work
+    def race(self, contenders: dict[str, Any], runs: int, timed: dict[str, Any] | None = None) -> None:
+        """Take turns, one round uncounted and then `runs`."""
+        for turn in range(runs + 1):
+            for name, work in contenders.items():
+                watch = (timed or {}).get(name)
+                before = (watch.wall, watch.processor) if watch else (0.0, 0.0)
+                took = clocked(work)
+                if turn:
+                    self.taken.setdefault(name, []).append(took)
+                if turn and watch:
+                    self.inside.setdefault(name, []).append((watch.wall - before[0], watch.processor - before[1]))
+
+    def speeds(self, name: str, clock: int = 0) -> list[float]:
+        """Return megapixels to a second on the wall, or with 1 of the processor, turn by turn."""
+        return [self.done.get(name, self.pixels) / 1e6 / took[clock] for took in self.taken[name]]
+
+    def compared(self, name: str, bare_names: list[str]) -> dict[str, float]:
+        """Return the speed of a contender, compared with the bare network and with the network in it."""
+        found = {
+            "seconds": middle(took[0] for took in self.taken[name]),
+            "processor": middle(took[1] for took in self.taken[name]),
+            "mpx_per_second": middle(self.speeds(name)),
+        }
+        for clock, word in enumerate(("", "_by_processor")):
+            best = max((self.speeds(other, clock) for other in bare_names), key=statistics.median)
+            found[f"of_bare{word}"] = middle(a / b for a, b in zip(self.speeds(name, clock), best, strict=True))
+            # Two workers are in the network at a time, but for MONAI, which shares out each convolution.
+            at_once = WORKERS if clock == 0 and name != "monai" else 1
+            pairs = zip(self.taken[name], self.inside[name], strict=True)
+            found[f"to_network{word}"] = middle(at_once * took[clock] / inside[clock] for took, inside in pairs)
+        return found
 
 
-def overlapped(image: Any, model: Any, halo: int) -> Callable[[], Any]:
-    """Return dask's map_overlap with the same network."""
-    import dask.array as da
-
-    def predict(block: Any) -> Any:
-        rows, columns = (-n % 16 for n in block.shape)
-        padded = np.pad(block.astype(np.float32) / 4000, ((0, rows), (0, columns)), mode="reflect")
-        scores = model.predict(np.repeat(padded[None, None], 3, 1))[0, 0]
-        return scores[: block.shape[0], : block.shape[1]]
-
-    def work() -> None:
-        lazy = da.from_zarr(image).rechunk((1024, 1024))
-        scores = lazy.map_overlap(predict, depth=halo, boundary="reflect", dtype=np.float32)
-        scores.compute(scheduler="threads", num_workers=WORKERS)
-
-    return work
+def middle(values: Iterable[float]) -> float:
+    """Return the median, rounded for the record."""
+    return round(statistics.median(values), 3)
 
 
-def windowed(image: Any, model: Any, halo: int) -> Callable[[], Any] | None:
-    """Return MONAI's sliding window with the same network, or None where it is not installed."""
-    try:
-        import torch
-        from monai.inferers import sliding_window_inference
-    except ImportError:
-        return None
-
-    def predict(batch: Any) -> Any:
-        return torch.from_numpy(model.predict(batch.numpy()))
-
-    def work() -> None:
-        whole = torch.from_numpy(np.asarray(image[:]).astype(np.float32) / 4000)[None, None].repeat(1, 3, 1, 1)
-        sliding_window_inference(whole, (1024, 1024), 1, predict, overlap=2 * halo / 1024, mode="gaussian")
-
-    return work
+def stored_image(place: Path, edge: int) -> Any:
+    """Write a field of nuclei, repeated to an edge."""
+    field = nuclei((CELL, CELL), 2000, 24.0, seed=0)[0]
+    source = zarr.create_array(place, shape=(edge, edge), chunks=(512, 512), dtype=field.dtype)
+    for y, x in itertools.product(range(0, edge, CELL), repeat=2):
+        source[y : y + CELL, x : x + CELL] = field[: edge - y, : edge - x]
+    return source
 
 
 def pipeline(edge: int, runs: int) -> dict[str, Any]:
-    """Compare the pipeline, the bare network and peers, taking turns."""
-    model = workflows.load_model("nuclei", "cpu")
-    field = nuclei((CELL, CELL), 2000, 24.0, seed=0)[0]
+    """Compare the pipeline, the bare network and peers."""
+    model, missing = workflows.load_model("nuclei", "cpu"), install_monai(ENVIRONMENTS / "monai")
+    timed: dict[str, Any] = {name: Timed(model) for name in ("stored", "memory", "measured", "map_overlap")}
+    halo, clocks, bare_names = int(np.max(model.halo)), Clocks(edge**2), [f"bare_{n}" for n in EDGES]
     with tempfile.TemporaryDirectory() as folder:
-        source = zarr.create_array(
-            Path(folder) / "image.zarr", shape=(edge, edge), chunks=(512, 512), dtype=field.dtype
-        )
-        for y, x in itertools.product(range(0, edge, CELL), repeat=2):
-            source[y : y + CELL, x : x + CELL] = field[: edge - y, : edge - x]
-        image, halo = Image(source, "yx"), int(np.max(model.halo))
-        timed = {"stored": Timed(model), "memory": Timed(model)}
-        from napari_unet.models.segment import segment_image
-
-        contenders: dict[str, Callable[[], Any] | None] = {
+        source = stored_image(Path(folder) / "image.zarr", edge)
+        image = Image(source, "yx")
+        contenders: dict[str, Any] = {
             "stored": lambda: stored_run(image, timed["stored"], spec()),
             "memory": lambda: finished(segment_image(image, spec(), timed["memory"], preview=False)),
-            **{f"bare_{n}": bare(model, n) for n in (256, 512, 1024, 2048)},
-            "map_overlap": overlapped(source, model, halo),
-            "monai": windowed(source, model, halo),
+            "measured": lambda: stored_run(image, timed["measured"], spec(diameter=None)),
+            **{f"bare_{n}": bare(model, n) for n in EDGES},
+            "map_overlap": overlapped(source, timed["map_overlap"], halo),
         }
-        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name, work in contenders.items() if work}
-        inside: dict[str, list[tuple[float, float]]] = {name: [] for name in timed}
-        for _ in range(runs + 1):
-            for name, work in contenders.items():
-                if work is None:
-                    continue
-                before = (timed[name].wall, timed[name].processor) if name in timed else (0.0, 0.0)
-                seconds[name].append(clocked(work))
-                if name in timed:
-                    inside[name].append((timed[name].wall - before[0], timed[name].processor - before[1]))
-    return summed_up(seconds, inside, edge)
+        if not missing:
+            timed["monai"] = Shared(model)
+            contenders["monai"] = windowed(source, timed["monai"], halo)
+        clocks.done = {f"bare_{n}": each(n) * WORKERS * n**2 for n in EDGES}
+        clocks.race(contenders, runs, timed)
+    return {
+        "edge": edge,
+        "bare_mpx_per_second": {str(n): middle(clocks.speeds(f"bare_{n}")) for n in EDGES},
+        "bare_mpx_per_processor_second": {str(n): middle(clocks.speeds(f"bare_{n}", 1)) for n in EDGES},
+        **{name: clocks.compared(name, bare_names) for name in contenders if name not in bare_names},
+        **({"monai": {"missing": missing}} if missing else {}),
+    }
 
 
-def summed_up(seconds: dict[str, Any], inside: dict[str, Any], edge: int) -> dict[str, Any]:
-    """Turn times into ratios; the first round is not counted."""
-    wall = {name: statistics.median(w for w, _ in rounds[1:]) for name, rounds in seconds.items()}
-    busy = {name: statistics.median(b for _, b in rounds[1:]) for name, rounds in seconds.items()}
-    speeds = {n: 2048**2 / 1e6 / wall[n] for n in wall if n.startswith("bare")}
-    lean = {n: 2048**2 / 1e6 / busy[n] for n in wall if n.startswith("bare")}
-    found: dict[str, Any] = {"edge": edge, "bare_mpx_per_second": {n: round(s, 3) for n, s in speeds.items()}}
-    for name in (n for n in wall if not n.startswith("bare")):
-        mpx = edge**2 / 1e6
-        row = {
-            "seconds": round(wall[name], 3), "processor": round(busy[name], 3),
-            "mpx_per_second": round(mpx / wall[name], 3),
-            "of_bare": round(mpx / wall[name] / max(speeds.values()), 3),
-            "of_bare_by_processor": round(mpx / busy[name] / max(lean.values()), 3),
-        }  # fmt: skip
-        if name in inside:
-            within = [WORKERS * s[0] / i[0] for s, i in zip(seconds[name][1:], inside[name][1:], strict=True)]
-            by_core = [s[1] / i[1] for s, i in zip(seconds[name][1:], inside[name][1:], strict=True)]
-            row["to_network"] = round(statistics.median(within), 3)
-            row["to_network_by_processor"] = round(statistics.median(by_core), 3)
-        found[name] = row
-    return found
+def tiles(runs: int) -> dict[str, Any]:
+    """Compare the sizes of tiles, halo included: pixels that they write."""
+    model, clocks = workflows.load_model("nuclei", "cpu"), Clocks(PIXELS)
+    clocks.done = {str(n): each(n) * WORKERS * n**2 for n in EDGES}
+    clocks.race({str(n): with_halo(model, n) for n in EDGES}, runs)
+    by_core = {n: middle(clocks.speeds(str(n), 1)) for n in EDGES}
+    return {
+        "mpx_per_second": {str(n): middle(clocks.speeds(str(n))) for n in EDGES},
+        "mpx_per_processor_second": {str(n): speed for n, speed in by_core.items()},
+        "default_in_parts_of_best": round(by_core[1024] / max(by_core.values()), 3),
+    }
+
+
+def threads(runs: int) -> dict[str, Any]:
+    """Compare two workers with one thread each and one with two, on the same tiles."""
+    model, clocks = workflows.load_model("nuclei", "cpu"), Clocks(PIXELS)
+    clocks.race({"two_workers": bare(model, 1024), "two_threads": shared_out(model, 1024)}, runs)
+    pairs = list(zip(clocks.taken["two_threads"], clocks.taken["two_workers"], strict=True))
+    return {
+        **{name: middle(clocks.speeds(name)) for name in clocks.taken},
+        "workers_times_faster": middle(one[0] / two[0] for one, two in pairs),
+        "workers_times_less_processor": middle(one[1] / two[1] for one, two in pairs),
+    }
+
+
+def engine(edge: int, runs: int) -> dict[str, float]:
+    """Return how fast a run is with the network left out."""
+    model, clocks = Null(workflows.load_model("nuclei", "cpu")), Clocks(edge**2)
+    with tempfile.TemporaryDirectory() as folder:
+        image = Image(stored_image(Path(folder) / "image.zarr", edge), "yx")
+        clocks.race({"engine": lambda: stored_run(image, model, spec())}, runs)
+    return {
+        "mpx_per_second": middle(clocks.speeds("engine")),
+        "mpx_per_processor_second": middle(clocks.speeds("engine", 1)),
+    }
+
+
+def memory(large: int) -> dict[str, int]:
+    """Compare the peaks of a small and a large virtual image, MB."""
+    small, most = in_child(peak, CELL), in_child(peak, large)
+    return {str(CELL): round(small), str(large): round(most), "added": round(most - small)}
 
 
 def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -304,25 +312,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edge", type=int, default=4096, help="of the image, pixels")
     parser.add_argument("--runs", type=int, default=3, help="that are counted")
-    parser.add_argument("--quick", action="store_true", help="a small image, one run, nothing stored")
+    parser.add_argument("--quick", action="store_true", help="a small image, one run")
+    parser.add_argument("--only", choices=["pipeline", "tiles", "threads", "engine", "memory", "large", "differing"])
     options = parser.parse_args()
     edge, runs, large = (2048, 1, 8192) if options.quick else (options.edge, options.runs, 32768)
+    parts: dict[str, Callable[[], Any]] = {
+        "pipeline": lambda: pipeline(edge, runs),
+        "tiles": lambda: tiles(runs),
+        "threads": lambda: threads(runs),
+        "engine": lambda: engine(edge, runs),
+        "memory": lambda: memory(large),
+        "large": lambda: in_child(start, 100_000),
+        "differing": differing,
+    }
     begun, others = time.monotonic(), others_seconds([])
-    report: dict[str, Any] = {"pipeline": pipeline(edge, runs)}
-    report["memory"] = {str(n): round(in_child(peak, n)) for n in (2048, large)}
-    report["memory"]["added"] = report["memory"][str(large)] - report["memory"]["2048"]
-    report["large"] = in_child(start, 100_000)
-    report["differing"] = differing()
+    report: dict[str, Any] = {name: part() for name, part in parts.items() if options.only in (None, name)}
     others = (others_seconds([]) - others) / (time.monotonic() - begun)
     report |= {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine() | {"cores_busy_with_others": round(others, 2)},
-        "versions": {name: version(name) for name in ("numpy", "torch", "zarr", "dask")},
+        "versions": {name: version(name) for name in ("numpy", "torch", "zarr", "dask")} | {"monai": MONAI[7:]},
         "runs": runs,
     }
     text = json.dumps(report, indent=1)
     sys.stdout.write(text + "\n")
-    if not options.quick:
+    if not options.quick and not options.only:
         RESULTS.write_text(text + "\n")
 
 
