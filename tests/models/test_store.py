@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +231,13 @@ def test_a_bundled_model_is_not_hidden_by_another_of_its_name(folder, home, tmp_
 def test_devices_are_checked(folder):
     with pytest.raises(ModelError, match="quantum"):
         load_model(str(folder), "quantum")
+
+
+def test_loading_a_model_loads_no_compiler(bright):
+    """It takes longer than all else; only the runtime that compiles needs it."""
+    code = (
+        "import sys; from napari_unet import workflows; "
+        f"workflows.load_model({str(bright)!r}); print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "True False", done.stderr

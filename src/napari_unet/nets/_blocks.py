@@ -48,7 +48,8 @@ def conv(
     """
     rim = tuple(n // 2 for n in size)
     layer: nn.Conv2d | nn.Conv3d = _CONV[len(size)](*features, size, stride=step, padding=rim, groups=groups, bias=bias)
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    if not layer.weight.is_meta:  # random numbers for no memory load torch's compiler, which takes seconds
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return layer
 
 
@@ -67,7 +68,8 @@ def start(layer: Any, features: int) -> None:
     torch takes the outputs for the inputs of a transposed convolution, and its kernel for what enters each sum.
     """
     entering = features * math.prod(layer.kernel_size) / math.prod(layer.stride)
-    nn.init.normal_(layer.weight, std=math.sqrt(2 / entering))
+    if not layer.weight.is_meta:
+        nn.init.normal_(layer.weight, std=math.sqrt(2 / entering))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
