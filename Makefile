@@ -6,6 +6,8 @@
 BIN = .venv/bin
 # The offscreen platform of Qt has no OpenGL: without a screen, an X server in memory takes its place.
 ON_SCREEN = scripts/on_screen.sh
+# Tests in so many processes; 0 keeps them in one.
+WORKERS = 2
 
 help:
 	@echo "make demo         segment a real image: labels, table, overlay; opens the viewer where there is a screen"
@@ -20,7 +22,7 @@ demo:
 	@$(BIN)/napari-unet demo
 
 test: lint
-	@$(ON_SCREEN) $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+	@$(ON_SCREEN) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(PYTEST)
 
 lint: setup
 	$(BIN)/ruff check .
