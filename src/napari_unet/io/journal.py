@@ -22,8 +22,8 @@ __all__ = ["MANIFEST", "Journal", "packed_size"]
 
 MANIFEST: Final = "manifest.json"
 
-_MARK: Final = b"unet-journal-1\n"
-_LENGTH: Final = struct.Struct("<Q")
+_MARK: Final = b"unet-journal-2\n"
+_START: Final = struct.Struct("<QL")  # length and checksum of the header
 _LONGEST: Final = 2**20  # bytes of a header
 _WORTH_PACKING: Final = 2**14  # bytes
 _KINDS: Final = frozenset("?biufc")
@@ -132,7 +132,7 @@ class Journal:
         except OSError as error:
             raise OutputError(f"'{file.parent}' cannot be written: {error.strerror or error}.") from error
         with atomic_file(file) as temporary, temporary.open("wb") as stream:
-            stream.write(_MARK + _LENGTH.pack(len(header)) + header)
+            stream.write(_MARK + _START.pack(len(header), zlib.crc32(header)) + header)
             for _, blob in packed:
                 stream.write(blob)
 
@@ -159,13 +159,11 @@ class Journal:
             with file.open("rb") as stream:
                 if stream.read(len(_MARK)) != _MARK:
                     raise ValueError("it is something else")
-                (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
-                if length > _LONGEST:
+                length, checksum = _START.unpack(stream.read(_START.size))
+                header = stream.read(min(length, _LONGEST))
+                if len(header) != length or zlib.crc32(header) != checksum:
                     raise ValueError("it is something else")
-                return {
-                    about["name"]: _unpack(about, stream.read(about["bytes"]))
-                    for about in json.loads(stream.read(length))
-                }
+                return {about["name"]: _unpack(about, stream.read(about["bytes"])) for about in json.loads(header)}
         except (OSError, ValueError, KeyError, TypeError, struct.error, RuntimeError) as error:
             raise OutputError(self._damaged(file)) from error
 

@@ -23,7 +23,7 @@ from ..io.runs import peek
 from ..io.sizes import free_space, labels_size
 from ..tiling.chunks import LIMIT, ChunkedArray, cached
 from ..tiling.grid import Grid, Tile
-from ..tiling.stream import Plan, count_workers, score_tiles, stream
+from ..tiling.stream import Plan, score_tiles, stream
 from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
 from ._bricks import begin, can_store, prepare, share_left
@@ -152,7 +152,7 @@ def _prepared(image: Image, spec: SegmentSpec, model: Scorer, output: Path | Non
 
 def _tried(ahead: _Ahead, tiles: Sequence[Tile]) -> Steps[tuple[list[Left], float]]:
     """Compute a few tiles; return what they leave, and the seconds of each when all workers are busy."""
-    workers, planes = count_workers(ahead.plan.tiling), ahead.planes
+    workers, planes = ahead.plan.threads, ahead.planes
     total = len(tiles) * len(planes)
     numbers = [(2 * n + 1) * total // (2 * min(total, 2 * workers)) for n in range(min(total, 2 * workers))]
     places = [(planes[number // len(tiles)], tiles[number % len(tiles)]) for number in numbers]
@@ -170,7 +170,7 @@ def _tried(ahead: _Ahead, tiles: Sequence[Tile]) -> Steps[tuple[list[Left], floa
 def _memory(ahead: _Ahead, grid: Grid, tables: float) -> Room:
     """Estimate what is taken beside what the program takes now, after it has computed a few tiles."""
     plan, plane = ahead.plan, math.prod(grid.shape)
-    workers = count_workers(plan.tiling)
+    workers = plan.threads
     written = math.prod(cuts[0].write.size for cuts in grid.cuts)
     # Results wait for the one thread that takes them in; each tile is read, predicted and cropped at a time.
     needed = 2 * workers * plan.tiling.batch * written * (plan.outputs + _LABEL_BYTES)
