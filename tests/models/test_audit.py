@@ -70,6 +70,14 @@ def test_volumes_and_average(bright, disks, tmp_path):
     assert audit.objects > 0
 
 
+def test_runs_that_need_whole_planes(movie, bright, tmp_path):
+    settings = {"average": "flips", "uncertainty": True, "tiling": {"tile": 64}}
+    found = napari_unet.segment(movie, model=str(bright), output=tmp_path / "a.zarr", **settings)
+    audit = workflows.audit(tmp_path / "a.zarr", movie)
+    assert (audit.equal, audit.objects, audit.hash) == (True, found.objects, found.hash)
+    assert audit.cut["edges"][0] < 64
+
+
 def test_what_was_changed_by_hand_is_listed(movie, bright, tmp_path):
     found = napari_unet.segment(movie, model=str(bright), output=tmp_path / "a.zarr")
     labels = np.asarray(workflows.read_labels(tmp_path / "a.zarr").data).copy()
