@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from napari_unet.core.errors import OutputError, TrainingDataError
+from napari_unet.core.results import Epoch
 from napari_unet.core.specs import AugmentSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import finish
-from napari_unet.training.fit import Epoch, fit, learning_rate
+from napari_unet.training.fit import fit, learning_rate
 from napari_unet.training.patches import make_pair
 
 MILD = AugmentSpec(elastic=0, wide_fraction=0, scale_jitter=0.1, noise=0.02, blur=0, contrast=0.1, invert=0)

@@ -12,6 +12,7 @@ __all__ = [
     "RegistryError",
     "SpecError",
     "TrainingDataError",
+    "TrainingError",
     "UNetError",
 ]
 
@@ -50,6 +51,10 @@ class OutputError(UNetError):
 
 class TrainingDataError(UNetError):
     """Images and labels given for training do not fit together."""
+
+
+class TrainingError(UNetError):
+    """A training cannot go on."""
 
 
 class ConflictError(UNetError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .axes import AXES, Image
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["MOST_UNCERTAIN", "Piece", "Segmentation", "Table", "Tracks", "hash_labels", "label_hash"]
+    from .specs import TrainSpec
+
+__all__ = ["MOST_UNCERTAIN", "Epoch", "Piece", "Plan", "Segmentation", "Table", "Tracks", "hash_labels", "label_hash"]
 
 MOST_UNCERTAIN: Final = 0.5  # the largest standard deviation that scores between 0 and 1 can have
 Table = dict[str, "npt.NDArray[np.generic]"]
@@ -130,6 +133,63 @@ class Tracks:
         tracks, families = (int(self.nodes[name].max(initial=0)) for name in ("track", "lineage"))
         divisions = len({parents[0] for parents in self.graph.values()})
         return {"objects": len(self.nodes["id"]), "tracks": tracks, "lineages": families, "divisions": divisions}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one stretch of training came to.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    loss : float
+        Mean loss since the report before.
+    rate : float
+        Learning rate.
+    seconds : float
+        Time of training so far, pauses left out.
+    validation : dict of float
+        Of the images that are not learned from: ``loss``, ``AP50``, ``mAP`` or ``Dice`` of each class. Empty where
+        nothing was measured at this report.
+    examples : tuple of Path
+        Files (npz) with ``image``, ``truth`` and ``labels`` of parts of some images.
+    best : bool
+        Whether the validation was never better.
+    preview : Path or None
+        Labels (npy) of the image that was given to be looked at.
+    """
+
+    step: int
+    loss: float
+    rate: float
+    seconds: float = 0.0
+    validation: dict[str, float] = field(default_factory=dict)
+    examples: tuple[Path, ...] = ()
+    best: bool = False
+    preview: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training will go, before its first step.
+
+    Attributes
+    ----------
+    spec : TrainSpec
+        With everything filled in.
+    words : tuple of str
+        The plan in sentences.
+    warnings : tuple of str
+        What the user should think about.
+    counts : dict
+        Numbers of images, objects and so on.
+    """
+
+    spec: TrainSpec
+    words: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    counts: dict[str, Any] = field(default_factory=dict)
 
 
 def hash_labels(labels: Image) -> str:

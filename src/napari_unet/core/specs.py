@@ -306,6 +306,19 @@ class TrainSpec(Spec):
         Steps between checkpoints and progress reports.
     threads : int
         CPU threads; 0 leaves torch's own choice.
+    minutes : float or None
+        Time to train for, without pauses; the learning rate follows the share of it that has passed. `steps` is then
+        only the most that is done. None: `steps` is the length.
+    patience : int
+        Stop after so many reports without a better validation score; 0 never does.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    devices, nodes : int
+        Processes on this machine, each with a device of its own, and machines. They share the patches of a step.
+    accumulate : int
+        Parts in which the patches of a step are computed, one after the other: less memory, the same step.
+    licence : str
+        What may be done with the model; goes into its card.
     """
 
     task: str = "cell"
@@ -328,6 +341,13 @@ class TrainSpec(Spec):
     seed: int = 0
     every: int = Field(100, ge=1)
     threads: int = Field(0, ge=0)
+    minutes: float | None = Field(None, gt=0)
+    patience: int = Field(0, ge=0)
+    device: str = "auto"
+    devices: int = Field(1, ge=1)
+    nodes: int = Field(1, ge=1)
+    accumulate: int = Field(1, ge=1)
+    licence: str = ""
 
     def filled(self, source: Task | ModelCard) -> TrainSpec:
         """Return the spec with everything that is None taken from a task or from the model it starts from."""

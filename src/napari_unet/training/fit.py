@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from ..core.errors import OutputError, TrainingDataError
+from ..core.results import Epoch
 from ..core.specs import NetSpec, TrainSpec
 from ..core.steps import Progress, Steps
 from ..models.cards import find_model, read_card
@@ -24,28 +24,9 @@ from ..nets import build, patch
 from ..targets import Target, target
 from .patches import Batch, Pair, Sampler
 
-__all__ = ["Epoch", "fit", "learning_rate", "supervised"]
+__all__ = ["fit", "learning_rate", "supervised"]
 
 _SIZE_WEIGHT = 4.0
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one stretch of training came to.
-
-    Attributes
-    ----------
-    step : int
-        Steps done.
-    loss : float
-        Mean loss since the epoch before.
-    rate : float
-        Learning rate.
-    """
-
-    step: int
-    loss: float
-    rate: float
 
 
 def learning_rate(step: int, spec: TrainSpec) -> float:

@@ -139,13 +139,15 @@ class Sampler:
         known = [pair.diameter for pair in self.pairs if pair.diameter > 0]
         self._usual = float(np.median(known))
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """Return the patches of one step, the same for every call.
 
         Parameters
         ----------
         step : int
             Number of the optimiser step.
+        part : slice
+            Which of its patches; each is the same whatever others are asked for.
 
         Returns
         -------
@@ -154,7 +156,10 @@ class Sampler:
         """
         rng = np.random.default_rng((self.spec.seed, step))
         chosen = rng.choice(len(self.pairs), self.spec.batch, p=self._chance)
-        parts = [self._patch(self.pairs[i], rng) for i in chosen]
+        numbered = list(enumerate(chosen.tolist()))[part]
+        parts = [
+            self._patch(self.pairs[i], np.random.default_rng((self.spec.seed, step, number))) for number, i in numbered
+        ]
         image, target, size = (torch.stack(list(part)) for part in zip(*parts, strict=True))
         return Batch(image, target, size)
 
