@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ._spec import Spec
+from .augmenting import AugmentSpec
 from .networks import NetSpec, read_preset
 from .region import Polygon
 from .registry import path
@@ -103,46 +104,6 @@ class TilingSpec(Spec):
     tile: int = Field(0, ge=0)
     batch: int = Field(1, ge=1)
     workers: int = Field(0, ge=0)
-
-
-class AugmentSpec(Spec):
-    """Random changes of training patches.
-
-    Attributes
-    ----------
-    elastic : float
-        Standard deviation of the displacements on the coarse grid, pixels (Ronneberger 2015, section 3.1: 10).
-    elastic_grid : int
-        Spacing of the coarse grid, pixels.
-    scale_jitter : float
-        Standard deviation of log2 of the scale around the canonical object size.
-    wide_fraction : float
-        Share of patches whose object size is drawn evenly (in log) from `wide_range` instead.
-    wide_range : tuple of float
-        Object sizes, pixels of the network's grid.
-    rotate : bool
-        Rotation by any angle and mirroring.
-    gamma, noise, blur : float
-        Largest change of log2 gamma; largest noise (of the unit range); largest Gaussian sigma, pixels.
-    contrast : float
-        Largest relative change of contrast and brightness.
-    invert, gray, shuffle : float
-        Probability to invert intensities, drop the colour, permute the channels.
-    """
-
-    elastic: float = Field(6.0, ge=0)
-    elastic_grid: int = Field(64, ge=8)
-    scale_jitter: float = Field(0.35, ge=0)
-    wide_fraction: float = Field(0.2, ge=0, le=1)
-    wide_range: tuple[float, float] = (6.0, 160.0)
-    rotate: bool = True
-    gamma: float = Field(0.8, ge=0)
-    noise: float = Field(0.1, ge=0)
-    blur: float = Field(1.5, ge=0)
-    contrast: float = Field(0.3, ge=0, lt=1)
-    invert: float = Field(0.1, ge=0, le=1)
-    gray: float = Field(0.3, ge=0, le=1)
-    shuffle: float = Field(0.2, ge=0, le=1)
 
 
 class Task(Spec):
@@ -288,10 +249,23 @@ class TrainSpec(Spec):
         None takes the task's.
     diameter : float or None
         Canonical object size; None takes the task's.
+    truth : {"all", "regions", "scribbles"}
+        What the labels of an example say that does not say it itself: everything, what lies in its drawn region, or
+        only that what is labelled is labelled.
+    validation : float
+        Share of the groups of images that is held out of training; 0 holds out none but those the examples name.
+    loss : {"own", "cross-entropy", "border", "dice", "focal", "tversky"}
+        How classes are compared with the truth; "own" is what the target asks for.
+    balance : bool
+        Let the rarer of object and background weigh more in the loss.
+    foreground : float
+        Share of the patches that are laid on an object, as in nnU-Net (Isensee et al. 2021).
     steps : int
         Optimiser steps.
     batch, patch : int
         Patches a step and their edge in pixels, rounded up to what the network takes.
+    depth : int
+        Planes of a 3D patch; 0: as many as `patch`.
     rate : float
         Peak learning rate of AdamW.
     warmup, cooldown : float
@@ -330,9 +304,15 @@ class TrainSpec(Spec):
     normalise: NormaliseSpec | None = None
     augment: AugmentSpec | None = None
     diameter: float | None = Field(None, gt=0)
+    truth: Literal["all", "regions", "scribbles"] = "all"
+    validation: float = Field(0.0, ge=0, le=0.9)
+    loss: Literal["own", "cross-entropy", "border", "dice", "focal", "tversky"] = "own"
+    balance: bool = False
+    foreground: float = Field(0.33, ge=0, le=1)
     steps: int = Field(2000, ge=1)
     batch: int = Field(8, ge=1)
     patch: int = Field(256, ge=16)
+    depth: int = Field(0, ge=0)
     rate: float = Field(2e-3, gt=0)
     warmup: float = Field(0.03, ge=0, le=1)
     cooldown: float = Field(0.5, ge=0, le=1)

@@ -1,0 +1,59 @@
+"""Annotated images as they are given for training: layers, files, and what of them is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .axes import Image
+from .region import Polygon
+
+__all__ = ["BACKGROUND", "Example"]
+
+BACKGROUND: Final = 1  # the label that scribbles on the background bear
+
+
+@dataclass(frozen=True)
+class Example:
+    """An annotated image, read when it is needed.
+
+    Attributes
+    ----------
+    image : Image or Path
+        Any axes; the frames of a movie are images of one group.
+    labels : Image or Path
+        Axes and shape of the image, without channels; whole numbers.
+    region : tuple of polygons or None
+        The truth is known inside these only, in all planes: vertices ``(y, x)`` in pixels. None: everywhere.
+    scribbles : bool
+        Pixels without a label are unknown, as in the sparse annotation of Çiçek et al. 2016; `background` marks the
+        background.
+    group : str
+        Patient, field, slide: what is held out together. Empty: the image is a group of its own.
+    held_out : bool or None
+        Keep it for validation, or never; None leaves that to the program.
+    weight : float
+        How often it is drawn, relative to others.
+    background : int
+        The label that means background where there are scribbles.
+    """
+
+    image: Image | Path
+    labels: Image | Path
+    region: tuple[Polygon, ...] | None = None
+    scribbles: bool = False
+    group: str = ""
+    held_out: bool | None = None
+    weight: float = 1.0
+    background: int = BACKGROUND
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.image.name
+
+    @property
+    def source(self) -> str:
+        """The file it comes from; of a layer without one its name."""
+        return (self.image.source or self.image.name) if isinstance(self.image, Image) else str(self.image)
