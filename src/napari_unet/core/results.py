@@ -15,10 +15,19 @@ if TYPE_CHECKING:
 
     from .specs import TrainSpec
 
-__all__ = ["MOST_UNCERTAIN", "Epoch", "Piece", "Plan", "Segmentation", "Table", "Tracks", "hash_labels", "label_hash"]
+__all__ = [
+    "MOST_UNCERTAIN", "Epoch", "Piece", "Plan", "Segmentation", "Table", "TrackFile", "TrackScores", "Tracks",
+    "hash_labels", "label_hash",
+]  # fmt: skip
 
 MOST_UNCERTAIN: Final = 0.5  # the largest standard deviation that scores between 0 and 1 can have
 Table = dict[str, "npt.NDArray[np.generic]"]
+
+
+def _no_numbers() -> npt.NDArray[np.float64]:
+    import numpy as np
+
+    return np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,8 @@ class Tracks:
         voxels; ``track``: from 1, new after a division; ``parent``: the track that this track comes from, 0 for none;
         ``lineage``: all that descends from one object, from 1.
     edges : ndarray of int64, shape (n, 2)
-        Ids of parent and child, ordered by child. A node has at most one parent and two children; an edge over several
-        frames closes a gap.
+        Ids of parent and child, ordered by child, then parent. A node has at most two children, and one parent unless
+        objects may merge; an edge over several frames closes a gap.
     axes : str
         ``"tyx"`` or ``"tzyx"``.
     scale : tuple of float
@@ -112,6 +121,11 @@ class Tracks:
         Unit of each scale.
     name : str
         Of the labels.
+    costs : ndarray of float64, shape (n,)
+        What each edge costs; NaN for one that was given. Empty where nobody computed it.
+    margins : ndarray of float64, shape (n,)
+        How much more the next best choice for the two objects of an edge would cost: the smaller, the more doubtful.
+        NaN for edges that were given; empty where nobody computed it.
     """
 
     nodes: Table
@@ -120,18 +134,27 @@ class Tracks:
     scale: tuple[float, ...]
     units: tuple[str, ...] = ()
     name: str = "labels"
+    costs: npt.NDArray[np.float64] = field(default_factory=_no_numbers)
+    margins: npt.NDArray[np.float64] = field(default_factory=_no_numbers)
 
     @property
     def graph(self) -> dict[int, list[int]]:
-        """The tracks that come from another, each with that one: the form that napari shows."""
-        pairs = zip(self.nodes["track"].tolist(), self.nodes["parent"].tolist(), strict=True)
-        return {track: [parent] for track, parent in pairs if parent}
+        """The tracks that come from others, each with those: the form that napari shows."""
+        track = self.nodes["track"]
+        above, below = (track[self.edges[:, i]].tolist() for i in range(2))
+        found: dict[int, list[int]] = {}
+        for parent, child in zip(above, below, strict=True):
+            if parent != child:
+                found.setdefault(child, []).append(parent)
+        return found
 
     @property
     def counts(self) -> dict[str, int]:
         """Numbers of objects (in all frames), tracks, lineages and divisions."""
+        import numpy as np
+
         tracks, families = (int(self.nodes[name].max(initial=0)) for name in ("track", "lineage"))
-        divisions = len({parents[0] for parents in self.graph.values()})
+        divisions = int((np.bincount(self.edges[:, 0]) > 1).sum()) if len(self.edges) else 0
         return {"objects": len(self.nodes["id"]), "tracks": tracks, "lineages": families, "divisions": divisions}
 
 
@@ -190,6 +213,42 @@ class Plan:
     words: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     counts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrackScores:
+    """How well tracks agree with the truth, and where they do not.
+
+    Attributes
+    ----------
+    scores : dict of float
+        By name, 0 to 1; NaN where there is nothing to judge.
+    errors : dict of ndarray
+        One row each, ordered by time: ``kind`` (text), ``t``, ``label`` (of the truth where it is missing from the
+        result, else of the result), ``z`` (3D), ``y``, ``x`` (pixels).
+    """
+
+    scores: dict[str, float]
+    errors: Table
+
+
+@dataclass(frozen=True)
+class TrackFile:
+    """What a file of tracks holds.
+
+    Attributes
+    ----------
+    tracks : Tracks
+        The tracks.
+    labels : Image or None
+        Masks, read when looked at, where the file has them.
+    problems : tuple of str
+        What is wrong with the file, in words, and what was made of it.
+    """
+
+    tracks: Tracks
+    labels: Image | None = None
+    problems: tuple[str, ...] = ()
 
 
 def hash_labels(labels: Image) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import Image
+from napari_unet.core.graph import relink
 from napari_unet.core.linking import LinkSpec
 from napari_unet.core.results import Tracks
 from napari_unet.core.sizes import equivalent_diameter
@@ -21,8 +22,8 @@ from napari_unet.core.steps import Progress, Steps
 
 from ._assign import assign
 from ._candidates import divisions, gaps, join, steps, sure
+from ._constraints import Constraints, constrain
 from ._detect import Frame, detect, spatial_axes
-from ._lineage import lineages
 
 __all__ = ["link"]
 
@@ -36,7 +37,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def link(labels: Image, spec: LinkSpec) -> Steps[Tracks]:
+def link(labels: Image, spec: LinkSpec, image: Image | None = None) -> Steps[Tracks]:
     """Follow objects through time, step by step.
 
     Parameters
@@ -46,6 +47,8 @@ def link(labels: Image, spec: LinkSpec) -> Steps[Tracks]:
         together. Read one frame at a time.
     spec : LinkSpec
         Settings.
+    image : Image, optional
+        What was segmented, on the same grid.
 
     Returns
     -------
@@ -75,13 +78,17 @@ def link(labels: Image, spec: LinkSpec) -> Steps[Tracks]:
     pairs = [steps(a, b, scale, spec.max_distance, spec.min_overlap) for a, b in pairwise(frames)]
     unlinked = _unlinked(np.concatenate([np.zeros(0), *map(sure, pairs)]), spec)
     parents = np.full(first[-1], -1, np.int64)
-    for t, pair in enumerate(pairs):
+    time = np.repeat(np.arange(count), np.diff(first))
+    known = constrain(spec, time, np.concatenate([frame.labels for frame in frames]))
+    for t, (above, below, costs) in enumerate(pairs):
         yield Progress(count + t, 2 * count, f"Linking frame {t + 1} of {count}")
-        above, below = assign(pair, unlinked)
+        free = known.allow(first[t] + above, first[t + 1] + below)
+        above, below = assign((above[free], below[free], costs[free]), unlinked)
         parents[first[t + 1] + below] = first[t] + above
     yield Progress(2 * count - 1, 2 * count, "Closing gaps and finding divisions")
-    _close(parents, first, positions * scale, areas, spec)
-    return _tracks(labels, axes, frames, parents)
+    _close(parents, first, positions * scale, areas, spec, known)
+    edges = np.concatenate([np.stack([parents, np.arange(first[-1])], axis=1)[parents >= 0], known.fixed])
+    return relink(_nodes(labels, axes, frames), edges)
 
 
 def _unlinked(costs: Floats, spec: LinkSpec) -> float:
@@ -91,7 +98,7 @@ def _unlinked(costs: Floats, spec: LinkSpec) -> float:
     return _ALTERNATIVE * min(max(usual, _CHEAPEST), most)
 
 
-def _close(parents: Ints, first: Ints, positions: Floats, areas: Ints, spec: LinkSpec) -> None:
+def _close(parents: Ints, first: Ints, positions: Floats, areas: Ints, spec: LinkSpec, known: Constraints) -> None:
     """Give parents to nodes that have none: over gaps, or as second daughters. Changes `parents`."""
     nodes = np.arange(len(parents))
     linked = parents >= 0
@@ -112,27 +119,27 @@ def _close(parents: Ints, first: Ints, positions: Floats, areas: Ints, spec: Lin
         for t, frame in enumerate(frames[:-1]):
             mothers = frame[child[frame] >= 0]
             found.append(divisions((mothers, child[mothers]), starts[t + 1], positions, areas, spec.max_distance))
-    candidates = join(found)
+    above, below, costs = join(found)
+    free = known.allow(above, below)
+    candidates = above[free], below[free], costs[free]
     # A mother has a child already, an end has none: as rows of the assignment they cannot be confused.
     above, below = assign(candidates, _ALTERNATIVE * float(candidates[2].max(initial=1.0)))
     parents[below] = above
 
 
-def _tracks(labels: Image, axes: str, frames: list[Frame], parents: Ints) -> Tracks:
-    time = np.repeat(np.arange(len(frames)), [len(frame.labels) for frame in frames])
+def _nodes(labels: Image, axes: str, frames: list[Frame]) -> Tracks:
+    """Make tracks of objects that nothing links yet."""
     positions = np.concatenate([frame.positions for frame in frames])
-    track, parent, lineage = lineages(parents)
+    nothing = np.zeros(len(positions), np.int64)
     nodes = {
-        "id": np.arange(len(parents)),
+        "id": nothing,
         "label": np.concatenate([frame.labels for frame in frames]),
-        "t": time,
+        "t": np.repeat(np.arange(len(frames)), [len(frame.labels) for frame in frames]),
         **{axis: positions[:, i] for i, axis in enumerate(axes)},
         "area": np.concatenate([frame.areas for frame in frames]),
-        "track": track,
-        "parent": parent,
-        "lineage": lineage,
+        "track": nothing,
+        "parent": nothing,
+        "lineage": nothing,
     }
-    children = np.flatnonzero(parents >= 0)
-    edges = np.stack([parents[children], children], axis=1)
     _, scale, units = labels.along(f"t{axes}")
-    return Tracks(nodes, edges, f"t{axes}", scale, units, labels.name)
+    return Tracks(nodes, nothing[:0].reshape(0, 2), f"t{axes}", scale, units, labels.name)

@@ -36,6 +36,7 @@ _LABELS: Final = {
     "min_overlap": "Smallest overlap",
     "max_gap": "Longest gap (frames)",
     "division": "Cells divide",
+    "merging": "Cells merge",
 }
 _SHOWN: Final = ("t", "z", "y", "x")  # are the points of the layer already
 
@@ -57,7 +58,7 @@ class TrackWidget(Panel):
         self.tracks: Tracks | None = None
         self.labels = LayerBox(napari_viewer, LabelsLayer)
         self.axes = AxesRow()
-        self.settings = Form(LinkSpec(), _LABELS)
+        self.settings = Form(LinkSpec(), _LABELS, skip=("fixed", "forbidden"))
         self.form.addRow("Labels", self.labels)
         self.axes.add_to(self.form)
         self.column.addWidget(self.settings.native)

@@ -39,7 +39,7 @@ from .models import (
     remove_model,
 )
 from .objects import evaluate, measure, segment, segment_steps
-from .tracks import track, track_steps
+from .tracks import read_tracks, relabel, relabel_steps, track, track_steps, write_tracks
 from .training import train, train_steps
 from .viewing import show
 
@@ -48,7 +48,7 @@ __all__ = [
     "check_place", "choose_place", "edit_labels_steps", "evaluate", "export_model", "export_model_steps",
     "forget_edits", "info", "is_unfinished", "list_damaged", "list_models", "load_model", "load_task",
     "locate_model", "match_labels", "measure", "open_pyramid", "preflight", "preflight_steps", "read_contents",
-    "read_image", "read_labels", "read_region", "read_table", "remove_model", "sample", "segment", "segment_steps",
-    "show", "track", "track_steps", "train", "train_steps", "undo_edit", "write_image", "write_labels",
-    "write_overlay", "write_table",
+    "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel", "relabel_steps", "remove_model",
+    "sample", "segment", "segment_steps", "show", "track", "track_steps", "train", "train_steps", "undo_edit",
+    "write_image", "write_labels", "write_overlay", "write_table", "write_tracks",
 ]  # fmt: skip

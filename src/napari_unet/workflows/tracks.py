@@ -3,28 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from ..core.axes import as_image
+from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
 from ..core.linking import LinkSpec
-from ..core.results import Tracks
+from ..core.results import TrackFile, Tracks
 from ..core.steps import Progress, Steps, finish
 
-__all__ = ["track", "track_steps"]
+__all__ = ["read_tracks", "relabel", "relabel_steps", "track", "track_steps", "write_tracks"]
 
 
-def track_steps(labels: Any, spec: LinkSpec | None = None) -> Steps[Tracks]:
-    """Follow labels through time, step by step; see :func:`napari_unet.tracking.lap.link`; arrays start with t."""
+def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None) -> Steps[Tracks]:
+    """Follow labels through time, step by step.
+
+    Parameters
+    ----------
+    labels : Image or array-like
+        Arrays start with t; see :func:`napari_unet.tracking.lap.link`.
+    spec : LinkSpec, optional
+        Settings.
+    image : Image or array-like, optional
+        What was segmented, on the same grid: how bright objects are helps to tell them apart and to see divisions.
+
+    Returns
+    -------
+    Tracks
+        Who is who.
+
+    Yields
+    ------
+    Progress
+        One for every frame that is read and every frame that is linked.
+
+    Raises
+    ------
+    AxesError, ImageError, SpecError
+        If these are no labels with time, or the settings do not fit them.
+    """
     check_conflict()
     from ..tracking.lap import link
 
-    movie = as_image(labels, {3: "tyx", 4: "tzyx"}.get(getattr(labels, "ndim", 0)))
-    return (yield from link(movie, spec or LinkSpec()))
+    picture = None if image is None else movie(image)
+    return (yield from link(movie(labels), spec or LinkSpec(), picture))
 
 
 def track(
-    labels: Any, spec: LinkSpec | None = None, show: Callable[[Progress], None] | None = None, **options: Any
+    labels: Any,
+    spec: LinkSpec | None = None,
+    show: Callable[[Progress], None] | None = None,
+    *,
+    image: Any = None,
+    **options: Any,
 ) -> Tracks:
     """Follow labels through time; see :func:`track_steps`. Options are the fields of LinkSpec."""
-    return finish(track_steps(labels, LinkSpec.of(**((spec.model_dump() if spec else {}) | options))), show)
+    return finish(track_steps(labels, LinkSpec.of(**((spec.model_dump() if spec else {}) | options)), image), show)
+
+
+def relabel_steps(labels: Any, tracks: Tracks, by: str = "track", fill_gaps: bool = False) -> Steps[Image]:
+    """Number objects by track or by lineage, step by step; see :func:`relabel`."""
+    yield Progress(0, 1, "Numbering")
+    return relabel(labels, tracks, by, fill_gaps)
+
+
+def relabel(labels: Any, tracks: Tracks, by: str = "track", fill_gaps: bool = False) -> Image:
+    """Number objects by track or by lineage, as a new array that is computed where it is looked at.
+
+    Parameters
+    ----------
+    labels : Image or array-like
+        What was tracked; stays as it is.
+    tracks : Tracks
+        Its tracks.
+    by : {"track", "lineage"}
+        Which number.
+    fill_gaps : bool
+        Where a track skips frames, draw masks between the last one before and the first one after.
+
+    Returns
+    -------
+    Image
+        int32, a dask array of one frame a chunk.
+    """
+    from ..tracking.relabel import relabel as number
+
+    return number(movie(labels), tracks, by, fill_gaps)
+
+
+def read_tracks(path: str | Path) -> TrackFile:
+    """Read tracks; see :func:`napari_unet.io.tracks.read_tracks`."""
+    from ..io.tracks import read_tracks as read
+
+    return read(path)
+
+
+def write_tracks(path: str | Path, tracks: Tracks, labels: Any = None, overwrite: bool = False) -> None:
+    """Write tracks; see :func:`napari_unet.io.tracks.write_tracks`."""
+    from ..io.tracks import write_tracks as write
+
+    write(path, tracks, None if labels is None else movie(labels), overwrite)
+
+
+def movie(data: Any) -> Image:
+    """Wrap an array whose first axis is time."""
+    return as_image(data, {3: "tyx", 4: "tzyx"}.get(getattr(data, "ndim", 0)))
