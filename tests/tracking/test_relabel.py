@@ -40,7 +40,7 @@ def test_gaps_are_filled_by_choice_and_never_over_others():
     assert found.counts["tracks"] == 2
     assert not (np.asarray(relabel(labels, found).data)[2] == 1).any()
     made = np.asarray(relabel(labels, found, fill_gaps=True).data)
-    y, x = np.nonzero(made[2] == 1)
+    y, _x = np.nonzero(made[2] == 1)
     assert abs(y.mean() - 14.5) < 1
     assert 80 < len(y) < 140
     assert ((made == 2) == (labels == 9)).all()

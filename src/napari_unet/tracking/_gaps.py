@@ -36,7 +36,7 @@ class Fill:
 
 def plan(tracks: Tracks, by: str) -> dict[int, list[Fill]]:
     """List the masks that are missing inside tracks, by frame."""
-    t, label, track = (tracks.nodes[name] for name in ("t", "label", "track"))
+    t, label, track = (tracks.nodes[name].astype(np.int64) for name in ("t", "label", "track"))
     above, below = tracks.edges[:, 0], tracks.edges[:, 1]
     wide = (t[below] - t[above] > 1) & (track[below] == track[above])
     found: dict[int, list[Fill]] = {}

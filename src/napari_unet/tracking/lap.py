@@ -80,10 +80,10 @@ def link(labels: Image, spec: LinkSpec, image: Image | None = None) -> Steps[Tra
     parents = np.full(first[-1], -1, np.int64)
     time = np.repeat(np.arange(count), np.diff(first))
     known = constrain(spec, time, np.concatenate([frame.labels for frame in frames]))
-    for t, (above, below, costs) in enumerate(pairs):
+    for t, (parent, child, costs) in enumerate(pairs):
         yield Progress(count + t, 2 * count, f"Linking frame {t + 1} of {count}")
-        free = known.allow(first[t] + above, first[t + 1] + below)
-        above, below = assign((above[free], below[free], costs[free]), unlinked)
+        free = known.allow(first[t] + parent, first[t + 1] + child)
+        above, below = assign((parent[free], child[free], costs[free]), unlinked)
         parents[first[t + 1] + below] = first[t] + above
     yield Progress(2 * count - 1, 2 * count, "Closing gaps and finding divisions")
     _close(parents, first, positions * scale, areas, spec, known)

@@ -62,13 +62,13 @@ def track(
 
 
 def relabel_steps(labels: Any, tracks: Tracks, by: str = "track", fill_gaps: bool = False) -> Steps[Image]:
-    """Number objects by track or by lineage, step by step; see :func:`relabel`."""
+    """Give objects the number of their track or lineage, step by step; see :func:`relabel`."""
     yield Progress(0, 1, "Numbering")
     return relabel(labels, tracks, by, fill_gaps)
 
 
 def relabel(labels: Any, tracks: Tracks, by: str = "track", fill_gaps: bool = False) -> Image:
-    """Number objects by track or by lineage, as a new array that is computed where it is looked at.
+    """Give objects the number of their track or lineage, in a new array that is computed where it is looked at.
 
     Parameters
     ----------
