@@ -1,0 +1,44 @@
+"""napari-unet learning from few images: what learning_curve.py starts.
+
+Usage: ``python _learn_ours.py FOLDER SECONDS``. FOLDER has ``train/*.npz`` and ``val/*.npz`` (``image`` (y, x),
+``labels`` (y, x)); labels of the validation images go to ``found/*.npy``. A line of JSON tells what was done. It is the
+command ``napari-unet train FOLDER --minutes M`` with its defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from tifffile import imwrite
+
+import napari_unet
+
+
+def main() -> None:
+    """Train, predict."""
+    folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    for file in sorted((folder / "train").glob("*.npz")):
+        for name in ("image", "labels"):
+            (folder / "pairs" / f"{name}{'s' if name == 'image' else ''}").mkdir(parents=True, exist_ok=True)
+            place = folder / "pairs" / f"{name}{'s' if name == 'image' else ''}" / f"{file.stem}.tif"
+            imwrite(place, np.load(file)[name])
+    steps = [0]
+
+    def show(progress: napari_unet.Progress) -> None:
+        steps[0] = max(steps[0], progress.done if progress.payload is not None else 0)
+
+    model = napari_unet.train(
+        folder / "pairs", name="learned", minutes=seconds / 60, folder=folder / "model", show=show
+    )
+    (folder / "found").mkdir(exist_ok=True)
+    for file in sorted((folder / "val").glob("*.npz")):
+        found = napari_unet.segment(np.load(file)["image"], model=str(model)).labels.data
+        np.save(folder / "found" / f"{file.stem}.npy", np.asarray(found, np.int32))
+    sys.stdout.write(json.dumps({"steps": steps[0]}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""How many annotated images, and how long? napari-unet beside StarDist 0.9.2 and Cellpose 3.1, learning from scratch.
+
+The same fluorescence images, the same time on the same CPU cores, one contender after another; each trains from random
+weights and then finds the nuclei of the same 50 validation images, which nobody has seen and whose object size nobody
+is told. AP50 and mean AP are pooled over all of them. Smaller sets are part of the larger ones. Time is that of the
+training loop on a clock; importing, compiling and predicting are left out for all.
+
+Usage: ``python benchmarks/learning_curve.py --images 10 --minutes 15``; without numbers all cells of the table, which
+takes more than a day. What is done already is kept in the results and not done again, unless ``--again``. Only a quiet
+machine tells the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nuclei_data import fields
+from peers_cells import install, machine
+
+from napari_unet.metrics.matching import Counts, count, scores
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "learning_curve.json"
+CONTENDERS = ("napari-unet", "stardist", "cellpose")
+IMAGES = (1, 5, 10, 50, 0)  # 0: all
+MINUTES = (5.0, 15.0, 60.0)
+SEED = 0
+LIMIT = 7200  # seconds to install, and to predict when the time of the training is over
+
+
+def write_split(folder: Path, images: int) -> int:
+    """Write the first images of a fixed random order and those of validation; return how many the first are."""
+    known = [f for f in fields("train", ("fluo",)) if f.diameter > 0]
+    order = np.random.default_rng(SEED).permutation(len(known))
+    chosen = [known[i] for i in (order[:images] if images else order)]
+    for name, split in (("train", chosen), ("val", fields("val", ("fluo",)))):
+        (folder / name).mkdir()
+        for field in split:
+            image = field.image if field.image.ndim == 2 else field.image.mean(-1).astype(np.uint8)
+            np.savez(folder / name / f"{field.id}.npz", image=image, labels=field.labels)
+    return len(chosen)
+
+
+def learn(contender: str, folder: Path, seconds: float) -> dict[str, Any]:
+    """Train a contender in a process of its own and let it find the nuclei of the validation images."""
+    ours = contender == CONTENDERS[0]
+    python = Path(sys.executable) if ours else install(contender, LIMIT)
+    script = HERE / f"_learn_{'ours' if ours else contender}.py"
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONNOUSERSITE": "1"}
+    done = subprocess.run(
+        [str(python), str(script), str(folder), str(seconds)],
+        stdout=subprocess.PIPE, env=environment, text=True, check=True, timeout=seconds + LIMIT,
+    )  # fmt: skip
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def judged(folder: Path) -> dict[str, float]:
+    """Compare what was found with the truth."""
+    total = Counts()
+    for file in sorted((folder / "val").glob("*.npz")):
+        total = total + count(np.load(file)["labels"], np.load(folder / "found" / f"{file.stem}.npy"))
+    found = scores(total)
+    return {name: found[name] for name in ("AP50", "mAP")}
+
+
+def keep(results: dict[str, Any]) -> None:
+    """Store the results, whole or not at all."""
+    part = RESULTS.with_suffix(".part")
+    part.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    part.replace(RESULTS)
+
+
+def main() -> None:
+    """Fill the table cell by cell."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, nargs="+", default=IMAGES, help="how many to learn from; 0 is all")
+    parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
+    parser.add_argument("--again", action="store_true", help="do cells that are done already again")
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"cells": {}}
+    for minutes, images, contender in product(options.minutes, options.images, options.contenders):
+        cell = f"{images or 'all'} images, {minutes:g} minutes"
+        known = results["cells"].setdefault(cell, {})
+        if contender in known and not options.again:
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            count_of = write_split(Path(place), images)
+            sys.stderr.write(f"{cell}: {contender} begins\n")
+            before = os.getloadavg()[0]
+            about = learn(contender, Path(place), 60 * minutes)
+            known[contender] = judged(Path(place)) | {
+                "images": count_of, "about": about, "load before": round(before, 1),
+                "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
+            }  # fmt: skip
+        sys.stderr.write(f"{cell}: {contender} AP50 {known[contender]['AP50']:.3f}\n")
+        keep(results)
+
+
+if __name__ == "__main__":
+    main()
