@@ -11,7 +11,7 @@ from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.specs import SegmentSpec, TargetSpec
 from ..io.journal import Journal as Folder
-from ..targets import explorer
+from ..targets import explorer, grower
 from ..tiling._brick_jobs import Finding, Jobs, Journal, Sink
 from ..tiling.care import Care
 from ..tiling.statistics import Statistics
@@ -133,7 +133,7 @@ def prepare(
         raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")
     shown = partial(decode_stored, rule, smallest) if preview else None
     levels = round(255 * rule.persistence), smallest, round(255 * rule.min_score)
-    finding = Finding(partial(_explored, explore, rule), *levels, shown)
+    finding = Finding(partial(_explored, partial(explore, grow=grower(model.device)), rule), *levels, shown)
     return Work(plan, care.timed(inner(model)), finding, diameter, rule)
 
 

@@ -13,9 +13,10 @@ A file is a representation and offers
 ``decode(scores, spec, smallest)``
     stored uint8 scores ``(k, *s)`` to int32 labels ``(*s)``, numbered by first pixel.
 
-``explore(scores, spec, window, shape)``
+``explore(scores, spec, window, shape, grow=None)``
     only if objects can be found brick by brick: stored scores of a brick's window and one pixel around it, to its trees
     and their :class:`~napari_unet.core.forest.Forest`. Stitched, they give the objects of ``decode``, pixel by pixel.
+    What :func:`grower` returns may climb in the processor's stead; the trees are the same.
 
 If a channel is a part of a vector, the file also offers
 
@@ -27,6 +28,7 @@ If a channel is a part of a vector, the file also offers
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -35,8 +37,10 @@ import numpy.typing as npt
 from ..core.forest import Forest
 from ..core.registry import load
 from ..core.specs import TargetSpec
+from ._forest import Grow
+from ._forest_torch import grow_on
 
-__all__ = ["ZERO", "Explore", "Target", "directions", "explorer", "target"]
+__all__ = ["ZERO", "Explore", "Target", "directions", "explorer", "grower", "target"]
 
 Explore = Callable[..., tuple[npt.NDArray[np.int32], Forest]]
 
@@ -123,3 +127,20 @@ def explorer(name: str) -> Explore | None:
         If there is no such file.
     """
     return getattr(target(name), "explore", None)
+
+
+def grower(device: str) -> Grow | None:
+    """Return what grows trees on a device.
+
+    Parameters
+    ----------
+    device : str
+        In torch's words.
+
+    Returns
+    -------
+    callable or None
+        For ``explore``. None for a processor, whose machine code is faster, and for cards that do not know all of the
+        operations.
+    """
+    return partial(grow_on, device) if device.startswith("cuda") else None

@@ -8,7 +8,7 @@ is left open in the tables of a :class:`~napari_unet.core.forest.Forest`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,9 +18,11 @@ from scipy import ndimage
 
 from ..core.errors import SpecError
 from ..core.forest import Forest, Rim
-from ._forest_kernels import BEYOND, SHIFT, STAY, climb, follow, resolve, survey
+from ._forest_kernels import BEYOND, SHIFT, STAY, Grown, climb, follow, resolve, survey
 
-__all__ = ["explore", "explore_parts"]
+__all__ = ["Grow", "explore", "explore_parts"]
+
+Grow = Callable[[npt.NDArray[np.uint16], int], Grown | None]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
@@ -35,6 +37,7 @@ def explore(
     window: Sequence[slice],
     shape: Sequence[int],
     offsets: npt.NDArray[np.int16] | None = None,
+    grow: Grow | None = None,
 ) -> tuple[Ints, Forest]:
     """Grow the forest of one brick.
 
@@ -50,6 +53,9 @@ def explore(
         Of the plane.
     offsets : ndarray of int16, optional
         Shape ``(3, z, y, x)``, of the pixels of `potential`: signed vectors to follow instead of climbing.
+    grow : callable, optional
+        What climbs, instead of this processor; see :mod:`._forest_torch`. It need not, and is not asked where offsets
+        are followed.
 
     Returns
     -------
@@ -66,26 +72,22 @@ def explore(
     frame = _frame(window, shape)
     _check(frame.seen, potential, mask, *([] if offsets is None else offsets))
     level = frame.levels(potential, mask)
-    steps = np.full(level.shape, BEYOND, np.uint8)
-    if offsets is None:
-        climb(level, steps, frame.reach[0])
-    else:
-        follow(np.ascontiguousarray(offsets), frame.lead, level, steps, frame.reach[0])
-    trees = np.zeros(level.shape, np.int32)
-    ends, begins = resolve(steps, trees, frame.moves)
-    areas, boxes, codes, saddles = frame.survey(trees, level, len(ends))
-    places, stays = frame.places(ends), steps.ravel()[ends] == STAY
-    inner, high = trees[frame.inside], level[frame.inside]
+    grown = grow(level, int(frame.reach[0])) if grow and offsets is None else None
+    if grown is None:
+        grown = frame.grown(level, offsets)
+    places, boxes = frame.places(grown.ends), frame.boxes(grown.boxes)
+    inner, high = grown.trees[frame.inside], level[frame.inside]
+    stays = ((places >= 0) & (places < inner.shape)).all(1)
     forest = Forest(
         peaks=np.where(stays, frame.pixels(places), -1),
-        heights=np.where(stays, (level.ravel()[ends] >> SHIFT) - 1, 0).astype(np.uint8),
-        areas=areas,
-        firsts=frame.pixels(frame.places(begins)),
+        heights=np.where(stays, (level.ravel()[grown.ends] >> SHIFT) - 1, 0).astype(np.uint8),
+        areas=grown.areas,
+        firsts=frame.pixels(frame.places(grown.begins)),
         lows=boxes[:, :3],
         highs=boxes[:, 3:],
         exits=_exits(places, np.flatnonzero(~stays), inner.shape),
-        pairs=np.stack([codes >> 32, codes & 0xFFFFFFFF], 1).astype(np.int32),
-        saddles=saddles,
+        pairs=np.stack([grown.codes >> 32, grown.codes & 0xFFFFFFFF], 1).astype(np.int32),
+        saddles=grown.saddles,
         rims={side: _rim(inner, high, side) for side in frame.neighbors()},
     )
     return inner.reshape([s.stop - s.start for s in window]), forest
@@ -122,6 +124,7 @@ def explore_parts(mask: npt.NDArray[np.bool_], window: Sequence[slice], shape: S
     count = ndimage.label(mask.reshape(inner.shape), output=inner)
     high[inner > 0] = 1 << SHIFT
     areas, boxes, _, saddles = frame.survey(trees, level, count)
+    boxes = frame.boxes(boxes)
     begins, solid = np.zeros(count, np.int64), np.flatnonzero(trees)[::-1]
     begins[trees.ravel()[solid] - 1] = solid  # of many the last is kept, which is the first pixel
     firsts = frame.pixels(frame.places(begins))
@@ -189,10 +192,24 @@ class _Frame:
         return level
 
     def survey(self, trees: Ints, level: npt.NDArray[np.uint16], count: int) -> tuple[Longs, Ints, Longs, Bytes]:
-        """Return areas, bounding boxes in the plane, codes of pairs, and saddles."""
+        """Return areas, bounding boxes among the pixels that are looked at, codes of pairs, and saddles."""
         ahead = self.moves[STAY + 1 : 27 if self.reach[0] else STAY + 5]
-        areas, boxes, codes, saddles = survey(trees, level, count, ahead, self.reach[0])
-        return areas, boxes + np.tile(self.start - self.reach, 2).astype(np.int32), codes, saddles
+        found: tuple[Longs, Ints, Longs, Bytes] = survey(trees, level, count, ahead, self.reach[0])
+        return found
+
+    def grown(self, level: npt.NDArray[np.uint16], offsets: npt.NDArray[np.int16] | None) -> Grown:
+        """Grow trees on this processor."""
+        steps, trees = np.full(level.shape, BEYOND, np.uint8), np.zeros(level.shape, np.int32)
+        if offsets is None:
+            climb(level, steps, self.reach[0])
+        else:
+            follow(np.ascontiguousarray(offsets), self.lead, level, steps, self.reach[0])
+        ends, begins = resolve(steps, trees, self.moves)
+        return Grown(trees, ends, begins, *self.survey(trees, level, len(ends)))
+
+    def boxes(self, looked: Ints) -> Ints:
+        """Return bounding boxes in the plane."""
+        return looked + np.tile(self.start - self.reach, 2).astype(np.int32)
 
     def places(self, looked: Longs) -> Longs:
         """Return the positions ``(n, 3)`` in the brick of flat indices of the pixels that are looked at."""

@@ -8,12 +8,13 @@ later in the order of pixels, in 16-bit arithmetic that processors do for many p
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
-__all__ = ["BEYOND", "SHIFT", "STAY", "climb", "follow", "resolve", "survey"]
+__all__ = ["BEYOND", "SHIFT", "STAY", "Grown", "climb", "follow", "resolve", "survey"]
 
 SHIFT: Final = 5
 STAY: Final = 13  # the step 9 * (dz + 1) + 3 * (dy + 1) + dx + 1 that leads nowhere
@@ -24,6 +25,34 @@ _EIGHT_NONE: Final = np.uint64(0x1E1E1E1E1E1E1E1E)
 _NEW: Final = np.uint8(1)
 _TOUCHING: Final = np.uint8(2)
 _HASH: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth, vol. 3, section 6.4)
+
+
+class Grown(NamedTuple):
+    """The trees of a brick and the pixels around it, which have none.
+
+    Attributes
+    ----------
+    trees : ndarray of int32, shape (z, y, x)
+        Numbered from 1, ordered by first pixel.
+    ends, begins : ndarray of int64, shape (n,)
+        Flat indices where each tree ends, perhaps beyond the brick, and where it begins.
+    areas : ndarray of int64, shape (n,)
+        Number of pixels.
+    boxes : ndarray of int32, shape (n, 6)
+        Of all that is looked at: first pixel and the one after the last.
+    codes : ndarray of int64, shape (m,)
+        Pairs of trees that touch, in any order: the lower number times 2**32, and the higher.
+    saddles : ndarray of uint8, shape (m,)
+        The highest potential at which they do.
+    """
+
+    trees: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int64]
+    begins: npt.NDArray[np.int64]
+    areas: npt.NDArray[np.int64]
+    boxes: npt.NDArray[np.int32]
+    codes: npt.NDArray[np.int64]
+    saddles: npt.NDArray[np.uint8]
 
 
 @numba.njit(cache=True, nogil=True)

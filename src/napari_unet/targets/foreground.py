@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ..core.forest import Forest
 from ..core.specs import TargetSpec
-from ._forest import explore_parts
+from ._forest import Grow, explore_parts
 from ._losses import cross_entropy, dice
 
 __all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
@@ -45,7 +45,11 @@ def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> 
 
 
 def explore(
-    scores: npt.NDArray[np.uint8], spec: TargetSpec, window: Sequence[slice], shape: Sequence[int]
+    scores: npt.NDArray[np.uint8],
+    spec: TargetSpec,
+    window: Sequence[slice],
+    shape: Sequence[int],
+    grow: Grow | None = None,
 ) -> tuple[npt.NDArray[np.int32], Forest]:
     """Find the parts of one brick; see :mod:`napari_unet.targets`."""
     inside = tuple(slice(int(s.start > 0), int(s.start > 0) + s.stop - s.start) for s in window)

@@ -14,6 +14,7 @@ from ..core.specs import TargetSpec
 from . import ZERO
 from ._basins import descend_offsets, grow, nearness
 from ._fields import medoid_offsets, touching
+from ._forest import Grow
 from ._forest import explore as grow_forest
 from ._losses import cross_entropy, dice, inside
 
@@ -63,7 +64,11 @@ def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> 
 
 
 def explore(
-    scores: npt.NDArray[np.uint8], spec: TargetSpec, window: Sequence[slice], shape: Sequence[int]
+    scores: npt.NDArray[np.uint8],
+    spec: TargetSpec,
+    window: Sequence[slice],
+    shape: Sequence[int],
+    grow: Grow | None = None,
 ) -> tuple[npt.NDArray[np.int32], Forest]:
     """Find the trees of one brick; see :mod:`napari_unet.targets`."""
     mask, vectors = _vectors(scores, spec)

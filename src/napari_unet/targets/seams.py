@@ -12,6 +12,7 @@ from ..core.forest import Forest
 from ..core.specs import TargetSpec
 from ._basins import basins
 from ._fields import heat, touching
+from ._forest import Grow
 from ._forest import explore as grow_forest
 from ._losses import cross_entropy, dice, inside
 
@@ -54,10 +55,14 @@ def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> 
 
 
 def explore(
-    scores: npt.NDArray[np.uint8], spec: TargetSpec, window: Sequence[slice], shape: Sequence[int]
+    scores: npt.NDArray[np.uint8],
+    spec: TargetSpec,
+    window: Sequence[slice],
+    shape: Sequence[int],
+    grow: Grow | None = None,
 ) -> tuple[npt.NDArray[np.int32], Forest]:
     """Find the trees of one brick; see :mod:`napari_unet.targets`."""
-    return grow_forest(*_landscape(scores, spec), window, shape)
+    return grow_forest(*_landscape(scores, spec), window, shape, grow=grow)
 
 
 def _landscape(scores: npt.NDArray[np.uint8], spec: TargetSpec) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
