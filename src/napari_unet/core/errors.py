@@ -4,6 +4,7 @@ __all__ = [
     "AxesError",
     "Cancelled",
     "ConflictError",
+    "EditError",
     "ImageError",
     "MemoryShortError",
     "MissingExtraError",
@@ -43,6 +44,10 @@ class ModelError(UNetError):
 
 class MemoryShortError(ModelError):
     """A device has too little memory for what it was given; less may do."""
+
+
+class EditError(UNetError):
+    """A correction by hand cannot be made; what it was to change stays as it is."""
 
 
 class OutputError(UNetError):

@@ -1,0 +1,119 @@
+"""A file that only grows, a line for everything that was done: what is in it is never lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ..core.errors import OutputError
+from .atomic import atomic_file
+
+__all__ = ["Lines"]
+
+_LARGEST: Final = 2**28  # bytes
+
+
+class Lines:
+    """A JSON-lines file: a header, then one line for each entry, on the disk as soon as it was added.
+
+    A program that is stopped in the middle of a line leaves half of one: it is dropped, with a word in `news`. If a
+    line before the last is damaged, a copy of the file is kept beside it and what comes after that line is dropped.
+
+    Parameters
+    ----------
+    path : Path
+        Made with its folder if it is not there.
+    header : mapping
+        What the entries are about; JSON-like.
+
+    Attributes
+    ----------
+    entries : list of dict
+        What was there when the file was opened.
+    news : str
+        What the user should know of that; empty if all is well.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be read or written, or holds something else.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+        self.path, self.entries, self.news = path, [], ""  # type: ignore[var-annotated]
+        self._late: list[bytes] = []
+        try:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_file(path) as temporary:
+                    temporary.write_bytes(_line(header))
+            self._open(dict(json.loads(json.dumps(header))))
+        except OSError as error:
+            raise OutputError(f"'{path}' cannot be used: {error.strerror or error}. Choose another place.") from error
+
+    def _open(self, header: dict[str, Any]) -> None:
+        if self.path.stat().st_size > _LARGEST:
+            raise OutputError(f"'{self.path}' is larger than such a file can be. Move it away.")
+        content = self.path.read_bytes()
+        good = end = content.find(b"\n") + 1
+        if _entry(content[:end]) != header:
+            raise OutputError(f"'{self.path}' is something else than expected. Move it away, then try again.")
+        while (end := content.find(b"\n", good) + 1) and (found := _entry(content[good:end])) is not None:
+            self.entries.append(found)
+            good = end
+        if good == len(content):
+            return
+        if end and end < len(content):
+            copy = self.path.with_name(f"{self.path.name}.damaged")
+            with atomic_file(copy) as temporary:
+                temporary.write_bytes(content)
+            self.news = f"Line {len(self.entries) + 2} is damaged. What came before it is there; a copy is in '{copy}'."
+        else:
+            self.news = "The last line was not finished, and is left out."
+        os.truncate(self.path, good)
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Write an entry down: when this returns it is on the disk.
+
+        Parameters
+        ----------
+        entry : mapping
+            JSON-like.
+
+        Raises
+        ------
+        OutputError
+            If that fails, because the disk is full for example; it is tried again with the next entry.
+        """
+        self._late.append(_line(entry))
+        try:
+            with self.path.open("r+b") as file:
+                start = file.seek(0, os.SEEK_END)
+                try:
+                    file.write(b"".join(self._late))
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(start)
+                    raise
+        except OSError as error:
+            raise OutputError(
+                f"{len(self._late)} corrections are not saved yet: '{self.path}' cannot be written "
+                f"({error.strerror or error}). They are tried again with the next one."
+            ) from error
+        self._late.clear()
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

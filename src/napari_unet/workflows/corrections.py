@@ -1,0 +1,84 @@
+"""Correct tracks by hand, and write down every correction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import OutputError
+from ..core.results import Tracks
+
+if TYPE_CHECKING:
+    from ..tracking.edits import Edits
+
+__all__ = ["correct", "place_corrections"]
+
+
+def place_corrections(tracks: Tracks, labels: str | Path | None = None) -> Path:
+    """Choose the file for the corrections of some tracks.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        As they were found: other tracks have another file.
+    labels : path, optional
+        The file that holds the labels.
+
+    Returns
+    -------
+    Path
+        Beside the labels; in the program's own folder where there is no such file, or its folder cannot be written.
+    """
+    import os
+
+    from ..io.choosing import data_folder
+    from ..tracking.edits import digest
+
+    name = f"tracks-{digest(tracks)}.jsonl"
+    if labels is not None and "://" not in str(labels):
+        path = Path(labels)
+        if path.exists() and os.access(path.parent, os.W_OK):
+            return path.with_name(f"{path.name}.{name}")
+    return data_folder() / "corrections" / name
+
+
+def correct(tracks: Tracks, place: Path | None = None, merging: bool = False) -> tuple[Edits, str]:
+    """Get ready to correct tracks; corrections that were written down before are made again.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        As they were found.
+    place : path, optional
+        A file to write every correction to at once; see :func:`place_corrections`. None writes nothing.
+    merging : bool
+        Let two cells become one.
+
+    Returns
+    -------
+    edits : Edits
+        See :class:`napari_unet.tracking.edits.Edits`.
+    news : str
+        What was found in the file, in words; empty if nothing was.
+
+    Raises
+    ------
+    OutputError
+        If the file holds something else, or cannot be written.
+    """
+    from ..io.lines import Lines
+    from ..tracking.edits import Edits, digest
+
+    edits = Edits(tracks, merging)
+    if place is None:
+        return edits, ""
+    lines = Lines(place, {"corrections": 1, "tracks": digest(tracks)})
+    refused = edits.replay(lines.entries)
+    edits.keep = lines.add
+    if refused:
+        raise OutputError(
+            f"{len(refused)} of {len(lines.entries)} corrections in '{place}' do not fit these tracks, the first is: "
+            f"{refused[0]} Move the file away to begin anew."
+        )
+    words = f"{len(edits.done)} corrections of before are there again." if edits.done else ""
+    return edits, " ".join(filter(None, [words, lines.news]))
