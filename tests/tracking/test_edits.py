@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -272,8 +273,6 @@ def test_any_corrections_undone_give_the_tracks_before(chosen, things, merging):
 
 
 def test_costs_stay_with_their_links():
-    from dataclasses import replace
-
     base = tracks(STRAIGHT)
     numbers = np.arange(len(base.edges)) + 0.5
     edits = Edits(replace(base, costs=numbers, margins=2 * numbers))

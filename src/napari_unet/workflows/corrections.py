@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import OutputError
-from ..core.results import Tracks
+from ..core.results import Table, Tracks
 
 if TYPE_CHECKING:
     from ..tracking.edits import Edits
 
-__all__ = ["correct", "place_corrections"]
+__all__ = ["correct", "list_doubts", "place_corrections"]
 
 
 def place_corrections(tracks: Tracks, labels: str | Path | None = None) -> Path:
@@ -82,3 +82,10 @@ def correct(tracks: Tracks, place: Path | None = None, merging: bool = False) ->
         )
     words = f"{len(edits.done)} corrections of before are there again." if edits.done else ""
     return edits, " ".join(filter(None, [words, lines.news]))
+
+
+def list_doubts(tracks: Tracks, edits: Edits | None = None) -> Table:
+    """List what may be wrong in tracks, most doubtful first; see :func:`napari_unet.tracking.doubts.doubts`."""
+    from ..tracking.doubts import doubts
+
+    return doubts(tracks, edits.fixed if edits is not None else ())
