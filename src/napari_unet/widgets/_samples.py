@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from napari_unet import workflows
 
-__all__ = ["immunohistochemistry", "simulated_nuclei"]
+__all__ = ["bacteria_movie", "immunohistochemistry", "nuclei_movie", "nuclei_movie_3d", "simulated_nuclei"]
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -31,6 +33,50 @@ def immunohistochemistry() -> list[LayerData]:
         One image layer as napari takes it: data, options, type.
     """
     return _layers("immunohistochemistry")
+
+
+def nuclei_movie() -> list[LayerData]:
+    """Return a simulated movie of nuclei that divide, with its truth.
+
+    Returns
+    -------
+    list of tuple
+        Layers of the image, the true labels and the true tracks.
+    """
+    return _movie("nuclei-movie")
+
+
+def nuclei_movie_3d() -> list[LayerData]:
+    """Return a simulated movie of nuclei in a stack, with its truth.
+
+    Returns
+    -------
+    list of tuple
+        Layers of the image, the true labels and the true tracks.
+    """
+    return _movie("nuclei-movie-3d")
+
+
+def bacteria_movie() -> list[LayerData]:
+    """Return a simulated movie of bacteria in phase contrast, with its truth.
+
+    Returns
+    -------
+    list of tuple
+        Layers of the image, the true labels and the true tracks.
+    """
+    return _movie("bacteria-movie")
+
+
+def _movie(name: str) -> list[LayerData]:
+    image, labels, tracks = workflows.sample_movie(name)
+    nodes, axes = tracks.nodes, tuple(image.axes)
+    points = np.stack([nodes["track"], *(nodes[axis] for axis in axes)], axis=1).astype(np.float64)
+    return [
+        (image.data, {"name": name, "axis_labels": axes}, "image"),
+        (labels.data, {"name": f"{name} truth", "axis_labels": axes, "visible": False}, "labels"),
+        (points, {"name": f"{name} true tracks", "graph": tracks.graph, "visible": False}, "tracks"),
+    ]
 
 
 def _layers(name: str) -> list[LayerData]:

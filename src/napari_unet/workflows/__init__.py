@@ -18,6 +18,7 @@ from .files import (
     read_region,
     read_table,
     sample,
+    sample_movie,
     write_image,
     write_labels,
     write_overlay,
@@ -47,9 +48,10 @@ from .viewing import show
 __all__ = [
     "FORMATS", "SAMPLES", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps", "check_conflict",
     "check_place", "choose_place", "correct", "edit_labels_steps", "evaluate", "export_model", "export_model_steps",
-    "forget_edits", "info", "is_unfinished", "list_damaged", "list_doubts", "list_models", "load_model", "load_task",
-    "locate_model", "match_labels", "measure", "open_pyramid", "place_corrections", "preflight", "preflight_steps",
-    "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel",
-    "relabel_steps", "remove_model", "sample", "segment", "segment_steps", "show", "track", "track_steps", "train",
-    "train_steps", "undo_edit", "write_image", "write_labels", "write_overlay", "write_table", "write_tracks",
+    "forget_edits", "info", "is_unfinished", "list_damaged", "list_doubts", "list_models", "load_model",
+    "load_task", "locate_model", "match_labels", "measure", "open_pyramid", "place_corrections", "preflight",
+    "preflight_steps", "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks",
+    "relabel", "relabel_steps", "remove_model", "sample", "sample_movie", "segment", "segment_steps", "show",
+    "track", "track_steps", "train", "train_steps", "undo_edit", "write_image", "write_labels", "write_overlay",
+    "write_table", "write_tracks",
 ]  # fmt: skip

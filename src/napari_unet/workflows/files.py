@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..core.axes import Image
 from ..core.region import Region, parse_region
-from ..core.results import Table
+from ..core.results import Table, Tracks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SAMPLES", "check_place", "is_unfinished", "match_labels", "read_contents", "read_image", "read_labels",
-    "read_region", "read_table", "sample", "write_image", "write_labels", "write_overlay", "write_table",
+    "read_region", "read_table", "sample", "sample_movie", "write_image", "write_labels", "write_overlay",
+    "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -156,3 +157,31 @@ def sample(name: str = "simulated-nuclei", seed: int = 0) -> tuple[Image, Labels
     from ..samples import sample as draw
 
     return draw(name, seed)
+
+
+def sample_movie(name: str = "nuclei-movie", **options: Any) -> tuple[Image, Image, Tracks]:
+    """Return a simulated time-lapse with its truth.
+
+    Parameters
+    ----------
+    name : {"nuclei-movie", "bacteria-movie", "nuclei-movie-3d"}
+        Bright nuclei, rods in phase contrast, or nuclei in a stack.
+    **options : Any
+        Fields of :class:`~napari_unet.samples.movie_spec.MovieSpec` that shall differ, such as ``frames`` or ``seed``.
+
+    Returns
+    -------
+    image, labels : Image
+        uint16 and int32; drawn frame by frame where somebody looks.
+    tracks : Tracks
+        The true ones.
+
+    Raises
+    ------
+    RegistryError, SpecError
+        If there is no such movie, or a setting cannot be used.
+    """
+    from ..samples import sample_movie as draw
+
+    movie = draw(name, **options)
+    return movie.image, movie.labels, movie.tracks()
