@@ -162,6 +162,23 @@ def test_ids_that_leave_the_part_stay(tmp_path: Path) -> None:
     check(output, "yx", labels)
 
 
+@pytest.mark.parametrize("manifest", [None, {"objects": 3}])
+def test_new_ids_are_free_even_where_no_run_has_counted_the_objects(manifest: Any, tmp_path: Path) -> None:
+    output = tmp_path / "labels.ome.zarr"
+    labels = np.zeros((600, 700), np.int32)
+    labels[500:510, 600:610] = 4  # far from what is corrected
+    labels[550:560, 600:610] = 900
+    write_labels(output, Image(labels, "yx"), manifest)
+    before = labels[:20, :20].copy()
+    after = before.copy()
+    after[2:5, 2:5], after[8:9, 8:9] = 1, 4
+    found = put_back(output, "yx", (slice(0, 20), slice(0, 20)), before, after)
+    assert found.renamed == {1: 901, 4: 902}
+    assert found.manifest["objects"] == 902
+    labels[2:5, 2:5], labels[8, 8] = 901, 902
+    check(output, "yx", labels)
+
+
 def test_two_regions_that_were_taken_at_the_same_time(tmp_path: Path) -> None:
     output, labels = store(tmp_path)
     window = (slice(0, 100), slice(0, 100))

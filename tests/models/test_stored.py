@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,41 @@ def test_work_by_hand_is_not_replaced(movie, spec, tmp_path):
     assert label_hash(workflows.read_labels(output).data) == whole
     with pytest.raises(OutputError, match="nothing to undo"):
         workflows.undo_edit(output)  # of labels that are gone
+
+
+def test_corrections_are_put_back_as_a_whole_or_not_at_all(movie, spec, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    first = napari_unet.segment(movie, spec, output=output)
+    window = {"t": slice(0, 1), "y": slice(0, 50), "x": slice(0, 60)}
+    before = as_image(first.labels.data[0:1, 0:50, 0:60].astype(np.int32), "tyx")
+    after = as_image(before.data * 0, "tyx")
+    table = workflows.measure(first.labels, movie)
+
+    def steps(image):
+        return workflows.edit_labels_steps(output, before, after, window, table, image)
+
+    notes = []
+    finish(steps(movie), lambda progress: notes.append(progress.note))
+    workflows.undo_edit(output)
+    for moment in range(len(notes)):  # Cancel
+        running = steps(movie)
+        for _ in range(moment + 1):
+            next(running)
+        running.close()
+        assert label_hash(workflows.read_labels(output).data) == first.hash
+        with pytest.raises(OutputError, match="nothing to undo"):
+            workflows.undo_edit(output)
+
+    class Damaged:
+        shape, dtype = movie.shape, movie.data.dtype
+
+        def __getitem__(self, index):
+            raise OSError("gone")
+
+    news = []
+    _edited, measured = finish(steps(replace(movie, data=Damaged())), lambda progress: news.append(progress.news))
+    assert [text for text in news if "could not be read" in text or "not known" in text]
+    assert set(measured) == set(table)
 
 
 @pytest.mark.parametrize("half", [False, True])

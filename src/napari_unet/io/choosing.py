@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["choose_place", "data_folder", "run_folder"]
+__all__ = ["choose_place", "data_folder", "draft_folder", "run_folder"]
 
 _UNFINISHED: Final = ".unfinished"
 
@@ -28,6 +28,12 @@ def run_folder(output: Path) -> Path:
     """
     place = Path(os.path.realpath(output))  # what is a link stays one, and the result is moved on one disk
     return place.with_name(place.name + _UNFINISHED)
+
+
+def draft_folder(output: Path) -> Path:
+    """Return where corrections by hand are kept until they are put back, a sibling of the labels."""
+    place = Path(os.path.realpath(output))
+    return place.with_name(f"{place.name}.region")
 
 
 def choose_place(source: Path | None, name: str) -> Path:

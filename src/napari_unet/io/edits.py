@@ -21,6 +21,7 @@ from ..core.errors import ImageError, OutputError
 from ..core.hashes import block_digests, block_numbers, digest_steps, hash_of
 from ..core.levels import level_steps
 from ..core.steps import Progress, Steps
+from ..core.windows import Reader, windows
 from ._zarr import folder_of, read_digests, shards_in, write_digests
 from ._zarr_reader import read_zarr
 from .label_store import stored_labels
@@ -108,10 +109,10 @@ def edit_steps(output: Path, change: Change) -> Steps[Edited]:
         if found is None:
             raise ImageError(f"'{output}' holds no labels of this program any more. Run the segmentation again.")
         labels, manifest = found
-        edit = _Edit(labels, manifest, change)
+        yield Progress(0, 0, "Looking at the labels that are there")
+        edit = _Edit(labels, manifest, change, (yield from _highest(labels, manifest)))
         if not edit.changed.any():
             raise OutputError("Nothing has changed: there is nothing to put back.")
-        yield Progress(0, 0, "Looking at the labels that are there")
         edit.check()
         new = swaps.draft()
         try:
@@ -172,7 +173,7 @@ def _held(output: Path) -> Iterator[Swaps]:
 class _Edit:
     """A change in the axes of the labels that are stored, cut to the pixels that differ."""
 
-    def __init__(self, labels: Image, manifest: Mapping[str, Any], change: Change) -> None:
+    def __init__(self, labels: Image, manifest: Mapping[str, Any], change: Change, highest: int) -> None:
         self.labels, axes = labels, labels.axes
         before, after = (_turned(image, axes) for image in (change.before, change.after))
         if int(after.min()) < 0:
@@ -186,7 +187,7 @@ class _Edit:
         self.box = dict(zip(axes, self.window, strict=True))
         self.changed, self.before = changed[self.inner], before[self.inner]
         known = np.unique(before)
-        highest = max(int(manifest.get("objects", 0)), int(known.max(initial=0)))
+        highest = max(highest, int(known.max(initial=0)))
         self.renamed, self.after = _renamed(after[self.inner], self.changed, known, highest)
         touched = {*self.before[self.changed].tolist(), *self.after[self.changed].tolist()}
         self.ids = tuple(sorted(touched - {0}))
@@ -206,6 +207,17 @@ class _Edit:
                 f"'{self.labels.name}' was changed since this region was taken, at pixels that you have corrected too. "
                 "Take the region again."
             )
+
+
+def _highest(labels: Image, manifest: Mapping[str, Any]) -> Steps[int]:
+    """Return the highest id: a run has given its objects the numbers from 1 up; other labels must be gone through."""
+    if {"objects", "labels_hash"} <= set(manifest):
+        return int(manifest["objects"])
+    reader, highest = Reader(labels.data, labels.name), 0
+    for window in windows(labels.shape):
+        yield Progress(0, 0, "Looking for the highest number")
+        highest = max(highest, int(reader.read(window).max()))
+    return highest
 
 
 def _turned(image: Image, axes: str) -> Labels:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_unet.core.axes import AXES, Image
 from napari_unet.core.results import Table
+from napari_unet.core.windows import Reader
 
 from .objects import measure
 
@@ -110,7 +111,8 @@ def _measured(labels: Image, image: Image | None, ids: Ids, part: dict[str, slic
 
 
 def _cut(image: Image, part: Mapping[str, slice]) -> Image:
-    data = np.asarray(image.data[tuple(part.get(a, slice(None)) for a in image.axes)])
+    window = tuple(part.get(a, slice(0, n)) for a, n in zip(image.axes, image.shape, strict=True))
+    data = Reader(image.data, image.name).read(window)
     return Image(data, image.axes, image.scale, image.units, image.name)
 
 

@@ -24,7 +24,18 @@ from .files import (
     write_overlay,
     write_table,
 )
-from .large import choose_place, edit_labels_steps, forget_edits, open_pyramid, undo_edit
+from .large import (
+    choose_place,
+    drop_draft,
+    edit_labels_steps,
+    find_draft,
+    find_unfinished,
+    forget_edits,
+    has_draft,
+    keep_draft,
+    open_pyramid,
+    undo_edit,
+)
 from .models import (
     FORMATS,
     ModelPlace,
@@ -47,11 +58,11 @@ from .viewing import show
 
 __all__ = [
     "FORMATS", "SAMPLES", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps", "check_conflict",
-    "check_place", "choose_place", "correct", "edit_labels_steps", "evaluate", "export_model", "export_model_steps",
-    "forget_edits", "info", "is_unfinished", "list_damaged", "list_doubts", "list_models", "load_model",
-    "load_task", "locate_model", "match_labels", "measure", "open_pyramid", "place_corrections", "preflight",
-    "preflight_steps", "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks",
-    "relabel", "relabel_steps", "remove_model", "sample", "sample_movie", "segment", "segment_steps", "show",
-    "track", "track_steps", "train", "train_steps", "undo_edit", "write_image", "write_labels", "write_overlay",
-    "write_table", "write_tracks",
+    "check_place", "choose_place", "correct", "drop_draft", "edit_labels_steps", "evaluate", "export_model",
+    "export_model_steps", "find_draft", "find_unfinished", "forget_edits", "has_draft", "info", "is_unfinished",
+    "keep_draft", "list_damaged", "list_doubts", "list_models", "load_model", "load_task", "locate_model",
+    "match_labels", "measure", "open_pyramid", "place_corrections", "preflight", "preflight_steps", "read_contents",
+    "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel", "relabel_steps",
+    "remove_model", "sample", "sample_movie", "segment", "segment_steps", "show", "track", "track_steps", "train",
+    "train_steps", "undo_edit", "write_image", "write_labels", "write_overlay", "write_table", "write_tracks",
 ]  # fmt: skip

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.axes import Image
+from ..core.errors import ImageError
 from ..core.results import Table
 from ..core.steps import Progress, Steps
 
 if TYPE_CHECKING:
-    from ..io.edits import Edited
+    from ..io.edits import Change, Edited
     from ..io.pyramid import Pyramid
+    from ..io.unfinished import Unfinished
 
-__all__ = ["choose_place", "edit_labels_steps", "forget_edits", "open_pyramid", "undo_edit"]
+__all__ = [
+    "choose_place", "drop_draft", "edit_labels_steps", "find_draft", "find_unfinished", "forget_edits", "has_draft",
+    "keep_draft", "open_pyramid", "undo_edit",
+]  # fmt: skip
 
 
 def choose_place(source: str | Path | None, name: str) -> Path:
@@ -22,6 +27,13 @@ def choose_place(source: str | Path | None, name: str) -> Path:
     from ..io.choosing import choose_place as choose
 
     return choose(None if source is None else Path(source), name)
+
+
+def find_unfinished(image: Image, folders: Sequence[Path] = ()) -> list[Unfinished]:
+    """Find runs on an image that were stopped; see :func:`napari_unet.io.unfinished.find_unfinished`."""
+    from ..io.unfinished import find_unfinished as find
+
+    return find(image, folders)
 
 
 def open_pyramid(image: Image, output: str | Path, coarse: Mapping[int, Any]) -> Pyramid:
@@ -35,6 +47,8 @@ def edit_labels_steps(
     output: str | Path, before: Image, after: Image, window: Mapping[str, slice], table: Table, image: Image | None
 ) -> Steps[tuple[Edited, Table]]:
     """Write corrected labels back into the OME-Zarr that they were taken from, and measure again what has changed.
+
+    Both are done, or nothing: if the steps end early, the labels are as they were.
 
     Parameters
     ----------
@@ -68,15 +82,25 @@ def edit_labels_steps(
     """
     yield Progress(0, 0, "Looking at what has changed")
     from ..io.edits import Change, edit_steps
+    from ..io.edits import undo_edit as undo
     from ..io.runs import find_finished
     from ..measures._again import measure_again
 
     place = Path(output)
     edited = yield from edit_steps(place, Change(window, before, after))
-    stored = find_finished(place)
-    if table and stored is not None:
+    try:
+        news, stored = "", find_finished(place)
         yield Progress(0, 0, "Measuring the objects that have changed")
-        table = measure_again(table, stored[0], image, edited.ids, edited.box)
+        if table and stored is not None:
+            try:
+                table = measure_again(table, stored[0], image, edited.ids, edited.box)
+            except ImageError as error:  # of a run that left damaged parts of its image out
+                news = f"Intensities of corrected objects are not known: {error}"
+                table = measure_again(table, stored[0], None, edited.ids, edited.box)
+        yield Progress(1, 1, "Measuring the objects that have changed", news=news)
+    except BaseException:
+        undo(place)
+        raise
     return edited, table
 
 
@@ -92,3 +116,32 @@ def forget_edits(output: str | Path) -> None:
     from ..io.edits import forget_edits as forget
 
     forget(Path(output))
+
+
+def keep_draft(output: str | Path, before: Image, after: Image, window: Mapping[str, slice]) -> None:
+    """Keep corrections that were not put back yet; see :func:`napari_unet.io.drafts.keep_draft`."""
+    from ..io.drafts import keep_draft as keep
+    from ..io.edits import Change
+
+    keep(Path(output), Change(window, before, after))
+
+
+def has_draft(output: str | Path) -> bool:
+    """Say whether there are corrections that were not put back; loads nothing heavy."""
+    from ..io.choosing import draft_folder
+
+    return draft_folder(Path(output)).is_dir()
+
+
+def find_draft(output: str | Path) -> Change | None:
+    """Return corrections that were not put back; see :func:`napari_unet.io.drafts.find_draft`."""
+    from ..io.drafts import find_draft as find
+
+    return find(Path(output))
+
+
+def drop_draft(output: str | Path) -> None:
+    """Remove corrections that were not put back."""
+    from ..io.drafts import drop_draft as drop
+
+    drop(Path(output))
