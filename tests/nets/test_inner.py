@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -77,6 +79,27 @@ def test_bands_are_bit_identical(spec, band, monkeypatch):
         # Once the whole, then bands that overlap.
         assert entering[0] == x.shape[2] < sum(entering[1:])
         assert len(entering) > 2
+
+
+def test_tiles_of_any_size_share_the_memory_of_a_worker(monkeypatch):
+    monkeypatch.setattr(_inner, "_BAND", 300)
+    network, margin, x = made(CROPPED["deep"], cells=4)
+    network = network.to(memory_format=torch.channels_last)
+    tiles = [x, x[:, :, 16:, 32:], 2 * x, x.repeat(2, 1, 1, 1), x[:, :, :-16]]
+    tiles = [tile.contiguous(memory_format=torch.channels_last) for tile in tiles]
+
+    @torch.inference_mode()
+    def work():
+        inner = Inner(network, margin)
+        with one_thread("cpu"):
+            return [inner(tile) for tile in tiles], len(_inner._HELD.parts)
+
+    with ThreadPoolExecutor(1) as pool:
+        found, held = pool.submit(work).result()
+    assert held > len(CROPPED["deep"].widths)
+    for tile, scores in zip(tiles, found, strict=True):
+        assert torch.equal(scores, compared(network, margin, tile)[2])
+    assert not _inner._HELD.parts  # here, where nothing is computed tile after tile
 
 
 @pytest.mark.parametrize("spec", CROPPED.values(), ids=CROPPED)

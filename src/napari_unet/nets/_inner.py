@@ -5,17 +5,22 @@ expansive path does not: what it brings up is cropped to what the wanted scores 
 the "copy and crop" of Ronneberger et al. 2015, Fig. 1. Every score that is left is computed from the same values.
 
 On a processor, large flat tiles are computed band by band where features are fine, each level from its input to its
-output: what a convolution puts out is still in the processor's cache when the next one wants it.
+output: what a convolution puts out is still in the processor's cache when the next one wants it. Of the contracting
+path only what is joined later is kept, and what is pooled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import threading
+from collections.abc import Callable, Iterator
+from threading import local
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import nn
 
+from ._blocks import Pool
 from .unet import UNet
 
 __all__ = ["Inner"]
@@ -49,18 +54,20 @@ class Inner(nn.Module):
             return _cut(self.network(x), self.margin)
         net: Any = self.network
         left: list[torch.Tensor] = []
-        for pool, down in zip(net.pool, net.down, strict=True):
-            x = _down(down, pool(x), _reach(down, self.margin)[0])
-            left.append(x)
-        left.pop()
+        x = net.pool[0](x)
+        for level, (down, pool, rim) in enumerate(zip(net.down, net.pool[1:], self.rims, strict=False)):
+            skipped, x = _down(level, down, pool, x, rim)
+            left.append(skipped)
+        x = net.down[-1](x)
         gone: Rim = (0,) * len(self.margin)
-        steps = reversed(list(zip(net.up, net.join, net.merge, self.rims, strict=True)))
-        for level, (raised, join, merge, rim) in enumerate(steps, start=1):
+        levels = list(enumerate(zip(net.up, net.join, net.merge, self.rims, strict=True)))
+        for level, (raised, join, merge, rim) in reversed(levels):
             already = tuple(n * step for n, step in zip(gone, raised.stride, strict=True))
             # The head goes with the finest level: it leaves less to be kept than it is given.
-            last = (merge, net.head) if level == len(net.up) else (merge,)
-            rows = sum(_reach(block, self.margin)[0] for block in last)
-            x = _up(_Up(raised, join, last), _cut(left.pop(), rim), x, _less(rim, already), rows)
+            blocks = (merge,) if level else (merge, net.head)
+            # What leaves the network is in memory of its own.
+            up = _Up(raised, join, blocks, f"merged {level}" if level else "")
+            x = _up(up, left.pop(), x, _less(rim, already), sum(_reach(block, rim)[0] for block in blocks))
             gone = rim
         return _cut(x, _less(self.margin, gone))
 
@@ -69,6 +76,7 @@ class _Up(NamedTuple):
     raised: Any
     join: Any
     blocks: tuple[nn.Module, ...]
+    use: str
 
     def merge(self, skipped: torch.Tensor, raised: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
         x: torch.Tensor = self.join(skipped, raised, coarse)
@@ -77,11 +85,61 @@ class _Up(NamedTuple):
         return x
 
 
-def _down(block: nn.Module, x: torch.Tensor, reach: int) -> torch.Tensor:
+class _Held(local):
+    """Memory for features that a thread uses again for each tile: asking the system for it anew takes long."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, torch.Tensor] = {}
+        self.lasting = threading.current_thread() is threading.main_thread()
+
+    def take(self, use: str, size: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Return features of ``(b, c, y, x)`` of any values, channels last; with the same `use` in the same memory."""
+        if not use or self.lasting or not torch.is_inference_mode_enabled():
+            return torch.empty(size, dtype=dtype, memory_format=torch.channels_last)
+        images, channels, *plane = size
+        count = math.prod(size)
+        held = self.parts.get(use)
+        if held is None or held.numel() < count or held.dtype != dtype:
+            held = None
+            self.parts.pop(use, None)  # before more is asked for
+            held = self.parts[use] = torch.empty(count, dtype=dtype)
+        return held[:count].view(images, *plane, channels).permute(0, 3, 1, 2)
+
+
+_HELD: Final = _Held()
+
+
+class _Rows:
+    """Features that are put together from bands, less so many pixels at both ends of every axis."""
+
+    def __init__(self, height: int, rim: Rim, use: str) -> None:
+        self.height, self.rim, self.use, self.features = height, rim, use, torch.empty(0)
+
+    def put(self, start: int, band: torch.Tensor) -> None:
+        above, beside = self.rim
+        if start == 0:
+            size = (*band.shape[:2], self.height - 2 * above, band.shape[3] - 2 * beside)
+            self.features = _HELD.take(self.use, size, band.dtype)
+        low, high = max(start, above), min(start + band.shape[2], self.height - above)
+        if low < high:
+            self.features[:, :, low - above : high - above] = _cut(band[:, :, low - start : high - start], (0, beside))
+
+
+def _down(
+    level: int, block: nn.Module, pool: nn.Module, x: torch.Tensor, rim: Rim
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute a level of the contracting path; return what is skipped, less its rim, and what goes on, pooled."""
     rows = _rows(x)
-    if not rows or _strided(block):
-        return block(x)  # type: ignore[no-any-return]
-    return _by_bands(lambda low, high: block(x[:, :, low:high]), x.shape[2], rows, reach)
+    if not rows or _strided(block) or not isinstance(pool, Pool):
+        whole = block(x)
+        return _cut(whole, rim), pool(whole)
+    height, step = x.shape[2], pool.steps[0]
+    skipped, pooled = _Rows(height, rim, f"skipped {level}"), _Rows(height // step, (0, 0), f"pooled {level}")
+    rows = -(-rows // step) * step
+    for start, band in _bands(lambda low, high: block(x[:, :, low:high]), height, rows, _reach(block, rim)[0]):
+        skipped.put(start, band)
+        pooled.put(start // step, pool(band))
+    return skipped.features, pooled.features
 
 
 def _up(blocks: _Up, skipped: torch.Tensor, x: torch.Tensor, less: Rim, reach: int) -> torch.Tensor:
@@ -96,20 +154,19 @@ def _up(blocks: _Up, skipped: torch.Tensor, x: torch.Tensor, less: Rim, reach: i
         raised = blocks.raised(x[:, :, first:end])[:, :, above : above + high - low]
         return blocks.merge(skipped[:, :, low:high], _cut(raised, (0, *less[1:])), x)
 
-    return _by_bands(compute, skipped.shape[2], rows, reach)
+    found = _Rows(skipped.shape[2], (0, 0), blocks.use)
+    for start, band in _bands(compute, found.height, rows, reach):
+        found.put(start, band)
+    return found.features
 
 
-def _by_bands(compute: Callable[[int, int], torch.Tensor], height: int, rows: int, reach: int) -> torch.Tensor:
-    """Put together what is computed of the rows from one to another, but for the outermost `reach` at each cut."""
-    out: torch.Tensor | None = None
+def _bands(
+    compute: Callable[[int, int], torch.Tensor], height: int, rows: int, reach: int
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield where bands start, and what is computed of their rows; at each cut `reach` more are given for context."""
     for start in range(0, height, rows):
         stop, low = min(start + rows, height), max(start - reach, 0)
-        band = compute(low, min(stop + reach, height))[:, :, start - low : stop - low]
-        if out is None:
-            size = (*band.shape[:2], height, *band.shape[3:])
-            out = torch.empty(size, dtype=band.dtype, memory_format=torch.channels_last)
-        out[:, :, start:stop] = band
-    return compute(0, height) if out is None else out
+        yield start, compute(low, min(stop + reach, height))[:, :, start - low : stop - low]
 
 
 def _rows(x: torch.Tensor) -> int:
