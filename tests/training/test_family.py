@@ -17,7 +17,8 @@ from napari_unet.core.steps import finish
 from napari_unet.models.cards import read_card
 from napari_unet.nets import patch
 from napari_unet.samples.simulated import nuclei
-from napari_unet.training.fit import _loss, fit
+from napari_unet.training.fit import fit
+from napari_unet.training.loss import compare
 from napari_unet.training.patches import Batch, Sampler, make_pair
 from napari_unet.training.run import make_card
 
@@ -73,14 +74,16 @@ def test_every_kind_of_output_is_learned(tmp_path, net):
 
 
 def test_unpadded_scores_are_compared_with_the_middle_of_the_truth():
-    learn = type("Learn", (), {"CHANNELS": ("foreground",), "loss": staticmethod(lambda s, t: ((s - t) ** 2).mean())})
+    learn = type(
+        "Learn", (), {"CHANNELS": ("foreground",), "loss": staticmethod(lambda s, t, *_: ((s - t) ** 2).mean())}
+    )
     truth = torch.zeros(1, 1, 12, 12)
     truth[..., 4:8, 4:8] = 1
     size = torch.zeros(1, 12, 12)
     size[..., 4:8, 4:8] = 0.25
     batch = Batch(torch.zeros(1, 1, 12, 12), truth, size)
     right = torch.cat([torch.ones(1, 1, 4, 4), torch.full((1, 1, 4, 4), 0.25).logit()], 1)
-    loss = _loss(learn, "cpu")
+    loss = compare(learn, TrainSpec())
     assert float(loss(right, batch)) == pytest.approx(0, abs=1e-6)
     assert float(loss(right * 0, batch)) > 1
 

@@ -8,8 +8,11 @@ A file is a representation and offers
     int labels ``(*s)`` to float32 targets ``(k, *s)`` in 0 to 1;
 ``activate(scores)``
     raw network scores ``(b, k, *s)`` to 0 to 1 (any array with torch's methods);
-``loss(scores, target)``
-    raw scores and targets ``(b, k, *s)`` to one number;
+``loss(scores, target, known=None, classify=...)``
+    raw scores and targets ``(b, k, *s)`` to one number. `known` is what is known of the truth, ``(b, 2, *s)`` of 0 and
+    1: whether a pixel is object or background, and whether also the shape of its object is known, as it is not where
+    there are scribbles or an object is cut by the edge of what was annotated. `classify` is how classes are compared,
+    if the user chose another loss than the file's own (:func:`classifier`);
 ``decode(scores, spec, smallest)``
     stored uint8 scores ``(k, *s)`` to int32 labels ``(*s)``, numbered by first pixel.
 
@@ -40,7 +43,12 @@ from ..core.specs import TargetSpec
 from ._forest import Grow
 from ._forest_torch import grow_on
 
-__all__ = ["ZERO", "Explore", "Target", "directions", "explorer", "grower", "target"]
+from ._losses import LOSSES, Classify, class_weights
+from ._weights import border_weights
+
+__all__ = [
+    "ZERO", "Classify", "Explore", "Target", "border_weights", "classifier", "directions", "explorer", "grower", "target",
+]  # fmt: skip
 
 Explore = Callable[..., tuple[npt.NDArray[np.int32], Forest]]
 
@@ -58,8 +66,8 @@ class Target(Protocol):
     def activate(self, scores: Any) -> Any:
         """Bring raw scores into 0 to 1."""
 
-    def loss(self, scores: Any, target: Any) -> Any:
-        """Compare raw scores with targets."""
+    def loss(self, scores: Any, target: Any, known: Any = None, classify: Classify = ...) -> Any:
+        """Compare raw scores with targets, where they are known."""
 
     def decode(self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
         """Turn stored scores into labels."""
@@ -144,3 +152,35 @@ def grower(device: str) -> Grow | None:
         operations.
     """
     return partial(grow_on, device) if device.startswith("cuda") else None
+
+
+def classifier(name: str, balance: bool = False, borders: Any = None) -> Classify:
+    """Return how classes are compared with the truth.
+
+    Parameters
+    ----------
+    name : {"own", "cross-entropy", "border", "dice", "focal", "tversky"}
+        As in :class:`~napari_unet.core.specs.TrainSpec`.
+    balance : bool
+        Let the rarer of object and background weigh more.
+    borders : Tensor, optional
+        For ``"border"``: :func:`border_weights` of the batch, ``(b, *s)``.
+
+    Returns
+    -------
+    callable
+        Of scores, target, the weight of touching borders that the target would give, and where the truth is known.
+    """
+    loss = LOSSES[name]
+    if name == "own" and not balance:
+        return loss
+
+    def classify(scores: Any, target: Any, weight: Any = 1.0, known: Any = None) -> Any:
+        weight = weight if name == "own" else 1.0
+        if name == "border":
+            weight = class_weights(target, known) + (0.0 if borders is None else borders)
+        elif balance:
+            weight = weight * class_weights(target, known)
+        return loss(scores, target, weight, known)
+
+    return classify

@@ -14,7 +14,7 @@ from ._basins import basins
 from ._fields import relative_distances, touching
 from ._forest import Grow
 from ._forest import explore as grow_forest
-from ._losses import cross_entropy, dice, inside
+from ._losses import Classify, cross_entropy, cross_entropy_and_dice, dice, inside, masks
 
 __all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
 
@@ -32,20 +32,19 @@ def activate(scores: Any) -> Any:
     return scores.sigmoid()
 
 
-def loss(scores: Any, target: Any) -> Any:
+def loss(scores: Any, target: Any, known: Any = None, classify: Classify = cross_entropy_and_dice) -> Any:
     """Compare raw scores with targets, both ``(b, 3, *s)``; pixels at touching borders weigh more.
 
     The weight plays the part of the border weight map of Ronneberger et al. 2015, eq. 2.
     """
     mask, distance, touch = target.unbind(1)
     foreground, height, border = scores.unbind(1)
-    weight = 1 + _TOUCH_WEIGHT * touch
+    (seen, whole), weight = masks(known), 1 + _TOUCH_WEIGHT * touch
     return (
-        cross_entropy(foreground, mask, weight)
-        + dice(foreground, mask)
-        + 2 * inside(height, distance, mask * weight)
-        + cross_entropy(border, touch, weight)
-        + 0.5 * dice(border, touch)
+        classify(foreground, mask, weight, seen)
+        + 2 * inside(height, distance, mask * weight, known=whole)
+        + cross_entropy(border, touch, weight, whole)
+        + 0.5 * dice(border, touch, whole)
     )
 
 

@@ -12,7 +12,8 @@ from scipy import ndimage
 from ..core.forest import Forest
 from ..core.specs import TargetSpec
 from ._forest import Grow, explore_parts
-from ._losses import cross_entropy, dice
+from ._losses import Classify, cross_entropy_and_dice, masks
+from ._weights import parted
 
 __all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
 
@@ -20,8 +21,8 @@ CHANNELS: Final = ("foreground",)
 
 
 def encode(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
-    """Turn labels ``(*s)`` into targets ``(1, *s)``; see :mod:`napari_unet.targets`."""
-    return (labels > 0).astype(np.float32)[None]
+    """Turn labels ``(*s)`` into targets ``(1, *s)``; a line of background parts objects that touch."""
+    return parted(labels).astype(np.float32)[None]
 
 
 def activate(scores: Any) -> Any:
@@ -29,9 +30,9 @@ def activate(scores: Any) -> Any:
     return scores.sigmoid()
 
 
-def loss(scores: Any, target: Any) -> Any:
+def loss(scores: Any, target: Any, known: Any = None, classify: Classify = cross_entropy_and_dice) -> Any:
     """Compare raw scores with targets, both ``(b, 1, *s)``."""
-    return cross_entropy(scores, target) + dice(scores, target)
+    return classify(scores[:, 0], target[:, 0], 1.0, masks(known)[0])
 
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:

@@ -14,7 +14,7 @@ from ._basins import basins
 from ._fields import heat, touching
 from ._forest import Grow
 from ._forest import explore as grow_forest
-from ._losses import cross_entropy, dice, inside
+from ._losses import Classify, cross_entropy_and_dice, inside, masks
 
 __all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
 
@@ -31,12 +31,12 @@ def activate(scores: Any) -> Any:
     return scores.sigmoid()
 
 
-def loss(scores: Any, target: Any) -> Any:
+def loss(scores: Any, target: Any, known: Any = None, classify: Classify = cross_entropy_and_dice) -> Any:
     """Compare raw scores ``(b, 2, *s)`` with targets ``(b, 3, *s)``."""
     mask, warm, touch = target.unbind(1)
     foreground, height = scores.unbind(1)
-    weight = 1 + 4 * touch
-    return cross_entropy(foreground, mask, weight) + dice(foreground, mask) + 2 * inside(height, warm, mask * weight)
+    (seen, whole), weight = masks(known), 1 + 4 * touch
+    return classify(foreground, mask, weight, seen) + 2 * inside(height, warm, mask * weight, known=whole)
 
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:

@@ -16,7 +16,7 @@ from ._basins import descend_offsets, grow, nearness
 from ._fields import medoid_offsets, touching
 from ._forest import Grow
 from ._forest import explore as grow_forest
-from ._losses import cross_entropy, dice, inside
+from ._losses import Classify, cross_entropy_and_dice, inside, masks
 
 __all__ = ["CHANNELS", "DIRECTIONS", "activate", "decode", "encode", "explore", "loss"]
 
@@ -43,14 +43,12 @@ def activate(scores: Any) -> Any:
     return scores.sigmoid()
 
 
-def loss(scores: Any, target: Any) -> Any:
+def loss(scores: Any, target: Any, known: Any = None, classify: Classify = cross_entropy_and_dice) -> Any:
     """Compare raw scores ``(b, 3, y, x)`` with targets ``(b, 4, y, x)``."""
-    mask, weight = target[:, :1], 1 + 4 * target[:, 3:]
-    foreground, vectors = scores.split([1, 2], 1)
-    return (
-        cross_entropy(foreground, mask, weight)
-        + dice(foreground, mask)
-        + 6 * inside(vectors, target[:, 1:3], mask * weight, 0.0)
+    mask, weight, (seen, whole) = target[:, 0], 1 + 4 * target[:, 3], masks(known)
+    whole = None if whole is None else whole[:, None]
+    return classify(scores[:, 0], mask, weight, seen) + 6 * inside(
+        scores[:, 1:], target[:, 1:3], (mask * weight)[:, None], 0.0, whole
     )
 
 

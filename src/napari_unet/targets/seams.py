@@ -14,7 +14,7 @@ from ._basins import basins
 from ._fields import heat, touching
 from ._forest import Grow
 from ._forest import explore as grow_forest
-from ._losses import cross_entropy, dice, inside
+from ._losses import Classify, cross_entropy, cross_entropy_and_dice, dice, inside, masks
 
 __all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
 
@@ -31,20 +31,19 @@ def activate(scores: Any) -> Any:
     return scores.sigmoid()
 
 
-def loss(scores: Any, target: Any) -> Any:
+def loss(scores: Any, target: Any, known: Any = None, classify: Classify = cross_entropy_and_dice) -> Any:
     """Compare raw scores with targets, both ``(b, 3, *s)``; seams weigh more.
 
     The weight plays the part of the border weight map of Ronneberger et al. 2015, eq. 2.
     """
     mask, warm, seam = target.unbind(1)
     foreground, height, line = scores.unbind(1)
-    weight = 1 + 4 * seam
+    (seen, whole), weight = masks(known), 1 + 4 * seam
     return (
-        cross_entropy(foreground, mask, weight)
-        + dice(foreground, mask)
-        + 2 * inside(height, warm, mask * (1 + 6 * seam))
-        + 2 * cross_entropy(line, seam, weight)
-        + dice(line, seam)
+        classify(foreground, mask, weight, seen)
+        + 2 * inside(height, warm, mask * (1 + 6 * seam), known=whole)
+        + 2 * cross_entropy(line, seam, weight, whole)
+        + dice(line, seam, whole)
     )
 
 

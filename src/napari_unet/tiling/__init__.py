@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._polygons import Polygons
 from .grid import Grid, Span, Tile
 from .resample import resample
 from .run import segment_planes
@@ -11,6 +12,7 @@ from .stream import Plan, score_plane
 __all__ = [
     "Grid",
     "Plan",
+    "Polygons",
     "Span",
     "Statistics",
     "Tile",

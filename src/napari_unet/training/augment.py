@@ -7,6 +7,7 @@ bicubically (trilinearly in 3D), fused here with rotation, scale and mirroring i
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -16,7 +17,12 @@ __all__ = ["recolor", "sampling_grid"]
 
 
 def sampling_grid(
-    shape: tuple[int, ...], edge: int, zoom: float, spec: AugmentSpec | None, rng: np.random.Generator
+    shape: tuple[int, ...],
+    edge: int | tuple[int, ...],
+    zoom: float,
+    spec: AugmentSpec | None,
+    rng: np.random.Generator,
+    middle: npt.NDArray[np.float64] | None = None,
 ) -> torch.Tensor:
     """Return where a random patch takes its pixels from.
 
@@ -24,14 +30,16 @@ def sampling_grid(
     ----------
     shape : tuple of int
         Spatial shape of the image.
-    edge : int
-        Edge of the patch, pixels.
+    edge : int or tuple of int
+        Edges of the patch, pixels.
     zoom : float
         Patch pixels for one image pixel.
     spec : AugmentSpec or None
         None: a plain crop.
     rng : numpy.random.Generator
         Source of randomness.
+    middle : ndarray of float, optional
+        Where the middle of the patch is to be, pixels of the image; by default anywhere.
 
     Returns
     -------
@@ -39,18 +47,20 @@ def sampling_grid(
         Float32 ``(edge, ..., edge, ndim)`` in the order and units of ``grid_sample`` (x first, -1 to 1).
     """
     ndim = len(shape)
-    line = torch.arange(edge, dtype=torch.float32) - (edge - 1) / 2
-    points = torch.stack(torch.meshgrid(*[line] * ndim, indexing="ij"), -1)
+    edges = (edge,) * ndim if isinstance(edge, int) else edge
+    lines = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in edges]
+    points = torch.stack(torch.meshgrid(*lines, indexing="ij"), -1)
     if spec is not None and spec.elastic > 0:
-        points = points + _elastic(ndim, edge, spec, rng)
+        points = points + _elastic(edges, spec, rng)
     matrix = torch.eye(ndim)
     if spec is not None and spec.rotate:
         matrix = _rotation(ndim, rng)
     points = points @ matrix.T / zoom
     # The middle may be anywhere where the patch still shows mostly image.
     for axis, length in enumerate(shape):
-        half = min(edge / zoom / 2 * 0.8, length / 2)
-        points[..., axis] += float(rng.uniform(half, length - half))
+        half = min(edges[axis] / zoom / 2 * 0.8, length / 2)
+        place = rng.uniform(half, length - half) if middle is None else np.clip(middle[axis], half, length - half)
+        points[..., axis] += float(place)
     scale = torch.tensor([2.0 / length for length in shape])
     return (points * scale - 1).flip(-1).contiguous()
 
@@ -64,13 +74,13 @@ def _rotation(ndim: int, rng: np.random.Generator) -> torch.Tensor:
     return matrix * torch.tensor(rng.choice([-1.0, 1.0], ndim), dtype=torch.float32)
 
 
-def _elastic(ndim: int, edge: int, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
-    coarse = max(edge // spec.elastic_grid, 1) + 2
+def _elastic(edges: tuple[int, ...], spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
+    ndim, coarse = len(edges), [max(edge // spec.elastic_grid, 1) + 2 for edge in edges]
     # Uniformly random strength: most patches keep natural shapes, some are bent as far as the spec allows.
     strength = spec.elastic * rng.uniform(0, 1)
-    knots = torch.from_numpy((strength * rng.standard_normal((1, ndim, *[coarse] * ndim))).astype(np.float32))
+    knots = torch.from_numpy((strength * rng.standard_normal((1, ndim, *coarse))).astype(np.float32))
     mode = {2: "bicubic", 3: "trilinear"}[ndim]
-    field = functional.interpolate(knots, size=(edge,) * ndim, mode=mode, align_corners=True)[0]
+    field = functional.interpolate(knots, size=edges, mode=mode, align_corners=True)[0]
     return field.movedim(0, -1)
 
 
@@ -96,20 +106,22 @@ def recolor(image: torch.Tensor, channels: int, spec: AugmentSpec | None, rng: n
     if spec is not None:
         image = _mix(image, spec, rng)
         image = _blur(image, spec.blur * rng.uniform(0, 1)) if rng.random() < 0.3 else image
+        image = _coarser(image, rng.uniform(0.5, 1)) if rng.random() < spec.low_resolution else image
         image = _tone(image, spec, rng)
         if rng.random() < 0.5:
             strength = float(spec.noise * rng.uniform(0, 1) ** 2)
-            noise = torch.from_numpy(rng.standard_normal(image.shape, dtype=np.float32))
-            image = image + strength * noise
+            # Drawn where the image is: of all random numbers only these are many.
+            source = torch.Generator(image.device).manual_seed(int(rng.integers(2**63)))
+            image = torch.randn(image.shape, generator=source, device=image.device).mul_(strength).add_(image)
     return image.expand(channels, *image.shape[1:]) if image.shape[0] == 1 else image
 
 
 def _mix(image: torch.Tensor, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
     if image.shape[0] > 1 and rng.random() < spec.gray:
-        share = torch.from_numpy(rng.dirichlet([2.0] * image.shape[0]).astype(np.float32))
+        share = torch.from_numpy(rng.dirichlet([2.0] * image.shape[0]).astype(np.float32)).to(image.device)
         image = torch.einsum("c,c...->...", share, image)[None]
     elif image.shape[0] > 1 and rng.random() < spec.shuffle:
-        image = image[torch.from_numpy(rng.permutation(image.shape[0]))]
+        image = image[rng.permutation(image.shape[0]).tolist()]
     return 1 - image if rng.random() < spec.invert else image
 
 
@@ -119,22 +131,36 @@ def _tone(image: torch.Tensor, spec: AugmentSpec, rng: np.random.Generator) -> t
     power = 2 ** (spec.gamma * rng.uniform(-1, 1) + 0.1 * rng.standard_normal(image.shape[0]))
     # Gamma acts on what lies inside the unit range; the rest keeps its distance from it.
     core = image.clamp(0, 1)
-    image = core ** torch.tensor(power, dtype=torch.float32).reshape(-1, *sides) + (image - core)
+    image = core ** _column(power, image) + (image - core)
     gain = 1 + spec.contrast * rng.uniform(-1, 1) + 0.1 * spec.contrast * rng.standard_normal(image.shape[0])
     lift = 0.5 * spec.contrast * rng.uniform(-1, 1, image.shape[0])
-    image = image * torch.tensor(gain, dtype=torch.float32).reshape(-1, *sides)
-    image = image + torch.tensor(lift, dtype=torch.float32).reshape(-1, *sides)
+    image = image * _column(gain, image) + _column(lift, image)
     if rng.random() < 0.25:
         knots = torch.from_numpy(rng.uniform(1 - spec.contrast, 1 + spec.contrast, (1, 1, *[3] * len(sides))))
         mode = {2: "bilinear", 3: "trilinear"}[len(sides)]
-        shade = functional.interpolate(knots.float(), size=image.shape[1:], mode=mode, align_corners=True)
+        shade = functional.interpolate(
+            knots.float().to(image.device), size=image.shape[1:], mode=mode, align_corners=True
+        )
         image = image * shade[0]
     return image
 
 
+def _column(values: npt.NDArray[np.float64], image: torch.Tensor) -> torch.Tensor:
+    """Return one value a channel, to be multiplied or added."""
+    return torch.tensor(values, dtype=torch.float32, device=image.device).reshape(-1, *[1] * (image.ndim - 1))
+
+
+def _coarser(image: torch.Tensor, share: float) -> torch.Tensor:
+    """Show an image as it looks at a lower resolution (nnU-Net's simulation of it, Isensee et al. 2021)."""
+    size = [max(1, round(n * share)) for n in image.shape[1:]]
+    mode = {2: "bilinear", 3: "trilinear"}[image.ndim - 1]
+    small = functional.interpolate(image[None], size=size, mode="area")
+    return functional.interpolate(small, size=image.shape[1:], mode=mode, align_corners=False)[0]
+
+
 def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     radius = max(int(np.ceil(2.5 * sigma)), 1)
-    line = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    line = torch.arange(-radius, radius + 1, dtype=torch.float32, device=image.device)
     kernel = torch.exp(-0.5 * (line / max(sigma, 1e-3)) ** 2)
     kernel = kernel / kernel.sum()
     ndim = image.ndim - 1

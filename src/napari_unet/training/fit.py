@@ -18,30 +18,12 @@ from ..nets import patch
 from ..targets import Target, target
 from .checkpoints import Checkpoints
 from .course import Around, Course
+from .loss import compare
 from .pace import Pace
-from .patches import Batch, Pair, Sampler
+from .patches import Pair, Sampler
 from .state import Run, learning_rate
 
 __all__ = ["fit", "learning_rate", "supervised"]
-
-_SIZE_WEIGHT = 4.0
-
-
-def _loss(learn: Target, device: str) -> Callable[[torch.Tensor, Batch], torch.Tensor]:
-    channels = len(learn.CHANNELS)
-
-    def loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-        objects, sizes = torch.split(scores, [channels, 1], 1)
-        # An unpadded network says nothing of the rim of a patch.
-        wanted, size = (_middle(truth.to(device), scores) for truth in (batch.target, batch.size))
-        value: torch.Tensor = learn.loss(objects, wanted)
-        known = (size > 0).float()
-        wrong = (sizes[:, 0].sigmoid() - size).abs() * known
-        value = value + _SIZE_WEIGHT * wrong.sum() / (known.sum() + 1)
-        return value
-
-    return loss
-
 
 def supervised(
     scores: torch.Tensor | Sequence[torch.Tensor], loss: Callable[[torch.Tensor], torch.Tensor]
@@ -66,14 +48,6 @@ def supervised(
     weights = [0.5**level for level in range(len(scores))]
     parts = [weight * loss(each) for weight, each in zip(weights, scores, strict=True)]
     return torch.stack(parts).sum() / sum(weights)
-
-
-def _middle(truth: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """Return the part of the truth ``(b, ..., *s)`` that scores ``(b, k, *s)`` speak of."""
-    axes = scores.ndim - 2
-    for axis, size in zip(range(-axes, 0), scores.shape[2:], strict=True):
-        truth = truth.narrow(axis, (truth.shape[axis] - size) // 2, size)
-    return truth
 
 
 def fit(
@@ -130,8 +104,9 @@ def fit(
     learn = learn or target(spec.target.name)
     net = spec.net.model_copy(update={"outputs": len(learn.CHANNELS) + 1})
     fitting = spec.model_copy(update={"patch": patch(net, spec.patch)})
-    sampler, keep = Sampler(pairs, fitting, learn), Checkpoints(folder)
-    run = Run(spec, net, around.ranks.device(device), _fingerprint(pairs), around.ranks)
+    device = around.ranks.device(device)
+    sampler, keep = Sampler(pairs, fitting, learn, device), Checkpoints(folder)
+    run = Run(spec, net, device, _fingerprint(pairs), around.ranks)
     if spec.start:
         run.start_from(read_network(find_model(spec.start), read_card(find_model(spec.start))))
     run.history.before = dict(around.before)
@@ -140,12 +115,12 @@ def fit(
     run.share()
     pace = Pace(run, around.wishes)
     yield Progress(*pace.length, "going on" if run.step else "starting", news=keep.said)
-    threads, compare = torch.get_num_threads(), _loss(learn, run.device)
+    threads, loss = torch.get_num_threads(), compare(learn, spec, run.device)
     try:
         torch.set_num_threads(spec.threads or threads)
         course = Course(run, around, pace, keep)
         yield from course.steps(
-            sampler, lambda scores, batch: supervised(scores, lambda one: compare(one.float(), batch))
+            sampler, lambda scores, batch: supervised(scores, lambda one: loss(one.float(), batch))
         )
     finally:
         torch.set_num_threads(threads)
@@ -158,6 +133,6 @@ def _fingerprint(pairs: Sequence[Pair]) -> str:
     """Tell one set of training images from another."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update(f"{pair.name} {tuple(pair.labels.shape)} {pair.weight}".encode())
+        digest.update(f"{pair.name} {tuple(pair.labels.shape)} {pair.weight} {pair.digest}".encode())
         digest.update(pair.sizes.tobytes())
     return digest.hexdigest()

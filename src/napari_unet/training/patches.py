@@ -1,4 +1,4 @@
-"""Annotated images in memory and the random patches cut from them.
+"""The random patches that are cut from annotated images.
 
 Step `n` of a run always sees the same patches, whatever happened before it: the random numbers are drawn from
 (seed, step). That is what makes a resumed run equal to an uninterrupted one.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,102 +17,62 @@ from skimage.measure import label as connected
 from torch.nn import functional
 
 from ..core.errors import TrainingDataError
-from ..core.sizes import encode_size, equivalent_diameter
-from ..core.specs import TrainSpec
-from ..targets import Target
+from ..core.sizes import encode_size
+from ..core.specs import AugmentSpec, TrainSpec
+from ..targets import Target, border_weights
 from .augment import recolor, sampling_grid
+from .pairs import Pair, make_pair, whole_objects
 
-__all__ = ["Batch", "Pair", "Sampler", "make_pair"]
+__all__ = ["Batch", "Drawn", "Pair", "Sampler", "make_pair"]
 
 MARGIN = 16  # pixels around a patch on which targets are computed too, so that cut objects keep their shape
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An annotated image, normalised.
-
-    Attributes
-    ----------
-    levels : tuple of Tensor
-        Image ``(c, *s)`` float32, then halved again and again by averaging.
-    labels : Tensor
-        int32 ``(*s)``.
-    sizes : ndarray of float32
-        Equivalent diameter of every label, pixels; 0 for the background.
-    diameter : float
-        Median of `sizes`: the object size of the image.
-    name : str
-        For messages.
-    weight : float
-        How often it is drawn, relative to others.
-    """
-
-    levels: tuple[torch.Tensor, ...]
-    labels: torch.Tensor
-    sizes: npt.NDArray[np.float32]
-    diameter: float
-    name: str
-    weight: float
+_JITTER: Final = 0.3  # how far from the middle of a patch what it is laid on may be, in patches
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches and their targets: ``(b, c, *s)``, ``(b, k, *s)``, and the size channel ``(b, *s)``, 0 unknown."""
+    """Patches and their targets.
+
+    Attributes
+    ----------
+    image, target : Tensor
+        Float32 ``(b, c, *s)`` and ``(b, k, *s)``.
+    size : Tensor
+        The size channel, float32 ``(b, *s)``; 0 unknown.
+    known : Tensor or None
+        Float32 ``(b, 2, *s)``, 0 or 1: whether the class of a pixel is known, and whether the shape of its object is
+        too. None: all of it.
+    borders : Tensor or None
+        Float32 ``(b, *s)``: what pixels between objects weigh more; None where the loss does not ask for it.
+    """
 
     image: torch.Tensor
     target: torch.Tensor
     size: torch.Tensor
+    known: torch.Tensor | None = None
+    borders: torch.Tensor | None = None
 
 
-def make_pair(
-    image: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]], name: str, weight: float = 1.0
-) -> Pair:
-    """Prepare an annotated image.
+@dataclass(frozen=True)
+class Drawn:
+    """One patch: image ``(c, *s)``, and numpy arrays of what is known of it, with a margin around them.
 
-    Parameters
+    Attributes
     ----------
-    image : ndarray of float32
-        ``(c, *s)``, normalised as at inference.
-    labels : ndarray of int
-        ``(*s)``.
-    name : str
-        For messages.
-    weight : float
-        How often it is drawn, relative to others.
-
-    Returns
-    -------
-    Pair
-        Ready for :class:`Sampler`.
-
-    Raises
-    ------
-    TrainingDataError
-        If the shapes differ or the labels are not whole non-negative numbers.
+    image : Tensor
+        Float32, as the network sees it, without the margin.
+    objects : ndarray of int32
+        0 is background, or unknown.
+    sizes : ndarray of float32
+        Diameter of every pixel's object, pixels of the patch; 0 unknown.
+    known : ndarray of bool or None
+        None: everywhere.
     """
-    if image.shape[1:] != labels.shape:
-        raise TrainingDataError(
-            f"'{name}': the image has shape {image.shape[1:]} but its labels {labels.shape}. "
-            "They must be the same; check that the files belong together."
-        )
-    if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0:
-        raise TrainingDataError(
-            f"'{name}': labels must be whole numbers from 0 (background) up, not {labels.dtype}. "
-            "Save the labels layer itself, not a picture of it."
-        )
-    solid = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
-    if labels.size and labels.min() > 0:
-        solid += 1
-    volume = np.bincount(solid.ravel()).astype(np.float64)
-    volume[0] = 0
-    sizes = equivalent_diameter(volume, labels.ndim).astype(np.float32)
-    levels = [torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))]
-    pool = {2: functional.avg_pool2d, 3: functional.avg_pool3d}[labels.ndim]
-    while min(levels[-1].shape[1:]) >= 16 and len(levels) < 6:
-        levels.append(pool(levels[-1][None], 2)[0])
-    known = sizes[sizes > 0]
-    diameter = float(np.median(known)) if len(known) else 0.0
-    return Pair(tuple(levels), torch.from_numpy(solid), sizes, diameter, name, weight)
+
+    image: torch.Tensor
+    objects: npt.NDArray[np.int32]
+    sizes: npt.NDArray[np.float32]
+    known: npt.NDArray[np.bool_] | None
 
 
 class Sampler:
@@ -126,18 +86,23 @@ class Sampler:
         With everything filled in.
     target : Target
         The representation to learn.
+    device : str
+        Where images are resampled and changed; what is known of them stays on the CPU.
     """
 
-    def __init__(self, pairs: Sequence[Pair], spec: TrainSpec, target: Target) -> None:
-        if not any(pair.diameter > 0 for pair in pairs):
+    def __init__(self, pairs: Sequence[Pair], spec: TrainSpec, target: Target, device: str = "cpu") -> None:
+        if not any(len(pair.spots) for pair in pairs):
             raise TrainingDataError("None of the training images has a labelled object. Draw some labels first.")
-        self.pairs, self.spec, self.target = list(pairs), spec, target
+        self.pairs, self.spec, self.target, self.device = list(pairs), spec, target, device
         weight = np.array([pair.weight for pair in self.pairs], float)
         if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
             raise TrainingDataError("The weights of the training images must be 0 or more, and not all of them 0.")
         self._chance = weight / weight.sum()
         known = [pair.diameter for pair in self.pairs if pair.diameter > 0]
-        self._usual = float(np.median(known))
+        # Scribbles tell no size: the images are then learned from as large as they are.
+        self._usual = float(np.median(known)) if known else spec.diameter or 1.0
+        ndim = len(self.pairs[0].labels.shape)
+        self._edges = (spec.depth or spec.patch,) * (ndim - 2) + (spec.patch,) * 2
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """Return the patches of one step, the same for every call.
@@ -152,19 +117,54 @@ class Sampler:
         Returns
         -------
         Batch
-            Float32 tensors on the CPU.
+            The image on the sampler's device, everything else on the CPU.
         """
         rng = np.random.default_rng((self.spec.seed, step))
         chosen = rng.choice(len(self.pairs), self.spec.batch, p=self._chance)
-        numbered = list(enumerate(chosen.tolist()))[part]
-        parts = [
-            self._patch(self.pairs[i], np.random.default_rng((self.spec.seed, step, number))) for number, i in numbered
-        ]
-        image, target, size = (torch.stack(list(part)) for part in zip(*parts, strict=True))
-        return Batch(image, target, size)
+        parts = []
+        for number, i in list(enumerate(chosen.tolist()))[part]:
+            own = np.random.default_rng((self.spec.seed, step, number))
+            parts.append(self._encoded(self.draw(self.pairs[i], own), self.pairs[i]))
+        image, target, size, known, borders = zip(*parts, strict=True)
+        return Batch(torch.stack(image), torch.stack(target), torch.stack(size), _known(known), _stacked(borders))
 
-    def _zoom(self, pair: Pair, rng: np.random.Generator) -> float:
-        augment, canonical = self.spec.augment, self.spec.diameter
+    def draw(self, pair: Pair, rng: np.random.Generator) -> Drawn:
+        """Cut one patch.
+
+        Parameters
+        ----------
+        pair : Pair
+            The image.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        Drawn
+            With a margin around what is known of it.
+
+        Raises
+        ------
+        TrainingDataError
+            If the settings are incomplete.
+        """
+        augment = self.spec.augment
+        zoom = self._zoom(pair, augment, rng)
+        edges = tuple(edge + 2 * MARGIN for edge in self._edges)
+        middle = self._middle(pair, zoom, rng)
+        points = sampling_grid(tuple(pair.labels.shape), edges, zoom, augment, rng, middle)
+        labels, known = _truth(pair, points)
+        inner = (slice(MARGIN, -MARGIN),) * labels.ndim
+        # Pixels must not be skipped when shrinking: sample from a level that is at most twice too fine.
+        level = int(np.clip(np.floor(np.log2(1 / zoom)), 0, len(pair.levels) - 1)) if zoom < 1 else 0
+        image = _sample(pair.levels[level], points[inner], self.device)
+        wanted = self.spec.net.inputs if self.spec.net else image.shape[0]
+        image = recolor(image, wanted, augment, rng)
+        objects = connected(labels, connectivity=1).astype(np.int32)
+        return Drawn(image, objects, self._sizes(pair, labels, objects, known, zoom), known)
+
+    def _zoom(self, pair: Pair, augment: AugmentSpec | None, rng: np.random.Generator) -> float:
+        canonical = self.spec.diameter
         if augment is None or canonical is None:
             raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
         wanted = canonical * 2 ** (augment.scale_jitter * rng.standard_normal())
@@ -175,24 +175,92 @@ class Sampler:
         least = self.spec.patch / (2.5 * max(pair.labels.shape))
         return float(max(wanted / (pair.diameter or self._usual), least))
 
-    def _patch(self, pair: Pair, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        zoom = self._zoom(pair, rng)
-        edge = self.spec.patch + 2 * MARGIN
-        shape = tuple(pair.labels.shape)
-        points = sampling_grid(shape, edge, zoom, self.spec.augment, rng)
-        # Pixels must not be skipped when shrinking: sample from a level that is at most twice too fine.
-        level = int(np.clip(np.floor(np.log2(1 / zoom)), 0, len(pair.levels) - 1)) if zoom < 1 else 0
-        image = _sample(pair.levels[level], points, "bilinear")
-        labels = _sample(pair.labels[None].float(), points, "nearest")[0].numpy().astype(np.int32)
-        inner = (slice(MARGIN, -MARGIN),) * labels.ndim
-        objects = connected(labels, connectivity=1).astype(np.int32)
-        target = torch.from_numpy(self.target.encode(objects)[(slice(None), *inner)].copy())
-        size = torch.from_numpy(encode_size(pair.sizes[labels[inner]] * zoom))
-        wanted = self.spec.net.inputs if self.spec.net else image.shape[0]
-        image = recolor(image[(slice(None), *inner)], wanted, self.spec.augment, rng)
-        return image, target, size
+    def _middle(self, pair: Pair, zoom: float, rng: np.random.Generator) -> npt.NDArray[np.float64] | None:
+        """Choose where a patch lies: on an object, on what is known, or (None) anywhere."""
+        chosen = pair.places
+        if len(pair.spots) and rng.random() < self.spec.foreground:
+            chosen = pair.spots
+        if chosen is None or not len(chosen):
+            return None
+        away = rng.uniform(-_JITTER, _JITTER, chosen.shape[1]) * np.array(self._edges) / zoom
+        middle: npt.NDArray[np.float64] = chosen[rng.integers(len(chosen))] + 0.5 + away
+        return middle
+
+    def _sizes(
+        self, pair: Pair, labels: npt.NDArray[np.int32], objects: npt.NDArray[np.int32], known: Any, zoom: float
+    ) -> npt.NDArray[np.float32]:
+        """Return the diameter of every pixel's object in the patch, where it is known."""
+        if pair.scribbles:
+            return np.where(labels > 0, np.float32(self._usual * zoom), np.float32(0))
+        if len(pair.sizes):
+            sizes: npt.NDArray[np.float32] = pair.sizes[labels] * np.float32(zoom)
+            return sizes
+        measured: npt.NDArray[np.float32] = whole_objects(objects, known, ended=True)[objects]
+        return measured
+
+    def _encoded(self, drawn: Drawn, pair: Pair) -> tuple[Any, ...]:
+        """Return image, target, size, what is known, and the weights of borders of a patch without its margin."""
+        inner = (slice(MARGIN, -MARGIN),) * drawn.objects.ndim
+        target = self.target.encode(drawn.objects)[(slice(None), *inner)]
+        size, known = encode_size(drawn.sizes[inner]), _shapes(drawn, pair.scribbles)
+        if known is not None:
+            known = known[(slice(None), *inner)]
+            size *= known[0]
+        borders = border_weights(drawn.objects)[inner] if self.spec.loss == "border" else None
+        parts = (target, size, known, borders)
+        return drawn.image, *(None if p is None else torch.from_numpy(np.ascontiguousarray(p)) for p in parts)
 
 
-def _sample(image: torch.Tensor, points: torch.Tensor, mode: str) -> torch.Tensor:
-    """Read ``(c, *s)`` at the points of a patch, mirrored beyond the border."""
-    return functional.grid_sample(image[None], points[None], mode, "reflection", align_corners=False)[0]
+def _shapes(drawn: Drawn, scribbles: bool) -> npt.NDArray[np.float32] | None:
+    """Return where classes are known, and where the shapes of objects are; ``(2, *s)``."""
+    if drawn.known is None:
+        return None
+    whole = np.zeros(drawn.known.shape, bool)
+    if not scribbles:
+        # An object that goes on where nothing is known has a shape that is not known.
+        counted = whole_objects(drawn.objects, drawn.known, ended=False) > 0
+        counted[0] = True
+        whole = drawn.known & counted[drawn.objects]
+    return np.stack([drawn.known, whole]).astype(np.float32)
+
+
+def _known(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """Join what is known of the patches of a batch; of those that are known everywhere, everything."""
+    some = next((part for part in parts if part is not None), None)
+    return None if some is None else torch.stack([torch.ones_like(some) if p is None else p for p in parts])
+
+
+def _stacked(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    kept = [part for part in parts if part is not None]
+    return torch.stack(kept) if kept else None
+
+
+def _inside(points: torch.Tensor, shape: Sequence[int]) -> tuple[torch.Tensor, tuple[slice, ...]]:
+    """Return points ``(*e, ndim)`` in pixels, mirrored into the image, and the window around them.
+
+    Pixel `i` reaches from `i` to `i + 1`.
+    """
+    lengths = torch.tensor([float(n) for n in shape], device=points.device)
+    at = (points.flip(-1) + 1) / 2 * lengths
+    at = lengths - (lengths - at.remainder(2 * lengths)).abs()
+    flat = at.reshape(-1, len(shape))
+    low, high = flat.amin(0).tolist(), flat.amax(0).tolist()
+    # One pixel more on either side is what interpolation looks at.
+    return at, tuple(slice(max(0, int(a) - 1), min(n, int(b) + 2)) for a, b, n in zip(low, high, shape, strict=True))
+
+
+def _sample(level: Any, points: torch.Tensor, device: str) -> torch.Tensor:
+    """Read ``(c, *s)`` at the points of a patch, mirrored beyond the border; no more than the patch needs is read."""
+    at, window = _inside(points, level.shape[1:])
+    block = level[(slice(None), *window)].to(device)
+    start, size = torch.tensor([[w.start, w.stop - w.start] for w in window], dtype=torch.float32).T
+    local = ((at - start) * (2 / size) - 1).flip(-1).to(device)
+    return functional.grid_sample(block[None], local[None], "bilinear", "border", align_corners=False)[0]
+
+
+def _truth(pair: Pair, points: torch.Tensor) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_] | None]:
+    """Read labels, and what is known, at the nearest pixels."""
+    at, window = _inside(points, pair.labels.shape)
+    index = tuple(torch.clamp(at[..., axis].long() - w.start, 0, w.stop - w.start - 1) for axis, w in enumerate(window))
+    labels = pair.labels[window][index].numpy().astype(np.int32, copy=False)
+    return labels, None if pair.known is None else pair.known[window][index].numpy() > 0

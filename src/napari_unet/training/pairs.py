@@ -1,0 +1,245 @@
+"""Annotated images ready for training: in memory, or left where they are stored and read window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from skimage.measure import label as connected
+from torch.nn import functional
+
+from ..core.errors import TrainingDataError
+from ..core.region import Polygon
+from ..core.sizes import equivalent_diameter
+from ..tiling import Polygons
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Pair", "Truth", "Windows", "make_pair", "positions", "whole_objects"]
+
+_SPOTS: Final = 10_000  # places that are remembered of an image, as in nnU-Net
+_COARSEST: Final = 16  # pixels along the shortest edge of the coarsest level
+_LEVELS: Final = 6
+
+Labels = npt.NDArray[np.integer[Any]]
+Mask = npt.NDArray[np.bool_]
+
+
+class Windows(Protocol):
+    """What is read by windows: a tensor, or something that is stored and returns tensors."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Length of every axis."""
+
+    def __getitem__(self, window: Any) -> torch.Tensor:
+        """Read a window."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the labels of an image say.
+
+    Attributes
+    ----------
+    region : tuple of polygons or None
+        They are true inside these only.
+    background : int or None
+        The label that means background where everything else without a label is unknown (scribbles); None: every
+        pixel without a label is background.
+    """
+
+    region: tuple[Polygon, ...] | None = None
+    background: int | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether some pixels may be unknown."""
+        return self.region is not None or self.background is not None
+
+    def read(self, labels: Labels, window: Sequence[slice]) -> tuple[Labels, Mask | None]:
+        """Part labels as they are stored into objects and what is known.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            Of a window.
+        window : sequence of slice
+            Where it is.
+
+        Returns
+        -------
+        objects : ndarray of int
+            0 is background, or unknown.
+        known : ndarray of bool or None
+            None: all of it.
+        """
+        known: Mask | None = None
+        if self.region is not None:
+            inside = Polygons(self.region).mask(window[-2], window[-1])
+            known = np.broadcast_to(inside, labels.shape)
+        if self.background is not None:
+            known = (labels > 0) if known is None else known & (labels > 0)
+            labels = np.where(labels == self.background, 0, labels)
+        return labels, known
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An annotated image, normalised.
+
+    Attributes
+    ----------
+    levels : tuple of Tensor or Windows
+        Image ``(c, *s)`` float32, then halved again and again by averaging.
+    labels : Tensor or Windows
+        int32 ``(*s)``.
+    sizes : ndarray of float32
+        Equivalent diameter of every label, pixels; 0 for the background and for objects that are not known as a
+        whole. Empty: measured in each patch, because the image is too large to be read as a whole.
+    diameter : float
+        Median of the known sizes: the object size of the image; 0 where there is none.
+    name : str
+        For messages.
+    weight : float
+        How often it is drawn, relative to others.
+    known : Tensor, Windows or None
+        uint8 ``(*s)``: 1 where the truth is known; None everywhere.
+    scribbles : bool
+        Objects have no known shape.
+    spots : ndarray of int32, shape (n, ndim)
+        Some pixels of objects whose truth is known.
+    places : ndarray of int32, shape (n, ndim), or None
+        Some pixels whose truth is known; None: it is everywhere.
+    group : str
+        What is held out together.
+    digest : str
+        Tells one image's content from another's; empty where nobody asked.
+    facts : mapping
+        What the plan wants to know: shape, scale, channels, kind of number and so on.
+    """
+
+    levels: tuple[Windows, ...]
+    labels: Windows
+    sizes: npt.NDArray[np.float32]
+    diameter: float
+    name: str
+    weight: float
+    known: Windows | None = None
+    scribbles: bool = False
+    spots: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    places: npt.NDArray[np.int32] | None = None
+    group: str = ""
+    digest: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_pair(
+    image: npt.NDArray[np.float32], labels: Labels, name: str, weight: float = 1.0, truth: Truth | None = None
+) -> Pair:
+    """Prepare an annotated image that is in memory.
+
+    Parameters
+    ----------
+    image : ndarray of float32
+        ``(c, *s)``, normalised as at inference.
+    labels : ndarray of int
+        ``(*s)``.
+    name : str
+        For messages.
+    weight : float
+        How often it is drawn, relative to others.
+    truth : Truth, optional
+        What the labels say; by default everything.
+
+    Returns
+    -------
+    Pair
+        Ready for :class:`~napari_unet.training.patches.Sampler`.
+
+    Raises
+    ------
+    TrainingDataError
+        If the shapes differ or the labels are not whole non-negative numbers.
+    """
+    if image.shape[1:] != labels.shape:
+        raise TrainingDataError(
+            f"'{name}': the image has shape {image.shape[1:]} but its labels {labels.shape}. "
+            "They must be the same; check that the files belong together."
+        )
+    if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0:
+        raise TrainingDataError(
+            f"'{name}': labels must be whole numbers from 0 (background) up, not {labels.dtype}. "
+            "Save the labels layer itself, not a picture of it."
+        )
+    truth = truth or Truth()
+    objects, known = truth.read(labels, tuple(slice(0, n) for n in labels.shape))
+    solid = _numbered(objects, apart=truth.background is None)
+    sizes = whole_objects(solid, known, ended=False)
+    if truth.background is not None:
+        sizes[:] = 0
+    levels = [torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))]
+    pool = {2: functional.avg_pool2d, 3: functional.avg_pool3d}[labels.ndim]
+    while min(levels[-1].shape[1:]) >= _COARSEST and len(levels) < _LEVELS:
+        levels.append(pool(levels[-1][None], 2)[0])
+    measured = sizes[sizes > 0]
+    return Pair(
+        tuple(levels), torch.from_numpy(solid), sizes, float(np.median(measured)) if len(measured) else 0.0, name,
+        weight, None if known is None else torch.from_numpy(known.astype(np.uint8)), truth.background is not None,
+        positions(solid > 0 if known is None else (solid > 0) & known), None if known is None else positions(known),
+    )  # fmt: skip
+
+
+def _numbered(labels: Labels, apart: bool) -> npt.NDArray[np.int32]:
+    """Return labels without gaps; of a mask, which has one value, the parts that hang together."""
+    values, inverse = np.unique(labels, return_inverse=True)
+    solid: npt.NDArray[np.int32] = inverse.reshape(labels.shape).astype(np.int32)
+    if labels.size and values[0] > 0:
+        solid += 1
+    if apart and np.count_nonzero(values) == 1:
+        solid = connected(solid, connectivity=1).astype(np.int32)
+    return solid
+
+
+def whole_objects(labels: Labels, known: Mask | None, ended: bool) -> npt.NDArray[np.float32]:
+    """Measure every object that is known as a whole.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Numbered from 1.
+    known : ndarray of bool or None
+        Where the truth is known.
+    ended : bool
+        Objects at the edge of the array go on beyond it.
+
+    Returns
+    -------
+    ndarray of float32
+        Equivalent diameter of each number, pixels; 0 for the background and what is cut by something unknown.
+    """
+    volume = np.bincount(labels.ravel()).astype(np.float64)
+    volume[0] = 0
+    if known is not None:
+        volume[np.unique(labels[~known])] = 0
+        for axis in range(labels.ndim):
+            for one, other in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+                index = (slice(None),) * axis
+                volume[np.unique(labels[(*index, one)][~known[(*index, other)]])] = 0
+    if ended:
+        for axis in range(labels.ndim):
+            for end in (0, -1):
+                volume[np.unique(labels.take(end, axis))] = 0
+    return equivalent_diameter(volume, labels.ndim).astype(np.float32)
+
+
+def positions(mask: Mask) -> npt.NDArray[np.int32]:
+    """Return the places of up to ten thousand pixels of a mask, evenly spread among them; int32 ``(n, ndim)``."""
+    flat = np.flatnonzero(mask)
+    flat = flat[:: max(1, -(-len(flat) // _SPOTS))]
+    return np.stack(np.unravel_index(flat, mask.shape), 1).astype(np.int32)
