@@ -82,7 +82,7 @@ def _depth(
                 sum(np.float32(mix[0] * a + mix[1] * b) * g for a, b, g in zip(axis, turn, grid, strict=True)) / span
             )
             wave = 2 * cosine**2 - 1 if order == 2 else 4 * cosine**3 - 3 * cosine
-            distance = distance * (1 - np.float32(0.05 * rng.normal()) * wave)
+            distance = np.asarray(distance * (1 - np.float32(0.05 * rng.normal()) * wave), np.float32)
     return np.asarray(distance / np.float32(radius), np.float32)
 
 

@@ -42,12 +42,12 @@ from ..core.registry import load
 from ..core.specs import TargetSpec
 from ._forest import Grow
 from ._forest_torch import grow_on
-
 from ._losses import LOSSES, Classify, class_weights
 from ._weights import border_weights
 
 __all__ = [
-    "ZERO", "Classify", "Explore", "Target", "border_weights", "classifier", "directions", "explorer", "grower", "target",
+    "ZERO", "Classify", "Explore", "Target", "border_weights", "classifier", "directions", "explorer", "grower",
+    "target",
 ]  # fmt: skip
 
 Explore = Callable[..., tuple[npt.NDArray[np.int32], Forest]]

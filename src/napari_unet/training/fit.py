@@ -25,6 +25,7 @@ from .state import Run, learning_rate
 
 __all__ = ["fit", "learning_rate", "supervised"]
 
+
 def supervised(
     scores: torch.Tensor | Sequence[torch.Tensor], loss: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
@@ -119,9 +120,7 @@ def fit(
     try:
         torch.set_num_threads(spec.threads or threads)
         course = Course(run, around, pace, keep)
-        yield from course.steps(
-            sampler, lambda scores, batch: supervised(scores, lambda one: loss(one.float(), batch))
-        )
+        yield from course.steps(sampler, lambda scores, batch: supervised(scores, lambda one: loss(one.float(), batch)))
     finally:
         torch.set_num_threads(threads)
     if run.history.best >= 0 and (best := keep.read_best(run.device)):
