@@ -305,6 +305,25 @@ def test_what_is_looked_at_comes_first():
     assert sum(map(len, ids)) == len(set.union(*ids))
 
 
+def test_a_small_part_in_the_middle_is_shown_before_whole_tiles():
+    image = as_image(pixels((2, 700, 700)), "tyx")
+    how, journal, paper = plan(2, tiling=TilingSpec(tile=1024, workers=1)), Memory(), Paper(image)
+    view = {"t": slice(1, 2), "y": slice(300, 420), "x": slice(600, 700)}
+    preview = partial(target("heat").decode, spec=SPEC, smallest=SMALLEST)
+    steps = list(segment_bricks(image, jobs(how, journal, paper, preview=preview), lambda: view))
+    first, second = [step for step in steps if step.payload is not None][:2]
+    t, *window = first.payload.index
+    assert t == 1
+    assert all(s.start <= n < s.stop and s.stop - s.start <= 256 for s, n in zip(window, (360, 650), strict=True))
+    whole = np.asarray(image.data[1])
+    assert first.payload.labels.any()
+    assert ((first.payload.labels > 0) <= (whole[tuple(window)] >= SPEC.threshold - 1 / 255)).all()
+    # It is not counted, and nothing of it is kept.
+    assert (first.done, second.done) == (0, 1)
+    assert sum(step.payload is not None and step.payload.index == first.payload.index for step in steps) == 1
+    np.testing.assert_array_equal(paper.labels, expected(image, how)[0])
+
+
 def test_looking_elsewhere_changes_no_label():
     image = as_image(pixels((2, 40, 40)), "tyx")
     how = plan(2, tiling=TilingSpec(tile=8, batch=2, workers=2))

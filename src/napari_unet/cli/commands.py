@@ -17,6 +17,7 @@ from ..core.errors import MissingExtraError, OutputError, SpecError
 from ..core.linking import LinkSpec
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec, TrainSpec
+from ..core.steps import Steps
 from . import _options as options
 from . import checks, models
 
@@ -111,28 +112,33 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         return
     measures = ("objects",) if table else ()
     steps = workflows.segment_steps(source, spec, measures, preview=False, output=output, overwrite=overwrite)
-    try:
-        found = watch(steps)
-    except KeyboardInterrupt:
-        if workflows.is_unfinished(output):
-            typer.echo("Give the same command again to go on where it was.", err=True)
-        raise
+    found = _segmented(steps, output)
     if table:
         workflows.write_table(table, found.table)
     if uncertainty and found.uncertainty:
         workflows.write_image(uncertainty, found.uncertainty, found.manifest, overwrite=overwrite)
-    facts, more = _facts(found), {"uncertainty": str(uncertainty)} if uncertainty else {}
-    if as_json:
-        places = {"image": str(image), "output": str(output), "table": str(table) if table else None}
-        say_json(places | more | facts)
-        return
-    more = ({"table": str(table)} if table else {}) | more
-    tell(
-        _summary(facts)
-        | _remarks(found)
-        | {"Labels": output}
-        | {name.capitalize(): place for name, place in more.items()}
-    )
+    places = {"image": image, "output": output, "table": table, "uncertainty": uncertainty}
+    show = _say_segmented if as_json else _tell_segmented
+    show(found, {name: str(place) for name, place in places.items() if place})
+
+
+def _segmented(steps: Steps[Segmentation], output: Path) -> Segmentation:
+    try:
+        return watch(steps)
+    except KeyboardInterrupt:
+        if workflows.is_unfinished(output):
+            typer.echo("Give the same command again to go on where it was.", err=True)
+        raise
+
+
+def _say_segmented(found: Segmentation, places: dict[str, str]) -> None:
+    say_json({name: places.get(name) for name in ("image", "output", "table")} | places | _facts(found))
+
+
+def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
+    files = {"Labels": "output", "Table": "table", "Uncertainty": "uncertainty"}
+    written = {title: places[name] for title, name in files.items() if name in places}
+    tell(_summary(_facts(found)) | _remarks(found) | written)
     if not found.objects:
         typer.echo(
             "Nothing was found. Try a lower --threshold, or give the width of the objects: --diameter.", err=True
@@ -223,7 +229,7 @@ def measure(
     workflows.check_place(output, overwrite=overwrite)
     source = workflows.read_image(image, axes) if image else None
     found = workflows.read_labels(labels, source.label_axes if source and axes else axes)
-    table = workflows.measure(found, source)
+    table = watch(workflows.measure_steps(found, source))
     workflows.write_table(output, table)
     tell({"Objects": len(table["index"]), "Table": output})
 

@@ -7,6 +7,7 @@ last digit for one image in whatever file.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Reader", "Window", "windows"]
+__all__ = ["Reader", "Window", "count_windows", "windows"]
 
 _STEPS: Final[tuple[tuple[int, ...], ...]] = ((), (1 << 22,), (1024, 4096), (16, 512, 512))
 _HELD_BYTES: Final = 64 << 20
@@ -38,10 +39,18 @@ def windows(shape: Sequence[int]) -> Iterator[Window]:
         One for each axis. The first axis runs fastest, because the windows are thin along it: those that lie in one
         chunk of a store follow each other.
     """
-    step = _STEPS[len(shape)] if len(shape) < len(_STEPS) else (1,) * (len(shape) - 3) + _STEPS[-1]
-    parts = [[slice(a, min(a + s, n)) for a in range(0, n, s)] for n, s in zip(shape, step, strict=True)]
+    parts = [[slice(a, min(a + s, n)) for a in range(0, n, s)] for n, s in zip(shape, _step(shape), strict=True)]
     for window in itertools.product(*reversed(parts)):
         yield tuple(reversed(window))
+
+
+def count_windows(shape: Sequence[int]) -> int:
+    """Return how many :func:`windows` an array of a shape is cut into."""
+    return math.prod(-(-n // s) for n, s in zip(shape, _step(shape), strict=True))
+
+
+def _step(shape: Sequence[int]) -> tuple[int, ...]:
+    return _STEPS[len(shape)] if len(shape) < len(_STEPS) else (1,) * (len(shape) - 3) + _STEPS[-1]
 
 
 class Reader:

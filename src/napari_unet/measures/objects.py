@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Generator
 from typing import Any, Final
 
 import numpy as np
@@ -16,14 +17,15 @@ import numpy.typing as npt
 from napari_unet.core.axes import AXES, Image
 from napari_unet.core.errors import AxesError
 from napari_unet.core.results import Table
-from napari_unet.core.windows import Reader, Window, windows
+from napari_unet.core.steps import Progress, Steps, finish
+from napari_unet.core.windows import Reader, Window, count_windows, windows
 
 from ._intensity import Intensities
 from ._moments import Moments
 from ._outline import Outlines
 from ._runs import Numbers, find_runs
 
-__all__ = ["measure", "units"]
+__all__ = ["measure", "measure_steps", "units"]
 
 _ZYX: Final = {"z": 0, "y": 1, "x": 2}
 
@@ -67,6 +69,32 @@ def measure(labels: Image, image: Image | None = None) -> Table:
     AxesError
         If `image` does not fit `labels`, or labels have more than one channel.
     """
+    return finish(measure_steps(labels, image))
+
+
+def measure_steps(labels: Image, image: Image | None = None) -> Steps[Table]:
+    """Measure all objects, window by window; see :func:`measure`.
+
+    Parameters
+    ----------
+    labels, image : Image
+        As for :func:`measure`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        As :func:`measure` returns it.
+
+    Yields
+    ------
+    Progress
+        One for every window.
+
+    Raises
+    ------
+    ImageError, AxesError
+        As :func:`measure`.
+    """
     if labels.channels > 1:
         raise AxesError(f"'{labels.name}' has {labels.channels} channels; labels have none. Choose one channel.")
     if image is not None:
@@ -77,7 +105,10 @@ def measure(labels: Image, image: Image | None = None) -> Table:
         reader, several = Reader(image.data, image.name), "c" in image.axes
         channels = [_Source(image, reader, channel) for channel in range(image.channels)]
         suffixes = [f"_c{channel}" if several else "" for channel in range(image.channels)]
-    tables = [_measure_time(own, channels, t, suffixes) for t in times]
+    tables, each = [], count_windows(own.shape)
+    for number, t in enumerate(times):
+        steps = _measure_time(own, channels, t, suffixes)
+        tables.append((yield from _counted(steps, number * each, len(times) * each)))
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
@@ -118,7 +149,21 @@ def _check_fit(labels: Image, image: Image) -> None:
         )
 
 
-def _measure_time(labels: _Source, channels: list[_Source], t: int | None, suffixes: list[str]) -> Table:
+def _counted(steps: Generator[None, None, Table], done: int, total: int) -> Steps[Table]:
+    """Report windows, `done` of them before these."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        done += 1
+        yield Progress(done, total, "Measuring the objects")
+
+
+def _measure_time(
+    labels: _Source, channels: list[_Source], t: int | None, suffixes: list[str]
+) -> Generator[None, None, Table]:
+    """Measure one time point; give way after every window."""
     axes, scale = labels.axes, labels.scale
     shape = labels.shape
     numbers, moments = Numbers(), Moments()
@@ -133,6 +178,7 @@ def _measure_time(labels: _Source, channels: list[_Source], t: int | None, suffi
             outlines.add(runs, count, (at[0], at[1]), values.shape)
         for channel, sums in zip(channels, intensities, strict=True):
             sums.add(runs, count, channel.read(t, window))
+        yield
     order = np.argsort(numbers.ids)
     moments.take(order)
     table: Table = {"index": numbers.ids[order]}

@@ -74,11 +74,7 @@ def audit_segmentation(
     OutputError
         If the labels do not say how they were made, or there is no room.
     """
-    if missing := _NEEDED - set(manifest):
-        raise OutputError(
-            f"'{labels.name}' does not say how it was made ({', '.join(sorted(missing))}). Give labels that this "
-            "program wrote as OME-Zarr or TIFF."
-        )
+    _check_told(labels, manifest)
     yield Progress(0, 0, "Loading the model")
     model, image = gather(spec), mended(cached(image), spec)
     now, labels = record(image, spec, model), _aligned(labels, image)
@@ -91,15 +87,28 @@ def audit_segmentation(
     else:
         found, cut = yield from _again_at_once(image, spec, model, comparing)
     facts, table = comparing.pairs.finish()
-    known = "The labels were changed since they were written: done again, they are as their record says."
-    notes = [known] if found == manifest["labels_hash"] and (table["label"].size or facts["renumbered"]) else []
-    notes += [_NOTES.format(name.capitalize(), manifest.get(name), now.get(name)) for name in _SAME
-             if manifest.get(name) != now.get(name)]  # fmt: skip
+    notes = _notes(manifest, now, bool(table["label"].size or facts["renumbered"]), found)
     return Audit(
         objects=int(facts["objects"]), found=int(facts["found"]), pixels=int(np.prod(labels.shape)),
         pixels_differing=int(facts["pixels_differing"]), table=table, renumbered=bool(facts["renumbered"]),
         hash=found, cut=cut, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _notes(then: Mapping[str, Any], now: Mapping[str, Any], differ: bool, found: str) -> list[str]:
+    """Say why labels differ or may differ."""
+    known = "The labels were changed since they were written: done again, they are as their record says."
+    notes = [known] if differ and found == then["labels_hash"] else []
+    others = (name for name in _SAME if then.get(name) != now.get(name))
+    return notes + [_NOTES.format(name.capitalize(), then.get(name), now.get(name)) for name in others]
+
+
+def _check_told(labels: Image, manifest: Mapping[str, Any]) -> None:
+    if missing := _NEEDED - set(manifest):
+        raise OutputError(
+            f"'{labels.name}' does not say how it was made ({', '.join(sorted(missing))}). Give labels that this "
+            "program wrote as OME-Zarr or TIFF."
+        )
 
 
 def _aligned(labels: Image, image: Image) -> Image:

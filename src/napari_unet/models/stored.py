@@ -25,7 +25,7 @@ from ..tiling.bricked import segment_bricks, written_digests
 from ..tiling.care import told
 from ..tiling.chunks import cached
 from ..tiling.unreadable import mended
-from ._bricks import begin, can_store, prepare, share_left
+from ._bricks import Work, begin, can_store, prepare, share_left
 from ._foretold import Foretold
 from ._scorer import Scorer
 from .segment import careful, record
@@ -105,11 +105,7 @@ def store_segmentation(
         if not folder.begun:
             yield Progress(0, 0, "Measuring intensities and object size")
             folder.journal.begin({"identity": wanted} | begin(image, spec, model))
-        if other := difference(folder.begun["identity"], wanted):
-            raise OutputError(
-                f"'{folder.folder}' holds unfinished {other}. To go on, give the command as it was then; to "
-                "start anew, remove that folder, or choose another name."
-            )
+        _check_same(folder, wanted)
         care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
         work = prepare(image, spec, model, folder.begun, care, looking is not None)
         plan, store = work.plan, folder.store(image, work.plan.ndim)
@@ -120,14 +116,27 @@ def store_segmentation(
             objects, found_hash = yield from told(segment_bricks(image, jobs, looking), care, foretold)
             digests = written_digests(image, image.planes(plan.ndim), jobs)
         yield Progress(0, 0, "Writing the overviews")
-        manifest = record(image, spec, model) | {
-            "statistics": plan.statistics.to_dict(), "magnification": list(plan.factor), "diameter": work.diameter,
-            "smallest": work.finding.smallest, "objects": objects, **plan.where.record(image), **care.record,
-            "labels_hash": found_hash,
-        }  # fmt: skip
+        manifest = record(image, spec, model) | _found(work, image) | {"objects": objects, "labels_hash": found_hash}
         labels = yield from folder.publish_steps(manifest, store, digests)
     labels = replace(labels, name=f"{image.name} {model.card.name}")
     return Segmentation(labels, objects, work.diameter, time.perf_counter() - start, manifest)
+
+
+def _check_same(folder: RunFolder, wanted: Mapping[str, Any]) -> None:
+    if other := difference(folder.begun["identity"], wanted):
+        raise OutputError(
+            f"'{folder.folder}' holds unfinished {other}. To go on, give the command as it was then; to "
+            "start anew, remove that folder, or choose another name."
+        )
+
+
+def _found(work: Work, image: Image) -> dict[str, Any]:
+    """Return what a run measured and saw, for its record."""
+    return {
+        "statistics": work.plan.statistics.to_dict(), "magnification": list(work.plan.factor),
+        "diameter": work.diameter, "smallest": work.finding.smallest, **work.plan.where.record(image),
+        **work.plan.care.record,
+    }  # fmt: skip
 
 
 def _retried(folder: RunFolder) -> dict[str, int]:

@@ -31,9 +31,22 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
     Window = tuple[slice, ...]
     Arrays = Mapping[str, npt.NDArray[Any]]
+    Preview = Callable[[Scores], Labels]
     Explore = Callable[[Scores, Sequence[slice], Sequence[int]], tuple[Labels, Forest]]
 
-__all__ = ["Compared", "Explored", "Finding", "Jobs", "Journal", "Numbered", "Scored", "Sink", "Written", "intact"]
+__all__ = [
+    "Compared",
+    "Explored",
+    "Finding",
+    "Glimpsed",
+    "Jobs",
+    "Journal",
+    "Numbered",
+    "Scored",
+    "Sink",
+    "Written",
+    "intact",
+]
 
 
 class Journal(Protocol):
@@ -96,7 +109,7 @@ class Finding:
     persistence: int
     smallest: float
     lowest: int = 0
-    preview: Callable[[Scores], Labels] | None = None
+    preview: Preview | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,15 @@ class Scored:
     edges: list[dict[Position, Scores]]
     shown: list[Labels | None]
     notes: list[Notes]
+
+
+@dataclass(frozen=True)
+class Glimpsed:
+    """A part of a tile that is shown before whole tiles are; nothing of it is kept."""
+
+    plane: int
+    window: Window
+    labels: Labels = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -179,6 +201,11 @@ class Jobs:
         stored = [part.scores for part in found]
         shown = [preview and preview(scores) for scores in stored]
         return Scored(tiles, [borders(scores) for scores in stored], shown, [part.notes for part in found])
+
+    def glimpse(self, number: int, work: PlaneWork, tile: Tile, preview: Preview) -> Glimpsed:
+        """Score a part of a tile only to show it."""
+        scores = score_tiles([(work.plane, tile)], self.plan, self.predict)[0].scores
+        return Glimpsed(number, tile.window, preview(scores))
 
     def explore(self, number: int, work: PlaneWork, position: Position, rims: dict[Position, Scores]) -> Explored:
         """Grow the trees of a brick and keep them in place of its scores."""

@@ -58,6 +58,8 @@ class PlaneWork:
         Bricks whose trees are being grown or known; those whose trees are known.
     objects : Objects or None
         Of this plane alone, once all trees are known.
+    looked_at : tuple of slice
+        What :meth:`left_in` was asked for last.
     links, ids : ndarray of int32 or None
         For each of them what it continues in the plane above, and its final id, see :mod:`.depth`.
     """
@@ -65,14 +67,14 @@ class PlaneWork:
     def __init__(self, plane: Plane, grid: Grid, windows: Sequence[Window]) -> None:
         self.plane = plane
         self.bricks = Bricks(plane.shape, tuple((0, *(cut.write.stop for cut in cuts)) for cuts in grid.cuts))
-        self.tiles: dict[Position, Tile] = {self.position(tile): tile for tile in grid}
+        self.tiles: dict[Position, Tile] = dict(zip(self.bricks, grid, strict=True))
         self.left = dict(self.tiles)
         self.stitch = Stitch(self.bricks)
         self.edges: dict[Position, dict[Position, Scores]] = {}
         self.explored: set[Position] = set()
         self.asked: set[Position] = set()
         self.windows = {key_of(window): window for window in windows}
-        self._window: Window = ()
+        self.looked_at: Window = ()
         self._near: deque[Position] = deque()  # bricks in the window, those near its middle first
         self.objects: Objects | None = None
         self.links: Ints | None = None
@@ -111,14 +113,14 @@ class PlaneWork:
 
     def left_in(self, window: Window) -> Iterator[Position]:
         """Go through the bricks in a window that are not scored, those near its middle first."""
-        if window != self._window:
+        if window != self.looked_at:
             middle = [(s.start + s.stop) / 2 for s in window]
 
             def distance(position: Position) -> float:
                 own = self.bricks.window(position)
                 return math.dist(middle, [(s.start + s.stop) / 2 for s in own])
 
-            self._window = window
+            self.looked_at = window
             self._near = deque(sorted((p for p in self.bricks.meeting(window) if p in self.left), key=distance))
         while self._near and self._near[0] not in self.left:
             self._near.popleft()

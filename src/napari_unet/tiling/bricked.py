@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,12 +23,12 @@ from ..core.axes import AXES
 from ..core.hashes import BLOCK, block_numbers, hash_of
 from ..core.results import Piece
 from ..core.steps import Progress
-from ._brick_jobs import Compared, Explored, Finding, Jobs, Journal, Numbered, Scored, Sink, Written, intact
+from ._brick_jobs import Compared, Explored, Finding, Glimpsed, Jobs, Journal, Numbered, Scored, Sink, Written, intact
 from ._joining import Joining
 from ._plane_work import PlaneWork, key_of
 from ._rims import borders, unpack
 from .empty import Sparing
-from .grid import Tile
+from .grid import Tile, middle_part
 from .run import placed, plane_words, raised
 from .stream import batched, stream
 from .sweep import sweep
@@ -39,9 +39,12 @@ if TYPE_CHECKING:
 
     from ..core.axes import Image, Plane
     from ..core.steps import Looking, Steps
+    from ._brick_jobs import Labels
     from .bricks import Position
 
 __all__ = ["Finding", "Journal", "Sink", "segment_bricks", "written_digests"]
+
+_GLIMPSE: Final = {1: 2**12, 2: 256, 3: 48}  # net pixels
 
 
 def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> Steps[tuple[int, str]]:
@@ -103,6 +106,7 @@ class _Queue:
         self.next = self.settled = self.done = self.shown = 0
         self.total = len(planes) * self.each
         self.groups: Iterator[list[tuple[int, Tile]]] = iter(())
+        self.glimpsed = False
 
     # What was done before.
 
@@ -185,7 +189,8 @@ class _Queue:
         """Return what brings finished bricks on, else tiles to score."""
         if self.ready:
             return self.ready.popleft()
-        tiles = self._tiles_in_view() or self._next_tiles()
+        seen = self._tiles_in_view()
+        tiles = seen or self._next_tiles()
         if self.ready:
             # A plane was opened, and something in it can go on.
             self.groups = itertools.chain([tiles] if tiles else [], self.groups)
@@ -193,9 +198,20 @@ class _Queue:
         if not tiles:
             return None
         works = [self.active[number] for number, _ in tiles]
+        if seen and (glimpse := self._glimpse(*seen[0])):
+            return glimpse
         for (_, tile), work in zip(tiles, works, strict=True):
             del work.left[work.position(tile)]
         return partial(self.jobs.score, tiles, works)
+
+    def _glimpse(self, number: int, tile: Tile) -> Callable[[], Any] | None:
+        """Show a small part of the first tile before all else: somebody looks at the image and waits."""
+        here, plan, preview = self.active[number], self.jobs.plan, self.jobs.finding.preview
+        if self.glimpsed or preview is None:
+            return None
+        self.glimpsed = True
+        small = middle_part(tile, here.looked_at, _GLIMPSE[plan.ndim], plan.factor, plan.halo, plan.multiple)
+        return None if small == tile else partial(self.jobs.glimpse, number, here, small, preview)
 
     def _next_tiles(self) -> list[tuple[int, Tile]]:
         for group in self.groups:
@@ -235,6 +251,8 @@ class _Queue:
         """Take in what a job returned; yield what it was, in words, and what there is to show."""
         if isinstance(result, Scored):
             yield from self._note_scored(result)
+        elif isinstance(result, Glimpsed):
+            yield f"Finding objects{self._which(result.plane)}", self._shown(result.plane, result.window, result.labels)
         elif isinstance(result, Explored):
             self._note_explored(result)
             yield f"Outlining objects{self._which(result.plane)}", None
@@ -266,11 +284,14 @@ class _Queue:
             self.done += 1
             for other in (position, *here.around(position)):
                 self._explore_if_ready(number, other)
-            piece = None
-            if shown is not None:
-                piece = placed(here.plane, tile.window, raised(shown, self.shown))
-                self.shown = max(self.shown, int(piece.labels.max()))
+            piece = None if shown is None else self._shown(number, tile.window, shown)
             yield f"Finding objects{self._which(number)}", piece
+
+    def _shown(self, number: int, window: tuple[slice, ...], labels: Labels) -> Piece:
+        """Return labels of a part of a plane as they are shown, with numbers that nothing else has."""
+        piece = placed(self.active[number].plane, window, raised(labels, self.shown))
+        self.shown = max(self.shown, int(piece.labels.max()))
+        return piece
 
     def _explore_if_ready(self, number: int, position: Position) -> None:
         here = self.active[number]

@@ -17,7 +17,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-__all__ = ["Cut", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "halves", "net_position", "per_axis"]
+__all__ = [
+    "Cut", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "halves", "middle_part", "net_position",
+    "per_axis",
+]  # fmt: skip
 
 # Splitting for the sake of more workers is not worth it below this many net pixels besides the halos,
 # nor above this much more reading.
@@ -183,6 +186,44 @@ def halves(
         ))  # fmt: skip
 
     return with_cut(cuts[0]), with_cut(cuts[1])
+
+
+def middle_part(
+    tile: Tile,
+    window: Sequence[slice],
+    small: int,
+    factor: tuple[float, ...],
+    halo: int | tuple[int, ...],
+    multiple: int | tuple[int, ...],
+) -> Tile:
+    """Return the part of a tile that is nearest to the middle of a window.
+
+    Parameters
+    ----------
+    tile : Tile
+        Of a grid.
+    window : sequence of slice
+        Image pixels.
+    small : int
+        Net pixels along an axis that are few enough; tiles hardly larger than their halos are left larger.
+    factor : tuple of float
+        Of the grid, like the rest.
+    halo, multiple : int or tuple of int
+        See :func:`halves`.
+
+    Returns
+    -------
+    Tile
+        On the grid.
+    """
+    middle = [(s.start + s.stop) / 2 for s in window]
+
+    def distance(part: Tile) -> float:
+        return math.dist(middle, [(s.start + s.stop) / 2 for s in part.write])
+
+    while max(span.size for span in tile.crop) > small and (pair := halves(tile, factor, halo, multiple)):
+        tile = min(pair, key=distance)
+    return tile
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,7 @@ class MeasureWidget(Panel):
 
         def make() -> Steps[Table]:
             yield Progress(0, 0, "Measuring")
-            table: Table = engine.measure(labels, image)
-            return table
+            return (yield from engine.measure_steps(labels, image))
 
         def polled(_reports: list[Report]) -> None:
             if layer not in self.viewer.layers:

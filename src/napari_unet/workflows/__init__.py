@@ -51,7 +51,7 @@ from .models import (
     locate_model,
     remove_model,
 )
-from .objects import evaluate, measure, segment, segment_steps
+from .objects import evaluate, measure, measure_steps, segment, segment_steps
 from .tracks import read_tracks, relabel, relabel_steps, track, track_steps, write_tracks
 from .training import train, train_steps
 from .viewing import show
@@ -61,8 +61,9 @@ __all__ = [
     "check_place", "choose_place", "correct", "drop_draft", "edit_labels_steps", "evaluate", "export_model",
     "export_model_steps", "find_draft", "find_unfinished", "forget_edits", "has_draft", "info", "is_unfinished",
     "keep_draft", "list_damaged", "list_doubts", "list_models", "load_model", "load_task", "locate_model",
-    "match_labels", "measure", "open_pyramid", "place_corrections", "preflight", "preflight_steps", "read_contents",
-    "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel", "relabel_steps",
-    "remove_model", "sample", "sample_movie", "segment", "segment_steps", "show", "track", "track_steps", "train",
-    "train_steps", "undo_edit", "write_image", "write_labels", "write_overlay", "write_table", "write_tracks",
+    "match_labels", "measure", "measure_steps", "open_pyramid", "place_corrections", "preflight", "preflight_steps",
+    "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel",
+    "relabel_steps", "remove_model", "sample", "sample_movie", "segment", "segment_steps", "show", "track",
+    "track_steps", "train", "train_steps", "undo_edit", "write_image", "write_labels", "write_overlay",
+    "write_table", "write_tracks",
 ]  # fmt: skip

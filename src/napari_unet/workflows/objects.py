@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
@@ -17,7 +17,10 @@ from ..core.steps import Looking, Progress, Steps, finish
 from .files import read_labels, write_labels
 from .models import load_task
 
-__all__ = ["evaluate", "measure", "segment", "segment_steps"]
+if TYPE_CHECKING:
+    from ..models._scorer import Scorer
+
+__all__ = ["evaluate", "measure", "measure_steps", "segment", "segment_steps"]
 
 
 def segment_steps(
@@ -68,7 +71,7 @@ def segment_steps(
         If the labels cannot be written.
     """
     check_conflict()
-    source = as_image(image)
+    source, spec = as_image(image), spec or SegmentSpec()
     place = Path(output) if output is not None else None
     if place is not None:
         from ..io.places import check_apart
@@ -76,24 +79,33 @@ def segment_steps(
         check_apart(place, source)
     yield Progress(0, 0, "Loading the model")
     from ..models.average import gather
-    from ..models.segment import segment_image
-    from ..models.stored import can_store, store_segmentation
     from ..tiling.unreadable import mended
 
-    spec = spec or SegmentSpec()
     model = gather(spec)
-    if place is not None and place.suffix.lower() == ".zarr" and can_store(spec, model):
-        looking = preview if callable(preview) else _nowhere if preview else None
-        found = yield from store_segmentation(source, spec, model, place, overwrite=overwrite, looking=looking)
-    else:
-        found = yield from segment_image(source, spec, model, preview=bool(preview))
-        if place is not None:
-            yield Progress(1, 1, "Writing the labels")
-            write_labels(place, found.labels, found.manifest, overwrite=overwrite)
+    found = yield from _found(source, spec, model, preview, (place, overwrite))
     measures = load_task(model.card.task).measures if measures is None else measures
     if measures:
         yield Progress(1, 1, "Measuring the objects")
-        found = replace(found, table=_with_uncertainty(measure(found.labels, mended(source, spec), measures), found))
+        table = yield from measure_steps(found.labels, mended(source, spec), measures)
+        found = replace(found, table=_with_uncertainty(table, found))
+    return found
+
+
+def _found(
+    source: Image, spec: SegmentSpec, model: Scorer, preview: bool | Looking, where: tuple[Path | None, bool]
+) -> Steps[Segmentation]:
+    """Find the objects and write them, while they are found where that is possible."""
+    from ..models.segment import segment_image
+    from ..models.stored import can_store, store_segmentation
+
+    place, overwrite = where
+    if place is not None and place.suffix.lower() == ".zarr" and can_store(spec, model):
+        looking = preview if callable(preview) else _nowhere if preview else None
+        return (yield from store_segmentation(source, spec, model, place, overwrite=overwrite, looking=looking))
+    found = yield from segment_image(source, spec, model, preview=bool(preview))
+    if place is not None:
+        yield Progress(1, 1, "Writing the labels")
+        write_labels(place, found.labels, found.manifest, overwrite=overwrite)
     return found
 
 
@@ -175,10 +187,40 @@ def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects"
     RegistryError
         If a measure is unknown.
     """
+    return finish(measure_steps(labels, image, measures))
+
+
+def measure_steps(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",)) -> Steps[Table]:
+    """Measure every object, step by step.
+
+    Parameters
+    ----------
+    labels, image, measures : Any
+        As for :func:`measure`.
+
+    Returns
+    -------
+    dict of ndarray
+        As :func:`measure` returns it.
+
+    Yields
+    ------
+    Progress
+        While it goes on, from measures that tell.
+
+    Raises
+    ------
+    RegistryError
+        If a measure is unknown.
+    """
     table: Table = {}
+    intensities = None if image is None else as_image(image)
     for name in measures:
-        intensities = None if image is None else as_image(image)
-        table |= load("measures", name).measure(as_image(labels), intensities)
+        measuring = load("measures", name)
+        if hasattr(measuring, "measure_steps"):
+            table |= yield from measuring.measure_steps(as_image(labels), intensities)
+        else:
+            table |= measuring.measure(as_image(labels), intensities)
     return table
 
 
