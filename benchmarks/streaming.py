@@ -8,18 +8,19 @@
   parts of those of the bare network on the size on which it is fastest.
 - *peers*: what others do with the same network: MONAI's ``sliding_window_inference``, put in a folder of its own on
   first use, and ``dask.array.map_overlap``. Scores only, no objects, no files, which is kind to them.
-- *tiles*: the network on what tiles of several sizes read, pixels that they write; what the choice of 1024 rests on.
+- *tiles*: the network on what tiles of several sizes read, pixels that they write; what the choice rests on.
 - *threads*: two workers with one thread each, beside one with two.
 - *engine*: a run with the network left out: pixels to each second of one core.
-- *memory*: peak of a child process for a virtual image of 2048 and of 32768 pixels squared, network left out likewise.
+- *memory*: peaks of child processes for virtual images of 2048, 8192 and 32768 pixels squared, likewise.
 - *large*: a virtual image of 100,000 x 100,000 pixels: seconds to the first report and to the first labels, and from
   stopping it to the moment when nothing runs any more; memory.
+- *killed*: a run is killed (kill -9) again and again, later and later; pixels that differ from a run that was not.
 - *differing*: pixels that differ between runs cut in several ways; must be 0.
 
 All take turns; ratios are taken turn by turn, and told are their medians.
 
-Usage: ``python benchmarks/streaming.py``, about ten minutes on two quiet cores; ``--quick`` for a look, ``--only`` for
-a part of it. Only a whole run is stored.
+Usage: ``python benchmarks/streaming.py``, about twenty minutes on two quiet cores; ``--only`` for a part of it, which
+replaces that part of what is stored; ``--quick`` for a look, which stores nothing.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ from napari_unet.samples.simulated import nuclei
 RESULTS = Path(__file__).parent / "results" / "streaming.json"
 CELL = 2048  # edge of the field that virtual images repeat
 EDGES = (256, 512, 1024, 2048)
+PARTS = ("pipeline", "tiles", "threads", "engine", "memory", "large", "killed", "differing")
 
 
 class Repeated:
@@ -233,10 +235,11 @@ def engine(edge: int, runs: int) -> dict[str, float]:
     }
 
 
-def memory(large: int) -> dict[str, int]:
-    """Compare the peaks of a small and a large virtual image, MB."""
-    small, most = in_child(peak, CELL), in_child(peak, large)
-    return {str(CELL): round(small), str(large): round(most), "added": round(most - small)}
+def memory(edges: tuple[int, ...]) -> dict[str, int]:
+    """Compare the peaks of small and large virtual images, MB."""
+    peaks = [in_child(peak, edge) for edge in edges]
+    found = {str(edge): round(most) for edge, most in zip(edges, peaks, strict=True)}
+    return found | {"added": round(peaks[-1] - peaks[0])}
 
 
 def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -290,6 +293,40 @@ def start(edge: int) -> dict[str, float]:
     return found
 
 
+def write_for(place: str) -> None:
+    """Do a run in a process of its own, which can be killed."""
+    finished(store_segmentation(killable(), spec(tile=256), workflows.load_model("nuclei", "cpu"), Path(place)))
+
+
+def killable() -> Image:
+    """Return the image of runs that are killed."""
+    return Image(nuclei((CELL, CELL), 2000, 24.0, seed=0)[0], "yx")
+
+
+def killed() -> dict[str, int]:
+    """Kill runs at several moments, let them go on, and count the pixels that differ from those of a whole run."""
+    whole = stored_labels(killable(), workflows.load_model("nuclei", "cpu"), spec())
+    context, found = multiprocessing.get_context("spawn"), {"kills": 0, "differing": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "labels.ome.zarr"
+        unfinished = place.with_name(f"{place.name}.unfinished")
+        while not place.exists():
+            # Later and later: at first with the first entries of the journal, at last with the last files.
+            wanted = 1 + 12 * found["kills"]
+            process = context.Process(target=write_for, args=(str(place),))
+            process.start()
+            while process.is_alive() and sum(1 for _ in unfinished.rglob("*.part")) < wanted:
+                time.sleep(0.01)
+            if process.is_alive():
+                process.kill()
+                found["kills"] += 1
+            process.join()
+        model = workflows.load_model("nuclei", "cpu")
+        done = finished(store_segmentation(killable(), spec(), model, place))
+        found["differing"] = int((np.asarray(done.labels.data[:]) != whole).sum())
+    return found
+
+
 def differing() -> int:
     """Count the pixels that differ between several cuttings and the image as a whole."""
     model = workflows.load_model("nuclei", "cpu")
@@ -313,9 +350,10 @@ def main() -> None:
     parser.add_argument("--edge", type=int, default=4096, help="of the image, pixels")
     parser.add_argument("--runs", type=int, default=3, help="that are counted")
     parser.add_argument("--quick", action="store_true", help="a small image, one run")
-    parser.add_argument("--only", choices=["pipeline", "tiles", "threads", "engine", "memory", "large", "differing"])
+    parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()
-    edge, runs, large = (2048, 1, 8192) if options.quick else (options.edge, options.runs, 32768)
+    edge, runs = (2048, 1) if options.quick else (options.edge, options.runs)
+    large = (CELL, 8192) if options.quick else (CELL, 8192, 32768)
     parts: dict[str, Callable[[], Any]] = {
         "pipeline": lambda: pipeline(edge, runs),
         "tiles": lambda: tiles(runs),
@@ -323,20 +361,26 @@ def main() -> None:
         "engine": lambda: engine(edge, runs),
         "memory": lambda: memory(large),
         "large": lambda: in_child(start, 100_000),
+        "killed": killed,
         "differing": differing,
     }
-    begun, others = time.monotonic(), others_seconds([])
-    report: dict[str, Any] = {name: part() for name, part in parts.items() if options.only in (None, name)}
-    others = (others_seconds([]) - others) / (time.monotonic() - begun)
+    report: dict[str, Any] = json.loads(RESULTS.read_text()) if options.only and RESULTS.exists() else {}
+    for name, part in parts.items():
+        if options.only in (None, name):
+            begun, others = time.monotonic(), others_seconds([])
+            report[name] = part()
+            busy = (others_seconds([]) - others) / (time.monotonic() - begun)
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            report.setdefault("measured", {})[name] = {"date": at, "cores_busy_with_others": round(busy, 2)}
     report |= {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine() | {"cores_busy_with_others": round(others, 2)},
+        "machine": machine()
+        | {"precision": str(workflows.load_model("nuclei", "cpu").precision).removeprefix("torch.")},
         "versions": {name: version(name) for name in ("numpy", "torch", "zarr", "dask")} | {"monai": MONAI[7:]},
         "runs": runs,
     }
     text = json.dumps(report, indent=1)
     sys.stdout.write(text + "\n")
-    if not options.quick and not options.only:
+    if not options.quick:
         RESULTS.write_text(text + "\n")
 
 

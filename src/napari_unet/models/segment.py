@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.axes import Image, Plane
+from ..core.memory import free_memory
 from ..core.results import MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec, TargetSpec
@@ -25,7 +26,7 @@ from ..tiling.fingerprint import fingerprint
 from ..tiling.run import segment_planes
 from ..tiling.scale import measure_diameter
 from ..tiling.statistics import Statistics, measure_statistics
-from ..tiling.stream import Plan
+from ..tiling.stream import Plan, count_workers
 from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
 from ._foretold import Foretold
@@ -38,6 +39,7 @@ _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and ex
 _LARGEST_ZOOM: Final = 6.0
 _BEYOND: Final = 1.5  # how far outside the card's range a measured object size is believed
 _RGBA: Final = 4
+_TALL_BYTES: Final = 2**26  # for each feature of the finest level: 3 megapixels, and coarser levels beside them
 _AHEAD: Final = 2  # batches at a graphics card: one that it computes and one that is ready
 
 
@@ -95,7 +97,16 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     ones = (1.0,) * card.net.ndim
     plan = Plan(ones, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
-    return replace(plan, link_z=spec.link_z, ahead=0 if model.device == "cpu" else _AHEAD)
+    return replace(plan, link_z=spec.link_z, tall=_roomy(model, plan), ahead=0 if model.device == "cpu" else _AHEAD)
+
+
+def _roomy(model: Scorer, plan: Plan) -> bool:
+    """Say whether every worker has the memory for a tall tile of a network that puts out the same for any tile."""
+    free = free_memory()
+    if model.device != "cpu" or runtime_of(model) != "torch" or free is None:
+        return False
+    needed = count_workers(plan.tiling) * plan.tiling.batch * model.card.net.widths[0] * _TALL_BYTES
+    return needed < free // 2
 
 
 def sized(plan: Plan, model: Scorer, diameter: float) -> Plan:

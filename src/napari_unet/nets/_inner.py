@@ -28,7 +28,7 @@ __all__ = ["Inner"]
 _CONVOLUTIONS: Final = (nn.Conv2d, nn.Conv3d)
 _RAISING: Final = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 _FLAT: Final = 4  # axes of features of a plane
-_BAND: Final = 2**16  # pixels, of all images together
+_BAND: Final = 2**17  # pixels, of all images together
 Rim = tuple[int, ...]
 
 
