@@ -52,18 +52,28 @@ from .models import (
     remove_model,
 )
 from .objects import evaluate, measure, measure_steps, segment, segment_steps
-from .tracks import read_tracks, relabel, relabel_steps, track, track_steps, write_tracks
+from .tracks import (
+    follow_ids_steps,
+    read_tracks,
+    relabel,
+    relabel_steps,
+    score_tracks,
+    score_tracks_steps,
+    track,
+    track_steps,
+    write_tracks,
+)
 from .training import train, train_steps
 from .viewing import show
 
 __all__ = [
     "FORMATS", "SAMPLES", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps", "check_conflict",
     "check_place", "choose_place", "correct", "drop_draft", "edit_labels_steps", "evaluate", "export_model",
-    "export_model_steps", "find_draft", "find_unfinished", "forget_edits", "has_draft", "info", "is_unfinished",
-    "keep_draft", "list_damaged", "list_doubts", "list_models", "load_model", "load_task", "locate_model",
-    "match_labels", "measure", "measure_steps", "open_pyramid", "place_corrections", "preflight", "preflight_steps",
-    "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel",
-    "relabel_steps", "remove_model", "sample", "sample_movie", "segment", "segment_steps", "show", "track",
-    "track_steps", "train", "train_steps", "undo_edit", "write_image", "write_labels", "write_overlay",
-    "write_table", "write_tracks",
+    "export_model_steps", "find_draft", "find_unfinished", "follow_ids_steps", "forget_edits", "has_draft", "info",
+    "is_unfinished", "keep_draft", "list_damaged", "list_doubts", "list_models", "load_model", "load_task",
+    "locate_model", "match_labels", "measure", "measure_steps", "open_pyramid", "place_corrections", "preflight",
+    "preflight_steps", "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks",
+    "relabel", "relabel_steps", "remove_model", "sample", "sample_movie", "score_tracks", "score_tracks_steps",
+    "segment", "segment_steps", "show", "track", "track_steps", "train", "train_steps", "undo_edit", "write_image",
+    "write_labels", "write_overlay", "write_table", "write_tracks",
 ]  # fmt: skip

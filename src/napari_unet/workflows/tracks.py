@@ -9,10 +9,13 @@ from typing import Any
 from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
 from ..core.linking import LinkSpec
-from ..core.results import TrackFile, Tracks
+from ..core.results import TrackFile, Tracks, TrackScores
 from ..core.steps import Progress, Steps, finish
 
-__all__ = ["read_tracks", "relabel", "relabel_steps", "track", "track_steps", "write_tracks"]
+__all__ = [
+    "follow_ids_steps", "read_tracks", "relabel", "relabel_steps", "score_tracks", "score_tracks_steps", "track",
+    "track_steps", "write_tracks",
+]  # fmt: skip
 
 
 def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None) -> Steps[Tracks]:
@@ -89,6 +92,56 @@ def relabel(labels: Any, tracks: Tracks, by: str = "track", fill_gaps: bool = Fa
     from ..tracking.relabel import relabel as number
 
     return number(movie(labels), tracks, by, fill_gaps)
+
+
+def follow_ids_steps(labels: Any) -> Steps[Tracks]:
+    """Take the numbers of objects for those of tracks; see :func:`napari_unet.tracking.ids.follow_ids`."""
+    from ..tracking.ids import follow_ids
+
+    return (yield from follow_ids(movie(labels)))
+
+
+def score_tracks_steps(
+    tracks: Tracks, labels: Any, truth_tracks: Tracks | None, truth_labels: Any
+) -> Steps[TrackScores]:
+    """Compare tracks with the truth, step by step.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        To be judged.
+    labels : Image or array-like
+        The masks that they link.
+    truth_tracks : Tracks or None
+        None: every number of `truth_labels` is a track, and there are no divisions.
+    truth_labels : Image or array-like
+        The true masks.
+
+    Returns
+    -------
+    TrackScores
+        See :func:`napari_unet.metrics._track_scores.score_tracks`.
+
+    Yields
+    ------
+    Progress
+        One for every frame.
+
+    Raises
+    ------
+    AxesError, ImageError
+        If the movies do not have the same shape, or hold no labels.
+    """
+    from ..metrics._track_scores import score_tracks as judge
+
+    truth = movie(truth_labels)
+    true = (yield from follow_ids_steps(truth)) if truth_tracks is None else truth_tracks
+    return (yield from judge((tracks, movie(labels)), (true, truth)))
+
+
+def score_tracks(tracks: Tracks, labels: Any, truth_tracks: Tracks | None, truth_labels: Any) -> TrackScores:
+    """Compare tracks with the truth; see :func:`score_tracks_steps`."""
+    return finish(score_tracks_steps(tracks, labels, truth_tracks, truth_labels))
 
 
 def read_tracks(path: str | Path) -> TrackFile:
