@@ -20,11 +20,12 @@ from napari_unet.widgets.measure import MeasureWidget
 from napari_unet.widgets.models import ModelsWidget
 from napari_unet.widgets.segment import cells
 from napari_unet.widgets.track import TrackWidget
+from napari_unet.widgets.train import TrainWidget
 
-docks = cells(viewer), MeasureWidget(viewer), TrackWidget(viewer), ModelsWidget(viewer)
+docks = cells(viewer), MeasureWidget(viewer), TrackWidget(viewer), ModelsWidget(viewer), TrainWidget(viewer)
 print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
 """
-HEAVY = {"torch", "dask", "skimage", "tifffile", "zarr", "numba", "scipy", "pandas", "safetensors"}
+HEAVY = {"torch", "dask", "skimage", "tifffile", "zarr", "numba", "scipy", "pandas", "safetensors", "pyqtgraph"}
 
 
 def test_opening_the_docks_is_light() -> None:

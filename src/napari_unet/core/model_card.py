@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -11,7 +12,7 @@ from .foreign import ForeignSpec
 from .networks import NetSpec
 from .specs import NormaliseSpec, TargetSpec
 
-__all__ = ["ModelCard", "is_plain"]
+__all__ = ["ModelCard", "family", "is_plain"]
 
 
 class ModelCard(Spec):
@@ -120,3 +121,8 @@ def is_plain(name: str) -> bool:
         and not name.endswith(".")
         and not any(c in '/\\:*?"<>|' or ord(c) < ord(" ") for c in name)
     )
+
+
+def family(name: str) -> str:
+    """Return what a model and those that came from it have in common: its name without a number at the end."""
+    return re.sub(r"-\d+$", "", name)

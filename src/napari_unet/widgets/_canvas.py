@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,7 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
 from napari_unet.core.results import MOST_UNCERTAIN, Piece, Segmentation
 
+from ._before import Before, Origin, packing, remember
 from ._layers import KEY, channel_axis, placement, repeat
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class Canvas:
         self._viewer, self._source, self._image, self._goal = viewer, source, image, place
         self._pause = Pause()
         self._stale = False
+        self._before: Before | None = None
         self._place, self._channels = placement(source, image.axes), channel_axis(source, image)
         self.layer: Labels = viewer.add_labels(self._shown(self._array), name=name, **self._place)
         self.layer.editable = False
@@ -92,9 +96,11 @@ class Canvas:
             Makes the steps.
         """
         image, place = self._image, self._goal
-        if place is None:
-            return lambda: engine.segment_steps(image, spec)
-        return lambda: engine.segment_steps(image, spec, output=place.path, overwrite=place.overwrite)
+        options = {} if place is None else {"output": place.path, "overwrite": place.overwrite}
+        return lambda: packing(partial(engine.segment_steps, image, spec, **options), self._packed)
+
+    def _packed(self, before: Before) -> None:
+        self._before = before
 
     def fill(self, pieces: Iterable[Piece]) -> None:
         """Write pieces, and show them at most five times a second."""
@@ -111,6 +117,9 @@ class Canvas:
         self.layer.data = self._shown(result.labels.data)
         axes = self._image.axes if self.layer.ndim == len(self._image.axes) else self._image.label_axes
         finish_layer(self.layer, result, {"axes": axes})
+        if self._before is not None:
+            model = str(result.manifest.get("model", ""))
+            remember(self.layer, Origin(self._before, ref(self._source), self._image.axes, model))
         self.layer.editable = True
         if result.uncertainty is not None:
             name = f"{self._source.name} uncertainty"

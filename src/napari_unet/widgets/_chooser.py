@@ -58,6 +58,11 @@ class LayerBox(QComboBox):
         index = self.currentIndex()
         return self._found[index] if 0 <= index < len(self._found) else None
 
+    def choose(self, layer: Layer | None) -> None:
+        """Choose a layer, if it is listed."""
+        if layer in self._found:
+            self.setCurrentIndex(self._found.index(layer))
+
     def _tell(self, _index: int) -> None:
         self.chosen.emit()
 

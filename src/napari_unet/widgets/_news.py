@@ -13,6 +13,7 @@ class News(QObject):
     """Signals between docks; connect methods of widgets only: Qt lets them go with their widget."""
 
     models = Signal()  # a model was added or removed
+    kept = Signal()  # corrections were added to a collection
 
 
 NEWS: Final = News()

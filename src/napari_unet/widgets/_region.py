@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["RegionBox", "region_of"]
+    from napari_unet.core.axes import Image
+
+__all__ = ["RegionBox", "region_of", "region_on"]
 
 _WHOLE: Final = "the whole image"
 
@@ -80,3 +82,36 @@ def region_of(shapes: Layer, layer: Layer, axes: str) -> Region:
 
     kinds = zip(shapes.shape_type, shapes.data, strict=True)
     return tuple(outline(kind, [place(vertex) for vertex in vertices]) for kind, vertices in kinds)
+
+
+def region_on(shapes: Layer, layer: Layer, image: Image) -> Region:
+    """Return the shapes that lie on an image; see :func:`region_of`.
+
+    Parameters
+    ----------
+    shapes : napari.layers.Shapes
+        Drawn anywhere in the viewer, perhaps on several images.
+    layer : napari.layers.Image
+        The image layer.
+    image : Image
+        Its data with axes.
+
+    Returns
+    -------
+    tuple of polygons
+        Vertices ``(y, x)``.
+
+    Raises
+    ------
+    SpecError
+        If there is none.
+    """
+    height, width = image.along("yx")[0]
+    found = []
+    for polygon in region_of(shapes, layer, image.axes):
+        rows, columns = zip(*polygon, strict=True)
+        if min(rows) < height and max(rows) >= 0 and min(columns) < width and max(columns) >= 0:
+            found.append(polygon)
+    if not found:
+        raise SpecError(f"No shape of '{shapes.name}' lies on '{layer.name}'. Draw one there, or choose other shapes.")
+    return tuple(found)

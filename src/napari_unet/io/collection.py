@@ -1,0 +1,136 @@
+"""A small set of annotated images that grows: two folders and a table, which is written last."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ..core.axes import Image
+from ..core.region import Polygon, Region, parse_region, region_text
+from .atomic import atomic_file
+from .images import write_image
+from .labels import write_labels
+
+__all__ = ["COLUMNS", "TABLE", "grow", "read_rows"]
+
+TABLE: Final = "data.csv"
+COLUMNS: Final = ("image", "labels", "region", "group")
+_LETTERS: Final = 40  # of an image's name in the names of files
+
+
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    """Read what a set holds.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the set; perhaps not there.
+
+    Returns
+    -------
+    list of dict
+        ``image``, ``labels`` and ``region`` (paths relative to the folder) and ``group``.
+    """
+    file = folder / TABLE
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) -> int:
+    """Add annotated places to a set; whoever reads it sees all of it or what was there before.
+
+    What is said newly of a place takes the place of what was said of it earlier.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the set; made if it is not there.
+    image, labels : Image
+        Stored as TIFF, an image only once.
+    region : tuple of polygons
+        Where the labels are right; vertices ``(y, x)`` in pixels.
+    group : str
+        What is held out together with it.
+
+    Returns
+    -------
+    int
+        Places that were replaced.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    for name in ("images", "labels", "regions"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    rows = read_rows(folder)
+    word = re.sub(r"[^\w-]+", "-", image.name).strip("-")[:_LETTERS] or "image"
+    stem = f"{word}-{_digest(image)}"
+    picture = f"images/{stem}.tif"
+    if not (folder / picture).exists():
+        write_image(folder / picture, image)
+    numbers = [int(row["labels"].rpartition("-")[2].removesuffix(".tif")) for row in rows]
+    number = max(numbers, default=0) + 1
+    added = {
+        "image": picture, "labels": f"labels/{stem}-{number}.tif", "region": f"regions/{stem}-{number}.txt",
+        "group": group,
+    }  # fmt: skip
+    write_labels(folder / added["labels"], labels)
+    _write_text(folder / added["region"], region_text(region))
+    kept, replaced = _without(folder, rows, picture, region, number)
+    _write_rows(folder / TABLE, [*kept, added])
+    named = {Path(row[name]).name for row in [*kept, added] for name in ("labels", "region")}
+    for file in [*(folder / "labels").iterdir(), *(folder / "regions").iterdir()]:
+        if file.name not in named and not file.name.startswith("."):
+            file.unlink(missing_ok=True)
+    return replaced
+
+
+def _digest(image: Image) -> str:
+    values = np.ascontiguousarray(image.data)
+    return hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).hexdigest()[:8]
+
+
+def _without(
+    folder: Path, rows: Sequence[Mapping[str, str]], picture: str, region: Region, number: int
+) -> tuple[list[dict[str, str]], int]:
+    """Take out of the older rows of an image what the new region says anew; files are new ones, never changed."""
+    kept, replaced = [], 0
+    for i, row in enumerate(rows):
+        older = parse_region((folder / row["region"]).read_text("utf-8")) or ()
+        left = [p for p in older if row["image"] != picture or not any(_overlap(p, new) for new in region)]
+        replaced += len(older) - len(left)
+        if not left:
+            continue
+        made = dict(row)
+        if len(left) < len(older):
+            made["region"] = f"regions/{Path(row['region']).stem}-{number}-{i}.txt"
+            _write_text(folder / made["region"], region_text(tuple(left)))
+        kept.append(made)
+    return kept, replaced
+
+
+def _overlap(one: Polygon, other: Polygon) -> bool:
+    boxes = [[(min(values), max(values)) for values in zip(*polygon, strict=True)] for polygon in (one, other)]
+    return all(a[0] <= b[1] and b[0] <= a[1] for a, b in zip(*boxes, strict=True))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    with atomic_file(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,99 @@
+"""What to do with a model that has just been made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+
+from napari_unet.core.model_card import ModelCard
+
+from ._card import CardView
+from ._parts import button, row, words
+
+__all__ = ["AfterBox", "try_model"]
+
+_PLUGIN: Final = "napari-unet-suite"
+_DOCK: Final = "Segment cells and nuclei"
+
+
+class AfterBox(QWidget):
+    """The card of a new model, a button to try it and one to export it."""
+
+    tried = Signal(str)  # name of the model
+    wanted = Signal(object)  # Path of the package to write
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self.verdict = words()
+        self.card = CardView()
+        self.attempt = button("Try it", "Segment the chosen image with the new model.", self._try)
+        self.export = button("Export …", "Write a bioimage.io package, which other programs read.", self._ask)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.verdict)
+        column.addLayout(row((self.attempt, 1), (self.export, 1)))
+        column.addWidget(self.card)
+        self.setVisible(False)
+
+    def show_model(self, card: ModelCard, place: Any, verdict: str = "") -> None:
+        """Show a model.
+
+        Parameters
+        ----------
+        card : ModelCard
+            What is known of it.
+        place : ModelPlace
+            Where it lies.
+        verdict : str
+            What the user should know before anything else.
+        """
+        self.name = card.name
+        self.verdict.setText(verdict)
+        self.verdict.setVisible(bool(verdict))
+        self.card.show_card(card, place)
+        self.setVisible(True)
+
+    def _try(self) -> None:
+        self.tried.emit(self.name)
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Export a model", f"{self.name}.zip", "bioimage.io (*.zip)")
+        if path:
+            self.wanted.emit(Path(path))
+
+
+def try_model(viewer: Any, name: str, dock: Any = None) -> Any:
+    """Segment the current image with a model, in the dock that segments.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Has the layers and the docks.
+    name : str
+        Of the model.
+    dock : SegmentWidget, optional
+        The dock; by default the viewer's, which is opened if it is not.
+
+    Returns
+    -------
+    SegmentWidget
+        The dock, which runs now.
+    """
+    if dock is None:
+        _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)
+    active = viewer.layers.selection.active
+    if isinstance(active, ImageLayer):
+        dock.images.choose(active)
+    dock.models.setCurrentIndex(dock.models.findData(name))
+    dock.run()
+    return dock
+
+
+def verdict(card: ModelCard, start: str) -> str:
+    """Say what the user should know of a new model before anything else; empty where there is nothing."""
+    return ""

@@ -1,0 +1,217 @@
+"""What a model learns from: layers or files, what their labels say, and what it is checked on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from napari.layers import Shapes
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QMenu, QSpinBox, QToolButton, QWidget
+
+from napari_unet.core.errors import TrainingDataError
+from napari_unet.core.examples import BACKGROUND, Example
+
+from ._chooser import LayerBox
+from ._pairs import PairList, PairRow
+from ._parts import row, words
+from ._region import region_on
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_unet.core.region import Region
+
+__all__ = ["DataBox"]
+
+_SOURCES: Final = {
+    "layers": "layers of the viewer",
+    "files": "a folder or table",
+    "kept": "the corrections I have kept",
+}
+_TRUTHS: Final = {
+    "all": "every object of the images",
+    "regions": "every object inside drawn shapes",
+    "scribbles": "a few strokes (scribbles)",
+}
+_TRUTH_HELP: Final = {
+    "all": "What has no label is learned as background: label every object.",
+    "regions": "Label every object inside the shapes. What lies outside is not looked at.",
+    "scribbles": "Pixels without a label are not looked at. Give each object a stroke with a number of its own, and "
+    "paint some strokes on the background too.",
+}
+_CHECKS: Final = {
+    "share": "some images, picked for me",
+    "ticked": "the images that I tick",
+    "none": "nothing: learn from all",
+}
+_TABLE: Final = "what the table says (column 'split')"
+_SHARE: Final = 0.2  # of the images that are not learned from, where the program picks them
+
+
+def _filled(box: QComboBox, entries: dict[str, str]) -> QComboBox:
+    for name, text in entries.items():
+        box.addItem(text, name)
+    return box
+
+
+class DataBox(QWidget):
+    """The part of the dock that says what is learned from.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.source = _filled(QComboBox(), _SOURCES)
+        self.pairs = PairList(viewer)
+        self.path = QLineEdit()
+        self.path.setPlaceholderText("folder with images and labels, or a CSV table")
+        self.ask = QToolButton()
+        self.ask.setText("…")
+        self.ask.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.ask)
+        menu.addAction("A folder …", self._ask_folder)
+        menu.addAction("A table …", self._ask_table)
+        self.ask.setMenu(menu)
+        self.files = QWidget()
+        line = row((self.path, 1), (self.ask, 0))
+        line.setContentsMargins(0, 0, 0, 0)
+        self.files.setLayout(line)
+        self.sets = QComboBox()
+        self.truth = _filled(QComboBox(), _TRUTHS)
+        self.shapes = LayerBox(viewer, Shapes, "choose a shapes layer")
+        self.background = QSpinBox()
+        self.background.setRange(1, 2**31 - 1)
+        self.background.setValue(BACKGROUND)
+        self.background.setToolTip("Strokes with this number mark the background.")
+        self.hint = words()
+        self.check = _filled(QComboBox(), _CHECKS)
+        self.check.setToolTip(
+            "A model is only as good as it is on images that it has not learned from. Those are held back here."
+        )
+        self._lay_out()
+        for box in (self.source, self.truth, self.check, self.sets):
+            box.currentIndexChanged.connect(self._follow)
+        for signal in (self.pairs.changed, self.path.textChanged, self.shapes.chosen, self.background.valueChanged):
+            signal.connect(self._tell)
+        self._follow()
+
+    def _lay_out(self) -> None:
+        self.form = QFormLayout(self)
+        self.form.setContentsMargins(0, 0, 0, 0)
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.form.addRow("Learn from", self.source)
+        for widget in (self.pairs, self.files, self.sets):
+            self.form.addRow(widget)
+        self.form.addRow("I have labeled", self.truth)
+        self.form.addRow("Shapes", self.shapes)
+        self.form.addRow("Background is", self.background)
+        self.form.addRow(self.hint)
+        self.form.addRow("Check it on", self.check)
+
+    def _follow(self, _index: int = 0) -> None:
+        source, truth = self.source.currentData(), self.truth.currentData()
+        shown = {
+            self.pairs: source == "layers",
+            self.files: source == "files",
+            self.sets: source == "kept",
+            self.truth: source != "kept",
+            self.hint: source != "kept",
+            self.shapes: truth == "regions" and source == "layers",
+            self.background: truth == "scribbles" and source == "layers",
+        }
+        for widget, visible in shown.items():
+            widget.setVisible(visible)
+            if (label := self.form.labelForField(widget)) is not None:
+                label.setVisible(visible)
+        self.check.setItemText(self.check.findData("ticked"), _CHECKS["ticked"] if source == "layers" else _TABLE)
+        self.hint.setText(_TRUTH_HELP[truth])
+        self.pairs.show_ticks(self.check.currentData() == "ticked" and source == "layers")
+        self.changed.emit()
+
+    def _tell(self, _value: object = None) -> None:
+        self.changed.emit()
+
+    def show_sets(self, sets: dict[str, str]) -> None:
+        """List the collections of corrections: folder to words. The choice stays where it can."""
+        before, blocked = self.sets.currentData(), self.sets.blockSignals(True)
+        self.sets.clear()
+        for folder, text in sets.items():
+            self.sets.addItem(text, folder)
+        self.sets.setCurrentIndex(max(0, self.sets.findData(before)))
+        self.sets.blockSignals(blocked)
+        self.changed.emit()
+
+    def choose_set(self, folder: str) -> None:
+        """Learn from a collection of corrections."""
+        self.sets.setCurrentIndex(max(0, self.sets.findData(folder)))
+        self.source.setCurrentIndex(self.source.findData("kept"))
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The fields of TrainSpec that are set here."""
+        share = _SHARE if self.check.currentData() == "share" else 0.0
+        truth = self.truth.currentData() if self.source.currentData() != "kept" else "all"
+        return {"truth": truth, "validation": share}
+
+    def read(self) -> Path | tuple[Example, ...]:
+        """Return what is learned from.
+
+        Returns
+        -------
+        Path or tuple of Example
+            A folder or table, or what the layers hold.
+
+        Raises
+        ------
+        TrainingDataError, AxesError, SpecError
+            If something is missing or does not fit.
+        """
+        source = self.source.currentData()
+        if source == "kept":
+            if self.sets.currentData() is None:
+                raise TrainingDataError(
+                    "No corrections are kept yet. Segment an image, correct the labels, press 'Add to training data'."
+                )
+            return Path(self.sets.currentData())
+        if source == "files":
+            if not self.path.text().strip():
+                raise TrainingDataError("Choose a folder with images and labels, or a table that names them.")
+            return Path(self.path.text().strip()).expanduser()
+        found = tuple(self._example(pair) for pair in self.pairs.rows)
+        if self.check.currentData() == "ticked" and len({e.held_out for e in found}) == 1:
+            raise TrainingDataError(
+                "Tick at least one image to check the model on, and leave at least one to learn from."
+            )
+        return found
+
+    def _example(self, pair: PairRow) -> Example:
+        image, labels = pair.read()
+        truth, check = self.truth.currentData(), self.check.currentData()
+        return Example(
+            image,
+            labels,
+            region=self._region(pair) if truth == "regions" else None,
+            scribbles=truth == "scribbles",
+            background=self.background.value(),
+            held_out={"ticked": pair.held.isChecked(), "none": False}.get(check),
+        )
+
+    def _region(self, pair: PairRow) -> Region:
+        shapes, layer, (image, _) = self.shapes.layer, pair.image.layer, pair.read()
+        if shapes is None or layer is None:
+            raise TrainingDataError("Choose the Shapes layer inside whose shapes you have labeled every object.")
+        return region_on(shapes, layer, image)
+
+    def _ask_folder(self) -> None:
+        self.path.setText(QFileDialog.getExistingDirectory(self, "A folder with images and labels") or self.path.text())
+
+    def _ask_table(self) -> None:
+        found, _ = QFileDialog.getOpenFileName(self, "A table of images and labels", "", "Tables (*.csv)")
+        self.path.setText(found or self.path.text())

@@ -1,0 +1,144 @@
+"""What is seen of a training while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_unet.core.results import Epoch
+from napari_unet.core.steps import Progress, Steps
+
+from ._curves import Curves, load_plots
+from ._gallery import Gallery, Pictures, read_pictures
+from ._parts import button
+from ._worker import Pace, Report, in_words
+
+__all__ = ["Clock", "LiveBox", "Seen", "watching"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A report, and what it names, read by the thread of the job."""
+
+    epoch: Epoch
+    pictures: Pictures = ()
+    preview: npt.NDArray[Any] | None = None
+
+
+def watching(make: Callable[[], Steps[Any]]) -> Steps[Any]:
+    """Read what a training writes for people to look at, so that nobody waits for it.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the steps of a training, whose progress carries an Epoch now and then.
+
+    Returns
+    -------
+    Any
+        What the training returns.
+
+    Yields
+    ------
+    Progress
+        Of the training, with :class:`Seen` in the place of an Epoch.
+    """
+    yield Progress(0, 0, "Starting")
+    load_plots()
+    steps = make()
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as last:
+                return last.value
+            epoch = progress.payload
+            if isinstance(epoch, Epoch):
+                preview = None if epoch.preview is None else np.load(epoch.preview)
+                seen = Seen(epoch, read_pictures(epoch.examples), preview)
+                progress = Progress(progress.done, progress.total, progress.note, seen, progress.news)
+            yield progress
+    finally:
+        steps.close()
+
+
+class Clock:
+    """What is being done and for how long still.
+
+    Parameters
+    ----------
+    minutes : float or None
+        Time that the training was given; None if its steps are counted.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self._minutes, self._pace, self._note = minutes, Pace(), ""
+        self._end: float | None = None
+
+    def add(self, report: Report) -> None:
+        """Take a report into account."""
+        self._note = report.progress.note
+        self._pace.add(report)
+        if self._minutes is not None and isinstance(report.progress.payload, Seen):
+            self._end = report.at + 60 * self._minutes - report.progress.payload.epoch.seconds
+
+    @property
+    def text(self) -> str:
+        """For the status line."""
+        left = self._pace.left if self._end is None else self._end - time.monotonic()
+        return ", ".join(filter(None, (self._note, in_words(left) if left is not None and left > 0 else "")))
+
+
+class LiveBox(QWidget):
+    """Curves, pictures, and the way to the folder of the run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.curves = Curves()
+        self.gallery = Gallery()
+        self.folder = button("Open the run's folder", "Its log, pictures and safe points.", self._open)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.curves, self.gallery, self.folder):
+            column.addWidget(widget)
+        self.setVisible(False)
+
+    def begin(self, folder: Path) -> None:
+        """Show that a training begins.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the run.
+        """
+        self.folder.setToolTip(str(folder))
+        self.folder.setVisible(True)
+        self.setVisible(True)
+
+    def clear(self) -> None:
+        """Forget the last training."""
+        self.curves.clear()
+        self.gallery.clear()
+        self.setVisible(False)
+
+    def add(self, found: list[Seen]) -> None:
+        """Show reports, in their order."""
+        self.curves.add([seen.epoch for seen in found])
+        for seen in found[-1:]:
+            self.gallery.show_pictures(seen.pictures)
+
+    def end(self) -> None:
+        """Show that the run has no folder any more."""
+        self.folder.setVisible(False)
+
+    def _open(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(self.folder.toolTip()))

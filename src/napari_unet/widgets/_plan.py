@@ -1,0 +1,147 @@
+"""How a training will go, in words, before it starts; and the settings that few need."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from html import escape
+from typing import Any, Final
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_unet.core.errors import UNetError
+from napari_unet.core.results import Plan
+from napari_unet.core.specs import TrainSpec, load_task
+from napari_unet.core.steps import Steps
+
+from ._form import Form
+from ._parts import Fold, words
+from ._worker import Job, Report
+
+__all__ = ["PlanBox"]
+
+_LABELS: Final = {
+    "network": "Network",
+    "diameter": "Object width in the network",
+    "loss": "Loss",
+    "balance": "Balance classes",
+    "foreground": "Patches on objects",
+    "steps": "Most steps",
+    "batch": "Patches a step",
+    "patch": "Patch size",
+    "depth": "Patch depth (planes)",
+    "rate": "Learning rate",
+    "warmup": "Rise of the rate",
+    "cooldown": "Fall of the rate",
+    "weight_decay": "Weight decay",
+    "average": "Average of weights",
+    "seed": "Seed",
+    "every": "Steps a report",
+    "threads": "Threads (0: all)",
+    "patience": "Patience (0: never stop early)",
+    "device": "Compute on",
+    "devices": "Devices",
+    "accumulate": "Parts of a step",
+}
+_ELSEWHERE: Final = (
+    "name", "start", "minutes", "truth", "validation", "licence", "net", "target", "normalise", "nodes", "task",
+)  # fmt: skip
+_CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps")}
+_HINTS: Final = {"network": "the task's own", "diameter": "the task's own"}
+
+
+class PlanBox(QWidget):
+    """The plan of a training in words, made in the background, and a form for whoever wants it otherwise.
+
+    Parameters
+    ----------
+    task : str
+        Preset that gives the defaults.
+    """
+
+    edited = Signal()
+
+    def __init__(self, task: str) -> None:
+        super().__init__()
+        self.plan: Plan | None = None
+        self._job: Job | None = None
+        self._last: threading.Thread | None = None
+        self._base = TrainSpec(task=task, augment=load_task(task).augment)
+        self.text = words()
+        self.warnings = words()
+        self.warnings.setObjectName("warnings")
+        self.form = Form(self._base, _LABELS, _CHOICES, _HINTS, skip=_ELSEWHERE)
+        for field in self.form.fields.values():
+            field.changed.connect(self._edited)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.text)
+        column.addWidget(self.warnings)
+        column.addWidget(Fold("Advanced", self.form.native))
+        self.say("")
+
+    def _edited(self, _value: object = None) -> None:
+        self.edited.emit()
+
+    def changes(self) -> dict[str, Any]:
+        """Return the settings that somebody has changed: what was not touched is for the program to plan.
+
+        Returns
+        -------
+        dict
+            Fields of TrainSpec.
+
+        Raises
+        ------
+        SpecError
+            If a value cannot be used.
+        """
+        given = self.form.spec(task=self._base.task)
+        fields = [name for name in self.form.values() if getattr(given, name) != getattr(self._base, name)]
+        return {name: getattr(given, name) for name in fields}
+
+    def look(self, make: Callable[[], Steps[Plan]]) -> None:
+        """Plan in the background, and show what comes of it.
+
+        Parameters
+        ----------
+        make : callable
+            Returns the steps of a plan; called in another thread.
+        """
+        self.stop()
+        self.say("Looking at the images …")
+        self._job = job = Job(make, self, self._last)
+        self._last = job.worker
+        job.polled.connect(self._heard)
+        job.succeeded.connect(self._planned)
+        job.failed.connect(self._failed)
+        job.start()
+
+    def stop(self) -> None:
+        """Stop planning."""
+        if self._job is not None:
+            self._job.cancel()
+            self._job.deleteLater()
+        self._job = None
+        self.plan = None
+
+    def say(self, text: str, warnings: tuple[str, ...] = ()) -> None:
+        """Show sentences, and below them what the user should think about."""
+        self.text.setText(text)
+        self.text.setVisible(bool(text))
+        self.warnings.setText("".join(f"<p style='margin:2px'>⚠ {escape(w)}</p>" for w in warnings))
+        self.warnings.setVisible(bool(warnings))
+
+    def _heard(self, reports: list[Report]) -> None:
+        if reports and reports[-1].progress.note:
+            self.text.setText(f"{reports[-1].progress.note} …")
+
+    def _planned(self, plan: Plan) -> None:
+        self.stop()
+        self.plan = plan
+        self.say("\n".join(f"• {sentence}" for sentence in plan.words), plan.warnings)
+
+    def _failed(self, error: BaseException) -> None:
+        self.stop()
+        self.say("", (str(error) if isinstance(error, UNetError) else f"{type(error).__name__}: {error}",))

@@ -1,0 +1,133 @@
+"""What the model finds by now, where the user looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.core.axes import Image
+
+from ._layers import KEY, channel_axis, layer_axes, layer_image, placement, repeat
+from ._looking import seen
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Layer
+    from napari.viewer import Viewer
+
+__all__ = ["Preview", "preview_of"]
+
+_EDGE: Final = 512  # pixels that are looked at, at most
+_DEPTH: Final = 24  # planes, for networks that see several
+
+
+class Preview:
+    """A labels layer on the part of an image that is seen when the training starts.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the layer with the first labels.
+    layer : napari.layers.Image
+        What is looked at.
+    axes : str
+        Of its data.
+    ndim : int
+        Dimensions of the network.
+    """
+
+    def __init__(self, viewer: Viewer, layer: Layer, axes: str, ndim: int = 2) -> None:
+        self._viewer, self._source, self._axes = viewer, layer, axes
+        whole = layer_image(layer, axes)
+        view = seen(viewer, layer, axes[: layer.ndim])  # colors are no dimension of a layer
+        sizes = dict(zip(whole.axes, whole.shape, strict=True))
+        self.window = {a: self._cut(a, view.get(a, slice(0, n)), n, ndim) for a, n in sizes.items() if a != "c"}
+        self._channels = channel_axis(layer, whole)
+        self._whole = whole
+        self.layer: Labels | None = None
+
+    @staticmethod
+    def _cut(axis: str, part: slice, length: int, ndim: int) -> slice:
+        most = {"y": _EDGE, "x": _EDGE, "z": _DEPTH if ndim == 3 else 1}.get(axis, 1)
+        part = part if part.stop > part.start else slice(0, length)
+        if axis == "z" and ndim == 3:
+            part = slice(max(0, part.start - most // 2), min(length, part.start + most // 2))
+        start = max(0, (part.start + part.stop - most + 1) // 2) if part.stop - part.start > most else part.start
+        return slice(start, min(start + most, part.stop, length))
+
+    @property
+    def image(self) -> Image:
+        """What is to be segmented: the part that is seen, of one time point; one plane for a 2D network."""
+        whole = self._whole
+        single = [a for a in "tz" if a in self.window and self.window[a].stop - self.window[a].start == 1]
+        index = tuple(
+            slice(None) if a == "c" else self.window[a].start if a in single else self.window[a] for a in whole.axes
+        )
+        kept = [i for i, a in enumerate(whole.axes) if a not in single]
+        return Image(
+            whole.data[index],
+            "".join(whole.axes[i] for i in kept),
+            tuple(whole.scale[i] for i in kept),
+            tuple(whole.units[i] for i in kept),
+            f"{whole.name} (seen)",
+        )
+
+    def show(self, labels: npt.NDArray[Any], name: str) -> None:
+        """Show labels; once the user has taken the layer away, nothing is shown any more.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            Of :attr:`image`.
+        name : str
+            Of the layer.
+        """
+        shape = [s.stop - s.start for s in self.window.values()]
+        shown = repeat(np.ascontiguousarray(labels, dtype=np.int32).reshape(shape), self._channels)
+        if self.layer is not None:
+            if self.layer in self._viewer.layers:
+                self.layer.data = shown
+            return
+        source = self._source
+        if source not in self._viewer.layers:
+            return
+        starts = [self.window[a].start if a in self.window else 0 for a in self._axes[: source.ndim]]
+        # Where the first pixel lies before the affine, as for every layer.
+        corner = source.affine.inverse(source.data_to_world(starts))
+        place = placement(source, self._axes)
+        place["translate"] = np.asarray(corner)[-len(place["scale"]) :]
+        active = self._viewer.layers.selection.active
+        self.layer = self._viewer.add_labels(shown, name=name, metadata={KEY: {"preview": True}}, **place)
+        self.layer.editable = False
+        self._viewer.layers.selection.active = active  # so that the user can go on painting
+
+    def remove(self) -> None:
+        """Take the layer out of the viewer, if it is still there."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
+
+
+def preview_of(viewer: Viewer, layers: list[Layer], ndim: int = 2) -> Preview | None:
+    """Choose what is looked at: the topmost visible of some image layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Has the layers.
+    layers : list of napari.layers.Image
+        Those that are learned from; if there are none, all of the viewer.
+    ndim : int
+        Dimensions of the network.
+
+    Returns
+    -------
+    Preview or None
+        None if there is nothing to look at.
+    """
+    for layer in [y for y in reversed(viewer.layers) if y in layers and y.visible]:
+        axes, _ = layer_axes(layer)
+        if {"y", "x"} <= set(axes):
+            return Preview(viewer, layer, axes, ndim)
+    return None

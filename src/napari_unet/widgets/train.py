@@ -1,0 +1,213 @@
+"""Make a model from labels that were drawn in the viewer."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from qtpy.QtCore import QTimer
+
+from napari_unet import workflows
+from napari_unet.core.errors import SpecError, UNetError
+from napari_unet.core.specs import TrainSpec, load_task
+
+from ._after import AfterBox, try_model, verdict
+from ._data import DataBox
+from ._growing import GrowRow
+from ._live import Clock, LiveBox, Seen, watching
+from ._news import NEWS
+from ._panel import Panel
+from ._parts import button
+from ._plan import PlanBox
+from ._preview import Preview, preview_of
+from ._start import StartBox
+from ._worker import Report
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_unet.workflows import Collection
+
+__all__ = ["TrainWidget"]
+
+_HELP: Final = "Draw labels on an image, then press Train. The viewer stays free while the model learns."
+_PAUSED: Final = "Paused. Resume goes on where it was."
+_STOPPED: Final = "Stopped. What was learned is kept: Resume goes on where it was."
+_MANY: Final = 1_000_000  # steps: the time decides
+_SOON: Final = 300  # milliseconds in which several changes count as one
+
+
+class TrainWidget(Panel):
+    """The dock that trains.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Where the layers are.
+    engine : module, optional
+        Has the verbs of :mod:`napari_unet.workflows`.
+    task : str
+        Preset, an entry of ``tasks/``.
+    """
+
+    def __init__(self, napari_viewer: Viewer, engine: ModuleType | Any = workflows, task: str = "cell") -> None:
+        super().__init__(_HELP, "Train")
+        self.viewer, self.engine, self.task = napari_viewer, engine, load_task(task)
+        self.clock = Clock()
+        self.preview: Preview | None = None
+        self.going: tuple[Any, TrainSpec] | None = None  # a run that was begun: its data and settings
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON)
+        self._soon.timeout.connect(self.look)
+        self.data, self.begin_with, self.plan = DataBox(napari_viewer), StartBox(), PlanBox(task)
+        self.live, self.after = LiveBox(), AfterBox()
+        self.grow = GrowRow(napari_viewer, engine, self)
+        self.pause = button("Pause", "Stop for a while; nothing that was learned is lost.", self.pause_or_resume)
+        self.pause.setMinimumHeight(self.start.minimumHeight())
+        self._lay_out()
+        for signal in (self.data.changed, self.plan.edited, self.begin_with.changed):
+            signal.connect(self._soon.start)
+        self.after.tried.connect(self._try)
+        self.after.wanted.connect(self._export)
+        self.grow.grown.connect(self._grown)
+        NEWS.models.connect(self.list_models)
+        self.list_models()
+        self.list_sets()
+        self.busy(False)
+
+    def _lay_out(self) -> None:
+        for widget in (self.data, self.grow, self.begin_with, self.plan):
+            self.form.addRow(widget)
+        self.buttons.insertWidget(1, self.pause, 1)
+        self.stop.setText("Stop")
+        self.stop.setToolTip("Stop at once. What was learned is kept: Resume goes on.")
+        self.column.addWidget(self.live)
+        self.column.addWidget(self.after)
+        self.column.addStretch(1)
+
+    def list_models(self) -> None:
+        """List the models again."""
+        try:
+            self.begin_with.show_models(self.engine.list_models())
+        except UNetError as error:
+            self.complain(error)
+
+    def list_sets(self) -> None:
+        """List the collections of corrections again."""
+        self.data.show_sets({str(one.folder): one.caption for one in self.engine.list_collections()})
+
+    def busy(self, running: bool) -> None:
+        """Show that something runs, or that everything is quiet."""
+        super().busy(running)
+        if not hasattr(self, "after"):  # the panel calls this while it is built
+            return
+        self.pause.setText("Pause" if running or self.going is None else "Resume")
+        self.pause.setEnabled(running or self.going is not None)
+        for widget in (self.data, self.begin_with, self.plan):
+            widget.setEnabled(not running)
+        self.after.export.setEnabled(not running)
+
+    def spec(self) -> TrainSpec:
+        """Return the settings as they are shown; a SpecError says which of them cannot be used."""
+        given = {"steps": _MANY, **self.data.rules, **self.begin_with.values, **self.plan.changes()}
+        return TrainSpec.of(task=self.task.name, **given)
+
+    def look(self) -> None:
+        """Look at what is chosen: say what is wrong with it, or plan the training in the background."""
+        if self.job is not None:
+            return
+        try:
+            data = self.data.read()
+            self.begin_with.suit(data if isinstance(data, Path) else data[0].image, self.task.model)
+            spec, engine = self.spec(), self.engine
+        except UNetError as error:
+            self.plan.stop()
+            self.plan.say(str(error))
+            return
+        self.plan.look(lambda: engine.plan_steps(data, spec))
+
+    def run(self) -> None:
+        """Start a training; what is missing is said in the status line."""
+        if self.job is not None:
+            return
+        try:
+            if self.begin_with.wrong:
+                raise SpecError(self.begin_with.wrong)
+            data, spec = self.data.read(), self.spec()
+        except UNetError as error:
+            self.complain(error)
+            return
+        self.live.clear()
+        self._go(data, spec)
+
+    def pause_or_resume(self) -> None:
+        """Stop for a while, or go on."""
+        if self.job is not None:
+            self.cancel(_PAUSED)
+        elif self.going is not None:
+            self._go(*self.going)
+
+    def cancel(self, text: str = _STOPPED) -> None:
+        """Stop; Resume goes on."""
+        super().cancel(text)
+
+    def _stop(self) -> None:
+        self.cancel()
+
+    def _go(self, data: Any, spec: TrainSpec) -> None:
+        engine, planned = self.engine, self.plan.plan
+        self.plan.stop()
+        self.going, self.clock = (data, spec), Clock(spec.minutes)
+        net = self.task.net if planned is None or planned.spec.net is None else planned.spec.net
+        sources = [pair.image.layer for pair in self.data.pairs.rows if pair.image.layer is not None]
+        self.preview = preview_of(self.viewer, [] if isinstance(data, Path) else sources, net.ndim)
+        image = None if self.preview is None else self.preview.image
+        self.after.setVisible(False)
+        self.live.begin(engine.training_folder(spec.name))
+        make = partial(engine.train_apart_steps, data, spec, preview=image)
+        self.begin(partial(watching, make), self._polled, self._done)
+
+    def _polled(self, reports: list[Report]) -> None:
+        found = [r.progress.payload for r in reports if isinstance(r.progress.payload, Seen)]
+        self.live.add(found)
+        for labels in [seen.preview for seen in found if seen.preview is not None][-1:]:
+            if self.preview is not None:
+                self.preview.show(labels, f"{self.going[1].name} preview" if self.going else "preview")
+        for report in reports:
+            self.clock.add(report)
+        if reports:
+            self.progress(reports[-1].progress.done, reports[-1].progress.total)
+        self.say(self.clock.text)
+
+    def _done(self, folder: Path) -> str:
+        name, start = (self.going[1].name, self.going[1].start) if self.going else (Path(folder).name, "")
+        self.going = None
+        self.live.end()
+        NEWS.models.emit()
+        card = next((card for card in self.engine.list_models() if card.name == name), None)
+        if card is None:
+            return f"The model is in {folder}."
+        self.after.show_model(card, self.engine.locate_model(name), verdict(card, start))
+        return f"Done: '{name}' is in the lists of models."
+
+    def _try(self, name: str) -> None:
+        try_model(self.viewer, name)
+
+    def _export(self, path: Path) -> None:
+        name, engine = self.after.name, self.engine
+        if self.job is None:
+            steps = lambda: engine.export_model_steps(name, path, "bioimageio", overwrite=True)  # noqa: E731
+            self.begin(steps, self._exporting, lambda file: f"Wrote {file}.")
+
+    def _exporting(self, reports: list[Report]) -> None:
+        if reports:
+            self.say(f"{reports[-1].progress.note} …")
+
+    def _grown(self, found: Collection, model: str) -> None:
+        self.list_sets()
+        self.data.choose_set(str(found.folder))
+        self.begin_with.choose(model)
+        self.begin_with.propose(found.name)

@@ -1,0 +1,138 @@
+"""Keep corrections to learn from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..core.axes import Image
+from ..core.errors import ModelError, TrainingDataError
+from ..core.model_card import family
+from ..core.steps import Progress, Steps
+
+__all__ = ["Collection", "collect", "collect_steps", "list_collections", "training_folder"]
+
+_SUFFIX: Final = ".corrections"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Corrections that are kept for a family of models.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they are; can be given to :func:`~napari_unet.train`.
+    name : str
+        Of the models that learn from them.
+    places, images : int
+        How many there are.
+    added : int
+        How many of the places have just been added.
+    """
+
+    folder: Path
+    name: str
+    places: int
+    images: int
+    added: int = 0
+
+    @property
+    def caption(self) -> str:
+        """How many there are, in words: ``"7 places in 2 images"``."""
+        return f"{_count(self.places, 'place')} in {_count(self.images, 'image')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def training_folder(name: str) -> Path:
+    """Return where the run of a model of the user's is kept until it is done; perhaps not there."""
+    from ..models.cards import user_folder
+
+    return user_folder() / f"{name}.training"
+
+
+def list_collections() -> list[Collection]:
+    """Return the corrections that are kept."""
+    from ..models.cards import user_folder
+
+    home = user_folder()
+    found = sorted(home.glob(f"*{_SUFFIX}")) if home.is_dir() else []
+    made = [_read(folder) for folder in found]
+    return [one for one in made if one.places]
+
+
+def _read(folder: Path, added: int = 0) -> Collection:
+    from ..core.region import parse_region
+    from ..io.collection import read_rows
+
+    rows = read_rows(folder)
+    places = sum(len(parse_region((folder / row["region"]).read_text("utf-8")) or ()) for row in rows)
+    images = len({row["image"] for row in rows})
+    return Collection(folder, folder.name.removesuffix(_SUFFIX), places, images, added)
+
+
+def collect_steps(image: Image, labels: Image, before: Image, model: str, name: str = "") -> Steps[Collection]:
+    """Keep what was corrected in labels, step by step.
+
+    Parameters
+    ----------
+    image : Image
+        Any axes.
+    labels, before : Image
+        Its labels as they are now, and as the model has found them; the axes of the image without channels.
+    model : str
+        What has found them.
+    name : str
+        Family of the models that are to learn from it. Empty: that of the model; for a bundled one, a name with "my-".
+
+    Returns
+    -------
+    Collection
+        All that is kept for these models.
+
+    Yields
+    ------
+    Progress
+        Before each plane that is kept.
+
+    Raises
+    ------
+    TrainingDataError
+        If nothing was corrected.
+    OutputError
+        If it cannot be written.
+    """
+    yield Progress(0, 0, "Looking for what was corrected")
+    from ..io.collection import grow
+    from ..models.cards import bundled, find_model, read_card, user_folder
+    from ..training.corrections import find_corrections
+
+    ndim, own = 2, True
+    try:
+        found = find_model(model)
+        ndim, own = read_card(found).net.ndim, not bundled(found)
+    except ModelError:
+        pass  # it has gone since; what was corrected is right all the same
+    name = family(name or (Path(model).name if own else f"my-{model}") or "my-cells")
+    folder, added = user_folder() / f"{name}{_SUFFIX}", 0
+    for found_ in find_corrections(image, before, labels, min(ndim, len(image.spatial))):
+        yield Progress(added, 0, f"Keeping corrections for '{name}'")
+        grow(folder, found_.image, found_.labels, found_.region, image.source or image.name)
+        added += len(found_.region)
+    if not added:
+        raise TrainingDataError(
+            f"Nothing was corrected in '{labels.name}' since it was made or added. Paint, erase or fill some objects "
+            "with napari's tools, then add them."
+        )
+    return _read(folder, added)
+
+
+def collect(image: Image, labels: Image, before: Image, model: str, name: str = "") -> Collection:
+    """Keep what was corrected in labels; see :func:`collect_steps`."""
+    from ..core.steps import finish
+
+    return finish(collect_steps(image, labels, before, model, name))

@@ -1,0 +1,347 @@
+"""The training dock: what is chosen is looked at, a training is watched, stopped, gone on with, and its model used."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import TrainingDataError
+from napari_unet.core.examples import Example
+from napari_unet.core.model_card import ModelCard
+from napari_unet.core.results import Epoch, Plan
+from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
+from napari_unet.core.steps import Progress, Steps
+from napari_unet.widgets import _curves
+from napari_unet.widgets.train import TrainWidget
+
+from .conftest import FakeEngine
+
+Make = Callable[..., TrainWidget]
+
+
+class Trainer(FakeEngine):
+    """Learns at once: three reports, each with a picture, and the preview filled with the number of the report."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.models = ["nuclei"]
+        self.given: list[tuple[Any, TrainSpec, Image | None]] = []
+        self.plans: list[tuple[Any, TrainSpec]] = []
+        self.wrong: Exception | None = None
+        self.begun = threading.Event()
+        self.collections: list[Any] = []
+
+    def list_models(self) -> list[ModelCard]:
+        return [
+            ModelCard(name=n, net=NetSpec(inputs=3), target=TargetSpec(), channels=(1, 3)) for n in sorted(self.models)
+        ]
+
+    def list_collections(self) -> list[Any]:
+        return self.collections
+
+    def locate_model(self, name: str) -> Any:
+        from napari_unet.workflows import ModelPlace
+
+        return ModelPlace(self.folder / name, 1000, False)
+
+    def training_folder(self, name: str) -> Path:
+        return self.folder / f"{name}.training"
+
+    def plan_steps(self, data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Plan]:
+        yield Progress(0, 0, "Measuring objects")
+        if self.wrong is not None:
+            raise self.wrong
+        self.plans.append((data, spec))
+        return Plan(spec, ("3 images of 64 × 64 pixels.", "Objects are 9 pixels wide."), ("Few objects.",), {})
+
+    def train_apart_steps(
+        self, data: Any, spec: TrainSpec, folder: Path | None = None, preview: Image | None = None
+    ) -> Steps[Path]:
+        self.given.append((data, spec, preview))
+        self.closed.clear()
+        try:
+            yield Progress(0, 3, "starting")
+            for i in range(3):
+                self.begun.set()
+                self.go.wait(10)
+                yield Progress(i + 1, 3, f"step {i}", self.report(i, preview))
+            self.models.append(spec.name)
+            return self.folder / spec.name
+        finally:
+            self.closed.set()
+
+    def report(self, i: int, preview: Image | None) -> Epoch:
+        picture = self.folder / f"{i}.npz"
+        shown = np.random.default_rng(i).random((64, 64))
+        np.savez(picture, image=shown, truth=shown > 0.5, labels=shown > 0.6)
+        found = self.folder / f"{i}.npy"
+        if preview is not None:
+            np.save(found, np.full(preview.along(preview.label_axes)[0], i + 1, np.int32))
+        validation = {"loss": 1.0 / (i + 1), "AP50": 0.5 + 0.1 * i}
+        return Epoch(
+            100 * i, 1.0 / (i + 1), 1e-3, 60.0 * i, validation, (picture,), True, found if preview is not None else None
+        )
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    """Return a viewer without a window."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Trainer:
+    """Return an engine that has learned at once."""
+    return Trainer(tmp_path)
+
+
+@pytest.fixture
+def make(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, trainer: Trainer) -> Make:
+    """Return a function that opens the dock."""
+    errors: list[str] = []
+    monkeypatch.setattr("napari_unet.widgets._panel.show_error", errors.append)
+
+    def build(viewer: Any, engine: Any = trainer) -> TrainWidget:
+        widget = TrainWidget(viewer, engine=engine)
+        qtbot.addWidget(widget)
+        widget.errors = errors
+        return widget
+
+    return build
+
+
+def draw(viewer: ViewerModel, name: str = "field", shape: tuple[int, ...] = (64, 64), **options: Any) -> Any:
+    """Add an image and its labels."""
+    image = viewer.add_image(np.random.default_rng(0).random(shape).astype(np.float32), name=name, **options)
+    labels = np.zeros(shape[:2] if options.get("rgb") else shape, np.int32)
+    labels[..., 10:20, 10:20] = 1
+    return image, viewer.add_labels(labels, name=f"{name} cells")
+
+
+def planned(qtbot: QtBot, widget: TrainWidget) -> Plan:
+    qtbot.waitUntil(lambda: widget.plan.plan is not None)
+    assert widget.plan.plan is not None
+    return widget.plan.plan
+
+
+def test_the_first_sensible_pair_is_filled_in_and_the_plan_is_told(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer
+) -> None:
+    viewer.add_image(np.zeros((30, 30)), name="other")
+    image, labels = draw(viewer)
+    widget = make(viewer)
+    pair = widget.data.pairs.rows[0]
+    assert pair.image.layer is image
+    assert pair.labels.layer is labels
+    planned(qtbot, widget)
+    assert "9 pixels wide" in widget.plan.text.text()
+    assert "Few objects" in widget.plan.warnings.text()
+    (example,), spec = trainer.plans[-1]
+    assert example.labels.data is labels.data
+    assert (spec.start, spec.minutes, spec.truth, spec.validation) == ("nuclei", 10, "all", 0.2)
+
+
+def test_layers_that_come_later_fill_the_empty_row(make: Make, viewer: ViewerModel) -> None:
+    widget = make(viewer)
+    assert "Choose an image" in widget.data.pairs.rows[0].trouble.text()
+    image, _labels = draw(viewer)
+    assert widget.data.pairs.rows[0].image.layer is image
+    assert not widget.data.pairs.rows[0].trouble.text()
+
+
+def test_pairs_are_added_and_taken_out(make: Make, viewer: ViewerModel) -> None:
+    pairs = [draw(viewer, f"field {i}") for i in range(3)]
+    widget = make(viewer)
+    for _ in range(2):
+        widget.data.pairs.add()
+    found = [(row.image.layer, row.labels.layer) for row in widget.data.pairs.rows]
+    assert sorted(found, key=str) == sorted(pairs, key=str)
+    widget.data.pairs.take(widget.data.pairs.rows[1])
+    assert len(widget.data.read()) == 2
+
+
+def test_a_training_is_watched_to_its_end(make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer) -> None:
+    draw(viewer, scale=(0.5, 0.5), translate=(3, 4))
+    widget = make(viewer)
+    widget.begin_with.name.setText("mine")
+    planned(qtbot, widget)
+    active = viewer.layers.selection.active
+    widget.run()
+    qtbot.waitUntil(lambda: widget.job is None)
+    assert not widget.errors
+    assert widget.status.text() == "Done: 'mine' is in the lists of models."
+    np.testing.assert_allclose(widget.live.curves.points["AP50"], [(0, 0.5), (1, 0.6), (2, 0.7)])
+    assert "AP50 0.700" in widget.live.curves.text.text()
+    assert not widget.live.gallery.cells[0][2].pixmap().isNull()
+    layer = viewer.layers["mine preview"]
+    assert np.unique(layer.data).tolist() == [3]
+    np.testing.assert_allclose(layer.extent.world, viewer.layers["field"].extent.world)
+    assert viewer.layers.selection.active is active
+    assert widget.after.card.title.text() == "mine"
+    assert "There is a model 'mine' already" in widget.begin_with.trouble.text()
+    assert widget.begin_with.start.findData("mine") >= 0
+
+
+def test_pause_stop_and_resume(make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    assert not widget.pause.isEnabled()
+    trainer.go.clear()
+    widget.run()
+    qtbot.waitUntil(trainer.begun.is_set)
+    assert widget.pause.text() == "Pause"
+    assert not widget.data.isEnabled()
+    widget.pause.click()
+    assert "Resume goes on" in widget.status.text()
+    trainer.go.set()
+    qtbot.waitUntil(trainer.closed.is_set)
+    assert widget.pause.text() == "Resume"
+    assert widget.data.isEnabled()
+    widget.pause.click()
+    qtbot.waitUntil(lambda: widget.job is None)
+    assert "Done" in widget.status.text()
+    assert trainer.given[0][:2] == trainer.given[1][:2]
+    assert not widget.pause.isEnabled()
+
+
+BAD = {
+    "other shape": (lambda v: v.add_labels(np.ones((9, 9), int), name="small"), "9 × 9 pixels"),
+    "empty": (lambda v: v.add_labels(np.zeros((64, 64), int), name="none"), "is empty"),
+    "other dimensions": (lambda v: v.add_labels(np.ones((2, 2, 64, 64), int), name="deep"), "has 4 dimensions"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_does_not_fit_is_said_where_it_was_chosen(
+    make: Make, viewer: ViewerModel, trainer: Trainer, case: str
+) -> None:
+    add, text = BAD[case]
+    image = viewer.add_image(np.zeros((64, 64)), name="field")
+    labels = add(viewer)
+    widget = make(viewer)
+    pair = widget.data.pairs.rows[0]
+    pair.image.choose(image)
+    pair.labels.choose(labels)
+    assert text in pair.trouble.text()
+    assert not pair.trouble.isHidden()
+    widget.run()
+    assert widget.job is None
+    assert text in widget.status.text()
+    assert not trainer.given
+
+
+def test_what_the_engine_finds_wrong_is_said_in_the_plan(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer
+) -> None:
+    trainer.wrong = TrainingDataError("The labels are a picture, not numbers.")
+    draw(viewer)
+    widget = make(viewer)
+    qtbot.waitUntil(lambda: "a picture" in widget.plan.warnings.text())
+
+
+@pytest.mark.parametrize(("name", "text"), [("nuclei", "already"), ("a/b", "cannot be the name"), (" ", "Give")])
+def test_a_name_that_cannot_be_is_said_at_once(make: Make, viewer: ViewerModel, name: str, text: str) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    widget.begin_with.name.setText(name)
+    assert text in widget.begin_with.trouble.text()
+    widget.run()
+    assert widget.job is None
+    assert text in widget.status.text()
+
+
+def test_truth_inside_shapes_is_brought_to_each_image(make: Make, viewer: ViewerModel) -> None:
+    draw(viewer, "left")
+    _image, _ = draw(viewer, "right", translate=(0, 100), scale=(0.5, 0.5))
+    widget = make(viewer)
+    widget.data.pairs.add()
+    widget.data.truth.setCurrentIndex(1)
+    with pytest.raises(TrainingDataError, match="Choose the Shapes layer"):
+        widget.data.read()
+    box = np.array([[10, 10], [10, 20], [20, 20], [20, 10]])
+    shapes = viewer.add_shapes([box, np.add(box, (0, 100))], shape_type="rectangle", name="known")
+    widget.data.shapes.choose(shapes)
+    found = {e.image.name: e.region for e in widget.data.read()}
+    assert found["left"] == ((tuple(map(tuple, box.tolist()))),)
+    assert found["right"] == ((tuple(map(tuple, (2 * box).tolist()))),)
+    assert widget.data.rules["truth"] == "regions"
+
+
+def test_scribbles_and_ticks(make: Make, viewer: ViewerModel) -> None:
+    draw(viewer, "a")
+    draw(viewer, "b")
+    widget = make(viewer)
+    widget.data.pairs.add()
+    widget.data.truth.setCurrentIndex(2)
+    widget.data.background.setValue(7)
+    widget.data.check.setCurrentIndex(1)
+    with pytest.raises(TrainingDataError, match="Tick"):
+        widget.data.read()
+    widget.data.pairs.rows[1].held.setChecked(True)
+    found = widget.data.read()
+    assert [(e.scribbles, e.background, e.held_out) for e in found] == [(True, 7, False), (True, 7, True)]
+    assert widget.data.rules == {"truth": "scribbles", "validation": 0.0}
+
+
+def test_only_what_was_changed_is_not_left_to_the_plan(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    assert set(widget.spec().model_fields_set) <= {
+        "task", "name", "start", "minutes", "licence", "truth", "validation", "steps"
+    }  # fmt: skip
+    widget.plan.form.fields["batch"].value = 4
+    widget.plan.form.fields["augment.elastic"].value = "3"
+    spec = widget.spec()
+    assert spec.batch == 4
+    assert spec.augment.elastic == 3
+    planned(qtbot, widget)
+    widget.plan.form.fields["rate"].value = "fast"
+    qtbot.waitUntil(lambda: "rate" in widget.plan.text.text())
+
+
+def test_a_model_that_does_not_fit_is_not_started_from(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
+    draw(viewer, shape=(64, 64, 3), rgb=True)
+    widget = make(viewer)
+    planned(qtbot, widget)
+    assert widget.begin_with.values["start"] == "nuclei"
+    viewer.layers.clear()
+    draw(viewer, shape=(2, 64, 64), axis_labels=("c", "y", "x"))
+    viewer.layers[-1].data = viewer.layers[-1].data[0]
+    widget.data.pairs.fill()
+    widget.look()
+    assert widget.begin_with.values["start"] == ""
+
+
+def test_without_the_library_that_draws_there_are_words(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_curves, "find_spec", lambda _: None)
+    draw(viewer)
+    widget = make(viewer)
+    widget.run()
+    qtbot.waitUntil(lambda: widget.job is None)
+    assert "Loss 0.333, AP50 0.700" in widget.live.curves.text.text()
+    assert not widget.live.curves._plots
+
+
+def test_closing_the_dock_stops_the_training(make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    trainer.go.clear()
+    widget.run()
+    qtbot.waitUntil(trainer.begun.is_set)
+    widget.cancel()
+    trainer.go.set()
+    qtbot.waitUntil(trainer.closed.is_set)
+    assert "mine" not in trainer.models
+    time.sleep(0)
