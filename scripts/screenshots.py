@@ -1,4 +1,4 @@
-"""Take the pictures of the manual: a run before, during and after, of a part, of a large image, and the models.
+"""Take the pictures of the manual: a run, one of a part and of a large image, corrections by hand, and the models.
 
 Run it as ``python scripts/screenshots.py``, under ``xvfb-run -s "-screen 0 1400x900x24"`` where there is no screen.
 """
@@ -173,13 +173,10 @@ def slide(size: int = 100_000, side: int = 512) -> list[da.Array]:
     order = np.random.default_rng(0).integers(0, len(bank), [-(-size // side)] * 2)
     levels = []
     while size >= side // 2:
-        tile = bank.shape[-1]
-
         fields = partial(_fields, bank.astype(np.uint16), order)
         cuts = tuple([side] * (size // side) + ([size % side] if size % side else []))
         levels.append(da.map_blocks(fields, chunks=(cuts, cuts), dtype=np.uint16, meta=np.empty((0, 0), np.uint16)))
-        if tile == 1:
-            break
+        tile = bank.shape[-1]
         size, bank = size // 2, bank.reshape(len(bank), tile // 2, 2, tile // 2, 2).mean((2, 4))
     return levels
 
@@ -211,7 +208,7 @@ def show_large(folder: Path, others: Path | None = None) -> Path:
     with tempfile.TemporaryDirectory() as home:
         viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
         viewer.window.resize(*SIZE)
-        viewer.add_image(slide(), multiscale=True, name="slide", contrast_limits=(150, 1400), axis_labels=("y", "x"))
+        viewer.add_image(slide(), multiscale=True, name="slide", contrast_limits=(150, 4000), axis_labels=("y", "x"))
         widget = SegmentWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")
         widget.place.line.setText(str(Path(home) / "slide-cells.ome.zarr"))
@@ -234,6 +231,51 @@ def show_large(folder: Path, others: Path | None = None) -> Path:
         settle(2.0)
         if others is not None:
             take(others / "large-stopped.png")
+        viewer.close()
+        settle(0.2)
+    return path
+
+
+def show_edit(folder: Path) -> Path:
+    """Write the picture of a region that is corrected by hand.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    prepare(folder)
+    path = folder / "edit.png"
+    image, _truth = workflows.sample("simulated-nuclei")
+    with tempfile.TemporaryDirectory() as home:
+        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
+        viewer.window.resize(*SIZE)
+        layer = viewer.add_image(image.data, name="nuclei", axis_labels=tuple(image.axes))
+        layer.contrast_limits = tuple(float(v) for v in np.percentile(image.data, (1, 99.5)))
+        widget = SegmentWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")
+        widget.place.line.setText(str(Path(home) / "nuclei-cells.ome.zarr"))
+        settle(1.0)
+        widget.run()
+        wait_for(lambda: widget.job is None)
+        viewer.layers.selection.active = viewer.layers[-1]
+        camera = getattr(viewer, "scene", viewer).camera
+        camera.center, camera.zoom = (0, 200, 260), 5
+        settle(2.0)
+        widget.edits.take.click()
+        wait_for(lambda: widget.job is None)
+        camera.zoom = 3.2
+        region = viewer.layers[-1]
+        region.mode, region.brush_size = "paint", 12
+        for number, (y, x) in enumerate([(30, 30), (34, 34), (38, 40)]):
+            region.paint((y, x), region.selected_label, refresh=number == 2)
+        settle(2.0)
+        viewer.screenshot(str(path), canvas_only=False, flash=False)
         viewer.close()
         settle(0.2)
     return path
@@ -271,13 +313,8 @@ def show_models(folder: Path) -> Path:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
-    parser.add_argument("--only-models", action="store_true", help="Take the picture of the models, and no other.")
-    parser.add_argument("--only-large", action="store_true", help="Take the picture of a large image, and no other.")
+    pictures = {"run": main, "region": show_region, "large": show_large, "edit": show_edit, "models": show_models}
+    parser.add_argument("--only", choices=pictures, nargs="+", default=[*pictures], help="Take these only.")
     given = parser.parse_args()
-    if not given.only_models and not given.only_large:
-        main(given.folder)
-        show_region(given.folder)
-    if not given.only_models:
-        show_large(given.folder)
-    if not given.only_large:
-        show_models(given.folder)
+    for name in given.only:
+        pictures[name](given.folder)

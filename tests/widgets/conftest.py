@@ -55,6 +55,12 @@ class FakeEngine:
         finally:
             self.closed.set()
 
+    def find_unfinished(self, image: Image, folders: Any = ()) -> list[Any]:
+        return []
+
+    def has_draft(self, output: Any) -> bool:
+        return False
+
     def measure(self, labels: Image, image: Image | None = None) -> dict[str, Any]:
         self.thread = threading.current_thread()
         if self.error is not None:

@@ -22,7 +22,7 @@ from napari_unet.widgets import _crop
 from napari_unet.widgets._reader import read
 from napari_unet.widgets.segment import SegmentWidget
 
-from .conftest import FakeEngine
+from .conftest import FakeEngine, jobs
 
 CASES = {
     "2D": (
@@ -41,7 +41,10 @@ class Engine(FakeEngine):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("choose_place", "open_pyramid", "is_unfinished", "edit_labels_steps", "undo_edit", "forget_edits"):
+        for name in (
+            "choose_place", "open_pyramid", "is_unfinished", "edit_labels_steps", "undo_edit", "forget_edits",
+            "has_draft", "keep_draft", "find_draft", "drop_draft",
+        ):  # fmt: skip
             setattr(self, name, getattr(workflows, name))
 
     def segment_steps(self, image: Image, spec: SegmentSpec | None = None, **given: Any) -> Steps[Segmentation]:
@@ -215,6 +218,128 @@ def test_a_region_that_is_removed_changes_nothing(
     assert not widget.edits.put.isEnabled()
 
 
+def painted(region: Any, value: int = 0) -> None:
+    """Paint as napari's brush does."""
+    index = np.nonzero(np.ones((5, 6), bool))
+    region.data_setitem(tuple(axis + 2 for axis in index), value)
+    region.events.paint(value=[])
+
+
+def kept_in(place: Path) -> np.ndarray | None:
+    found = workflows.find_draft(place)
+    return None if found is None else np.asarray(found.after.data)
+
+
+def test_what_is_painted_is_kept_until_it_is_put_back(
+    segmented: Callable[..., Any], qtbot: QtBot, viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.widgets._keeping._PAUSE", 20)
+    place = tmp_path / "labels.ome.zarr"
+    widget, layer = segmented()
+    look_at(viewer, layer, slice(15, 60), slice(22, 80))
+    done(qtbot, widget, widget.edits.take)
+    region = viewer.layers[-1]
+    viewer.layers.selection.active = layer
+    assert not widget.edits.take.isEnabled()  # one region at a time
+    assert widget.edits.put.isEnabled()
+    qtbot.wait(100)
+    assert not workflows.has_draft(place)
+    painted(region)
+    qtbot.waitUntil(lambda: kept_in(place) is not None)
+    painted(region, 3)
+    expected = squares((700, 600))[15:60, 22:80]
+    expected[2:7, 2:8] = 3
+    qtbot.waitUntil(lambda: np.array_equal(kept_in(place), expected))
+
+    # Its layer is removed; the labels offer it again.
+    region.data[0, 0] = 5  # by a script, of which napari tells nothing
+    expected[0, 0] = 5
+    viewer.layers.remove(region)
+    assert "kept" in widget.status.text()
+    np.testing.assert_array_equal(kept_in(place), expected)
+    viewer.layers.selection.active = layer
+    assert not widget.edits.hint.isHidden()
+    look_at(viewer, layer, slice(300, 400), slice(300, 400))
+    assert "made before" in done(qtbot, widget, widget.edits.take)
+    region = viewer.layers[-1]
+    np.testing.assert_array_equal(region.data, expected)
+    assert region.metadata["napari-unet"]["view"] == {"y": slice(15, 60), "x": slice(22, 80)}
+    done(qtbot, widget, widget.edits.put)
+    labels = squares((700, 600))
+    labels[15:60, 22:80] = expected
+    labels[15, 22] = labels[17:22, 24:30] = 0
+    found = np.array(workflows.read_labels(place).data)
+    assert found[15, 22] > squares((700, 600)).max()  # 3 and 5 are elsewhere: these became new objects
+    found[15, 22] = found[17:22, 24:30] = 0
+    np.testing.assert_array_equal(found, labels)
+    assert not workflows.has_draft(place)
+
+
+def test_discard_asks_where_something_would_be_lost(
+    segmented: Callable[..., Any], qtbot: QtBot, viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "labels.ome.zarr"
+    answers = [False, True]
+    monkeypatch.setattr("napari_unet.widgets._edit.sure", lambda *_: answers.pop(0))
+    widget, layer = segmented()
+    look_at(viewer, layer, slice(15, 60), slice(22, 80))
+    done(qtbot, widget, widget.edits.take)
+    widget.edits.drop.click()  # nothing was corrected
+    assert len(viewer.layers) == 2
+    viewer.layers.selection.active = layer
+    done(qtbot, widget, widget.edits.take)
+    region = viewer.layers[-1]
+    painted(region)
+    widget.edits.drop.click()
+    assert region in viewer.layers
+    widget.edits.drop.click()
+    assert region not in viewer.layers
+    assert answers == []
+    assert not workflows.has_draft(place)
+    np.testing.assert_array_equal(np.asarray(workflows.read_labels(place).data), squares((700, 600)))
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_cancel_leaves_all_as_it_was_or_comes_too_late(
+    segmented: Callable[..., Any], qtbot: QtBot, viewer: ViewerModel, tmp_path: Path, moment: int
+) -> None:
+    widget, layer = segmented()
+    look_at(viewer, layer, slice(15, 60), slice(22, 80))
+    done(qtbot, widget, widget.edits.take)
+    region = viewer.layers[-1]
+    painted(region)
+    reports: list[Any] = []
+    real = widget.engine.edit_labels_steps
+
+    def watched(*given: Any) -> Steps[Any]:
+        steps = real(*given)
+        try:
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as end:
+                    return end.value
+                reports.append(progress)
+                if len(reports) == moment + 1:
+                    widget.job._stop.set()  # as the button does
+                yield progress
+        finally:
+            steps.close()
+
+    widget.engine.edit_labels_steps = watched
+    widget.edits.put.click()
+    qtbot.waitUntil(lambda: len(reports) > moment and not jobs())
+    widget.cancel()
+    assert widget.job is None
+    assert region in viewer.layers
+    np.testing.assert_array_equal(
+        np.asarray(workflows.read_labels(tmp_path / "labels.ome.zarr").data), squares((700, 600))
+    )
+    widget.engine.edit_labels_steps = real
+    done(qtbot, widget, widget.edits.put)
+    assert region not in viewer.layers
+
+
 def test_errors_leave_the_region_where_it_is(segmented: Callable[..., Any], qtbot: QtBot, viewer: ViewerModel) -> None:
     widget, layer = segmented()
     look_at(viewer, layer, slice(0, 100), slice(0, 100))
@@ -269,3 +394,26 @@ def test_labels_that_were_opened_from_a_file(
     assert not layer.editable
     about = json.loads((tmp_path / "labels.ome.zarr/labels/labels/zarr.json").read_text())
     assert about["attributes"]["napari-unet"]["edited"][0]["pixels"] == int((squares((700, 600))[:20, :100] > 0).sum())
+
+
+def test_closing_the_window_loses_no_correction(
+    make_napari_viewer: Any, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.widgets._keeping._PAUSE", 10**6)
+    place = tmp_path / "labels.ome.zarr"
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.zeros((700, 600), np.uint8), name="image")
+    widget = SegmentWidget(viewer, engine=Engine())
+    viewer.window.add_dock_widget(widget, name="Cells")
+    widget.place.line.setText(str(place))
+    widget.run()
+    qtbot.waitUntil(lambda: widget.job is None, timeout=30_000)
+    layer = viewer.layers["image cells"]
+    viewer.layers.selection.active = layer
+    look_at(viewer, layer, slice(15, 60), slice(22, 80))
+    done(qtbot, widget, widget.edits.take)
+    painted(viewer.layers[-1], 1)
+    viewer.close()
+    found = kept_in(place)
+    assert found is not None
+    assert (found == 1).sum() >= 30

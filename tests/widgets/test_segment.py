@@ -335,7 +335,7 @@ def test_nothing_to_run_on(make: Make, viewer: ViewerModel, engine: FakeEngine) 
     widget.run()
     assert "no image" in widget.status.text()
     viewer.add_image(np.zeros((16, 20)))
-    none = make(viewer, SimpleNamespace(list_models=list))
+    none = make(viewer, SimpleNamespace(list_models=list, find_unfinished=lambda *_: []))
     none.run()
     assert "No model" in none.status.text()
 
@@ -344,7 +344,7 @@ def test_models_that_cannot_be_listed(make: Make, viewer: ViewerModel) -> None:
     def broken() -> None:
         raise ModelError("The folder of models cannot be read.")
 
-    widget = make(viewer, SimpleNamespace(list_models=broken))
+    widget = make(viewer, SimpleNamespace(list_models=broken, find_unfinished=lambda *_: []))
     assert widget.errors == ["The folder of models cannot be read."]
 
 

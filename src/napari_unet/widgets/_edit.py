@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_unet.core.axes import Image
 from napari_unet.core.errors import UNetError
 from napari_unet.core.steps import Progress, Steps
 
-from ._crop import add_crop, visible_crop
-from ._drawn import Drawn, stored_in
-from ._layers import KEY, layer_axes, layer_image
-from ._parts import button, row
-from ._records import crop_of, note, record_of, show, table_of
-from ._sheet import Sheet
-from ._view import View
+from ._crop import Crop, add_crop, read_crop, visible_crop
+from ._drawn import stored_in
+from ._filed import Filed
+from ._keeping import Keeper
+from ._layers import layer_axes, layer_image
+from ._parts import button, row, sure, words
+from ._records import crop_of, show
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -33,11 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["EditRow"]
 
-_touched: dict[str, Any] = {}  # folders with something that can be undone, and the engine that keeps it
+_KEPT: Final = "Corrections of these labels were not put back yet: Edit region shows them again."
+_GO_ON: Final = "These corrections were made before and not put back. Go on with them, or press Put back or Discard."
 
 
 class EditRow(QWidget):
-    """Three buttons, there as long as the viewer has labels that are not loaded.
+    """Four buttons, there as long as the viewer has labels that are not loaded.
 
     Parameters
     ----------
@@ -52,14 +51,18 @@ class EditRow(QWidget):
     def __init__(self, viewer: Viewer, engine: Any, dock: Panel) -> None:
         super().__init__()
         self._viewer, self._engine, self._dock = viewer, engine, dock
-        self._past: dict[str, list[Any]] = {}  # measurements before each correction
+        self._filed = Filed(viewer, engine, dock)
         self.take = button("Edit region", "Take what you see to a layer that can be painted in.", self.take_region)
-        self.put = button("Put back", "Write the corrections to where the labels came from.", self.put_back)
         self.undo = button("Undo", "Take the last corrections that were put back out again.", self.undo_last)
+        self.put = button("Put back", "Write the corrections to where the labels came from.", self.put_back)
+        self.drop = button("Discard", "Throw the corrections of this region away.", self.discard)
+        self.hint = words()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(QLabel("Correct by hand"))
-        column.addLayout(row((self.take, 2), (self.put, 2), (self.undo, 1)))
+        column.addLayout(row((self.take, 1), (self.undo, 1)))
+        column.addLayout(row((self.put, 1), (self.drop, 1)))
+        column.addWidget(self.hint)
         layers = viewer.layers
         layers.selection.events.active.connect(self._follow)
         layers.events.removed.connect(self._removed)
@@ -71,38 +74,44 @@ class EditRow(QWidget):
     def _active(self) -> Any:
         return self._viewer.layers.selection.active
 
+    @property
+    def _region(self) -> Any:
+        """The region that is chosen; if none is, the only one that there is."""
+        regions = [y for y in self._viewer.layers if crop_of(y)]
+        return self._active if self._active in regions else regions[0] if len(regions) == 1 else None
+
     def _follow(self, _event: object = None) -> None:
-        layer, idle = self._active, self._dock.job is None
+        layer, region, idle = self._active, self._region, self._dock.job is None
         folder = "" if layer is None else stored_in(layer)
-        self.take.setEnabled(idle and bool(folder))
-        self.put.setEnabled(idle and layer is not None and bool(crop_of(layer)))
-        self.undo.setEnabled(idle and bool(self._past.get(folder)))
+        taken = any(crop_of(y).get("region") == folder for y in self._viewer.layers)
+        self.take.setEnabled(idle and bool(folder) and not taken)
+        self.undo.setEnabled(idle and self._filed.can_undo(folder))
+        for each in (self.put, self.drop):
+            each.setEnabled(idle and region is not None)
+        kept = bool(folder) and not taken and self._engine.has_draft(folder)
+        self.hint.setText(_KEPT if kept else "")
+        self.hint.setVisible(kept)
         self.setVisible(any(stored_in(y) or crop_of(y) for y in self._viewer.layers))
+
+    def event(self, event: QEvent | None) -> bool:
+        """Keep at once what was painted when the row is hidden: perhaps the viewer is being closed."""
+        if event is not None and event.type() == QEvent.Type.Hide:
+            for keeper in self.findChildren(Keeper):
+                keeper.flush()
+        return bool(super().event(event))
 
     def _removed(self, event: Any) -> None:
         layer = event.value
-        folder = stored_in(layer)
-        if folder in self._past and not any(stored_in(y) == folder for y in self._viewer.layers):
-            del self._past[folder]
-            self._drawn(layer).close(partial(self._engine.forget_edits, folder))
-        for origin in self._origins(str(crop_of(layer).get("region", ""))):
-            self._drawn(origin).sheet.holes.pop(id(layer), None)
+        self._filed.removed(layer)
+        for keeper in self._keepers(layer):
+            if changed := keeper.changed:
+                keeper.flush()
+                self._dock.say("The corrections are kept: select the labels and press Edit region to see them again.")
+            keeper.close(drop=not changed)
+        for origin in self._filed.layers(str(crop_of(layer).get("region", ""))):
+            self._filed.drawn(origin).sheet.holes.pop(id(layer), None)
             origin.refresh()
         self._follow()
-
-    def _origins(self, folder: str) -> list[Labels]:
-        return [layer for layer in self._viewer.layers if folder and stored_in(layer) == folder]
-
-    def _drawn(self, layer: Labels) -> Drawn:
-        """Return what draws a layer; a layer that a reader or another dock has made is taken over."""
-        for one in self._dock.findChildren(Drawn):
-            if one.layer is layer:
-                return one
-        axes = layer_axes(layer)[0]
-        finest = layer.data[0] if layer.multiscale else layer.data
-        sheet = finest.sheet if isinstance(finest, View) else Sheet(layer_image(layer, axes), None)
-        layer.metadata = {**layer.metadata, KEY: {**record_of(layer), "axes": axes, "folder": stored_in(layer)}}
-        return Drawn(self._viewer, layer, sheet, axes, self._dock)
 
     def _begin(self, make: Callable[[], Steps[Any]], done: Callable[[Any], str]) -> None:
         def polled(reports: list[Report]) -> None:
@@ -113,87 +122,70 @@ class EditRow(QWidget):
         self._follow()
 
     def take_region(self) -> None:
-        """Take what is seen of the active layer."""
+        """Take what is seen of the active layer, or what was taken before and not put back."""
         layer: Labels = self._active
+        axes, folder, engine = layer_axes(layer)[0], stored_in(layer), self._engine
         try:
-            view = visible_crop(self._viewer, layer, layer_axes(layer)[0])
-            image = layer_image(layer, layer_axes(layer)[0])
+            view = {} if engine.has_draft(folder) else visible_crop(self._viewer, layer, axes)
+            image = layer_image(layer, axes)
         except UNetError as error:
             self._dock.complain(error)
             return
-        drawn, engine, folder = self._drawn(layer), self._engine, Path(stored_in(layer))
-        sheet = drawn.sheet
-        window = tuple(view[a] for a in sheet.axes)
+        sheet = self._filed.drawn(layer).sheet
 
-        def make() -> Steps[Any]:
+        def make() -> Steps[Crop]:
             yield Progress(0, 0, "Reading the region")
             if sheet.levels is None:
-                levels = engine.open_pyramid(image, folder, sheet.coarse)
+                levels = engine.open_pyramid(image, Path(folder), sheet.coarse)
                 levels.settle()
                 sheet.levels = levels
-            return sheet.read(0, window)
+            return read_crop(sheet, view, engine.find_draft(folder))
 
-        def taken(values: Any) -> str:
+        def taken(crop: Crop) -> str:
             if layer not in self._viewer.layers:
                 return "Stopped: the layer was removed."
             show(layer, sheet)
-            added = add_crop(self._viewer, layer, view, values)
-            sheet.holes[id(added)] = window
+            added = add_crop(self._viewer, layer, crop)
+            sheet.holes[id(added)] = tuple(crop.view[a] for a in sheet.axes)
             layer.refresh()
-            return "Correct the labels with napari's tools, then press Put back."
+            Keeper(added, engine, self).failed.connect(self._dock.complain)
+            return _GO_ON if crop.kept else "Correct the labels with napari's tools, then press Put back."
 
         self._begin(make, taken)
 
     def put_back(self) -> None:
-        """Write the corrections of the active layer."""
-        layer: Labels = self._active
-        region, engine = crop_of(layer), self._engine
-        folder, axes = str(region["region"]), str(region["axes"]).replace("c", "")
-        after = Image(np.array(layer_image(layer, str(region["axes"])).data), axes)
-        before = Image(region["before"], axes)
-        origins = self._origins(folder)
-        drawn = [self._drawn(origin) for origin in origins]
-        table = table_of(origins[0]) if origins else {}
-
-        def make() -> Steps[Any]:
-            image = drawn[0].image if drawn else None
-            found = yield from engine.edit_labels_steps(folder, before, after, region["view"], table, image)
-            for one in drawn:
-                one.sheet.levels.refresh()
-            return found
+        """Write the corrections of the region."""
+        layer = self._region
+        make, done = self._filed.put(layer)
 
         def written(found: Any) -> str:
-            edited, measured = found
-            _touched[folder] = engine
-            for origin in origins:
-                self._past.setdefault(folder, []).append(origin.features)
-                origin.features = measured
-                note(origin, edited.manifest)
+            text = done(found)
+            for keeper in self._keepers(layer):
+                keeper.close(drop=True)
             with suppress(ValueError):
                 self._viewer.layers.remove(layer)
-            if origins:
-                self._viewer.layers.selection.active = origins[0]
-            return f"Put back: {len(edited.ids)} objects changed, {len(edited.renamed)} of them new."
+            return text
 
         self._begin(make, written)
 
+    def discard(self) -> None:
+        """Throw the region away, and what was corrected in it."""
+        layer: Labels = self._region
+        keepers = self._keepers(layer)
+        if any(k.changed for k in keepers) and not sure(self, "Throw the corrections of this region away?"):
+            return
+        for keeper in keepers:
+            keeper.close(drop=True)
+        self._viewer.layers.remove(layer)
+        self._dock.say("The labels are as they were.")
+
     def undo_last(self) -> None:
         """Take the last corrections of the active layer back."""
-        layer: Labels = self._active
-        folder, engine, drawn = stored_in(layer), self._engine, self._drawn(layer)
+        self._begin(*self._filed.undo(stored_in(self._active)))
+        self._dock.stop.setEnabled(False)  # it is done at once, and cannot be half done
 
-        def make() -> Steps[Any]:
-            yield Progress(0, 0, "Taking the last corrections back")
-            record = engine.undo_edit(folder)
-            drawn.sheet.levels.refresh()
-            return record
-
-        def undone(record: Any) -> str:
-            layer.features = self._past[folder].pop()
-            note(layer, record)
-            return "The last corrections are taken back."
-
-        self._begin(make, undone)
+    def _keepers(self, layer: Labels) -> list[Keeper]:
+        return [keeper for keeper in self.findChildren(Keeper) if keeper.layer is layer]
 
 
 def _disconnect(layers: Any, active: Any, removed: Any, *_: object) -> None:
@@ -201,10 +193,3 @@ def _disconnect(layers: Any, active: Any, removed: Any, *_: object) -> None:
     with suppress(AttributeError):
         layers.selection.events.active.disconnect(active)
         layers.events.removed.disconnect(removed)
-
-
-@atexit.register
-def _forget() -> None:
-    for folder, engine in _touched.items():
-        with suppress(UNetError):
-            engine.forget_edits(folder)

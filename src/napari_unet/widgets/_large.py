@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.core.axes import Image
-from napari_unet.core.results import Piece, Segmentation
+from napari_unet.core.results import Segmentation
 from napari_unet.core.steps import Progress, Steps
 
-from ._canvas import Canvas, add_uncertainty, finish_layer
+from ._canvas import Canvas
 from ._drawn import Drawn, stored_in
-from ._layers import channel_axis, placement, repeat
 from ._sheet import Sheet
+from ._small import SmallCanvas
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
 
-    from ._place import Place
+    from ._meant import Place
     from .segment import SegmentWidget
 
-__all__ = ["LargeCanvas", "open_canvas"]
+__all__ = ["open_canvas"]
 
 
-class LargeCanvas:
+class LargeCanvas(Canvas):
     """A layer that is there at once, fills while the run goes on and shows what is written at the end.
 
     Its labels are never in memory as a whole.
@@ -44,37 +44,16 @@ class LargeCanvas:
     """
 
     def __init__(self, source: Layer, image: Image, name: str, place: Place, dock: SegmentWidget) -> None:
-        self._viewer, self._source, self._image, self._place = dock.viewer, source, image, place
-        self.channels = channel_axis(source, image)
-        self.begun = False  # whether there is something that a later run can go on with
-        sheet = Sheet(image, self.channels)
-        shown = sheet.arrays if len(sheet.arrays) > 1 else sheet.arrays[0]
-        self.layer: Labels = dock.viewer.add_labels(shown, name=name, **placement(source, image.axes))
-        axes = image.axes if self.channels is not None else image.label_axes
-        self.drawn = Drawn(dock.viewer, self.layer, sheet, axes, dock)
+        super().__init__(dock.viewer, source, image)
+        self._goal = place
+        sheet = Sheet(image, self._channels)
+        self._add(sheet.arrays if len(sheet.arrays) > 1 else sheet.arrays[0], name)
+        self.drawn = Drawn(dock.viewer, self.layer, sheet, self.axes, dock)
         self.drawn.image = image
 
-    @property
-    def alive(self) -> bool:
-        """True while both layers are in the viewer."""
-        return self._source in self._viewer.layers and self.layer in self._viewer.layers
-
     def steps(self, engine: Any, spec: Any) -> Callable[[], Steps[Segmentation]]:
-        """Return what a job has to do.
-
-        Parameters
-        ----------
-        engine : module
-            Has the verbs of :mod:`napari_unet.workflows`.
-        spec : SegmentSpec
-            Settings.
-
-        Returns
-        -------
-        callable
-            Makes the steps. They fill the layer by themselves: their progress carries no pieces.
-        """
-        image, sheet, looking, (path, overwrite) = self._image, self.drawn.sheet, self.drawn.looking, self._place
+        """Return what a job has to do; it fills the layer by itself: its progress carries no pieces."""
+        image, sheet, looking, (path, overwrite) = self._image, self.drawn.sheet, self.drawn.looking, self._goal
 
         def unfinished() -> bool:
             self.begun = engine.is_unfinished(path)
@@ -87,33 +66,24 @@ class LargeCanvas:
 
         return make
 
-    def fill(self, _pieces: Iterable[Piece]) -> None:
-        """Do nothing: pieces do not come this way."""
-
-    def finish(self, result: Segmentation) -> None:
-        """Show the final labels, with their measurements and the record of how they were made."""
-        folder = str(self._place.path)
+    def finish(self, result: Segmentation, **more: Any) -> None:
+        """Show the final labels; see :meth:`Canvas.finish`."""
+        folder = str(self._goal.path)
         for other in [y for y in self._viewer.layers if y is not self.layer and stored_in(y) == folder]:
             self._viewer.layers.remove(other)  # it showed what was in that folder before
-        finish_layer(self.layer, result, {"axes": self.drawn.axes, "folder": folder})
-        if result.uncertainty is not None:
-            values, name = repeat(result.uncertainty.data, self.channels), f"{self._source.name} uncertainty"
-            add_uncertainty(self._viewer, self.layer, values, name, placement(self._source, self._image.axes))
+        super().finish(result, folder=folder, **more)
 
     def remove(self) -> None:
         """Take the layer out of the viewer, if it is still there."""
         self.drawn.close()
-        if self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
+        super().remove()
 
 
-def open_canvas(
-    source: Layer, image: Image, name: str, place: Place | None, dock: SegmentWidget
-) -> Canvas | LargeCanvas:
+def open_canvas(source: Layer, image: Image, name: str, place: Place | None, dock: SegmentWidget) -> Canvas:
     """Make the labels layer that suits a run: one on disk where labels are written while they are found."""
     if place is not None and place.streams:
         return LargeCanvas(source, image, name, place, dock)
-    return Canvas(dock.viewer, source, image, name, place)
+    return SmallCanvas(dock.viewer, source, image, name, place)
 
 
 def _filling(run: Steps[Segmentation], levels: Any, unfinished: Callable[[], bool]) -> Steps[Segmentation]:

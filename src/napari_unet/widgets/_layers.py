@@ -92,7 +92,7 @@ def layer_image(layer: Layer, axes: str) -> Image:
     image = as_image(data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels)
     if not _is_repeated(data, at := image.axes.find("c")):
         return image
-    # Labels that were repeated along the channels for display (see Canvas) are the same in each.
+    # Labels that were repeated along the channels for display (see ``_canvas.py``) are the same in each.
     rest = [i for i in range(len(axes)) if i != at]
     return Image(
         data[tuple(0 if i == at else slice(None) for i in range(len(axes)))],

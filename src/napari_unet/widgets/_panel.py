@@ -14,6 +14,7 @@ from napari_unet.core.errors import UNetError
 from napari_unet.core.steps import Steps
 
 from ._parts import button, row, words
+from ._settings import in_the_dock
 from ._worker import Job, Report
 
 __all__ = ["Panel"]
@@ -35,6 +36,7 @@ class Panel(QScrollArea):
     """
 
     settled = Signal()  # nothing runs any more
+    working = Signal(bool)  # whether something runs
 
     job: Job | None = None
     _worker: threading.Thread | None = None  # of the last job, which may still be about to stop
@@ -77,8 +79,12 @@ class Panel(QScrollArea):
         self.column.addLayout(self.form)
         self.buttons = row((self.start, 3), (self.stop, 1))
         self.column.addLayout(self.buttons)
+        self.lines = words()
+        self.lines.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.column.addWidget(self.status)
         self.column.addWidget(self.bar)
+        self.column.addWidget(self.lines)
+        self.tell("")
         self.busy(False)
 
     def run(self) -> None:
@@ -113,6 +119,7 @@ class Panel(QScrollArea):
         # Methods only, which Qt holds weakly. With PySide a job keeps whatever else it calls: if that was the last to
         # hold the dock, the dock went down with the job, and deleted it a second time.
         self._ears = (polled, done)
+        self.tell("")
         job.polled.connect(self._heard)
         job.succeeded.connect(self._succeeded)
         job.failed.connect(self._failed)
@@ -122,6 +129,8 @@ class Panel(QScrollArea):
 
     def cancel(self, text: str = "Stopped.") -> None:
         """Stop the job for the screen at once, and in its thread when the present step is over."""
+        if self.job is not None:
+            self.job.poll()  # what is over by now is not stopped any more
         if self.job is None:
             return
         self.job.cancel()
@@ -132,6 +141,8 @@ class Panel(QScrollArea):
         self.cancel()
 
     def _heard(self, reports: list[Report]) -> None:
+        for text in filter(None, (report.progress.news for report in reports)):
+            self.tell(text)
         if self._ears is not None:
             self._ears[0](reports)
 
@@ -141,7 +152,7 @@ class Panel(QScrollArea):
 
     def complain(self, error: BaseException) -> None:
         """Show an error: its text if it was raised for the user, its kind too if nobody expected it."""
-        text = str(error) if isinstance(error, UNetError) else f"{type(error).__name__}: {error}"
+        text = in_the_dock(str(error)) if isinstance(error, UNetError) else f"{type(error).__name__}: {error}"
         self.say(text)
         show_error(text)
 
@@ -165,10 +176,17 @@ class Panel(QScrollArea):
         self.bar.setRange(0, 0 if running else 1)
         self.bar.setValue(0)
         self.bar.setVisible(running)
+        self.working.emit(running)
 
     def say(self, text: str) -> None:
         """Show a text in the status line."""
         self.status.setText(text)
+
+    def tell(self, text: str) -> None:
+        """Add a line below the bar, which stays until the next job begins; an empty one takes all of them away."""
+        lines = [self.lines.text(), f"• {in_the_dock(text)}"] if text else []
+        self.lines.setText("\n".join(filter(None, lines)))
+        self.lines.setVisible(bool(text))
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar; a `total` of 0 means that nobody knows."""

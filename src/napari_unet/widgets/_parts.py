@@ -6,9 +6,19 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-__all__ = ["Fold", "button", "copy", "row", "words"]
+__all__ = ["Fold", "button", "copy", "pixels", "row", "sure", "words"]
 
 
 class Fold(QWidget):
@@ -58,6 +68,16 @@ def button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
     return made
 
 
+def pixels(tip: str) -> QDoubleSpinBox:
+    """Return a field for a length in pixels."""
+    field = QDoubleSpinBox()
+    field.setRange(0, 10_000)
+    field.setDecimals(2)
+    field.setSuffix(" px")
+    field.setToolTip(tip)
+    return field
+
+
 def row(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
     """Return a row of widgets with their share of its width."""
     made = QHBoxLayout()
@@ -71,3 +91,9 @@ def copy(text: str) -> None:
     clipboard = QGuiApplication.clipboard()
     if clipboard is not None:
         clipboard.setText(text)
+
+
+def sure(parent: QWidget, question: str) -> bool:
+    """Ask something that is to be answered with yes or no."""
+    answer = QMessageBox.question(parent, "U-Net", question)
+    return bool(answer == QMessageBox.StandardButton.Yes)

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QLineEdit, QToolButton, QWidget
 
 from napari_unet.core.axes import Image
 from napari_unet.core.memory import is_large
 
+from ._ahead import Estimate
+from ._going_on import GoOnRow
+from ._meant import Place, Run
 from ._parts import row, words
 from ._settings import output_name
 
-__all__ = ["Place", "PlaceRow"]
+__all__ = ["PlaceRow"]
 
 _SUFFIX: Final = ".ome.zarr"
 _KNOWN: Final = (".zarr", ".tif", ".tiff", ".npy", ".png")
-
-
-class Place(NamedTuple):
-    """Where labels go, and whether others that are there may be replaced."""
-
-    path: Path
-    overwrite: bool = False
-
-    @property
-    def streams(self) -> bool:
-        """Whether labels are written there while they are found."""
-        return self.path.suffix.lower() == ".zarr"
 
 
 class PlaceRow(QWidget):
@@ -41,11 +33,15 @@ class PlaceRow(QWidget):
         Has the verbs of :mod:`napari_unet.workflows`.
     noun : str
         What the labels are of.
+    ask : callable
+        Returns the run that is meant; a UNetError says what is missing.
     """
 
-    def __init__(self, engine: ModuleType | Any, noun: str) -> None:
+    def __init__(self, engine: ModuleType | Any, noun: str, ask: Callable[[], Run]) -> None:
         super().__init__()
         self._engine, self._noun = engine, noun
+        self._image: Image | None = None
+        self._source: str | None = None
         self._shown: object = None  # the image that a place was chosen for
         self._chosen = ""
         self.line = QLineEdit()
@@ -62,6 +58,8 @@ class PlaceRow(QWidget):
         self.ask.clicked.connect(self._ask)
         self.replace = QCheckBox("Replace what is there")
         self.hint = words()
+        self.estimate = Estimate(engine, ask)
+        self.go_on = GoOnRow(engine)
         layout = row((self.line, 1), (self.ask, 0))
         layout.setContentsMargins(0, 0, 0, 0)
         self.setLayout(layout)
@@ -71,6 +69,8 @@ class PlaceRow(QWidget):
         form.addRow("Save to", self)
         form.addRow(self.hint)
         form.addRow(self.replace)
+        form.addRow(self.go_on)
+        self.estimate.add_to(form)
         self.look()
 
     @property
@@ -97,12 +97,13 @@ class PlaceRow(QWidget):
         shown = None if image is None else (id(image.data), image.shape, image.axes)
         if shown == self._shown:
             return
-        self._shown, self._chosen = shown, ""
+        self._shown, self._chosen, self._image, self._source = shown, "", image, source
         self.replace.setChecked(False)
         if image is not None and is_large(image):
             name = output_name(source or image.name, self._noun, _SUFFIX)
             self._chosen = str(self._engine.choose_place(source, name))
         self.line.setText(self._chosen)
+        self.look()
 
     def look(self, _text: str = "") -> None:
         """Say what Run will do with the place as it is now."""
@@ -120,6 +121,13 @@ class PlaceRow(QWidget):
         self.hint.setText(text)
         self.hint.setVisible(bool(text))
         self.replace.setVisible(there)
+        self.estimate.look(self._image, place)
+        self.go_on.look(self._image, self._source, None if place is None else place.path)
+
+    def lock(self, running: bool) -> None:
+        """Let nothing be chosen while a run goes on."""
+        for each in (self, self.replace, self.estimate, self.go_on):
+            each.setEnabled(not running)
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

@@ -12,7 +12,9 @@ from napari_unet.core.region import region_text
 from napari_unet.core.runtimes import RUNTIMES
 from napari_unet.core.specs import SegmentSpec
 
-__all__ = ["CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "output_name"]
+__all__ = [
+    "CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "in_the_dock", "output_name",
+]  # fmt: skip
 
 PLACEHOLDER: Final = "IMAGE.tif"
 # How the settings are called on the screen, what an empty line stands for, and what can be chosen.
@@ -38,6 +40,21 @@ HINTS: Final = {
     "channels": "all", "threshold": _OWN, "min_size": _OWN, "min_score": _OWN, "background": "look everywhere",
 }  # fmt: skip
 CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps"), "runtime": ("auto", *RUNTIMES)}
+
+_OPTIONS: Final = {
+    "--overwrite": "check 'Replace what is there'",
+    "--unreadable skip": "'Damaged parts: skip' (Advanced)",
+    "--batch 1": "1 in 'Tiles at once' (Advanced)",
+    "--workers": "'Threads' (Advanced)",
+    "--tile": "'Tile size' (Advanced)",
+}
+
+
+def in_the_dock(text: str) -> str:
+    """Name the fields of the dock in a text that names options of the command line."""
+    for option, field in _OPTIONS.items():
+        text = text.replace(option, field)
+    return text
 
 
 def changed(spec: SegmentSpec) -> dict[str, Any]:

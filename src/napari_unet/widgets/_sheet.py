@@ -54,7 +54,8 @@ class Sheet:
     """
 
     def __init__(self, image: Image, channels: tuple[int, int] | None) -> None:
-        self.axes, shape = image.label_axes, image.along(image.label_axes)[0]
+        self.axes = image.label_axes
+        self.shape = shape = image.along(self.axes)[0]
         self.steps, shapes = level_steps(self.axes, shape), level_shapes(self.axes, shape)
         kept = fitting_levels(shapes, _IN_MEMORY)
         self.coarse = {level: np.zeros(shapes[level], np.int32) for level in kept}
@@ -126,9 +127,3 @@ def draw_quickly(layer: Labels, sheet: Sheet) -> None:
             draw()
 
     owner.set_view_slice = quick
-
-
-def _common(hole: slice, step: int, window: slice) -> slice:
-    """Return what a window of a level has in common with pixels of the finest one, from the start of the window."""
-    start = max(-(-hole.start // step), window.start) - window.start
-    return slice(start, max(start, min(-(-hole.stop // step), window.stop) - window.start))

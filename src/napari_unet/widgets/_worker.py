@@ -73,7 +73,8 @@ class Job(QObject):
         self.worker = threading.Thread(target=work, name="napari-unet", daemon=True)
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL)
-        self._timer.timeout.connect(self._poll)
+        self._timer.timeout.connect(self.poll)
+        self._polling = False
         self.destroyed.connect(self._stop.set)
 
     def start(self) -> None:
@@ -87,7 +88,17 @@ class Job(QObject):
         self._stop.set()
         self._timer.stop()
 
-    def _poll(self) -> None:
+    def poll(self) -> None:
+        """Emit what has come from the thread by now."""
+        if self._polling:
+            return
+        self._polling = True
+        try:
+            self._emit()
+        finally:
+            self._polling = False
+
+    def _emit(self) -> None:
         reports: list[Report] = []
         end: _End | None = None
         while not self._queue.empty():

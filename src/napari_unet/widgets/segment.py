@@ -6,7 +6,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_unet import workflows
 from napari_unet.core.errors import ImageError, UNetError
@@ -19,16 +18,18 @@ from ._chooser import LayerBox
 from ._copying import Call, CopyRow
 from ._edit import EditRow
 from ._form import Form, explain
-from ._large import LargeCanvas, open_canvas
+from ._large import open_canvas
 from ._layers import layer_image, source_of
+from ._meant import Place, Run
 from ._model_box import ModelBox
 from ._news import NEWS
+from ._outcome import outcome_words, progress_words
 from ._panel import Panel
-from ._parts import Fold
-from ._place import Place, PlaceRow
+from ._parts import Fold, pixels
+from ._place import PlaceRow
 from ._region import RegionBox
 from ._settings import CHOICES, HINTS, LABELS
-from ._worker import Pace, Report, in_words
+from ._worker import Pace, Report
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -55,27 +56,22 @@ class SegmentWidget(Panel):
         found = load_task(task)
         super().__init__(f"Choose an image and press Run. {found.description}", "Run")
         self.task, self.noun = found, f"{task}s"
-        self.viewer, self.engine = viewer, engine
-        self.canvas: Canvas | LargeCanvas | None = None
+        self.viewer, self.engine, self.pace = viewer, engine, Pace()
+        self.canvas: Canvas | None = None
         self.goal: Place | None = None
-        self.pace = Pace()
-        tips = explain(SegmentSpec)
         self.images = LayerBox(viewer, ImageLayer)
         self.axes = AxesRow()
-        self.only = RegionBox(viewer)
-        self.models = ModelBox()
-        self.diameter = QDoubleSpinBox()
-        self.diameter.setRange(0, 10_000)
-        self.diameter.setDecimals(2)
-        self.diameter.setSuffix(" px")
-        self.diameter.setToolTip(tips["diameter"])
-        spec = SegmentSpec(tiling=self.task.tiling)
-        self.place = PlaceRow(engine, self.noun)
-        self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=("model", "diameter", "region"))
+        self.only, self.models = RegionBox(viewer), ModelBox()
+        self.diameter = pixels(explain(SegmentSpec)["diameter"])
+        self.place = PlaceRow(engine, self.noun, self._meant)
+        hidden, spec = ("model", "diameter", "region"), SegmentSpec(tiling=self.task.tiling)
+        self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=hidden)
         self._lay_out()
         self.images.chosen.connect(self._image_changed)
         self.axes.line.textChanged.connect(self._choose_place)
         self.settled.connect(self.place.look)
+        self.working.connect(self.place.lock)
+        self.place.go_on.chosen.connect(self._go_on)
         NEWS.models.connect(self._list_models)
         self._list_models()
         self._image_changed()
@@ -130,27 +126,40 @@ class SegmentWidget(Panel):
         found = self.settings.spec(model=self.models.chosen, diameter=self.diameter.value() or None, region=region)
         return found  # type: ignore[return-value]
 
+    def _meant(self) -> Run:
+        layer = self.images.layer
+        if layer is None:
+            raise ImageError("There is no image to work on. Open one: File > Open, or drag it into the viewer.")
+        return Run(layer_image(layer, self.axes.axes), self.spec(), self.place.place)
+
     def run(self) -> None:
         """Start a run; what is missing is said in the status line."""
-        if self.job is not None:
-            return
-        layer = self.images.layer
         try:
-            if layer is None:
-                raise ImageError("There is no image to work on. Open one: File > Open, or drag it into the viewer.")
-            spec, image = self.spec(), layer_image(layer, self.axes.axes)
-            self.goal = self.place.place
-            self.canvas = open_canvas(layer, image, f"{layer.name} {self.noun}", self.goal, self)
+            self._begin(self._meant())
         except UNetError as error:
             self.complain(error)
+
+    def _go_on(self, stopped: Any) -> None:
+        try:
+            run = self.place.go_on.run(stopped, self._meant())
+            self.place.line.setText(str(stopped.output))
+            self._begin(run)
+        except UNetError as error:
+            self.complain(error)
+
+    def _begin(self, run: Run) -> None:
+        layer = self.images.layer
+        if self.job is not None or layer is None or not self.place.estimate.may_run(run):
             return
-        self.pace = Pace()
-        self.begin(self.canvas.steps(self.engine, spec), self._polled, self._done)
+        self.goal, self.pace = run.place, Pace()
+        self.canvas = open_canvas(layer, run.image, f"{layer.name} {self.noun}", run.place, self)
+        self.begin(self.canvas.steps(self.engine, run.spec), self._polled, self._done)
 
     def cancel(self, text: str = "Stopped.") -> None:
         """Stop; labels that go to a file can be gone on with."""
-        if isinstance(self.canvas, LargeCanvas) and self.canvas.begun:
+        if self.canvas is not None and self.canvas.begun:
             text = f"{text} Run goes on where it was."
+        self.place.estimate.stop()
         super().cancel(text)
 
     def dropped(self) -> None:
@@ -171,9 +180,7 @@ class SegmentWidget(Panel):
         if reports:
             last = reports[-1].progress
             self.progress(last.done, last.total)
-            parts = [last.note, f"{last.done} of {last.total}" if last.total > 1 else ""]
-            parts.append(in_words(self.pace.left) if self.pace.left is not None else "")
-            self.say(", ".join(filter(None, parts)))
+            self.say(progress_words(last, self.pace))
 
     def _done(self, result: Segmentation) -> str:
         if self.canvas is not None:
@@ -181,12 +188,7 @@ class SegmentWidget(Panel):
         self.canvas = None
         if not self.diameter.value():
             self.diameter.setSpecialValueText(f"measured: {result.diameter:.2f} px")
-        if not result.objects:
-            return "Nothing found. Try a lower threshold (Advanced), or give the object width."
-        text = f"Found {result.objects} {self.noun}, {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
-        text = text if self.goal is None else f"{text} Saved: {self.goal.path}."
-        text = f"{text} Agreement: {result.agreement}." if result.agreement else text
-        return f"{text} Not seen: {result.unseen}." if result.unseen else text
+        return outcome_words(result, self.noun, None if self.goal is None else self.goal.path)
 
     def _call(self) -> Call:
         source, place = source_of(self.viewer, self.images.layer), self.place.place
@@ -204,7 +206,7 @@ def preset(task: str) -> type[SegmentWidget]:
     Returns
     -------
     type
-        A class that takes the viewer only: the form in which napari accepts a widget and hands it the viewer.
+        A class that takes the viewer only, as napari wants it.
     """
 
     class Preset(SegmentWidget):
