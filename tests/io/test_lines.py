@@ -81,13 +81,29 @@ def test_something_else_is_left_alone(tmp_path, content):
 
 def test_no_place(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="Choose another"):
-        Lines(tmp_path / "file" / "a.jsonl", ABOUT)
+    lines = Lines(tmp_path / "file" / "a.jsonl", ABOUT)
+    with pytest.raises(OutputError, match="not saved"):
+        lines.add({"do": 1})
+
+
+def test_nothing_is_written_before_there_is_something_to_write(tmp_path):
+    Lines(tmp_path / "new" / "a.jsonl", ABOUT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_taken_away_is_written_again(tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = Lines(path, ABOUT)
+    lines.add({"do": 1})
+    path.unlink()
+    lines.add({"do": 2})
+    assert Lines(path, ABOUT).entries == [{"do": 1}, {"do": 2}]
 
 
 def test_what_cannot_be_written_is_tried_again(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     lines = Lines(path, ABOUT)
+    lines.add({"do": 0})
 
     def full(_handle):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -97,9 +113,9 @@ def test_what_cannot_be_written_is_tried_again(tmp_path, monkeypatch):
         for i in (1, 2):
             with pytest.raises(OutputError, match=rf"{i} corrections are not saved.*No space"):
                 lines.add({"do": i})
-        assert Lines(path, ABOUT).entries == []
+        assert Lines(path, ABOUT).entries == [{"do": 0}]
     lines.add({"do": 3})
-    assert Lines(path, ABOUT).entries == [{"do": 1}, {"do": 2}, {"do": 3}]
+    assert Lines(path, ABOUT).entries == [{"do": i} for i in range(4)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")

@@ -62,10 +62,10 @@ def test_labels_without_a_file(tmp_path, monkeypatch):
 def test_corrections_that_do_not_fit_are_told_and_left_alone(tmp_path: Path):
     tracks = workflows.track(movie())
     place = tmp_path / "a.jsonl"
-    workflows.correct(tracks, place)
+    workflows.correct(tracks, place)[0].do("split", (1, 1))
     with place.open("a") as file:
         file.write(json.dumps({"do": "split", "cells": [[1, 77]]}) + "\n")
     before = place.read_bytes()
-    with pytest.raises(OutputError, match=r"1 of 1 corrections.*cell 77 of frame 1"):
+    with pytest.raises(OutputError, match=r"1 of 2 corrections.*cell 77 of frame 1"):
         workflows.correct(tracks, place)
     assert place.read_bytes() == before

@@ -31,6 +31,11 @@ def movie() -> np.ndarray:
     return labels
 
 
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_unet.io.choosing.data_folder", lambda: tmp_path / "home")
+
+
 @pytest.fixture
 def viewer() -> ViewerModel:
     """Return a viewer with the labels of a movie."""
@@ -77,7 +82,64 @@ def test_tracks_lie_on_their_labels(make: Make, viewer: ViewerModel, qtbot: QtBo
     values = [before[int(t), round(y), round(x)] for _, t, y, x in layer.data]
     assert values == layer.features["label"].tolist()
     assert np.array_equal(labels.data, before)
-    assert widget.status.text() == "4 tracks in 2 lineages, 1 divisions."
+    assert widget.status.text().startswith("4 tracks in 2 lineages, 1 divisions. Cells are ")
+    assert "µm wide and move" in widget.status.text() or "micrometer wide and move" in widget.status.text()
+
+
+@pytest.mark.parametrize(("choice", "values"), [("by track", [1, 2, 3, 4]), ("by lineage", [1, 2])])
+def test_labels_are_colored_in_a_new_layer(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, choice: str, values: list[int]
+) -> None:
+    labels = viewer.layers["cells"]
+    before = labels.data.copy()
+    widget = make(viewer)
+    widget.colors.setCurrentText(choice)
+    widget.run()
+    finish(qtbot, widget)
+    colored = viewer.layers[f"cells {choice}"]
+    assert np.unique(np.asarray(colored.data)).tolist() == [0, *values]
+    assert np.array_equal(np.asarray(colored.data) > 0, before > 0)
+    assert np.array_equal(colored.translate, labels.translate)
+    assert np.array_equal(labels.data, before)
+    assert [layer.name for layer in viewer.layers] == ["cells", f"cells {choice}", "cells tracks"]
+
+
+def test_the_table_of_tracks_is_shown_and_saved(make: Make, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path) -> None:
+    widget = make(viewer)
+    widget.colors.setCurrentText("no")
+    widget.run()
+    finish(qtbot, widget)
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells tracks"]
+    features = viewer.layers["cells tracks"].features
+    assert {"generation", "lifetime", "speed", "children"} <= set(features)
+    assert features["generation"].tolist() == [1] * 6 + [2] * 4
+    path = tmp_path / "table.csv"
+    widget.save_tracks(str(path), "table")
+    finish(qtbot, widget)
+    table = workflows.read_table(path)
+    assert table["lifetime"].tolist() == [120, 240, 120, 120]
+    assert table["parent"].tolist() == [0, 0, 1, 1]
+
+
+def test_an_image_reaches_the_engine(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
+    image = np.random.default_rng(0).integers(0, 99, (4, 64, 64)).astype(np.uint8)
+    viewer.add_image(image, name="light")
+    seen: list[Any] = []
+
+    class Engine:
+        def track_steps(self, labels: Any, spec: Any, picture: Any) -> Any:
+            seen.append(picture)
+            return workflows.track_steps(labels, spec, picture)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(workflows, name)
+
+    widget = make(viewer, Engine())
+    widget.image.setCurrentText("light")
+    widget.run()
+    finish(qtbot, widget)
+    assert seen[0].axes == "tyx"
+    assert "cells tracks" in viewer.layers
 
 
 def test_settings_reach_the_engine(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -159,7 +221,7 @@ class SlowEngine:
     def __init__(self) -> None:
         self.go, self.closed = threading.Event(), threading.Event()
 
-    def track_steps(self, labels: Any, spec: Any) -> Any:
+    def track_steps(self, labels: Any, spec: Any, image: Any) -> Any:
         try:
             yield Progress(1, 4, "Reading frame 1 of 2")
             while True:

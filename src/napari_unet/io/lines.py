@@ -25,14 +25,14 @@ class Lines:
     Parameters
     ----------
     path : Path
-        Made with its folder if it is not there.
+        Made with its folder when the first entry is added.
     header : mapping
         What the entries are about; JSON-like.
 
     Attributes
     ----------
     entries : list of dict
-        What was there when the file was opened.
+        What is in the file.
     news : str
         What the user should know of that; empty if all is well.
 
@@ -43,18 +43,17 @@ class Lines:
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
-        self.path, self.entries, self.news = path, [], ""  # type: ignore[var-annotated]
+        self.path, self.news = path, ""
+        self.entries: list[dict[str, Any]] = []
+        self._header = _line(header)
         self._late: list[bytes] = []
         try:
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_file(path) as temporary:
-                    temporary.write_bytes(_line(header))
-            self._open(dict(json.loads(json.dumps(header))))
+            if path.exists():
+                self._open(_entry(self._header))
         except OSError as error:
             raise OutputError(f"'{path}' cannot be used: {error.strerror or error}. Choose another place.") from error
 
-    def _open(self, header: dict[str, Any]) -> None:
+    def _open(self, header: dict[str, Any] | None) -> None:
         if self.path.stat().st_size > _LARGEST:
             raise OutputError(f"'{self.path}' is larger than such a file can be. Move it away.")
         content = self.path.read_bytes()
@@ -90,6 +89,10 @@ class Lines:
         """
         self._late.append(_line(entry))
         try:
+            if not self.path.exists():  # or somebody has taken it away
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_file(self.path) as temporary:
+                    temporary.write_bytes(self._header + b"".join(map(_line, self.entries)))
             with self.path.open("r+b") as file:
                 start = file.seek(0, os.SEEK_END)
                 try:
@@ -104,6 +107,7 @@ class Lines:
                 f"{len(self._late)} corrections are not saved yet: '{self.path}' cannot be written "
                 f"({error.strerror or error}). They are tried again with the next one."
             ) from error
+        self.entries += filter(None, map(_entry, self._late))
         self._late.clear()
 
 

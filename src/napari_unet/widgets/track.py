@@ -7,22 +7,25 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
+from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_unet import workflows
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError, UNetError
 from napari_unet.core.linking import LinkSpec
-from napari_unet.core.results import Tracks
+from napari_unet.core.results import Table, Tracks
+from napari_unet.core.sizes import equivalent_diameter
 from napari_unet.core.steps import Progress, Steps
 
 from ._axes import AxesRow
 from ._chooser import LayerBox
+from ._followed import Followed
 from ._form import Form
-from ._layers import layer_axes, layer_image, placement
+from ._layers import layer_axes, layer_image
 from ._panel import Panel
-from ._parts import button
+from ._parts import button, row
 from ._worker import Report
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ _LABELS: Final = {
     "division": "Cells divide",
     "merging": "Cells merge",
 }
-_SHOWN: Final = ("t", "z", "y", "x")  # are the points of the layer already
+_COLORS: Final = {"by track": "track", "by lineage": "lineage", "no": ""}
 
 
 class TrackWidget(Panel):
@@ -55,23 +58,31 @@ class TrackWidget(Panel):
     def __init__(self, napari_viewer: Viewer, engine: ModuleType | Any = workflows) -> None:
         super().__init__("Choose the labels of a movie and press Track. The labels stay as they are.", "Track")
         self.viewer, self.engine = napari_viewer, engine
-        self.tracks: Tracks | None = None
+        self.followed: Followed | None = None
         self.labels = LayerBox(napari_viewer, LabelsLayer)
+        self.image = LayerBox(napari_viewer, ImageLayer, nothing="none")
         self.axes = AxesRow()
         self.settings = Form(LinkSpec(), _LABELS, skip=("fixed", "forbidden"))
+        self.colors = QComboBox()
+        self.colors.addItems(list(_COLORS))
+        self.colors.setToolTip("Show the labels with one color a track or lineage, in a new layer.")
+        self.image.setToolTip("What was segmented: brightness helps to tell cells apart and to see divisions.")
         self.form.addRow("Labels", self.labels)
         self.axes.add_to(self.form)
+        self.form.addRow("Image", self.image)
+        self.form.addRow("Color labels", self.colors)
         self.column.addWidget(self.settings.native)
-        self.save = button("Save tracks (CSV) …", "Write a table with a row for each object and frame.", self.ask_where)
-        self.column.addWidget(self.save)
+        self.save = button("Save tracks …", "Write a table with a row for each object and frame.", self.ask_where)
+        self.save_table = button("Save table …", "Write a table with a row for each track.", self.ask_where_table)
+        self.column.addLayout(row((self.save, 1), (self.save_table, 1)))
         self.column.addStretch(1)
         self.labels.chosen.connect(self._labels_changed)
         self._labels_changed()
 
     def _labels_changed(self) -> None:
         layer = self.labels.layer
-        self.tracks = None
-        self.save.setEnabled(False)
+        self.followed = None
+        self._can_save(False)
         self.axes.show_layer(layer)
         if layer is not None and not layer_axes(layer)[1]:
             # Whoever opens this dock has a movie: the first dimension is time until told otherwise.
@@ -89,15 +100,23 @@ class TrackWidget(Panel):
                 raise ImageError("There are no labels to follow. Segment a movie first, or open a labels file.")
             spec, labels, axes = self.settings.spec(), layer_image(layer, self.axes.axes), self.axes.axes
             _check_order(axes)
+            image = self._image(axes)
         except UNetError as error:
             self.complain(error)
             return
         engine = self.engine
         self.begin(
-            lambda: engine.track_steps(labels, spec),
+            lambda: engine.track_steps(labels, spec, image),
             lambda reports: self._polled(layer, reports),
-            lambda tracks: self._tracked(layer, axes, tracks),
+            lambda tracks: self._tracked(layer, axes, spec, tracks),
         )
+
+    def _image(self, axes: str) -> Image | None:
+        layer = self.image.layer
+        if layer is None:
+            return None
+        own, sure = layer_axes(layer)
+        return layer_image(layer, own if sure or layer.ndim != len(axes) else axes)
 
     def _polled(self, layer: Layer, reports: list[Report]) -> None:
         if layer not in self.viewer.layers:
@@ -107,46 +126,57 @@ class TrackWidget(Panel):
             self.progress(last.done, last.total)
             self.say(last.note)
 
-    def _tracked(self, layer: Layer, axes: str, tracks: Tracks) -> str:
-        nodes, counts = tracks.nodes, tracks.counts
-        if not counts["objects"]:
+    def _tracked(self, layer: Layer, axes: str, spec: LinkSpec, tracks: Tracks) -> str:
+        if not tracks.counts["objects"]:
             return "There is nothing to follow: these labels are empty."
-        name = f"{layer.name} tracks"
-        self.viewer.add_tracks(
-            _points(axes, tracks),
-            name=name,
-            graph=tracks.graph,
-            features={key: column for key, column in nodes.items() if key not in _SHOWN},
-            **placement(layer, axes),
-        )
+        made = Followed(self.viewer, layer, (axes, spec), tracks, self.engine)
+        made.image = self.image.layer
+        if by := _COLORS[self.colors.currentText()]:
+            made.color(by)
         if self.labels.layer is layer:
-            self.tracks = tracks
-            self.save.setEnabled(True)
-        return f"{counts['tracks']} tracks in {counts['lineages']} lineages, {counts['divisions']} divisions."
+            self.followed = made
+            self._can_save(True)
+        counts = made.tracks.counts
+        said = f"{counts['tracks']} tracks in {counts['lineages']} lineages, {counts['divisions']} divisions."
+        return " ".join(filter(None, [said, _in_words(made), made.news]))
+
+    def _can_save(self, yes: bool) -> None:
+        self.save.setEnabled(yes)
+        self.save_table.setEnabled(yes)
 
     def ask_where(self) -> None:
         """Ask for a file and write the tracks to it."""
-        layer = self.labels.layer
-        name = f"{PurePath(layer.name).name if layer is not None else 'labels'}-tracks.csv"
-        path, _ = QFileDialog.getSaveFileName(self, "Save tracks", name, "Tables (*.csv)")
-        if path:
+        if path := self._ask("tracks"):
             self.save_tracks(path)
 
-    def save_tracks(self, path: str) -> None:
-        """Write the tracks.
+    def ask_where_table(self) -> None:
+        """Ask for a file and write the table of tracks to it."""
+        if path := self._ask("table"):
+            self.save_tracks(path, "table")
+
+    def _ask(self, what: str) -> str:
+        layer = self.labels.layer
+        name = f"{PurePath(layer.name).name if layer is not None else 'labels'}-{what}.csv"
+        return str(QFileDialog.getSaveFileName(self, f"Save {what}", name, "Tables (*.csv)")[0])
+
+    def save_tracks(self, path: str, what: str = "tracks") -> None:
+        """Write the tracks, with all corrections.
 
         Parameters
         ----------
         path : str
             A CSV file; replaced if it is there.
+        what : {"tracks", "table"}
+            A row for each object and frame, or one for each track.
         """
-        tracks, engine = self.tracks, self.engine
-        if tracks is None or self.job is not None:
+        found, engine = self.followed, self.engine
+        if found is None or self.job is not None:
             return
+        table: Table = found.tracks.nodes if what == "tracks" else found.table
 
         def make() -> Steps[None]:
             yield Progress(0, 0, "Writing")
-            engine.write_table(path, tracks.nodes)
+            engine.write_table(path, table)
 
         self.begin(make, lambda _reports: None, lambda _: f"Saved {path}.")
 
@@ -160,8 +190,14 @@ def _check_order(axes: str) -> None:
         )
 
 
-def _points(axes: str, tracks: Tracks) -> npt.NDArray[np.float64]:
-    """Return track, time and place of every node; a channel axis in between, along which labels repeat, stays 0."""
-    nodes = tracks.nodes
-    nothing = np.zeros(len(nodes["id"]))
-    return np.stack([nodes["track"], *(nodes.get(axis, nothing) for axis in axes)], axis=1).astype(np.float64)
+def _in_words(made: Followed) -> str:
+    """Say how large the cells are and how far they move."""
+    tracks, table = made.tracks, made.table
+    ndim = len(tracks.axes) - 1
+    width = float(np.median(equivalent_diameter(table["area" if ndim == 2 else "volume"], ndim)))
+    speed = table["speed"].astype(np.float64)
+    unit = tracks.units[-1] if tracks.units else "pixel"
+    said = f"Cells are {width:.3g} {unit} wide"
+    if np.isfinite(speed).any():
+        said += f" and move {float(np.nanmedian(speed)) * tracks.scale[0]:.2g} {unit} a frame"
+    return f"{said}."

@@ -7,7 +7,14 @@ widget or a progress bar drives, and ``<verb>`` drives it to the end.
 from ..core.conflict import check_conflict
 from .checks import audit, audit_steps, preflight, preflight_steps
 from .collecting import Collection, collect, collect_steps, list_collections, training_folder
-from .corrections import correct, list_doubts, place_corrections
+from .corrections import (
+    correct,
+    draw_lineages,
+    list_doubts,
+    place_corrections,
+    summarize_frames,
+    summarize_tracks,
+)
 from .files import (
     SAMPLES,
     check_place,
@@ -69,13 +76,13 @@ from .viewing import show
 
 __all__ = [
     "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps",
-    "check_conflict", "check_place", "choose_place", "collect", "collect_steps", "correct", "drop_draft",
-    "edit_labels_steps", "evaluate", "export_model", "export_model_steps", "find_draft", "find_unfinished",
-    "follow_ids_steps", "forget_edits", "has_draft", "info", "is_unfinished", "keep_draft", "list_collections",
-    "list_damaged", "list_doubts", "list_models", "load_model", "load_task", "locate_model", "match_labels",
-    "measure", "measure_steps", "open_pyramid", "place_corrections", "preflight", "preflight_steps",
+    "check_conflict", "check_place", "choose_place", "collect", "collect_steps", "correct", "draw_lineages",
+    "drop_draft", "edit_labels_steps", "evaluate", "export_model", "export_model_steps", "find_draft",
+    "find_unfinished", "follow_ids_steps", "forget_edits", "has_draft", "info", "is_unfinished", "keep_draft",
+    "list_collections", "list_damaged", "list_doubts", "list_models", "load_model", "load_task", "locate_model",
+    "match_labels", "measure", "measure_steps", "open_pyramid", "place_corrections", "preflight", "preflight_steps",
     "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel",
     "relabel_steps", "remove_model", "sample", "sample_movie", "score_tracks", "score_tracks_steps", "segment",
-    "segment_steps", "show", "track", "track_steps", "train", "train_steps", "training_folder", "undo_edit",
-    "write_image", "write_labels", "write_overlay", "write_table", "write_tracks",
+    "segment_steps", "show", "summarize_frames", "summarize_tracks", "track", "track_steps", "train", "train_steps",
+    "training_folder", "undo_edit", "write_image", "write_labels", "write_overlay", "write_table", "write_tracks",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from ..core.results import Table, Tracks
 if TYPE_CHECKING:
     from ..tracking.edits import Edits
 
-__all__ = ["correct", "list_doubts", "place_corrections"]
+__all__ = ["correct", "draw_lineages", "list_doubts", "place_corrections", "summarize_frames", "summarize_tracks"]
 
 
 def place_corrections(tracks: Tracks, labels: str | Path | None = None) -> Path:
@@ -89,3 +89,24 @@ def list_doubts(tracks: Tracks, edits: Edits | None = None) -> Table:
     from ..tracking.doubts import doubts
 
     return doubts(tracks, edits.fixed if edits is not None else ())
+
+
+def summarize_tracks(tracks: Tracks) -> Table:
+    """Measure every track; see :func:`napari_unet.tracking.summary.summarize`."""
+    from ..tracking.summary import summarize
+
+    return summarize(tracks)
+
+
+def summarize_frames(tracks: Tracks) -> Table:
+    """Count and measure what happens in every frame; see :func:`napari_unet.tracking.summary.frame_table`."""
+    from ..tracking.summary import frame_table
+
+    return frame_table(tracks)
+
+
+def draw_lineages(tracks: Tracks) -> Table:
+    """Lay lineages out as a tree; see :func:`napari_unet.tracking.summary.tree`."""
+    from ..tracking.summary import tree
+
+    return tree(tracks)
