@@ -19,7 +19,7 @@ from ..core.results import Segmentation
 from ..core.specs import SegmentSpec, TrainSpec
 from ..core.steps import Steps
 from . import _options as options
-from . import checks, models
+from . import checks, models, planning
 
 __all__ = ["app", "main"]
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(models.app, name="models")
 app.command(epilog="napari-unet audit labels.ome.zarr cells.tif")(checks.audit)
+app.command(epilog="napari-unet plan my-images --validation 0.2")(planning.plan)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]

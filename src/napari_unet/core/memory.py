@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .axes import Image
 
-__all__ = ["free_memory", "is_large"]
+__all__ = ["free_memory", "is_large", "total_memory"]
 
 _MEMORY: Final = Path("/proc/meminfo")
 _LABEL_BYTES: Final = 4
@@ -19,10 +19,19 @@ _PIXELS: Final = 2**28
 
 def free_memory() -> int | None:
     """Return the bytes that can be allocated, or None where the system does not say."""
+    return _read("MemAvailable")
+
+
+def total_memory() -> int | None:
+    """Return the bytes that the machine has, or None where the system does not say."""
+    return _read("MemTotal")
+
+
+def _read(entry: str) -> int | None:
     if not _MEMORY.exists():
         return None
     lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines() if ":" in line)
-    value = lines.get("MemAvailable", "").split()
+    value = lines.get(entry, "").split()
     return int(value[0]) * 1024 if value else None
 
 

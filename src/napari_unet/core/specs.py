@@ -245,6 +245,8 @@ class TrainSpec(Spec):
         Name or folder of a model to start from (fine-tuning); empty starts from random weights.
     network : str
         Name of a network preset; empty takes the task's network. A `net` given too comes before it.
+    ndim : {0, 2, 3}
+        Dimensions that the network looks at: in 2 the planes of a stack are images. 0 follows the images.
     net, target, normalise, augment : Spec or None
         None takes the task's.
     diameter : float or None
@@ -254,6 +256,8 @@ class TrainSpec(Spec):
         only that what is labelled is labelled.
     validation : float
         Share of the groups of images that is held out of training; 0 holds out none but those the examples name.
+    corner : bool
+        Where there is a single image, hold out that share of it: its lower right corner.
     loss : {"own", "cross-entropy", "border", "dice", "focal", "tversky"}
         How classes are compared with the truth; "own" is what the target asks for.
     balance : bool
@@ -299,6 +303,7 @@ class TrainSpec(Spec):
     name: str = "my-model"
     start: str = ""
     network: str = ""
+    ndim: Literal[0, 2, 3] = 0
     net: NetSpec | None = None
     target: TargetSpec | None = None
     normalise: NormaliseSpec | None = None
@@ -306,6 +311,7 @@ class TrainSpec(Spec):
     diameter: float | None = Field(None, gt=0)
     truth: Literal["all", "regions", "scribbles"] = "all"
     validation: float = Field(0.0, ge=0, le=0.9)
+    corner: bool = False
     loss: Literal["own", "cross-entropy", "border", "dice", "focal", "tversky"] = "own"
     balance: bool = False
     foreground: float = Field(0.33, ge=0, le=1)

@@ -9,12 +9,54 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import ImageError, TrainingDataError
+from ..core.examples import Example
+from ..core.region import Region, parse_region
 from ._zarr_reader import is_zarr
 from .images import SUFFIXES
+from .regions import SUFFIXES as AREAS
+from .regions import read_region, region_from_json
 
-__all__ = ["find_pairs", "match_labels"]
+__all__ = ["find_examples", "find_pairs", "match_labels"]
 
 _LABEL_FOLDERS: Final = ("labels", "masks")
+_SPLITS: Final[dict[str, bool | None]] = {
+    "": None, "train": False, "training": False, "validation": True, "val": True, "test": True,
+}  # fmt: skip
+_SAID: Final[dict[str, bool | None]] = {
+    "": None, "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False,
+}  # fmt: skip
+
+
+def find_examples(data: Path) -> list[Example]:
+    """Find images, their labels, and what is said of each.
+
+    Parameters
+    ----------
+    data : Path
+        A CSV table with the columns ``image`` and ``labels`` (relative to the table) and perhaps ``weight``, ``group``,
+        ``split`` (``train`` or ``validation``), ``region`` (GeoJSON, a file of areas relative to the table, or
+        :func:`~napari_unet.core.region.region_text`), ``scribbles`` (``yes`` or ``no``) and ``background`` (the label
+        of scribbles on the background). Or a folder that holds ``images`` and ``labels`` (or ``masks``) with files of
+        equal names; areas of the same names in a folder ``regions``, if there is one.
+
+    Returns
+    -------
+    list of Example
+        With paths.
+
+    Raises
+    ------
+    TrainingDataError
+        If nothing is found, a file is missing, or an image has no labels.
+    """
+    examples = list(_from_table(data) if data.is_file() else _from_folders(data))
+    if not examples:
+        raise TrainingDataError(f"'{data}' names no annotated image. Expected a table or images and labels in folders.")
+    for example in examples:
+        for file in (example.image, example.labels):
+            if isinstance(file, Path) and not file.exists():
+                raise TrainingDataError(f"'{file}', named by '{data}', does not exist. Correct the table or folder.")
+    return examples
 
 
 def find_pairs(data: Path) -> list[tuple[Path, Path, float]]:
@@ -23,8 +65,7 @@ def find_pairs(data: Path) -> list[tuple[Path, Path, float]]:
     Parameters
     ----------
     data : Path
-        A CSV table with the columns ``image`` and ``labels`` (relative to the table) and perhaps ``weight``, or a
-        folder that holds ``images`` and ``labels`` (or ``masks``) with files of equal names.
+        See :func:`find_examples`.
 
     Returns
     -------
@@ -36,17 +77,15 @@ def find_pairs(data: Path) -> list[tuple[Path, Path, float]]:
     TrainingDataError
         If nothing is found, a file is missing, or an image has no labels.
     """
-    pairs = list(_from_table(data) if data.is_file() else _from_folders(data))
-    if not pairs:
-        raise TrainingDataError(f"'{data}' names no annotated image. Expected a table or images and labels in folders.")
-    for image, labels, _ in pairs:
-        for file in (image, labels):
-            if not file.exists():
-                raise TrainingDataError(f"'{file}', named by '{data}', does not exist. Correct the table or folder.")
-    return pairs
+    found = find_examples(data)
+    return [
+        (example.image, example.labels, example.weight)
+        for example in found
+        if isinstance(example.image, Path) and isinstance(example.labels, Path)
+    ]
 
 
-def _from_table(file: Path) -> Iterator[tuple[Path, Path, float]]:
+def _from_table(file: Path) -> Iterator[Example]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             rows = csv.DictReader(stream)
@@ -56,39 +95,62 @@ def _from_table(file: Path) -> Iterator[tuple[Path, Path, float]]:
     if not {"image", "labels"} <= set(columns):
         raise TrainingDataError(f"The table '{file}' has the columns {columns}; it needs 'image' and 'labels'.")
     for number, row in lines:
+        where = f"'{file}', line {number}"
         if not row["image"] or not row["labels"]:
-            raise TrainingDataError(
-                f"'{file}', line {number}: an image and its labels belong together; one is missing."
-            )
-        yield (
+            raise TrainingDataError(f"{where}: an image and its labels belong together; one is missing.")
+        yield Example(
             file.parent / row["image"],
             file.parent / row["labels"],
-            _weight(row.get("weight"), f"'{file}', line {number}"),
+            _region(row.get("region"), file.parent, where),
+            _word(row.get("scribbles"), _SAID, "scribbles", where) or False,
+            row.get("group") or "",
+            _word(row.get("split"), _SPLITS, "split", where),
+            _number(row.get("weight"), "weight", where),
+            int(_number(row.get("background"), "background", where)),
         )
 
 
-def _weight(text: str | None, where: str) -> float:
+def _number(text: str | None, column: str, where: str) -> float:
     try:
-        weight = float(text or 1)
+        number = float(text or 1)
     except ValueError:
-        weight = math.nan
-    if not 0 <= weight < math.inf:
-        raise TrainingDataError(f"{where}: the weight '{text}' is not a number from 0 up. Leave it empty for 1.")
-    return weight
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise TrainingDataError(f"{where}: the {column} '{text}' is not a number from 0 up. Leave it empty for 1.")
+    return number
 
 
-def _from_folders(folder: Path) -> Iterator[tuple[Path, Path, float]]:
-    images = folder / "images"
+def _word(text: str | None, words: dict[str, bool | None], column: str, where: str) -> bool | None:
+    word = (text or "").strip().lower()
+    if word not in words:
+        known = ", ".join(f"'{known}'" for known in words if known)
+        raise TrainingDataError(f"{where}: '{text}' is none of the words for {column}: {known}, or nothing.")
+    return words[word]
+
+
+def _region(text: str | None, folder: Path, where: str) -> Region | None:
+    text = (text or "").strip()
+    if not text:
+        return None
+    if text.startswith(("{", "[")):
+        return region_from_json(text, f"{where}: the region")
+    return parse_region(text) or read_region(folder / text)
+
+
+def _from_folders(folder: Path) -> Iterator[Example]:
+    images, areas = folder / "images", folder / "regions"
     found = [folder / name for name in _LABEL_FOLDERS if (folder / name).is_dir()]
     if not images.is_dir() or not found:
         raise TrainingDataError(
             f"'{folder}' needs two folders, 'images' and 'labels', with files of equal names; or give a CSV table."
         )
     labels = {p.stem: p for p in sorted(found[0].iterdir()) if not p.name.startswith(".")}
+    regions = {p.stem: p for p in sorted(areas.iterdir()) if p.suffix in AREAS} if areas.is_dir() else {}
     for image in sorted(p for p in images.iterdir() if not p.name.startswith(".")):
         if image.stem not in labels:
             raise TrainingDataError(f"'{image}' has no labels of the same name in '{found[0]}'. Add them or remove it.")
-        yield image, labels[image.stem], 1.0
+        region = read_region(regions[image.stem]) if image.stem in regions else None
+        yield Example(image, labels[image.stem], region)
 
 
 def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:

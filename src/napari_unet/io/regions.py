@@ -13,7 +13,7 @@ from napari_unet.core.region import Polygon, Region, outline, parse_region
 
 from .tables import read_table
 
-__all__ = ["SUFFIXES", "read_region"]
+__all__ = ["SUFFIXES", "read_region", "region_from_json"]
 
 SUFFIXES: Final = (".csv", ".geojson", ".json", ".txt")
 _LARGEST: Final = 2**28  # bytes
@@ -77,11 +77,39 @@ def _read_shapes(path: Path) -> Region:
 def _read_text(path: Path) -> Region:
     try:
         text = path.read_text("utf-8-sig")
-        if path.suffix.lower() == ".txt":
-            return parse_region(text) or ()
-        return tuple(_polygons(json.loads(text)))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ImageError(f"'{path}' could not be read as a region: {error}. Export it again.") from error
+    if path.suffix.lower() == ".txt":
+        return parse_region(text) or ()
+    return region_from_json(text, f"'{path}'")
+
+
+def region_from_json(text: str, name: str) -> Region:
+    """Read areas from GeoJSON (RFC 7946).
+
+    Parameters
+    ----------
+    text : str
+        Polygon and MultiPolygon, alone or in features and collections; x before y, in pixels.
+    name : str
+        Where it is from, for messages.
+
+    Returns
+    -------
+    tuple of polygons
+        Vertices ``(y, x)``.
+
+    Raises
+    ------
+    ImageError
+        If it is something else.
+    SpecError
+        If it holds what is no area.
+    """
+    try:
+        return tuple(_polygons(json.loads(text)))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise ImageError(f"{name} could not be read as a region: {error}. Export it again.") from error
 
 
 def _polygons(node: Any) -> Iterator[Polygon]:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from ..core.errors import TrainingDataError
 from ..core.sizes import encode_size
 from ..core.specs import AugmentSpec, TrainSpec
+from ..nets import multiple
 from ..targets import Target, border_weights
 from .augment import recolor, sampling_grid
 from .pairs import Pair, make_pair, whole_objects
@@ -97,12 +98,12 @@ class Sampler:
         weight = np.array([pair.weight for pair in self.pairs], float)
         if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
             raise TrainingDataError("The weights of the training images must be 0 or more, and not all of them 0.")
-        self._chance = weight / weight.sum()
+        self.chances = weight / weight.sum()
         known = [pair.diameter for pair in self.pairs if pair.diameter > 0]
         # Scribbles tell no size: the images are then learned from as large as they are.
         self._usual = float(np.median(known)) if known else spec.diameter or 1.0
         ndim = len(self.pairs[0].labels.shape)
-        self._edges = (spec.depth or spec.patch,) * (ndim - 2) + (spec.patch,) * 2
+        self._edges = (_depth(spec),) * (ndim - 2) + (spec.patch,) * 2
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """Return the patches of one step, the same for every call.
@@ -120,7 +121,7 @@ class Sampler:
             The image on the sampler's device, everything else on the CPU.
         """
         rng = np.random.default_rng((self.spec.seed, step))
-        chosen = rng.choice(len(self.pairs), self.spec.batch, p=self._chance)
+        chosen = rng.choice(len(self.pairs), self.spec.batch, p=self.chances)
         parts = []
         for number, i in list(enumerate(chosen.tolist()))[part]:
             own = np.random.default_rng((self.spec.seed, step, number))
@@ -209,6 +210,15 @@ class Sampler:
         borders = border_weights(drawn.objects)[inner] if self.spec.loss == "border" else None
         parts = (target, size, known, borders)
         return drawn.image, *(None if p is None else torch.from_numpy(np.ascontiguousarray(p)) for p in parts)
+
+
+def _depth(spec: TrainSpec) -> int:
+    """Return how many planes of a volume a patch has: what the network can take."""
+    if not spec.depth or spec.net is None or spec.net.padding == "valid":
+        return spec.patch
+    steps = multiple(spec.net)
+    step = steps if isinstance(steps, int) else steps[0]
+    return -(-spec.depth // step) * step
 
 
 def _shapes(drawn: Drawn, scribbles: bool) -> npt.NDArray[np.float32] | None:

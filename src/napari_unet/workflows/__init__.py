@@ -60,6 +60,7 @@ from .models import (
     remove_model,
 )
 from .objects import evaluate, measure, measure_steps, segment, segment_steps
+from .planning import plan, plan_steps, preview_patches, preview_patches_steps
 from .tracks import (
     follow_ids_steps,
     read_tracks,
@@ -80,9 +81,10 @@ __all__ = [
     "drop_draft", "edit_labels_steps", "evaluate", "export_model", "export_model_steps", "find_draft",
     "find_unfinished", "follow_ids_steps", "forget_edits", "has_draft", "info", "is_unfinished", "keep_draft",
     "list_collections", "list_damaged", "list_doubts", "list_models", "load_model", "load_task", "locate_model",
-    "match_labels", "measure", "measure_steps", "open_pyramid", "place_corrections", "preflight", "preflight_steps",
-    "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel",
-    "relabel_steps", "remove_model", "sample", "sample_movie", "score_tracks", "score_tracks_steps", "segment",
-    "segment_steps", "show", "summarize_frames", "summarize_tracks", "track", "track_steps", "train", "train_steps",
-    "training_folder", "undo_edit", "write_image", "write_labels", "write_overlay", "write_table", "write_tracks",
+    "match_labels", "measure", "measure_steps", "open_pyramid", "place_corrections", "plan", "plan_steps",
+    "preflight", "preflight_steps", "preview_patches", "preview_patches_steps", "read_contents", "read_image",
+    "read_labels", "read_region", "read_table", "read_tracks", "relabel", "relabel_steps", "remove_model", "sample",
+    "sample_movie", "score_tracks", "score_tracks_steps", "segment", "segment_steps", "show", "summarize_frames",
+    "summarize_tracks", "track", "track_steps", "train", "train_steps", "training_folder", "undo_edit",
+    "write_image", "write_labels", "write_overlay", "write_table", "write_tracks",
 ]  # fmt: skip

@@ -1,0 +1,228 @@
+"""From examples to pairs: annotated images are opened, checked, and kept in memory or left where they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from ..core.axes import Image, Plane
+from ..core.errors import TrainingDataError
+from ..core.examples import Example
+from ..core.specs import TrainSpec
+from ..tiling import Statistics, measure_statistics, normalise
+from .pairs import Pair, Truth, make_pair
+from .stored import Shelf, Stored, as_whole, digest, stored_pair
+
+__all__ = ["Loader", "truth_of"]
+
+_LARGE: Final = 2**26  # values of one plane, above which it is never read as a whole
+_HELD: Final = 2**28  # values that are held in memory in all; by the data alone, so that runs can be repeated
+_TINY: Final = 8  # pixels along an edge
+
+
+def truth_of(example: Example, spec: TrainSpec) -> Truth:
+    """Return what the labels of an example say.
+
+    Parameters
+    ----------
+    example : Example
+        What it says of itself counts.
+    spec : TrainSpec
+        Otherwise what the run says of all.
+
+    Returns
+    -------
+    Truth
+        Everything, regions, or scribbles.
+
+    Raises
+    ------
+    TrainingDataError
+        If only regions are to count and the example has none.
+    """
+    if spec.truth == "regions" and example.region is None:
+        raise TrainingDataError(
+            f"'{example.name}' has no region, but only what lies in drawn regions is to count. Draw a rectangle or "
+            "polygon around what you have annotated, or let everything count (truth: all)."
+        )
+    sparse = example.scribbles or spec.truth == "scribbles"
+    return Truth(example.region, example.background if sparse else None)
+
+
+@dataclass
+class Loader:
+    """Opens examples one after the other.
+
+    Attributes
+    ----------
+    spec : TrainSpec
+        With its network and normalisation filled in.
+    warnings : list of str
+        What the user should know of the images, gathered while they are read.
+    """
+
+    spec: TrainSpec
+    warnings: list[str] = field(default_factory=list)
+    _shelf: Shelf = field(default_factory=Shelf)
+    _held: int = 0
+
+    def load(self, example: Example) -> list[Pair]:
+        """Read an example.
+
+        Parameters
+        ----------
+        example : Example
+            Of any number of planes.
+
+        Returns
+        -------
+        list of Pair
+            One for each plane (2D networks) or volume (3D networks).
+
+        Raises
+        ------
+        TrainingDataError
+            If image, labels and network do not fit together.
+        """
+        net, normalised = self.spec.net, self.spec.normalise
+        if net is None or normalised is None:
+            raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
+        image, labels = self._shelf.image(example.image), self._shelf.labels(example.labels)
+        if image.channels not in (1, net.inputs):
+            raise TrainingDataError(
+                f"'{example.name}' has axes {image.axes} and {image.channels} channels; the network takes 1 or "
+                f"{net.inputs} channels. Take images with as many channels as the others have."
+            )
+        together = _matched(image, labels, net.ndim, example.name)
+        statistics = measure_statistics([plane for plane, _ in together], normalised)
+        self._check_image(image, statistics, example)
+        truth, pairs = truth_of(example, self.spec), []
+        for number, (plane, drawn) in enumerate(together):
+            name = example.name if len(together) == 1 else f"{example.name} {_place(plane)}"
+            stored = Stored(self._again(example, number, 0), self._again(example, number, 1), statistics, truth, name)
+            pair = self._pair(stored, plane, drawn, example.weight / len(together))
+            facts = {"shape": plane.shape, "scale": _scale(plane), "channels": image.channels, "kind": _kind(image)}
+            pairs.append(replace(pair, group=example.group or example.source, facts=facts))
+        self._check_labels(pairs, example)
+        return pairs
+
+    def _pair(self, stored: Stored, plane: Plane, drawn: Plane, weight: float) -> Pair:
+        values = math.prod(plane.shape) * plane.image.channels
+        if values > _LARGE:
+            return stored_pair(stored, None, weight)
+        whole = tuple(slice(0, n) for n in plane.shape)
+        block, labels = plane.read(whole), as_whole(drawn.read(whole)[0], stored.name)
+        pair = make_pair(normalise(block, stored.statistics), labels, stored.name, weight, stored.truth)
+        pair = replace(pair, digest=digest(block))
+        self._held += values
+        if self._held <= _HELD:
+            return pair
+        ids = np.unique(stored.truth.read(labels, whole)[0])
+        ids = ids if ids[0] == 0 else np.concatenate([np.zeros(1, ids.dtype), ids])
+        if len(ids) == 2:  # a mask: what hangs together is an object, as in each patch
+            return stored_pair(stored, replace(pair, sizes=np.zeros(0, np.float32)), weight)
+        return stored_pair(replace(stored, ids=ids), pair, weight)
+
+    def _again(self, example: Example, number: int, which: int) -> Callable[[], Plane]:
+        """Return what opens a plane once more, whether its file is still open or not."""
+        ndim = self.spec.net.ndim if self.spec.net else 2
+
+        def again() -> Plane:
+            image, labels = self._shelf.image(example.image), self._shelf.labels(example.labels)
+            return _matched(image, labels, ndim, example.name)[number][which]
+
+        return again
+
+    def _check_image(self, image: Image, statistics: Statistics, example: Example) -> None:
+        """Find what makes an image useless, or doubtful."""
+        if all(low == high for low, high in zip(statistics.low, statistics.high, strict=True)):
+            raise TrainingDataError(
+                f"'{example.name}' is the same everywhere, or holds no numbers. Take it out, or export it again."
+            )
+        if min(image.along(image.spatial)[0][-2:]) < _TINY:
+            raise TrainingDataError(
+                f"'{example.name}' has only {image.along(image.spatial)[0]} pixels. Take images of at least {_TINY} "
+                "pixels along an edge, better 64."
+            )
+        if image.data.dtype.kind == "f" and math.prod(image.shape) <= _LARGE:
+            wrong = int(np.count_nonzero(~np.isfinite(np.asarray(image.data))))
+            if wrong:
+                self.warnings.append(
+                    f"'{example.name}' has {wrong} pixels that are no numbers (NaN). They count as dark."
+                )
+
+    def _check_labels(self, pairs: Sequence[Pair], example: Example) -> None:
+        """Find labels that are probably not what the user means."""
+        empty = [pair.name for pair in pairs if not len(pair.spots)]
+        if len(empty) == len(pairs):
+            self.warnings.append(f"'{example.name}' has no labeled object: all of it is learned as background.")
+        elif empty:
+            self.warnings.append(
+                f"{len(empty)} of {len(pairs)} planes of '{example.name}' have no labeled object and are learned as "
+                "background. If they are not annotated, say so with regions or scribbles, or leave them out."
+            )
+        first = pairs[0]
+        if first.scribbles and not any(_has_background(pair) for pair in pairs):
+            self.warnings.append(
+                f"The scribbles of '{example.name}' mark no background. Paint some with the label {example.background}."
+            )
+        if not example.scribbles and _is_mask(self._shelf.labels(example.labels)):
+            self.warnings.append(
+                f"The labels of '{example.name}' have one value only: what hangs together is taken for an object, and "
+                "objects that touch are one. Give every object a number of its own where that is wrong."
+            )
+
+
+def _has_background(pair: Pair) -> bool:
+    return pair.places is not None and len(pair.places) > len(pair.spots)
+
+
+def _is_mask(labels: Image) -> bool:
+    """Say whether labels are a mask, such as 0 and 255."""
+    if math.prod(labels.shape) > _LARGE:
+        return False
+    values = np.unique(np.asarray(labels.data))
+    return np.count_nonzero(values) == 1 and float(values[-1]) != 1.0
+
+
+def _matched(image: Image, labels: Image, ndim: int, name: str) -> list[tuple[Plane, Plane]]:
+    """Return planes of the image with those of its labels."""
+    planes, drawn = image.planes(ndim), {_key(plane): plane for plane in labels.planes(ndim)}
+    missing = [plane for plane in planes if _key(plane) not in drawn]
+    if missing or len(planes) != len(drawn):
+        raise TrainingDataError(
+            f"'{name}' has axes {image.axes} and shape {image.shape}, but its labels have axes {labels.axes} and shape "
+            f"{labels.shape}. They must be the same but for the channels; check that the files belong together."
+        )
+    found = [(plane, drawn[_key(plane)]) for plane in planes]
+    for plane, own in found:
+        if plane.shape != own.shape:
+            raise TrainingDataError(
+                f"'{name}': the image has shape {plane.shape} but its labels {own.shape}. "
+                "They must be the same; check that the files belong together."
+            )
+    return found
+
+
+def _key(plane: Plane) -> tuple[tuple[str, int], ...]:
+    """Return which plane it is, whatever the order of the axes; an axis of length one is none."""
+    image = plane.image
+    return tuple(sorted((image.axes[d], at) for d, at in plane.fixed if image.shape[d] > 1))
+
+
+def _place(plane: Plane) -> str:
+    return " ".join(f"{axis}={at}" for axis, at in _key(plane))
+
+
+def _scale(plane: Plane) -> tuple[float, ...]:
+    """Return the spacing along the axes of a plane; empty where none is known."""
+    _, scale, units = plane.image.along(plane.axes)
+    return () if all(unit == "pixel" for unit in units) and len(set(scale)) == 1 else scale
+
+
+def _kind(image: Image) -> str:
+    return str(np.dtype(image.data.dtype))

@@ -1,0 +1,232 @@
+"""What the data of a training look like, and what follows from it; after nnU-Net (Isensee et al. 2021)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.examples import Example
+from ..core.memory import total_memory
+from ..core.networks import NetSpec
+from ..core.specs import TrainSpec
+from .pairs import Pair
+
+__all__ = ["Fingerprint", "fingerprint"]
+
+_FLAT: Final = 3.0  # planes that are so many times as far apart as pixels: nnU-Net's threshold of anisotropy
+_ALIKE: Final = 2.0  # axes whose spacing differs by less are treated alike
+_EDGE: Final = {2: 256, 3: 64}  # of a patch
+_LEAST: Final = {2: 64, 3: 16}
+_BATCH: Final = {2: 8, 3: 2}
+_SMALLEST: Final = 4  # of what the coarsest level sees along an axis
+_SHARE: Final = 4  # a quarter of the memory for a step
+_FLOATS: Final = 16  # values that are held for each feature of a level: both paths, convolutions, gradients
+_FEW: Final = 20  # objects
+_SPREAD: Final = 6.0
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Measured on the images to learn from.
+
+    Attributes
+    ----------
+    images : int
+        Planes or volumes.
+    objects : int
+        Labeled ones that are known as a whole.
+    sizes : ndarray of float
+        Their diameters, pixels.
+    diameter : float
+        The median of the images; 0 where none is known.
+    shape : tuple of float
+        Median along each axis, pixels.
+    ratio : float
+        How many times as far apart planes are as pixels; 1 for 2D images and where nothing is known.
+    channels : tuple of int
+        All that occur.
+    kinds : tuple of str
+        Kinds of numbers, the most frequent first.
+    """
+
+    images: int
+    objects: int
+    sizes: npt.NDArray[np.float32]
+    diameter: float
+    shape: tuple[float, ...]
+    ratio: float
+    channels: tuple[int, ...]
+    kinds: tuple[str, ...]
+
+    @property
+    def flat(self) -> bool:
+        """Whether planes are far apart."""
+        return self.ratio > _FLAT
+
+    def zoom(self, spec: TrainSpec) -> float:
+        """Return by how much a typical image is magnified for the network."""
+        return (spec.diameter or 1.0) / self.diameter if self.diameter else 1.0
+
+    def diameter_for(self, spec: TrainSpec) -> float | None:
+        """Choose the size of objects on the network's grid: in volumes never larger than they are, at least 8 pixels.
+
+        Magnified three times as in a plane, a volume would have 27 times as many voxels.
+        """
+        if spec.net is None or spec.diameter is None or spec.net.ndim == 2 or not self.diameter:
+            return spec.diameter
+        return float(round(min(spec.diameter, max(8.0, self.diameter)), 1))
+
+    def patch_for(self, spec: TrainSpec) -> dict[str, int]:
+        """Choose the edges of a patch: not larger than a typical image, and flat where planes are far apart."""
+        ndim = len(self.shape)
+        seen = [n * self.zoom(spec) for n in self.shape]
+        steps = 2 ** (spec.net.depth if spec.net else 4)
+        if ndim == 2:
+            return {"patch": _rounded(min(_EDGE[2], max(seen)), steps, _LEAST[2])}
+        # As many voxels as a cube has, in the shape of a cube in the world.
+        edge = _EDGE[3] * self.ratio ** (1 / 3)
+        depth = _rounded(min(edge / self.ratio, seen[0]), _SMALLEST if self.flat else steps, _SMALLEST)
+        return {"patch": _rounded(min(edge, max(seen[1:])), steps, _LEAST[3]), "depth": depth}
+
+    def strides_for(self, net: NetSpec) -> NetSpec:
+        """Return a network that looks within planes until pixels are as far apart as planes."""
+        spacing, strides, kernels = [self.ratio, 1.0, 1.0], [], []
+        for _ in range(net.depth):
+            least = min(spacing)
+            kernels.append(tuple(3 if side < _ALIKE * least else 1 for side in spacing))
+            step = tuple(2 if side < _ALIKE * least else 1 for side in spacing)
+            strides.append(step)
+            spacing = [side * times for side, times in zip(spacing, step, strict=True)]
+        kernels.append(tuple(3 if side < _ALIKE * min(spacing) else 1 for side in spacing))
+        return net.model_copy(update={"strides": tuple(strides), "kernels": tuple(kernels)})
+
+    def batch_for(self, spec: TrainSpec) -> int:
+        """Choose how many patches fit into a quarter of the machine's memory."""
+        ndim, net = len(self.shape), spec.net
+        memory = total_memory()
+        if memory is None or net is None:
+            return _BATCH[ndim]
+        pixels = math.prod((spec.depth or spec.patch,) * (ndim - 2) + (spec.patch,) * 2)
+        floats = sum(width / 2 ** (ndim * level) for level, width in enumerate(net.widths)) * _FLOATS
+        return int(min(_BATCH[ndim], max(1, memory // _SHARE // (4 * pixels * floats))))
+
+    def counts(self, examples: Sequence[Example], held_out: Sequence[Example]) -> dict[str, Any]:
+        """Return plain numbers, for a record."""
+        return {
+            "examples": len(examples),
+            "held_out": len(held_out),
+            "groups": len({example.group or example.source for example in examples}),
+            "images": self.images,
+            "objects": self.objects,
+            "diameter": round(self.diameter, 2),
+            "shape": [round(n) for n in self.shape],
+            "anisotropy": round(self.ratio, 2),
+            "channels": list(self.channels),
+            "kinds": list(self.kinds),
+        }
+
+    def said(self) -> str:
+        """Say what was found."""
+        noun = "volume" if len(self.shape) == 3 else "image"
+        shape = " x ".join(str(round(n)) for n in self.shape)
+        size = "of unknown width"
+        if len(self.sizes):
+            low, high = np.percentile(self.sizes, (5, 95))
+            size = f"about {self.diameter:.0f} pixels wide (most from {low:.0f} to {high:.0f})"
+        return (
+            f"{self.images} {noun}{'s' * (self.images != 1)} to learn from, typically {shape} pixels, with "
+            f"{self.objects or 'an unknown number of'} whole objects, {size}."
+        )
+
+    def choices(self, spec: TrainSpec) -> Iterator[str]:
+        """Say what was decided."""
+        zoom = self.zoom(spec)
+        if self.diameter:
+            change = "as they are" if abs(zoom - 1) < 0.05 else f"{zoom:.2f} times as large"
+            yield f"Images are learned from {change}, so that an object is about {spec.diameter:g} pixels wide."
+        else:
+            yield f"Images are learned from as large as they are; objects count as {spec.diameter:g} pixels wide."
+        if spec.net and spec.net.ndim == 3:
+            depth = spec.depth or spec.patch
+            size = f"{depth} planes of {spec.patch} x {spec.patch} pixels"
+            yield f"A 3D network looks at patches of {size}, {spec.batch} a step."
+            if self.flat and spec.net.strides:
+                levels = sum(stride[0] == 1 for stride in spec.net.strides)
+                yield (
+                    f"Planes are {self.ratio:.1f} times as far apart as pixels: the first {levels} "
+                    f"level{'s' * (levels != 1)} look within planes only."
+                )
+        else:
+            yield f"A 2D network looks at patches of {spec.patch} x {spec.patch} pixels, {spec.batch} a step."
+        if spec.normalise and spec.normalise.kind == "percentile":
+            each = "all channels together" if spec.normalise.joint else "each channel"
+            yield (
+                f"Of {each}, the darkest {spec.normalise.low:g} % of an image become 0, the brightest "
+                f"{100 - spec.normalise.high:.2g} % become 1."
+            )
+        loss = {"own": "that of the target"}.get(spec.loss, spec.loss)
+        yield (
+            f"Learned is '{spec.target.name if spec.target else ''}', the loss is {loss}; {spec.foreground:.0%} of the "
+            "patches are laid on an object."
+        )
+
+    def doubts(self, spec: TrainSpec) -> Iterator[str]:
+        """Say what the user should think about."""
+        if 0 < self.objects < _FEW:
+            yield f"There are {self.objects} objects only. Label some more; {_FEW} of different looks are a start."
+        if len(self.sizes) >= _FEW:
+            low, high = np.percentile(self.sizes, (5, 95))
+            if high > _SPREAD * low:
+                yield (
+                    f"Objects differ much in size ({low:.0f} to {high:.0f} pixels). Small specks are often leftovers "
+                    "of a brush: look at the smallest labels."
+                )
+        seen = [n * self.zoom(spec) for n in self.shape[-2:]]
+        if max(seen) < spec.patch / 2:
+            yield (
+                f"Images are small: at the size at which they are learned they have {seen[0]:.0f} x {seen[1]:.0f} "
+                f"pixels, and patches of {spec.patch} show them several times over, mirrored."
+            )
+        if not self.diameter:
+            yield "No object is known as a whole, so that the model will not be able to measure the width of objects."
+
+
+def fingerprint(pairs: Sequence[Pair]) -> Fingerprint:
+    """Measure the images to learn from.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        As they were read.
+
+    Returns
+    -------
+    Fingerprint
+        What decides a plan.
+    """
+    sizes = np.concatenate([pair.sizes[pair.sizes > 0] for pair in pairs] or [np.zeros(0, np.float32)])
+    known = [pair.diameter for pair in pairs if pair.diameter > 0]
+    shapes = np.array([tuple(pair.labels.shape) for pair in pairs], float)
+    ratios = [_ratio(pair.facts.get("scale", ())) for pair in pairs]
+    kinds = Counter(str(pair.facts.get("kind", "")) for pair in pairs)
+    return Fingerprint(
+        len(pairs), len(sizes), sizes, float(np.median(known)) if known else 0.0,
+        tuple(np.median(shapes, axis=0).tolist()), float(np.median(ratios)),
+        tuple(sorted({int(pair.facts.get("channels", 1)) for pair in pairs})), tuple(k for k, _ in kinds.most_common()),
+    )  # fmt: skip
+
+
+def _ratio(scale: Sequence[float]) -> float:
+    if len(scale) != 3 or not all(side > 0 for side in scale):
+        return 1.0
+    return max(1.0, scale[0] / max(scale[1:]))
+
+
+def _rounded(edge: float, step: int, least: int) -> int:
+    return max(least, math.ceil(edge / step) * step)

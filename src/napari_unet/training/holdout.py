@@ -1,0 +1,150 @@
+"""Which images are kept out of training to judge it: whole patients, fields or images, never parts of one unsaid."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..core.axes import Image
+from ..core.errors import TrainingDataError
+from ..core.examples import Example
+from ..core.region import Polygon
+from ..core.specs import TrainSpec
+from ..io.images import read_image
+from .pairs import Pair
+
+__all__ = ["Split", "check_leaks", "hold_out"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples to learn from and examples to judge by.
+
+    Attributes
+    ----------
+    learned, held_out : list of Example
+        In the order in which they were given.
+    words : str
+        How they were parted.
+    warnings : tuple of str
+        What the user should know.
+    """
+
+    learned: list[Example]
+    held_out: list[Example]
+    words: str
+    warnings: tuple[str, ...] = ()
+
+
+def hold_out(examples: Sequence[Example], spec: TrainSpec) -> Split:
+    """Part examples into those to learn from and those to judge by.
+
+    Which groups are held out follows from their names and the seed alone, so that more images of other groups leave
+    the choice as it is as far as possible.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        What they say of themselves comes first; others of the same group follow.
+    spec : TrainSpec
+        Gives the share.
+
+    Returns
+    -------
+    Split
+        At least one group is learned from; at least one is held out if a share is asked for and there are two.
+
+    Raises
+    ------
+    TrainingDataError
+        If nothing is left to learn from, or a group is to be on both sides.
+    """
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        groups[example.group or example.source].append(example)
+    said = {name: {e.held_out for e in members} - {None} for name, members in groups.items()}
+    for name, wishes in said.items():
+        if len(wishes) > 1:
+            raise TrainingDataError(
+                f"Images of the group '{name}' are both to be learned from and held out. What was taken of the same "
+                "patient, field or slide must be on one side: correct the groups or the split."
+            )
+    kept = {name for name, wishes in said.items() if wishes == {True}}
+    free = sorted((name for name, wishes in said.items() if not wishes), key=lambda name: _lot(name, spec.seed))
+    if spec.validation > 0 and not kept:
+        wanted = max(1, round(spec.validation * len(groups)))
+        # One group is left to learn from, whoever said what.
+        kept = set(free[: min(wanted, len(groups) - 1)])
+        if not kept and len(groups) == 1:
+            return _single(list(examples), next(iter(groups)), spec)
+    learned = [e for e in examples if (e.group or e.source) not in kept]
+    held = [e for e in examples if (e.group or e.source) in kept]
+    if not learned:
+        raise TrainingDataError("All images are held out for validation. Leave some to learn from.")
+    if not held:
+        return Split(learned, [], "All images are learned from; none is held out to judge the model.")
+    noun = "groups" if any(e.group for e in examples) else "images"
+    return Split(learned, held, f"{len(groups) - len(kept)} {noun} are learned from, {len(kept)} held out to judge.")
+
+
+def _single(examples: list[Example], name: str, spec: TrainSpec) -> Split:
+    """Part a single image, or group, if that is wanted."""
+    alone = "a single image" if len(examples) == 1 else f"a single group of images ('{name}')"
+    if not spec.corner:
+        words = f"There is {alone}, so nothing is held out: how good the model is on other images stays unknown."
+        more = " A corner of it can be held out (corner: yes), which tells less than another image would."
+        return Split(examples, [], "All images are learned from; none is held out to judge the model.", (words + more,))
+    learned, held = [], []
+    for example in examples:
+        outside, inside = _corner(example, spec.validation)
+        learned.append(replace(example, region=outside))
+        held.append(replace(example, region=inside))
+    words = (
+        f"There is {alone}: its lower right corner is held out, {spec.validation:.0%} of it. It is alike what is "
+        "learned from, so that scores are better than they would be on another image."
+    )
+    return Split(learned, held, words, (words,))
+
+
+def _corner(example: Example, share: float) -> tuple[tuple[Polygon, ...], tuple[Polygon, ...]]:
+    """Return the region outside and inside of a corner."""
+    if example.region is not None:
+        raise TrainingDataError(
+            f"'{example.name}' has a region of its own, so that no corner of it can be held out. Hold out nothing, or "
+            "annotate a second image."
+        )
+    image = example.image if isinstance(example.image, Image) else read_image(example.image)
+    (height, width), *_ = image.along("yx")
+    y, x = round(height * (1 - share**0.5)) - 0.5, round(width * (1 - share**0.5)) - 0.5
+    top, left, bottom, right = -0.5, -0.5, height - 0.5, width - 0.5
+    outside = ((top, left), (top, right), (y, right), (y, x), (bottom, x), (bottom, left))
+    return (outside,), (((y, x), (y, right), (bottom, right), (bottom, x)),)
+
+
+def _lot(name: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
+
+
+def check_leaks(learned: Sequence[Pair], held_out: Sequence[Pair]) -> None:
+    """Refuse to judge a model by what it has learned.
+
+    Parameters
+    ----------
+    learned, held_out : sequence of Pair
+        Both sides, with the digests of their content.
+
+    Raises
+    ------
+    TrainingDataError
+        If the same image is on both.
+    """
+    seen = {pair.digest: pair for pair in learned if pair.digest}
+    for pair in held_out:
+        other = seen.get(pair.digest)
+        if other is not None and other.group != pair.group:
+            raise TrainingDataError(
+                f"'{pair.name}' is held out to judge the model, but the same image is learned from as '{other.name}'. "
+                "Remove one of them, or give both the same group."
+            )

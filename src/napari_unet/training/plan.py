@@ -1,0 +1,158 @@
+"""What a training will do, decided from its data before the first step.
+
+The method is that of nnU-Net (Isensee et al. 2021): a fingerprint of the data (sizes, spacing, intensities) and the
+memory of the machine decide what is not decided by the user. What differs: images are brought to one size of objects
+instead of one spacing, and intensities to percentiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ..core.axes import Image
+from ..core.errors import TrainingDataError
+from ..core.examples import Example
+from ..core.networks import NetSpec, read_preset
+from ..core.results import Plan
+from ..core.specs import NormaliseSpec, TargetSpec, TrainSpec, load_task
+from ..core.steps import Progress, Steps
+from ..io.pairs import find_examples
+from ..models.cards import find_model, read_card
+from .data import Loader
+from .fingerprint import Fingerprint, fingerprint
+from .holdout import Split, check_leaks, hold_out
+from .pairs import Pair
+from .stored import Shelf
+
+__all__ = ["Prepared", "prepare"]
+
+_LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
+_VOLUME: Final = 8  # planes from which on a stack is a volume
+_MOST_WARNINGS: Final = 20
+_JOINT: Final = (1, 3)  # channels that share their intensities: gray, colors
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a training begins with.
+
+    Attributes
+    ----------
+    plan : Plan
+        Settings, and why.
+    pairs : list of Pair
+        Images to learn from.
+    learned, held_out : list of Example
+        The examples behind them, and those to judge by.
+    """
+
+    plan: Plan
+    pairs: list[Pair]
+    learned: list[Example]
+    held_out: list[Example]
+
+
+def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
+    """Read annotated images, find what is wrong with them, and decide what the user has left open.
+
+    Parameters
+    ----------
+    data : Path or sequence of Example
+        See :func:`~napari_unet.io.pairs.find_examples`.
+    spec : TrainSpec
+        What was set by name stays; what was not follows from the data, the task and the model it starts from.
+
+    Returns
+    -------
+    Prepared
+        Ready to be learned from.
+
+    Yields
+    ------
+    Progress
+        One an example.
+
+    Raises
+    ------
+    TrainingDataError
+        If images and labels do not fit together, or nothing can be learned from them.
+    """
+    examples = find_examples(data) if isinstance(data, Path) else list(data)
+    if not examples:
+        raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
+    split = hold_out(examples, spec)
+    loader = Loader(_filled(spec, examples))
+    pairs: list[Pair] = []
+    held: list[Pair] = []
+    total = len(split.learned) + len(split.held_out)
+    for done, example in enumerate([*split.learned, *split.held_out]):
+        yield Progress(done, total, f"Reading {example.name}")
+        (pairs if done < len(split.learned) else held).extend(loader.load(example))
+    check_leaks(pairs, held)
+    if not any(len(pair.spots) for pair in pairs):
+        raise TrainingDataError("None of the training images has a labelled object. Draw some labels first.")
+    facts = fingerprint(pairs)
+    planned = _planned(spec, loader.spec, facts, pairs)
+    warnings = [*split.warnings, *loader.warnings, *facts.doubts(planned)]
+    if len(warnings) > _MOST_WARNINGS:
+        warnings = [*warnings[:_MOST_WARNINGS], f"And {len(warnings) - _MOST_WARNINGS} more remarks of this kind."]
+    plan = Plan(planned, _words(planned, facts, split), tuple(warnings), facts.counts(examples, split.held_out))
+    return Prepared(plan, pairs, split.learned, split.held_out)
+
+
+def _filled(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
+    """Fill in the network and what else reading the images needs."""
+    task = load_task(spec.task)
+    if spec.start:
+        return spec.filled(read_card(find_model(spec.start))).filled(task)
+    shelf = Shelf()
+    looks = [shelf.image(example.image) for example in examples[:_LOOKED_AT]]
+    channels = {image.channels for image in looks}
+    chosen: dict[str, Any] = {}
+    if spec.net is None:
+        chosen["net"] = _net(spec, task.net, looks, channels)
+    if spec.normalise is None and max(channels) not in _JOINT:
+        chosen["normalise"] = NormaliseSpec(**task.normalise.model_dump() | {"joint": False})
+    sparse = all(example.scribbles or spec.truth == "scribbles" for example in examples)
+    if spec.target is None and sparse:
+        # Nothing else can be learned from them.
+        chosen["target"] = TargetSpec(name="foreground")
+    return spec.model_copy(update=chosen).filled(task)
+
+
+def _net(spec: TrainSpec, usual: NetSpec, looks: Sequence[Image], channels: set[int]) -> NetSpec:
+    """Choose between planes and volumes, and the channels."""
+    deep = all("z" in image.axes and image.shape[image.axes.index("z")] >= _VOLUME for image in looks)
+    preset = read_preset(spec.network) if spec.network else None
+    ndim = spec.ndim or (preset.ndim if preset else 0) or (3 if deep else 2)
+    inputs = usual.inputs if channels <= {1, usual.inputs} and ndim == usual.ndim else max(channels)
+    if preset is None and ndim == usual.ndim:
+        return usual.model_copy(update={"inputs": inputs})
+    return (preset or read_preset("unet")).spec(ndim, inputs, usual.outputs)
+
+
+def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Sequence[Pair]) -> TrainSpec:
+    """Decide what was not set by name."""
+    free = {"diameter", "patch", "depth", "batch"} - given.model_fields_set
+    chosen: dict[str, Any] = {}
+    if "diameter" in free and not given.start:
+        chosen["diameter"] = facts.diameter_for(filled)
+    spec = filled.model_copy(update=chosen)
+    if spec.net is None:
+        raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
+    own = not (given.start or given.net or given.network)
+    chosen = {name: value for name, value in facts.patch_for(spec).items() if name in free}
+    spec = spec.model_copy(update=chosen)
+    if own and spec.net and spec.net.ndim == 3 and facts.flat:
+        spec = spec.model_copy(update={"net": facts.strides_for(spec.net)})
+    if "batch" in free:
+        spec = spec.model_copy(update={"batch": facts.batch_for(spec)})
+    return spec
+
+
+def _words(spec: TrainSpec, facts: Fingerprint, split: Split) -> tuple[str, ...]:
+    """Say the plan in sentences."""
+    return (facts.said(), split.words, *facts.choices(spec))

@@ -1,0 +1,278 @@
+"""Annotated images that stay where they are stored: no more is read than a patch needs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from ..core.axes import Image, Plane
+from ..core.errors import ImageError, TrainingDataError
+from ..io.images import read_image
+from ..io.labels import read_labels
+from ..tiling import Statistics, normalise
+from ..tiling.statistics import spread
+from .pairs import Pair, Truth, positions, whole_objects
+
+__all__ = ["Shelf", "Stored", "as_whole", "digest", "stored_pair"]
+
+_OPEN: Final = 8  # files that are held open at once
+_LEVELS: Final = 6
+_COARSEST: Final = 16
+_LOOKS: Final = 16  # windows of a large image that are looked at before the first step
+_WINDOW: Final = {2: 1024, 3: 128}
+
+Window = tuple[slice, ...]
+
+
+@dataclass
+class Shelf:
+    """Opens images and labels; a few of those it opened last are kept, so that memory stays bounded."""
+
+    _held: OrderedDict[tuple[str, Path], Image] = field(default_factory=OrderedDict)
+
+    def image(self, what: Image | Path) -> Image:
+        """Return an image."""
+        return what if isinstance(what, Image) else self._opened("image", what, read_image)
+
+    def labels(self, what: Image | Path) -> Image:
+        """Return labels, without channels.
+
+        Raises
+        ------
+        TrainingDataError
+            If they are a picture in colors.
+        """
+        found = what if isinstance(what, Image) else self._opened("labels", what, _read_labels)
+        return _gray(found) if found.channels > 1 else found
+
+    def _opened(self, kind: str, file: Path, read: Callable[[Path], Image]) -> Image:
+        found = self._held.pop((kind, file), None) or read(file)
+        self._held[kind, file] = found
+        while len(self._held) > _OPEN:
+            self._held.popitem(last=False)
+        return found
+
+
+def _read_labels(file: Path) -> Image:
+    """Read labels; a picture of them, with equal channels, will do."""
+    try:
+        return read_labels(file)
+    except ImageError:
+        picture = read_image(file)
+        if picture.channels == 1:
+            raise
+        return _gray(picture)
+
+
+def _gray(picture: Image) -> Image:
+    """Return the one channel of a mask that was saved as a picture."""
+    axis = picture.axes.index("c")
+    values = np.asarray(picture.data)
+    first = values.take(0, axis)
+    if any((values.take(i, axis) != first).any() for i in range(1, min(picture.channels, 3))):
+        colors = len(np.unique(np.moveaxis(values, axis, -1).reshape(-1, picture.channels), axis=0))
+        raise TrainingDataError(
+            f"The labels '{picture.source or picture.name}' are a picture in {colors} colors. Labels need one whole "
+            "number for each pixel: save the labels layer itself (File > Save Selected Layers), not a screenshot of it."
+        )
+    axes = picture.axes.replace("c", "")
+    return Image(first, axes, *picture.along(axes)[1:], picture.name, picture.source)
+
+
+def as_whole(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.integer[Any]]:
+    """Return labels as whole numbers.
+
+    Parameters
+    ----------
+    values : ndarray
+        Of any kind.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    ndarray of int or bool
+        The same numbers.
+
+    Raises
+    ------
+    TrainingDataError
+        If there are fractions, negative values, or no numbers.
+    """
+    if values.dtype.kind == "f":
+        if not (np.isfinite(values).all() and (values == np.rint(values)).all()):
+            raise TrainingDataError(
+                f"'{name}': labels must be whole numbers from 0 (background) up, but some are fractions. Save the "
+                "labels layer itself, or turn probabilities into labels with a threshold first."
+            )
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "bui" or (values.dtype.kind == "i" and values.min(initial=0) < 0):
+        raise TrainingDataError(
+            f"'{name}': labels must be whole numbers from 0 (background) up, not {values.dtype} with values below 0. "
+            "Save the labels layer itself, not a picture of it."
+        )
+    return values
+
+
+def digest(block: npt.NDArray[Any]) -> str:
+    """Return what tells the content of one image from another's: 16 hexadecimal digits."""
+    found = hashlib.sha256(f"{block.shape} {block.dtype.str}".encode())
+    found.update(np.ascontiguousarray(block).data)
+    return found.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One plane of an example, wherever it is.
+
+    Attributes
+    ----------
+    image, labels : callable
+        Open the plane.
+    statistics : Statistics
+        Of the whole image.
+    truth : Truth
+        What the labels say.
+    name : str
+        For messages.
+    ids : ndarray of int or None
+        All labels, ascending, 0 first; None where nobody has read them all.
+    """
+
+    image: Callable[[], Plane]
+    labels: Callable[[], Plane]
+    statistics: Statistics
+    truth: Truth
+    name: str
+    ids: npt.NDArray[np.integer[Any]] | None = None
+
+    def read(self, window: Window) -> tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.bool_] | None]:
+        """Return objects and what is known in a window."""
+        raw = as_whole(self.labels().read(window)[0], self.name)
+        return self.truth.read(raw, window)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Levels of the image: tensors of windows, normalised and averaged as if it were in memory."""
+
+    of: Stored
+    times: int
+    shape: tuple[int, ...]
+
+    def __getitem__(self, at: tuple[slice, ...]) -> torch.Tensor:
+        plane, window = self.of.image(), at[1:]
+        whole = tuple(slice(w.start * self.times, w.stop * self.times) for w in window)
+        block = torch.from_numpy(normalise(plane.read(whole), self.of.statistics))
+        if self.times == 1:
+            return block
+        pool = {2: functional.avg_pool2d, 3: functional.avg_pool3d}[len(window)]
+        return pool(block[None], self.times)[0]
+
+
+@dataclass(frozen=True)
+class _Labels:
+    of: Stored
+    shape: tuple[int, ...]
+
+    def __getitem__(self, window: Window) -> torch.Tensor:
+        objects = self.of.read(window)[0]
+        if self.of.ids is not None:
+            return torch.from_numpy(np.searchsorted(self.of.ids, objects).astype(np.int32))
+        solid = np.unique(objects, return_inverse=True)[1].reshape(objects.shape).astype(np.int32)
+        return torch.from_numpy(solid + 1 if objects.size and objects.min() > 0 else solid)
+
+
+@dataclass(frozen=True)
+class _Known:
+    of: Stored
+    shape: tuple[int, ...]
+
+    def __getitem__(self, window: Window) -> torch.Tensor:
+        known = self.of.read(window)[1]
+        shape = tuple(w.stop - w.start for w in window)
+        return torch.from_numpy(np.ones(shape, np.uint8) if known is None else known.astype(np.uint8))
+
+
+def stored_pair(stored: Stored, like: Pair | None, weight: float) -> Pair:
+    """Prepare an annotated image that stays where it is.
+
+    Parameters
+    ----------
+    stored : Stored
+        The plane.
+    like : Pair or None
+        The same in memory, where that fits: what is known of it is taken over, and only its pixels are let go. None:
+        some windows are looked at.
+    weight : float
+        How often it is drawn.
+
+    Returns
+    -------
+    Pair
+        Its memory is that of a patch.
+    """
+    plane = stored.image()
+    shape, channels = plane.shape, len(plane.channels or range(plane.image.channels))
+    levels = [_Level(stored, 1, (channels, *shape))]
+    while min(levels[-1].shape[1:]) >= _COARSEST and len(levels) < _LEVELS:
+        levels.append(_Level(stored, 2 * levels[-1].times, (channels, *(n // 2 for n in levels[-1].shape[1:]))))
+    known = _Known(stored, shape) if stored.truth.partial else None
+    labels = _Labels(stored, shape)
+    if like is not None:
+        return replace(like, levels=tuple(levels), labels=labels, known=known)
+    sizes, spots, places, content = _survey(stored, shape)
+    return Pair(
+        tuple(levels), labels, np.zeros(0, np.float32), float(np.median(sizes)) if len(sizes) else 0.0, stored.name,
+        weight, known, stored.truth.background is not None, spots, None if known is None else places, digest=content,
+    )  # fmt: skip
+
+
+def _survey(stored: Stored, shape: tuple[int, ...]) -> tuple[Any, Any, Any, str]:
+    """Look at some windows: sizes of whole objects, places of objects, places that are known, and the content."""
+    sizes, spots, places, content = [np.zeros(0, np.float32)], [], [], hashlib.sha256()
+    empty = np.zeros((0, len(shape)), np.int32)
+    for window in _windows(shape, stored.truth):
+        objects, known = stored.read(window)
+        solid = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
+        solid = solid + 1 if objects.min(initial=0) > 0 else solid
+        if stored.truth.background is None:
+            found = whole_objects(solid, known, ended=True)
+            sizes.append(found[found > 0])
+        start = np.array([w.start for w in window], np.int32)
+        spots.append(positions(solid > 0 if known is None else (solid > 0) & known) + start)
+        places.append(empty if known is None else positions(known) + start)
+        content.update(digest(stored.image().read(window)).encode())
+    where, known_at = (np.concatenate([empty, *some]).astype(np.int32) for some in (spots, places))
+    return np.concatenate(sizes), where, known_at, content.hexdigest()[:16]
+
+
+def _windows(shape: tuple[int, ...], truth: Truth) -> Iterator[Window]:
+    """Choose windows over all of an image, or over the areas where its truth is known."""
+    boxes: list[Sequence[tuple[int, int]]] = [[(0, n) for n in shape]]
+    if truth.region is not None:
+        outer = [(0, n) for n in shape[:-2]]
+        boxes = [[*outer, *_bounds(polygon, shape)] for polygon in truth.region]
+    edge = _WINDOW[len(shape)]
+    for box in boxes:
+        counts = [max(0, -(-(stop - start) // edge)) for start, stop in box]
+        if not math.prod(counts):
+            continue
+        for at in spread(counts, max(1, _LOOKS // len(boxes))):
+            starts = [start + i * edge for i, (start, _) in zip(at, box, strict=True)]
+            yield tuple(slice(a, min(a + edge, stop)) for a, (_, stop) in zip(starts, box, strict=True))
+
+
+def _bounds(polygon: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    low, high = np.floor(np.min(polygon, 0)), np.ceil(np.max(polygon, 0)) + 1
+    return [(int(max(0, a)), int(min(n, b))) for a, b, n in zip(low.tolist(), high.tolist(), shape[-2:], strict=True)]

@@ -1,0 +1,218 @@
+"""Annotated images of every kind become pairs, and what is wrong with them is found."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+
+from napari_unet.core.axes import Image, as_image
+from napari_unet.core.errors import TrainingDataError
+from napari_unet.core.examples import Example
+from napari_unet.core.specs import AugmentSpec, NetSpec, NormaliseSpec, TargetSpec, TrainSpec
+from napari_unet.targets import target
+from napari_unet.training import data as room
+from napari_unet.training.data import Loader, truth_of
+from napari_unet.training.patches import Sampler
+
+LEFT = (((-0.5, -0.5), (-0.5, 29.5), (79.5, 29.5), (79.5, -0.5)),)
+
+
+def field(shape=(80, 90), seed=0):
+    """Return squares of 12 pixels that are brighter than the noise around them."""
+    rng, labels = np.random.default_rng(seed), np.zeros(shape, np.int32)
+    for number, (y, x) in enumerate(np.ndindex(3, 4), 1):
+        labels[..., 5 + 24 * y : 17 + 24 * y, 4 + 21 * x : 16 + 21 * x] = 3 * number
+    return (100 + 10 * rng.standard_normal(shape) + 800 * (labels > 0)).astype(np.float32), labels
+
+
+def loader(ndim=2, inputs=1, **more):
+    net = NetSpec(ndim=ndim, inputs=inputs, widths=(4, 8))
+    return Loader(TrainSpec(net=net, normalise=NormaliseSpec(), target=TargetSpec(name="heat"), **more))
+
+
+def example(image, labels, axes=None, **more):
+    axes = axes or "tzyx"[-image.ndim :]
+    return Example(Image(image, axes, name="field"), Image(labels, axes.replace("c", ""), name="labels"), **more)
+
+
+def sampler(pairs, seed=0):
+    spec = TrainSpec(
+        net=NetSpec(inputs=1, widths=(4,)), diameter=13.5, augment=AugmentSpec(), batch=3, patch=32, seed=seed,
+        target=TargetSpec(name="heat"),
+    )  # fmt: skip
+    return Sampler(pairs, spec, target("heat"))
+
+
+def test_a_layer_becomes_a_pair():
+    image, labels = field()
+    (pair,) = loader().load(example(image, labels, group="patient 1", weight=2.0))
+    assert (pair.name, pair.group, pair.weight, pair.diameter) == (
+        "field",
+        "patient 1",
+        2.0,
+        pytest.approx(13.54, 0.01),
+    )
+    assert torch.equal(pair.labels > 0, torch.from_numpy(labels > 0))
+    assert len(pair.digest) == 16
+    assert pair.facts["shape"] == (80, 90)
+
+
+@pytest.mark.parametrize("axes", ["tyx", "zyx"])
+def test_frames_and_planes_are_images_of_one_group(axes):
+    image, labels = field((3, 80, 90))
+    pairs = loader().load(example(image, labels, axes, weight=3.0))
+    assert [pair.name for pair in pairs] == [f"field {axes[0]}={i}" for i in range(3)]
+    assert {pair.group for pair in pairs} == {"field"}
+    assert [pair.weight for pair in pairs] == [1.0] * 3
+    assert len({pair.digest for pair in pairs}) == 3
+
+
+def test_frames_of_volumes():
+    image, labels = field((2, 6, 80, 90))
+    pairs = loader(3).load(example(image, labels))
+    assert [tuple(pair.labels.shape) for pair in pairs] == [(6, 80, 90)] * 2
+
+
+@pytest.mark.parametrize("channels", [1, 3, 7])
+def test_channels_of_any_number(channels):
+    image, labels = field()
+    many = np.stack([image + i for i in range(channels)])
+    (pair,) = loader(inputs=channels).load(example(many, labels, "cyx"))
+    assert pair.levels[0].shape == (channels, 80, 90)
+    with pytest.raises(TrainingDataError, match="as many channels as the others"):
+        loader(inputs=4).load(example(np.stack([image] * 2), labels, "cyx"))
+
+
+def test_axes_of_labels_may_stand_in_another_order():
+    image, labels = field((3, 80, 90))
+    turned = Example(Image(image, "tyx", name="a"), Image(labels.transpose(1, 2, 0), "yxt", name="b"))
+    one, other = loader().load(example(image, labels, "tyx")), loader().load(turned)
+    assert all(torch.equal(a.labels, b.labels) for a, b in zip(one, other, strict=True))
+
+
+def test_what_is_stored_gives_the_same_patches(monkeypatch, tmp_path):
+    image, labels = field((200, 210))
+    for name, truth in (("whole", {}), ("part", {"region": LEFT})):
+        known = loader().load(example(image, labels, **truth))
+        monkeypatch.setattr(room, "_HELD", 0)
+        for number, store in enumerate((da.from_array(image, chunks=64), zarr.array(image, chunks=(50, 70)))):
+            left = loader().load(example(store, labels, **truth))
+            assert not isinstance(left[0].levels[0], torch.Tensor)
+            assert (left[0].diameter, len(left[0].levels)) == (known[0].diameter, len(known[0].levels))
+            for step in range(3):
+                a, b = sampler(known, number).batch(step), sampler(left, number).batch(step)
+                torch.testing.assert_close(a.image, b.image, rtol=0, atol=1e-4)
+                assert torch.equal(a.target, b.target)
+                torch.testing.assert_close(a.size, b.size)
+                assert (a.known is None) == (b.known is None) == (name == "whole")
+                assert a.known is None or torch.equal(a.known, b.known)
+        monkeypatch.undo()
+
+
+def test_huge_images_are_read_by_windows(monkeypatch):
+    monkeypatch.setattr(room, "_LARGE", 10_000)
+    image, labels = field((2000, 2000))
+    read = []
+
+    class Counted:
+        dtype, shape, ndim = image.dtype, image.shape, 2
+
+        def __getitem__(self, index):
+            block = image[index]
+            read.append(block.size)
+            return block
+
+    (pair,) = loader().load(example(Counted(), labels))
+    read.clear()
+    batch = sampler([pair]).batch(0)
+    assert 0 < max(read) < 200**2
+    assert len(pair.sizes) == 0
+    assert pair.diameter == pytest.approx(13.54, 0.01)
+    assert batch.size.max() > 0
+    assert torch.isfinite(batch.image).all()
+
+
+def test_files_are_opened_again_when_needed(monkeypatch, tmp_path):
+    monkeypatch.setattr(room, "_HELD", 0)
+    files = []
+    for seed in range(10):
+        image, labels = field(seed=seed)
+        tifffile.imwrite(tmp_path / f"{seed}.tif", image)
+        tifffile.imwrite(tmp_path / f"{seed}-labels.tif", labels.astype("u2"))
+        files.append(Example(tmp_path / f"{seed}.tif", tmp_path / f"{seed}-labels.tif"))
+    load = loader()
+    pairs = [pair for each in files for pair in load.load(each)]
+    assert len(load._shelf._held) <= 8
+    assert float(sampler(pairs).batch(0).target.max()) > 0
+    (tmp_path / "0.tif").unlink()
+    load._shelf._held.clear()
+    with pytest.raises(Exception, match=r"no file .*0\.tif"):
+        pairs[0].levels[0][:, 0:8, 0:8]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda i, n: (i, n[:70]), r"shape \(80, 90\) but its labels \(70, 90\)"),
+        (lambda i, n: (i, n + 0.5), "fractions"),
+        (lambda i, n: (i, n - 1), "values below 0"),
+        (lambda i, n: (i, np.where(n > 0, 1.0, np.nan)), "fractions"),
+        (lambda i, n: (i * 0, n), "the same everywhere"),
+        (lambda i, n: (i * np.nan, n), "the same everywhere, or holds no numbers"),
+        (lambda i, n: (i[:5], n[:5]), "at least 8 pixels"),
+        (lambda i, n: (i, np.stack([n] * 2)), "axes zyx"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(change, text):
+    with pytest.raises(TrainingDataError, match=text):
+        loader().load(example(*change(*field()), axes=None) if change(*field())[1].ndim == 2 else _stacked(change))
+
+
+def _stacked(change):
+    image, labels = change(*field())
+    return Example(Image(image, "yx", name="field"), Image(labels, "zyx", name="labels"))
+
+
+def test_whole_fractions_and_gray_pictures_of_labels_will_do(tmp_path):
+    image, labels = field()
+    (as_float,) = loader().load(example(image, labels.astype(np.float64)))
+    assert torch.equal(as_float.labels, loader().load(example(image, labels))[0].labels)
+    gray = np.stack([labels.astype(np.uint8)] * 3, -1)
+    tifffile.imwrite(tmp_path / "gray.tif", gray, photometric="rgb")
+    (as_gray,) = loader().load(Example(as_image(image), tmp_path / "gray.tif"))
+    assert torch.equal(as_gray.labels, as_float.labels)
+    gray[20, 20] = 1, 2, 3
+    tifffile.imwrite(tmp_path / "colors.tif", gray, photometric="rgb")
+    with pytest.raises(TrainingDataError, match=r"colors\.tif' are a picture in .* colors.*Save Selected Layers"):
+        loader().load(Example(as_image(image), tmp_path / "colors.tif"))
+
+
+def test_doubtful_images_are_named():
+    image, labels = field()
+    for given, text in (
+        (example(np.where(labels == 3, np.nan, image), labels), "144 pixels that are no numbers"),
+        (example(image, np.where(labels > 0, 255, 0)), "one value only"),
+        (example(image, labels * 0), "learned as background"),
+        (example(np.stack([image] * 2), np.stack([labels, 0 * labels])), "1 of 2 planes"),
+        (example(image, labels, scribbles=True), "mark no background"),
+    ):
+        load = loader()
+        load.load(given)
+        assert len(load.warnings) == 1
+        assert text in load.warnings[0]
+    load = loader()
+    load.load(example(image, np.where(labels == 3, 1, labels), scribbles=True))
+    assert load.warnings == []
+
+
+def test_what_the_run_says_of_all_examples():
+    whole, part = example(*field()), example(*field(), region=LEFT)
+    assert truth_of(whole, TrainSpec()).partial is False
+    assert truth_of(part, TrainSpec(truth="regions")).region == LEFT
+    assert truth_of(whole, TrainSpec(truth="scribbles")).background == 1
+    with pytest.raises(TrainingDataError, match="has no region"):
+        truth_of(whole, TrainSpec(truth="regions"))

@@ -1,0 +1,150 @@
+"""What the user has left open follows from the data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import TrainingDataError
+from napari_unet.core.examples import Example
+from napari_unet.core.specs import NetSpec, TrainSpec
+from napari_unet.core.steps import finish
+from napari_unet.nets import build, multiple
+from napari_unet.training.fingerprint import fingerprint
+from napari_unet.training.pairs import make_pair
+from napari_unet.training.plan import prepare
+
+
+def example(shape, diameter, seed=0, axes=None, scale=(), **more):
+    """Return blocks of a width, brighter than the noise around them."""
+    rng, labels = np.random.default_rng(seed), np.zeros(shape, np.int32)
+    inner = [range(0, n - diameter, 2 * diameter) for n in shape[-2:]]
+    for number, (y, x) in enumerate(((y, x) for y in inner[0] for x in inner[1]), 1):
+        labels[..., y : y + diameter, x : x + diameter] = number
+    if len(shape) == 3 and shape[0] >= 8:
+        labels[::4] = 0
+    image = (50 + 5 * rng.standard_normal(shape) + 100 * (labels > 0)).astype(np.float32)
+    axes, units = axes or "zyx"[-len(shape) :], ("micrometer",) * len(shape) if scale else ()
+    name = f"field {seed}"
+    return Example(Image(image, axes, scale, units, name), Image(labels, axes, name=name), **more)
+
+
+def planned(examples, **more):
+    return finish(prepare(examples, TrainSpec(**more)))
+
+
+def test_images_are_planned_in_two_dimensions():
+    made = planned([example((300, 400), 48, seed) for seed in range(3)], validation=0.34)
+    plan, spec = made.plan, made.plan.spec
+    assert (spec.net.ndim, spec.net.inputs, spec.diameter, spec.target.name) == (2, 3, 24.0, "heat")
+    # Half as large, images have 200 pixels: no patch needs to be larger.
+    assert spec.patch == 184 or spec.patch % multiple(spec.net) == 0
+    assert 160 <= spec.patch <= 208
+    assert (len(made.pairs), len(made.learned), len(made.held_out)) == (2, 2, 1)
+    assert plan.counts["examples"] == 3
+    assert plan.counts["objects"] == sum(int((pair.sizes > 0).sum()) for pair in made.pairs)
+    text = " ".join(plan.words)
+    assert "0.44 times as large" in text
+    assert "2 images are learned from, 1 held out" in text
+    assert f"{spec.patch} x {spec.patch} pixels, {spec.batch} a step" in text
+
+
+def test_what_is_set_by_name_stays():
+    spec = planned([example((300, 400), 48)], patch=64, batch=3, diameter=12.0).plan.spec
+    assert (spec.patch, spec.batch, spec.diameter) == (64, 3, 12.0)
+    net = NetSpec(widths=(4, 8), inputs=1)
+    assert planned([example((300, 400), 48)], net=net).plan.spec.net == net
+    assert planned([example((300, 400), 48)], network="attention-unet").plan.spec.net.skip == "attention"
+
+
+def test_a_plan_is_its_own_plan():
+    examples = [example((300, 400), 48)]
+    spec = planned(examples).plan.spec
+    assert finish(prepare(examples, spec)).plan.spec == spec
+
+
+def test_volumes_are_planned_in_three_dimensions():
+    spec = planned([example((40, 96, 96), 12)]).plan.spec
+    assert spec.net.ndim == 3
+    assert spec.net.strides == ()
+    assert spec.diameter == pytest.approx(spec.diameter)
+    assert 8 <= spec.diameter <= 24
+    assert planned([example((40, 96, 96), 12)], ndim=2).plan.spec.net.ndim == 2
+    assert planned([example((4, 96, 96), 12)]).plan.spec.net.ndim == 2
+
+
+def test_planes_that_are_far_apart_are_pooled_later():
+    made = planned([example((24, 128, 128), 12, scale=(2.0, 0.25, 0.25))])
+    spec = made.plan.spec
+    assert spec.net.strides == ((1, 2, 2), (1, 2, 2), (1, 2, 2))[: spec.net.depth]
+    assert spec.net.kernels[0] == (1, 3, 3)
+    assert spec.depth < spec.patch / 4
+    assert "8.0 times as far apart" in " ".join(made.plan.words)
+    build(spec.net)
+    mild = planned([example((24, 128, 128), 12, scale=(0.5, 0.25, 0.25))]).plan.spec
+    assert mild.net.strides == ()
+
+
+def test_strides_follow_nnu_net():
+    image, labels = np.zeros((1, 8, 8, 8), np.float32), np.ones((8, 8, 8), int)
+    facts = fingerprint([make_pair(image, labels, "a")])
+    from dataclasses import replace
+
+    net = replace(facts, ratio=5.0).strides_for(NetSpec(ndim=3, widths=(4, 8, 16, 32, 64)))
+    # 5:1, then 5:2, then 5:4, which is alike.
+    assert net.strides == ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
+    assert net.kernels == ((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
+
+
+def test_scribbles_teach_the_foreground():
+    made = planned([example((100, 100), 12, scribbles=True)])
+    assert made.plan.spec.target.name == "foreground"
+    assert any("not be able to measure" in text for text in made.plan.warnings)
+    assert planned([example((100, 100), 12)], truth="scribbles").plan.spec.target.name == "foreground"
+
+
+def test_many_channels_are_normalised_apart():
+    one = example((64, 64), 12)
+    many = Example(Image(np.stack([one.image.data] * 5), "cyx", name="many"), one.labels)
+    spec = planned([many]).plan.spec
+    assert (spec.net.inputs, spec.normalise.joint) == (5, False)
+    with pytest.raises(TrainingDataError, match="as many channels as the others"):
+        planned([many, Example(Image(np.stack([one.image.data] * 2), "cyx", name="two"), one.labels)])
+
+
+def test_memory_decides_how_many_patches(monkeypatch):
+    monkeypatch.setattr("napari_unet.training.fingerprint.total_memory", lambda: 2**28)
+    small = planned([example((300, 400), 24)]).plan.spec.batch
+    monkeypatch.setattr("napari_unet.training.fingerprint.total_memory", lambda: 2**40)
+    assert 1 <= small < planned([example((300, 400), 24)]).plan.spec.batch == 8
+    monkeypatch.setattr("napari_unet.training.fingerprint.total_memory", lambda: None)
+    assert planned([example((300, 400), 24)]).plan.spec.batch == 8
+
+
+def test_doubts_are_said_before_the_first_step():
+    said = " ".join(planned([example((64, 64), 20)]).plan.warnings)
+    assert "objects only" in said
+    speck = example((300, 300), 40)
+    speck.labels.data[0, :60:2] = np.arange(1000, 1030)
+    assert "leftovers" in " ".join(planned([speck]).plan.warnings)
+    with pytest.raises(TrainingDataError, match="nothing to learn from"):
+        planned([])
+    empty = example((64, 64), 20)
+    empty.labels.data[:] = 0
+    with pytest.raises(TrainingDataError, match="Draw some labels"):
+        planned([empty])
+
+
+def test_the_same_image_on_both_sides_is_refused():
+    one = example((64, 64), 12)
+    again = Example(Image(one.image.data.copy(), "yx", name="copy"), one.labels, held_out=True)
+    with pytest.raises(TrainingDataError, match="the same image is learned from"):
+        planned([one, again])
+
+
+def test_a_corner_may_be_held_out():
+    made = planned([example((200, 200), 12)], validation=0.2, corner=True)
+    assert len(made.held_out) == 1
+    assert made.pairs[0].known is not None
+    assert any("lower right corner" in text for text in made.plan.warnings)
