@@ -105,7 +105,7 @@ class _Same:
 
     def partner(self, track: int, t: int) -> int:
         """Return the track of the result, 0 for none."""
-        return self._partner.get((track, t), 0)
+        return int(self._partner.get((track, t), 0))
 
     def division(self, one: Division, other: Division, tolerance: int) -> bool:
         """Compare two divisions."""

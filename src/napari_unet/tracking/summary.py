@@ -122,7 +122,7 @@ def tree(tracks: Tracks) -> Table:
     ids, parent, lineage = table["track"], table["parent"].astype(np.int64), table["lineage"].astype(np.int64)
     row_of = np.where(parent > 0, np.searchsorted(ids, parent), -1).tolist()
     daughters: list[list[int]] = [[] for _ in row_of]
-    roots = []
+    roots: list[int] = []
     for row, above in enumerate(row_of):
         (daughters[above] if above >= 0 else roots).append(row)
     size = np.bincount(lineage)

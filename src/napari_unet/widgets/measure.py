@@ -78,7 +78,8 @@ class MeasureWidget(Panel):
 
         def make() -> Steps[Table]:
             yield Progress(0, 0, "Measuring")
-            return (yield from engine.measure_steps(labels, image))
+            table: Table = yield from engine.measure_steps(labels, image)
+            return table
 
         def polled(_reports: list[Report]) -> None:
             if layer not in self.viewer.layers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -98,7 +98,8 @@ class TrackWidget(Panel):
         try:
             if layer is None:
                 raise ImageError("There are no labels to follow. Segment a movie first, or open a labels file.")
-            spec, labels, axes = self.settings.spec(), layer_image(layer, self.axes.axes), self.axes.axes
+            spec = cast("LinkSpec", self.settings.spec())
+            labels, axes = layer_image(layer, self.axes.axes), self.axes.axes
             _check_order(axes)
             image = self._image(axes)
         except UNetError as error:
