@@ -123,7 +123,7 @@ def test_an_error_of_the_network_passes():
 def test_samples_come_from_many_rows_and_columns(windows):
     plan = Plan((1.0, 1.0), Statistics((0.0,), (1.0,)), 0, 1)
     planes = as_image(np.zeros([n * _WINDOW[2] for n in windows], bool)).planes(2)
-    places = [tuple(span.start // _WINDOW[2] for span in spans) for _, spans in _samples(planes, plan)]
+    places = [tuple(span.start // _WINDOW[2] for span in spans) for _, spans in _samples(planes, plan)[0]]
     assert len(set(places)) == min(4, windows[0] * windows[1])
     for axis, count in enumerate(windows):
         assert len({place[axis] for place in places}) >= min(2, count)
@@ -132,6 +132,33 @@ def test_samples_come_from_many_rows_and_columns(windows):
 def test_samples_come_from_many_planes():
     plan = Plan((1.0, 1.0), Statistics((0.0,), (1.0,)), 0, 1)
     planes = as_image(np.zeros((40, 64, 64), bool), "tyx").planes(2)
-    chosen = [plane.at[0] for plane, _ in _samples(planes, plan)]
+    chosen = [plane.at[0] for plane, _ in _samples(planes, plan)[0]]
     assert len(chosen) == 4
     assert max(np.diff([0, *chosen, 39])) <= 20
+
+
+@pytest.mark.parametrize("windows", [(1, 1), (2, 3), (4, 4), (9, 7)])
+def test_no_place_is_looked_at_twice(windows):
+    plan = Plan((1.0, 1.0), Statistics((0.0,), (1.0,)), 0, 1)
+    planes = as_image(np.zeros([n * _WINDOW[2] for n in windows], bool)).planes(2)
+    places = [tuple(span.start for span in spans) for turn in _samples(planes, plan) for _, spans in turn]
+    assert len(places) == len(set(places)) == min(16, windows[0] * windows[1])
+
+
+def test_where_objects_are_few_more_places_are_looked_at():
+    image = np.zeros((600, 1270), np.float32)
+    # One corner in which the first four samples see nothing at the magnification that shows these objects best.
+    image[: 96 * 2, : 96 * 2] = disks((192, 192), 12)
+    assert measure(as_image(image)) == pytest.approx(12, rel=0.1)
+
+
+def test_where_objects_are_many_four_places_are_enough():
+    seen = 0
+
+    def predict(batch):
+        nonlocal seen
+        seen += 1
+        return knowing()(batch)
+
+    measure(as_image(disks((1500, 1500), 24)), predict)
+    assert seen <= 8

@@ -1,9 +1,9 @@
 """How large are the objects? Measured once for the whole image by the network's own size channel.
 
 The network is shown samples of the image at several magnifications. At each it says, for every foreground pixel, how
-large the object is that the pixel belongs to. Two magnifications that agree are enough; else more are tried. The one
-whose answer is nearest to the size that the network knows best is believed, and it is asked again at exactly the
-magnification that it implies, until the answer confirms itself.
+large the object is that the pixel belongs to. Where few objects are seen, more samples are taken. Two magnifications
+that agree are enough; else more are tried. The one whose answer is nearest to the size that the network knows best is
+believed, and it is asked again at exactly the magnification that it implies, until the answer confirms itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _AGREE: Final = 0.35  # octaves
 _NEAR: Final = 0.1  # octaves by which a magnification may miss the implied one and still be believed as it is
 _ROUNDS: Final = 3  # how often it is asked again at most
 _WINDOW: Final = {2: 192, 3: 96}  # net pixels along an edge of a sample
-_SAMPLES: Final = 4  # samples a magnification
+_SAMPLES: Final = 4  # samples of a magnification that are looked at together
+_TURNS: Final = 4  # how often so many are taken at most, until enough objects were seen
+_ENOUGH: Final = 10.0  # objects; more at one magnification have no more say
 _FEWEST: Final = 0.5  # objects' worth of foreground below which a magnification has no say
 
 
@@ -66,9 +68,14 @@ def measure_diameter(
 
         def estimate(factor: float) -> tuple[float, float]:
             here = replace(plan, factor=(factor,) * plan.ndim)
-            jobs = [pool.submit(_look, plane, spans, here, predict) for plane, spans in _samples(planes, here)]
-            parts = [job.result() for job in jobs]
-            return _typical(np.concatenate([size_of(part) for part in parts]), plan.ndim)
+            sizes, answer = np.zeros(0), (0.0, 0.0)
+            for samples in _samples(planes, here):
+                jobs = [pool.submit(_look, plane, spans, here, predict) for plane, spans in samples]
+                sizes = np.concatenate([sizes, *(size_of(job.result()) for job in jobs)])
+                answer = _typical(sizes, plan.ndim)
+                if answer[1] >= _ENOUGH:
+                    break
+            return answer
 
         def look(factors: Sequence[float]) -> list[_Answer]:
             answers = [_Answer(factor, *estimate(factor)) for factor in factors]
@@ -119,33 +126,35 @@ class _Answer:
 
 def _believed(seen: Sequence[_Answer], canonical: float) -> _Answer:
     """Return the answer that most objects support; among equals the one nearest to what the network knows best."""
-    # A lot of small debris must not outvote two magnifications that agree: no answer counts for more than ten objects.
-    support = [sum(min(other.count, 10.0) for other in seen if answer.agrees(other, 2 * _AGREE)) for answer in seen]
+    # A lot of small debris must not outvote two magnifications that agree: no answer counts for more than enough.
+    support = [sum(min(other.count, _ENOUGH) for other in seen if answer.agrees(other, 2 * _AGREE)) for answer in seen]
     strong = [answer for answer, value in zip(seen, support, strict=True) if value >= 0.8 * max(support)]
     return min(strong, key=lambda answer: abs(math.log2(answer.size / canonical)))
 
 
-def _samples(planes: Sequence[Plane], plan: Plan) -> list[tuple[Plane, list[Span]]]:
-    """Spread samples evenly over planes and space, the same for the same image."""
+def _samples(planes: Sequence[Plane], plan: Plan) -> list[list[tuple[Plane, list[Span]]]]:
+    """Spread samples evenly over planes and space, turn by turn, the same for the same image."""
     lengths = [max(1, math.ceil(n * f)) for n, f in zip(planes[0].shape, plan.factor, strict=True)]
     window = _WINDOW[plan.ndim]
     counts = [-(-length // window) for length in lengths]
     total = len(planes) * math.prod(counts)
     # A step of the golden ratio that shares no factor with the total visits other rows and columns every time.
-    halos, multiples = per_axis(plan.halo, plan.ndim), per_axis(plan.multiple, plan.ndim)
     step = next(s for s in range(max(1, round(0.618 * total)), 2 * total + 2) if math.gcd(s, total) == 1)
-    samples = []
-    for number in sorted({(total // 2 + k * step) % total for k in range(_SAMPLES)}):
+    visits = [(total // 2 + k * step) % total for k in range(min(_TURNS * _SAMPLES, total))]
+    turns = [sorted(visits[start : start + _SAMPLES]) for start in range(0, len(visits), _SAMPLES)]
+    halos, multiples = per_axis(plan.halo, plan.ndim), per_axis(plan.multiple, plan.ndim)
+
+    def sample(number: int) -> tuple[Plane, list[Span]]:
         plane, at = divmod(number, math.prod(counts))
         spans = []
-        places = np.unravel_index(at, counts)
-        for length, place, halo, multiple in zip(lengths, places, halos, multiples, strict=True):
+        for length, place, halo, multiple in zip(lengths, np.unravel_index(at, counts), halos, multiples, strict=True):
             low, high = int(place) * window, min((int(place) + 1) * window, length)
             start = (low - halo) // multiple * multiple
             stop = -(-(high + halo) // multiple) * multiple
             spans.append(Span(start, stop))
-        samples.append((planes[plane], spans))
-    return samples
+        return planes[plane], spans
+
+    return [[sample(number) for number in turn] for turn in turns]
 
 
 def _look(plane: Plane, spans: list[Span], plan: Plan, predict: Predict) -> npt.NDArray[np.float32]:
