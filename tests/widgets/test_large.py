@@ -594,5 +594,10 @@ class TestWindow:
         view = seen(viewer, layer, "yx")
         assert view["y"].start <= 700 < view["y"].stop < 1024
         assert view["x"].start <= 300 < view["x"].stop < 1024
+        camera.zoom = 80  # napari keeps what it has loaded; that is no longer what is seen
+        qtbot.wait(300)
+        near = seen(viewer, layer, "yx")
+        for axis, at in (("y", 700), ("x", 300)):
+            assert view[axis].start < near[axis].start <= at < near[axis].stop < view[axis].stop
         widget.cancel()
         qtbot.waitUntil(lambda: not jobs())
