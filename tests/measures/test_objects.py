@@ -18,7 +18,7 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError
 from napari_unet.measures._moments import Moments
 from napari_unet.measures._runs import Runs
-from napari_unet.measures.objects import measure, units
+from napari_unet.measures.objects import measure, measure_steps, units
 
 BASICS = ["index", "area", "area_px", "centroid_y", "centroid_x"]
 
@@ -372,3 +372,18 @@ def test_memory_is_for_the_table_and_not_for_the_image():
     small, large = json.loads(run.stdout)
     # The larger image alone takes 256 MB, its labels as much, and its table 14 MB.
     assert large - small < 150
+
+
+def test_it_tells_how_far_it_is() -> None:
+    labels = np.zeros((2, 2100, 4200), np.int32)
+    labels[:, 1020:1030, 4090:4100] = 7
+    steps, reports = measure_steps(Image(labels, "tyx")), []
+    while True:
+        try:
+            reports.append(next(steps))
+        except StopIteration as end:
+            table = end.value
+            break
+    assert [(report.done, report.total) for report in reports] == [(n, 12) for n in range(1, 13)]
+    assert table["area_px"].tolist() == [100, 100]
+    assert table["t"].tolist() == [0, 1]

@@ -187,37 +187,3 @@ def test_what_runs_ends_when_it_is_not_wanted_any_more() -> None:
     assert time.monotonic() - start < 5
     assert not ended
     check_stopped()  # nothing is stopped here
-
-
-@pytest.mark.parametrize(
-    ("shape", "planes", "workers", "edges"),
-    [
-        ((4096, 4096), 1, 2, (2048, 1024)),
-        ((10**5, 10**5), 1, 16, (2048, 1024)),
-        ((4096, 4096), 1, 16, (1024, 1024)),  # as many tiles as workers: half of them would have nothing to do
-        ((1024, 1024), 50, 3, (1024, 1024)),
-        ((2048, 1024), 50, 3, (2048, 1024)),
-    ],
-)
-def test_tiles_are_tall_where_that_saves_time(
-    shape: tuple[int, int], planes: int, workers: int, edges: tuple[int, int]
-) -> None:
-    def written(**more: object) -> tuple[int, ...]:
-        grid = plan(halo=109, multiple=16, tiling=TilingSpec(workers=workers), **more).grid(shape, planes)
-        return tuple(max(cut.write.size for cut in cuts) for cuts in grid.cuts)
-
-    assert written(tall=True) == edges
-    assert max(written()) <= 1024
-    assert written(tall=True, edges=(512, 512)) == (512, 512)
-
-
-def test_tall_tiles_have_the_same_scores() -> None:
-    pixels = np.random.default_rng(0).random((2500, 30)).astype(np.float32)
-    plane = as_image(pixels, "yx").planes(2)[0]
-    found = []
-    for tall in (False, True):
-        scores = np.zeros((1, *pixels.shape), np.uint8)
-        how = plan(tall=tall, tiling=TilingSpec(workers=1))
-        found.append((scores, len(list(score_plane(plane, how, lambda batch: batch, scores)))))
-    assert [count for _, count in found] == [3, 2]
-    np.testing.assert_array_equal(found[0][0], found[1][0])

@@ -94,7 +94,7 @@ class TilingSpec(Spec):
     ----------
     tile : int
         Edge of what one tile writes, in pixels of the network's grid; rounded up to its multiple. 0 chooses: 1024 in
-        2D, on a processor with much memory twice as high; 96 in 3D.
+        2D, 96 in 3D.
     batch : int
         Tiles that go through the network together.
     workers : int

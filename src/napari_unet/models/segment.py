@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.axes import Image, Plane
-from ..core.memory import free_memory
 from ..core.results import MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec, TargetSpec
@@ -26,20 +25,22 @@ from ..tiling.fingerprint import fingerprint
 from ..tiling.run import segment_planes
 from ..tiling.scale import measure_diameter
 from ..tiling.statistics import Statistics, measure_statistics
-from ..tiling.stream import Plan, count_workers
+from ..tiling.stream import Plan
 from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
 from ._foretold import Foretold
 from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
 from .average import Averaged, gather
 
-__all__ = ["careful", "decode_stored", "draft_plan", "object_rule", "plan_run", "record", "segment_image", "sized"]
+__all__ = [
+    "careful", "decode_stored", "draft_plan", "found_out", "object_rule", "plan_run", "record", "segment_image",
+    "sized",
+]  # fmt: skip
 
 _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
 _LARGEST_ZOOM: Final = 6.0
 _BEYOND: Final = 1.5  # how far outside the card's range a measured object size is believed
 _RGBA: Final = 4
-_TALL_BYTES: Final = 2**26  # for each feature of the finest level: 3 megapixels, and coarser levels beside them
 _AHEAD: Final = 2  # batches at a graphics card: one that it computes and one that is ready
 
 
@@ -97,16 +98,7 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     ones = (1.0,) * card.net.ndim
     plan = Plan(ones, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
-    return replace(plan, link_z=spec.link_z, tall=_roomy(model, plan), ahead=0 if model.device == "cpu" else _AHEAD)
-
-
-def _roomy(model: Scorer, plan: Plan) -> bool:
-    """Say whether every worker has the memory for a tall tile of a network that puts out the same for any tile."""
-    free = free_memory()
-    if model.device != "cpu" or runtime_of(model) != "torch" or free is None:
-        return False
-    needed = count_workers(plan.tiling) * plan.tiling.batch * model.card.net.widths[0] * _TALL_BYTES
-    return needed < free // 2
+    return replace(plan, link_z=spec.link_z, ahead=0 if model.device == "cpu" else _AHEAD)
 
 
 def sized(plan: Plan, model: Scorer, diameter: float) -> Plan:
@@ -186,13 +178,8 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
         uncertainty = Image(values, image.label_axes, scale, units, f"{image.name} uncertainty")
     manifest = {
         **record(image, spec, model),
-        "statistics": plan.statistics.to_dict(),
-        "magnification": list(plan.factor),
-        "diameter": diameter,
-        "smallest": smallest,
+        **found_out(image, plan, diameter, smallest),
         "objects": objects,
-        **plan.where.record(image),
-        **plan.care.record,
         "labels_hash": hash_labels(found),
     }
     return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, uncertainty=uncertainty)
@@ -275,6 +262,33 @@ def decode_stored(rule: TargetSpec, smallest: float, scores: npt.NDArray[np.uint
     """
     kind = target(rule.name)
     return kind.decode(scores[: len(kind.CHANNELS)], rule, smallest)
+
+
+def found_out(image: Image, plan: Plan, diameter: float, smallest: float) -> dict[str, Any]:
+    """Say what a run measured once, and what it came across.
+
+    Parameters
+    ----------
+    image : Image
+        Of the run.
+    plan : Plan
+        How it was done.
+    diameter, smallest : float
+        Object size, image pixels; the fewest pixels of an object.
+
+    Returns
+    -------
+    dict
+        Plain values, for the record beside :func:`record`.
+    """
+    return {
+        "statistics": plan.statistics.to_dict(),
+        "magnification": list(plan.factor),
+        "diameter": diameter,
+        "smallest": smallest,
+        **plan.where.record(image),
+        **plan.care.record,
+    }
 
 
 def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:

@@ -25,10 +25,10 @@ from ..tiling.bricked import segment_bricks, written_digests
 from ..tiling.care import told
 from ..tiling.chunks import cached
 from ..tiling.unreadable import mended
-from ._bricks import Work, begin, can_store, prepare, share_left
+from ._bricks import begin, can_store, prepare, share_left
 from ._foretold import Foretold
 from ._scorer import Scorer
-from .segment import careful, record
+from .segment import careful, found_out, record
 
 __all__ = ["can_store", "difference", "identity", "store_segmentation"]
 
@@ -106,20 +106,29 @@ def store_segmentation(
             yield Progress(0, 0, "Measuring intensities and object size")
             folder.journal.begin({"identity": wanted} | begin(image, spec, model))
         _check_same(folder, wanted)
-        care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
-        work = prepare(image, spec, model, folder.begun, care, looking is not None)
-        plan, store = work.plan, folder.store(image, work.plan.ndim)
-        foretold = Foretold(care, round(share_left(folder.journal, folder.begun) * math.prod(store.labels.shape)))
-        foretold.store(output, folder.journal, image, plan, work.rule)
-        with Behind(folder.journal) as journal:
-            jobs = work.jobs(journal, store)
-            objects, found_hash = yield from told(segment_bricks(image, jobs, looking), care, foretold)
-            digests = written_digests(image, image.planes(plan.ndim), jobs)
-        yield Progress(0, 0, "Writing the overviews")
-        manifest = record(image, spec, model) | _found(work, image) | {"objects": objects, "labels_hash": found_hash}
-        labels = yield from folder.publish_steps(manifest, store, digests)
+        found = yield from _written(image, spec, model, folder, looking)
+    return replace(found, seconds=time.perf_counter() - start)
+
+
+def _written(
+    image: Image, spec: SegmentSpec, model: Scorer, folder: RunFolder, looking: Looking | None
+) -> Steps[Segmentation]:
+    """Do what is left of a run, and put the result where it belongs."""
+    care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
+    work = prepare(image, spec, model, folder.begun, care, looking is not None)
+    plan, store = work.plan, folder.store(image, work.plan.ndim)
+    foretold = Foretold(care, round(share_left(folder.journal, folder.begun) * math.prod(store.labels.shape)))
+    foretold.store(folder.output, folder.journal, image, plan, work.rule)
+    with Behind(folder.journal) as journal:
+        jobs = work.jobs(journal, store)
+        objects, found_hash = yield from told(segment_bricks(image, jobs, looking), care, foretold)
+        digests = written_digests(image, image.planes(plan.ndim), jobs)
+    yield Progress(0, 0, "Writing the overviews")
+    facts = found_out(image, plan, work.diameter, work.finding.smallest)
+    manifest = record(image, spec, model) | facts | {"objects": objects, "labels_hash": found_hash}
+    labels = yield from folder.publish_steps(manifest, store, digests)
     labels = replace(labels, name=f"{image.name} {model.card.name}")
-    return Segmentation(labels, objects, work.diameter, time.perf_counter() - start, manifest)
+    return Segmentation(labels, objects, work.diameter, 0.0, manifest)
 
 
 def _check_same(folder: RunFolder, wanted: Mapping[str, Any]) -> None:
@@ -128,15 +137,6 @@ def _check_same(folder: RunFolder, wanted: Mapping[str, Any]) -> None:
             f"'{folder.folder}' holds unfinished {other}. To go on, give the command as it was then; to "
             "start anew, remove that folder, or choose another name."
         )
-
-
-def _found(work: Work, image: Image) -> dict[str, Any]:
-    """Return what a run measured and saw, for its record."""
-    return {
-        "statistics": work.plan.statistics.to_dict(), "magnification": list(work.plan.factor),
-        "diameter": work.diameter, "smallest": work.finding.smallest, **work.plan.where.record(image),
-        **work.plan.care.record,
-    }  # fmt: skip
 
 
 def _retried(folder: RunFolder) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -26,7 +26,6 @@ __all__ = ["Plan", "batched", "count_workers", "read_net", "score_plane", "score
 
 R = TypeVar("R")
 _TILE: Final = {1: 2**16, 2: 1024, 3: 96}  # a large tile reads few halos, a small one needs little memory
-_TALL: Final = 2  # bands of rows are short for a tile that is high, and long for one that is wide
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,6 @@ class Plan:
         How much outlines of neighboring planes must overlap to be one object, see :mod:`.depth`; 0 leaves planes apart.
     care : Care
         What is learned about the device while the run goes on.
-    tall : bool
-        Whether there is memory for flat tiles that are twice as high as wide, where that saves time.
     ahead : int
         Threads more than workers: as many as may wait for a device, so that it never waits for them.
     """
@@ -77,7 +74,6 @@ class Plan:
     where: Where = field(default_factory=Where, compare=False)
     link_z: float = 0.0
     care: Care = field(default_factory=Care, compare=False, repr=False)
-    tall: bool = False
     ahead: int = 0
 
     def __post_init__(self) -> None:
@@ -101,12 +97,7 @@ class Plan:
         grid = Grid(shape, self.factor, edges, self.halo, self.multiple)
         if self.edges:
             return grid
-        workers = count_workers(self.tiling)
-        chosen = choose_grid(grid, -(-workers // planes))
-        if not (self.tall and self.ndim == 2 and not self.tiling.tile):
-            return chosen
-        tall = replace(grid, edges=(_TALL * edges[0], *edges[1:]))
-        return min((chosen, tall), key=lambda g: _turns(g, planes, workers))
+        return choose_grid(grid, -(-count_workers(self.tiling) // planes))
 
     def select(self, plane: Plane) -> Plane:
         """Return the plane with the channels that are used.
@@ -142,12 +133,6 @@ class Plan:
                 "Measure them again with the same channels."
             )
         return plane.pick(self.channels)
-
-
-def _turns(grid: Grid, planes: int, workers: int) -> int:
-    """Return how many pixels are read one after the other, when workers share the tiles out."""
-    most = math.prod(max(cut.read.size for cut in cuts) for cuts in grid.cuts)
-    return -(-len(grid) * planes // workers) * most
 
 
 def batched(jobs: Iterable[tuple[R, Tile]], size: int, where: Where) -> Iterator[list[tuple[R, Tile]]]:

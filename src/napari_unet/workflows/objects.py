@@ -72,23 +72,32 @@ def segment_steps(
     """
     check_conflict()
     source, spec = as_image(image), spec or SegmentSpec()
-    place = Path(output) if output is not None else None
-    if place is not None:
-        from ..io.places import check_apart
-
-        check_apart(place, source)
+    place = _place(output, source)
     yield Progress(0, 0, "Loading the model")
     from ..models.average import gather
-    from ..tiling.unreadable import mended
 
     model = gather(spec)
     found = yield from _found(source, spec, model, preview, (place, overwrite))
     measures = load_task(model.card.task).measures if measures is None else measures
-    if measures:
-        yield Progress(1, 1, "Measuring the objects")
-        table = yield from measure_steps(found.labels, mended(source, spec), measures)
-        found = replace(found, table=_with_uncertainty(table, found))
-    return found
+    return (yield from _with_table(found, source, spec, measures)) if measures else found
+
+
+def _with_table(found: Segmentation, source: Image, spec: SegmentSpec, measures: Sequence[str]) -> Steps[Segmentation]:
+    """Measure what was found."""
+    from ..tiling.unreadable import mended
+
+    yield Progress(1, 1, "Measuring the objects")
+    table = yield from measure_steps(found.labels, mended(source, spec), measures)
+    return replace(found, table=_with_uncertainty(table, found))
+
+
+def _place(output: str | Path | None, source: Image) -> Path | None:
+    if output is None:
+        return None
+    from ..io.places import check_apart
+
+    check_apart(Path(output), source)
+    return Path(output)
 
 
 def _found(
