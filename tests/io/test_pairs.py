@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_unet.core.errors import TrainingDataError
-from napari_unet.io.pairs import find_pairs
+from napari_unet.core.errors import ImageError, TrainingDataError, UNetError
+from napari_unet.io.pairs import find_examples, find_pairs
 
 
 @pytest.fixture
@@ -89,3 +89,44 @@ def test_bad_folders(folder, tmp_path):
     (tmp_path / "empty" / "masks").mkdir()
     with pytest.raises(TrainingDataError, match="names no annotated image"):
         find_pairs(tmp_path / "empty")
+
+
+def test_tables_say_more_of_each_image(folder):
+    (folder / "areas.geojson").write_text(
+        '{"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 5], [0, 5], [0, 0]]]}'
+    )
+    text = (
+        "image,labels,group,split,scribbles,background,region\n"
+        "images/a.tif,labels/a.png,patient 1,train,no,,areas.geojson\n"
+        'images/b.tif,labels/b.tif,,validation,YES,3,"0,0 0,4 4,4"\n'
+        'images/a.tif,labels/a.png,,,,,"{""type"": ""Polygon"", ""coordinates"": [[[0, 0], [9, 0], [9, 5]]]}"\n'
+    )
+    first, second, third = find_examples(table(folder, text))
+    assert (first.group, first.held_out, first.scribbles, first.weight) == ("patient 1", False, False, 1.0)
+    assert len(first.region) == 1
+    assert first.region[0][2] == (5.0, 9.0)
+    assert (second.group, second.held_out, second.scribbles, second.background) == ("", True, True, 3)
+    assert second.region == (((0.0, 0.0), (0.0, 4.0), (4.0, 4.0)),)
+    assert (third.region[0], third.held_out) == (((0.0, 0.0), (0.0, 9.0), (5.0, 9.0)), None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected", "error"),
+    [
+        ("split", "maybe", "'maybe' is none of the words for split: 'train'", TrainingDataError),
+        ("scribbles", "some", "'some' is none of the words for scribbles", TrainingDataError),
+        ("background", "dark", "the background 'dark' is not a number", TrainingDataError),
+        ("region", "nowhere.geojson", "no file .*nowhere", ImageError),
+        ("region", '"{""type"": 3}"', "line 2: the region could not be read", UNetError),
+    ],
+)
+def test_what_a_table_cannot_say(folder, column, value, expected, error):
+    with pytest.raises(error, match=expected):
+        find_examples(table(folder, f"image,labels,{column}\nimages/a.tif,labels/a.png,{value}\n"))
+
+
+def test_a_third_folder_holds_regions(folder):
+    (folder / "regions").mkdir()
+    (folder / "regions" / "b.txt").write_text("0,0 0,4 4,4")
+    a, b = find_examples(folder)
+    assert (a.region, b.region) == (None, (((0.0, 0.0), (0.0, 4.0), (4.0, 4.0)),))
