@@ -1,8 +1,8 @@
 """How long patches take to be cut and changed, beside kornia doing the same kinds of change.
 
 kornia needs no torch of its own: ``pip install --no-deps --target peers kornia kornia-rs``, then
-``PYTHONPATH=src:peers python benchmarks/augmentation.py --peer kornia``. It is given a batch that is cut already, so that it
-has less to do: no reading, no scale that follows the objects.
+``PYTHONPATH=src:peers python benchmarks/augmentation.py --peer kornia``. It is given a batch that is cut already, so
+that it has less to do: no reading, no scale that follows the objects.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def ours(rounds: int) -> list[float]:
 
 def kornia(rounds: int) -> list[float]:
     """Time the same kinds of change by kornia: affine, elastic, blur, noise, gamma, brightness, contrast."""
-    from kornia import augmentation as K
+    import kornia.augmentation as peer
 
-    changes = K.AugmentationSequential(
-        K.RandomAffine(180, scale=(0.8, 1.25), p=1.0), K.RandomHorizontalFlip(), K.RandomVerticalFlip(),
-        K.RandomElasticTransform(alpha=(0.05, 0.05), sigma=(32.0, 32.0), kernel_size=(63, 63), p=1.0),
-        K.RandomGaussianBlur((7, 7), (0.1, 1.5), p=0.3), K.RandomGamma((0.6, 1.7), p=1.0),
-        K.RandomContrast((0.7, 1.3), p=1.0), K.RandomBrightness((0.85, 1.15), p=1.0),
-        K.RandomGaussianNoise(0.0, 0.05, p=0.5), data_keys=["input", "mask"],
+    changes = peer.AugmentationSequential(
+        peer.RandomAffine(180, scale=(0.8, 1.25), p=1.0), peer.RandomHorizontalFlip(), peer.RandomVerticalFlip(),
+        peer.RandomElasticTransform(alpha=(0.05, 0.05), sigma=(32.0, 32.0), kernel_size=(63, 63), p=1.0),
+        peer.RandomGaussianBlur((7, 7), (0.1, 1.5), p=0.3), peer.RandomGamma((0.6, 1.7), p=1.0),
+        peer.RandomContrast((0.7, 1.3), p=1.0), peer.RandomBrightness((0.85, 1.15), p=1.0),
+        peer.RandomGaussianNoise(0.0, 0.05, p=0.5), data_keys=["input", "mask"],
     )  # fmt: skip
     image, labels = torch.rand(BATCH, 1, EDGE, EDGE), torch.randint(0, 9, (BATCH, 1, EDGE, EDGE)).float()
     return timed(lambda _: changes(image, labels), rounds)

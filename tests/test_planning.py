@@ -39,7 +39,6 @@ def test_the_command_says_the_plan(data):
     words = CliRunner().invoke(app, ["plan", str(data)])
     assert words.exit_code == 0, words.output
     assert "2D network" in words.output
-    assert "Note: " in words.output
 
 
 def test_what_is_wrong_is_said_by_the_plan(data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_unet.core.errors import ImageError, TrainingDataError, UNetError
+from napari_unet.core.errors import ImageError, TrainingDataError
 from napari_unet.io.pairs import find_examples, find_pairs
 
 
@@ -117,7 +117,7 @@ def test_tables_say_more_of_each_image(folder):
         ("scribbles", "some", "'some' is none of the words for scribbles", TrainingDataError),
         ("background", "dark", "the background 'dark' is not a number", TrainingDataError),
         ("region", "nowhere.geojson", "no file .*nowhere", ImageError),
-        ("region", '"{""type"": 3}"', "line 2: the region could not be read", UNetError),
+        ("region", "[1]", "line 2: the region could not be read", ImageError),
     ],
 )
 def test_what_a_table_cannot_say(folder, column, value, expected, error):

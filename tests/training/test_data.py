@@ -10,7 +10,7 @@ import torch
 import zarr
 
 from napari_unet.core.axes import Image, as_image
-from napari_unet.core.errors import TrainingDataError
+from napari_unet.core.errors import AxesError, TrainingDataError
 from napari_unet.core.examples import Example
 from napari_unet.core.specs import AugmentSpec, NetSpec, NormaliseSpec, TargetSpec, TrainSpec
 from napari_unet.targets import target
@@ -216,3 +216,14 @@ def test_what_the_run_says_of_all_examples():
     assert truth_of(whole, TrainSpec(truth="scribbles")).background == 1
     with pytest.raises(TrainingDataError, match="has no region"):
         truth_of(whole, TrainSpec(truth="regions"))
+
+
+def test_a_stack_of_one_plane_is_a_plane():
+    image, labels = field()
+    flat = Example(Image(image[None], "zyx", name="flat"), Image(labels[None], "zyx", name="labels"))
+    (one,), (other,) = loader().load(flat), loader().load(example(image, labels))
+    assert torch.equal(one.labels, other.labels)
+    with pytest.raises(AxesError, match="needs 3"):
+        loader(3).load(example(image, labels))
+    with pytest.raises(TrainingDataError, match="incomplete"):
+        Loader(TrainSpec()).load(flat)

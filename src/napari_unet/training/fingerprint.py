@@ -141,7 +141,7 @@ class Fingerprint:
             size = f"about {self.diameter:.0f} pixels wide (most from {low:.0f} to {high:.0f})"
         return (
             f"{self.images} {noun}{'s' * (self.images != 1)} to learn from, typically {shape} pixels, with "
-            f"{self.objects or 'an unknown number of'} whole objects, {size}."
+            f"{self.objects or 'an unknown number of'} labeled objects, {size}."
         )
 
     def choices(self, spec: TrainSpec) -> Iterator[str]:
