@@ -2,7 +2,7 @@
 
 Data: the annotated slices of the ISBI 2012 challenge (Arganda-Carreras et al. 2015; Cardona et al. 2010), 512 x 512
 pixels, found through ``NAPARI_UNET_DATA`` or ``../shared/data``. The last five of those at hand are judged, the others
-learned from: neighboring slices of one stack, as in the challenge. The threshold is chosen on the slices that are learned
+learned from: neighboring slices of one stack, as in the challenge. The threshold is chosen on slices that are learned
 from. Reported are the error of pixels, and of the cells between the membranes the Rand error (one minus V_rand) and the
 variation of information (skimage.metrics), pixels of the true membrane left out.
 

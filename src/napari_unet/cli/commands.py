@@ -16,15 +16,14 @@ from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError, SpecError
 from ..core.linking import LinkSpec
 from ..core.results import Segmentation
-from ..core.specs import SegmentSpec, TrainSpec
+from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
-from . import checks, models, planning
+from . import checks, models, planning, training
 
 __all__ = ["app", "main"]
 
 _SEGMENT: Final = SegmentSpec()
-_TRAIN: Final = TrainSpec()
 _LINK: Final = LinkSpec()
 _SCORES: Final = ("AP50", "AP75", "mAP", "F1_50", "PQ")
 
@@ -37,6 +36,7 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.command(epilog="napari-unet audit labels.ome.zarr cells.tif")(checks.audit)
 app.command(epilog="napari-unet plan my-images --validation 0.2")(planning.plan)
+app.command(epilog=training.EXAMPLES)(training.train)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]
@@ -144,57 +144,6 @@ def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
         typer.echo(
             "Nothing was found. Try a lower --threshold, or give the width of the objects: --diameter.", err=True
         )
-
-
-@app.command(
-    epilog="napari-unet train my-images --name my-cells\n\n"
-    "my-images holds two folders, images and labels, with files of equal names; or give a CSV table with the columns "
-    "image and labels."
-)
-def train(  # noqa: PLR0913  # a command's options are its arguments
-    data: Annotated[Path, typer.Argument(help="Folder or table of annotated images.", show_default=False)],
-    name: Annotated[str, typer.Option(help="Name of the new model.", show_default=False)],
-    task: Annotated[str, typer.Option(help="What the model is for; gives all other defaults.")] = _TRAIN.task,
-    start: Annotated[
-        str, typer.Option(help="Model to start from, by name or folder.", show_default="from nothing")
-    ] = _TRAIN.start,
-    network: Annotated[
-        str, typer.Option(help="Kind of network, such as attention-unet.", show_default="the task's")
-    ] = _TRAIN.network,
-    steps: Annotated[int, typer.Option(help="Length of the training.")] = _TRAIN.steps,
-    batch: Annotated[int, typer.Option(help="Patches looked at in a step.")] = _TRAIN.batch,
-    patch: Annotated[int, typer.Option(help="Edge of a patch in pixels.")] = _TRAIN.patch,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = _TRAIN.rate,
-    seed: Annotated[int, typer.Option(help="Same seed, images and machine: same model.")] = _TRAIN.seed,
-    every: Annotated[int, typer.Option(help="Steps between reports and safe points.")] = _TRAIN.every,
-    threads: Annotated[int, typer.Option(help="Threads; 0 uses all cores.")] = _TRAIN.threads,
-    folder: Annotated[
-        Path | None, typer.Option(help="New folder for the model.", show_default="among your models")
-    ] = None,
-    as_json: _Json = False,
-    overwrite: _Overwrite = False,
-) -> None:
-    """Teach a new model with images that you have annotated.
-
-    A training that was stopped goes on where it was when the same command is given again.
-    """
-    spec = TrainSpec.of(
-        name=name, task=task, start=start, network=network, steps=steps, batch=batch, patch=patch, rate=rate, seed=seed,
-        every=every, threads=threads,
-    )  # fmt: skip
-    _check_model_place(name, folder, overwrite)
-    try:
-        made = watch(workflows.train_steps(data, spec, folder), log=True)
-    except KeyboardInterrupt:
-        typer.echo("Give the same command again to go on from the last safe point.", err=True)
-        raise
-    card = workflows.load_model(str(made), "cpu").card
-    if as_json:
-        say_json({"name": card.name, "folder": str(made), "sha256": card.sha256})
-        return
-    listed = any(other.name == card.name and other.sha256 == card.sha256 for other in workflows.list_models())
-    use = card.name if listed else made
-    tell({"Model": card.name, "Folder": made, "Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"})
 
 
 @app.command(epilog="napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json")
@@ -352,20 +301,6 @@ def _check_places(image: Path, source: Image, places: dict[str, Path | None], ov
         if other := taken.get(path.resolve()):
             raise OutputError(f"{option} would replace what {other} writes to '{path}'. Choose another name.")
         taken[path.resolve()] = option
-
-
-def _check_model_place(name: str, folder: Path | None, overwrite: bool) -> None:
-    taken = any(card.name == name for card in workflows.list_models()) if folder is None else folder.exists()
-    if folder is not None and taken and not (folder.is_dir() and _replaceable(folder)):
-        raise OutputError(f"'{folder}' is there and is no model. Give the name of a new folder.")
-    if taken and not overwrite:
-        raise OutputError(
-            f"There is a model '{folder or name}'. Choose another name, or allow it to be replaced: --overwrite."
-        )
-
-
-def _replaceable(folder: Path) -> bool:
-    return not any(folder.iterdir()) or (folder / "card.json").is_file()
 
 
 def _has_screen() -> bool:

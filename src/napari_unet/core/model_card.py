@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,8 @@ class ModelCard(Spec):
         Of the training.
     metrics : dict
         Scores for each kind of image.
+    training : dict
+        The record of its training: settings, data and their hashes, software, curve, scores of each held-out image.
     sha256 : str
         Of the weights file; the identity of the model.
     tile_invariant : bool
@@ -67,6 +69,7 @@ class ModelCard(Spec):
     recipe: str = ""
     seed: int = 0
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
     sha256: str = ""
     tile_invariant: bool = True
     tile_mismatch: float | None = Field(None, ge=0, le=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -75,7 +76,9 @@ def read_network(folder: Path, card: ModelCard) -> nn.Module:
     return network.eval()
 
 
-def write_model(folder: Path, card: ModelCard, network: nn.Module) -> ModelCard:
+def write_model(
+    folder: Path, card: ModelCard, network: nn.Module, fill: Callable[[Path], None] | None = None
+) -> ModelCard:
     """Store a model; the folder appears whole or not at all.
 
     Parameters
@@ -86,6 +89,8 @@ def write_model(folder: Path, card: ModelCard, network: nn.Module) -> ModelCard:
         Its card; the hash is filled in.
     network : torch.nn.Module
         Not folded. Convolution weights are stored in 16 bits, normalisation in 32.
+    fill : callable, optional
+        Writes what else belongs to the model into the folder that it is given.
 
     Returns
     -------
@@ -110,6 +115,8 @@ def write_model(folder: Path, card: ModelCard, network: nn.Module) -> ModelCard:
     with atomic_folder(folder, overwrite=True) as part:
         (part / WEIGHTS).write_bytes(data)
         (part / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        if fill is not None:
+            fill(part)
     return card
 
 

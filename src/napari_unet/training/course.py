@@ -19,7 +19,7 @@ from .curve import Curve
 from .pace import Pace
 from .patches import Batch, Sampler
 from .ranks import Ranks
-from .state import Loss, Run, learning_rate
+from .state import History, Loss, Run, learning_rate
 from .wishes import Wishes
 
 __all__ = ["Around", "Course", "Looker"]
@@ -30,8 +30,8 @@ _WAIT: Final = 0.2  # seconds between two looks at whether a pause is over
 class Looker(Protocol):
     """Looks at how far a network has come."""
 
-    def report(self, network: nn.Module, step: int) -> tuple[dict[str, float], tuple[Path, ...]]:
-        """Return scores of the validation, and files of examples."""
+    def report(self, network: nn.Module, between: int) -> tuple[dict[str, float], tuple[Path, ...]]:
+        """Return scores of the validation, and files of examples; `between` steps are done between two reports."""
 
     def score(self, validation: dict[str, float]) -> float | None:
         """Return the one number by which a validation is judged, higher is better; None if nothing was measured."""
@@ -54,12 +54,18 @@ class Around:
         Who looks at the network at each report; the first process only.
     before : dict of float
         Validation of the model that it starts from.
+    history : History or None
+        Of the run, once it has begun.
+    steps : int
+        How many steps were done.
     """
 
     ranks: Ranks = field(default_factory=Ranks)
     wishes: Wishes = field(default_factory=Wishes)
     look: Looker | None = None
     before: dict[str, float] = field(default_factory=dict)
+    history: History | None = None
+    steps: int = 0
 
 
 class Course:
@@ -116,6 +122,7 @@ class Course:
         with ThreadPoolExecutor(1, "patches") as pool:
             coming = pool.submit(draw, run.step)
             try:
+                self.around.wishes.attentive = True
                 while not (order := self.pace.order()).end or order.report:
                     if order.report:
                         yield from self.report(order.share)
@@ -135,6 +142,7 @@ class Course:
                 self.save()
                 raise
             finally:
+                self.around.wishes.attentive = False
                 coming.cancel()
                 if self.curve:
                     self.curve.close()
@@ -178,8 +186,8 @@ class Course:
         self.pace.reported()
         if not self.first:
             return
-        look = self.around.look
-        validation, examples = look.report(run.average, run.step) if look else ({}, ())
+        look, between = self.around.look, int(history.rows[0]["step"] if history.rows else run.step)
+        validation, examples = look.report(run.average, between) if look else ({}, ())
         score = look.score(validation) if look else None
         best = score is not None and score > history.best
         if best and score is not None:

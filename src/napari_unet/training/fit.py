@@ -123,6 +123,7 @@ def fit(
         yield from course.steps(sampler, lambda scores, batch: supervised(scores, lambda one: loss(one.float(), batch)))
     finally:
         torch.set_num_threads(threads)
+        around.history, around.steps = run.history, run.step
     if run.history.best >= 0 and (best := keep.read_best(run.device)):
         run.average.load_state_dict(best["average"])
     return run.average.eval()

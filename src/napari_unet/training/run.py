@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from ..core.axes import Plane
+from ..core.axes import Image, Plane
 from ..core.errors import TrainingDataError
+from ..core.examples import Example
 from ..core.model_card import ModelCard
 from ..core.specs import NetSpec, TrainSpec
 from ..core.steps import Steps
@@ -17,27 +18,37 @@ from ..io.images import read_image
 from ..io.labels import read_labels
 from ..io.pairs import find_pairs
 from ..models.cards import user_folder
-from ..models.model import choose_device
-from ..models.store import write_model
 from ..targets import target
 from ..tiling.statistics import measure_statistics, normalise
-from .fit import fit
 from .patches import Pair, make_pair
+from .runs import Order
+from .whole import Material, train_whole
+from .wishes import Wishes
 
 __all__ = ["load_pair", "make_card", "train_model"]
 
 
-def train_model(data: Path, spec: TrainSpec, folder: Path | None = None) -> Steps[Path]:
+def train_model(
+    data: Path | Sequence[Example],
+    spec: TrainSpec,
+    folder: Path | None = None,
+    watched: Image | None = None,
+    wishes: Wishes | None = None,
+) -> Steps[Path]:
     """Train on the pairs that `data` names and store the model.
 
     Parameters
     ----------
-    data : Path
+    data : Path or sequence of Example
         See :func:`napari_unet.io.pairs.find_pairs`.
     spec : TrainSpec
         With everything filled in.
     folder : Path, optional
         Model folder to make; by default in the user's model folder. Checkpoints lie in ``<folder>.training``.
+    watched : Image, optional
+        A picture that is segmented now and then, for the user to look at.
+    wishes : Wishes, optional
+        Of the user while it runs: stop, pause.
 
     Returns
     -------
@@ -56,17 +67,21 @@ def train_model(data: Path, spec: TrainSpec, folder: Path | None = None) -> Step
     SpecError
         If the name or another setting is none that a model can have.
     """
-    spec = spec.model_copy(update={"net": fitted_net(spec)})
+    given, spec = spec, spec.model_copy(update={"net": fitted_net(spec)})
     folder = folder or user_folder() / spec.name
-    found = find_pairs(data)
+    found = _examples(data)
     # Before the first step: a name that no model can have must not be found out at the end.
     card = make_card(spec, f"{len(found)} annotated images")
-    pairs = [load_pair(image, labels, spec, weight) for image, labels, weight in found]
-    checkpoints = folder.with_name(f"{folder.name}.training")
-    network = yield from fit(pairs, spec, checkpoints, choose_device())
-    write_model(folder, card, network)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return folder
+    held_out, learned = ([each for each in found if bool(each.held_out) is held] for held in (True, False))
+    pairs = [load_pair(each.image, each.labels, spec, each.weight) for each in learned]
+    order = Order(data.resolve() if isinstance(data, Path) else data, given, folder, watched)
+    return (yield from train_whole(Material(order, spec, card, pairs, learned, held_out), wishes))
+
+
+def _examples(data: Path | Sequence[Example]) -> list[Example]:
+    if not isinstance(data, Path):
+        return list(data)
+    return [Example(image, labels, weight=weight) for image, labels, weight in find_pairs(data)]
 
 
 def fitted_net(spec: TrainSpec) -> NetSpec:
@@ -76,13 +91,13 @@ def fitted_net(spec: TrainSpec) -> NetSpec:
     return spec.net.model_copy(update={"outputs": len(target(spec.target.name).CHANNELS) + 1})
 
 
-def load_pair(image_file: Path, labels_file: Path, spec: TrainSpec, weight: float = 1.0) -> Pair:
+def load_pair(image_file: Image | Path, labels_file: Image | Path, spec: TrainSpec, weight: float = 1.0) -> Pair:
     """Read and normalise an annotated image.
 
     Parameters
     ----------
-    image_file, labels_file : Path
-        Files of one plane (2D networks) or one volume (3D networks).
+    image_file, labels_file : Image or Path
+        Layers or files of one plane (2D networks) or one volume (3D networks).
     spec : TrainSpec
         Gives the normalisation and the number of channels.
     weight : float
@@ -98,7 +113,8 @@ def load_pair(image_file: Path, labels_file: Path, spec: TrainSpec, weight: floa
     TrainingDataError
         If the image is a stack or has other channels than the network.
     """
-    image, labels = read_image(image_file), read_labels(labels_file)
+    image = image_file if isinstance(image_file, Image) else read_image(image_file)
+    labels = labels_file if isinstance(labels_file, Image) else read_labels(labels_file)
     if spec.net is None or spec.normalise is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     planes = image.planes(spec.net.ndim)
@@ -126,6 +142,7 @@ def make_card(spec: TrainSpec, data: str) -> ModelCard:
     if spec.target is None or spec.normalise is None or spec.diameter is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     net = fitted_net(spec)
+    length = f"{spec.steps} steps" if spec.minutes is None else f"{spec.minutes:g} minutes"
     return ModelCard.of(
         name=spec.name,
         title=spec.name,
@@ -136,6 +153,7 @@ def make_card(spec: TrainSpec, data: str) -> ModelCard:
         channels=tuple(sorted({1, net.inputs})),
         diameter=spec.diameter,
         data=data,
-        recipe=f"{spec.steps} steps of {spec.batch} patches of {spec.patch} pixels, AdamW, rate {spec.rate}",
+        licence=spec.licence,
+        recipe=f"{length} of {spec.batch} patches of {spec.patch} pixels, AdamW, rate {spec.rate}",
         seed=spec.seed,
     )

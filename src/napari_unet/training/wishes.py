@@ -20,12 +20,23 @@ class Wishes:
     ----------
     folder : Path, optional
         Of the run, where a file ``pause`` may appear and disappear.
+
+    Attributes
+    ----------
+    attentive : bool
+        Whether somebody looks at them now.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._file = folder / PAUSE if folder else None
+        self._file: Path | None = None
+        self.watch(folder)
+        self.attentive = False
         self._stop, self._held = threading.Event(), threading.Event()
         self._looked, self._there = -_LOOK, False
+
+    def watch(self, folder: Path | None) -> None:
+        """Look for the file in this folder."""
+        self._file = folder / PAUSE if folder else None
 
     def stop(self) -> None:
         """Wish that the training ends at a safe point."""

@@ -11,7 +11,7 @@ from ..core.errors import ModelError, TrainingDataError
 from ..core.model_card import family
 from ..core.steps import Progress, Steps
 
-__all__ = ["Collection", "collect", "collect_steps", "list_collections", "training_folder"]
+__all__ = ["Collection", "collect", "collect_steps", "list_collections"]
 
 _SUFFIX: Final = ".corrections"
 
@@ -46,13 +46,6 @@ class Collection:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def training_folder(name: str) -> Path:
-    """Return where the run of a model of the user's is kept until it is done; perhaps not there."""
-    from ..models.cards import user_folder
-
-    return user_folder() / f"{name}.training"
 
 
 def list_collections() -> list[Collection]:

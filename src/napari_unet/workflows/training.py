@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.conflict import check_conflict
+from ..core.errors import UNetError
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps, finish
 from .models import load_task
 
-__all__ = ["train", "train_steps"]
+if TYPE_CHECKING:
+    from ..core.axes import Image
+    from ..core.examples import Example
+    from ..training.wishes import Wishes
+
+__all__ = [
+    "hold_training",
+    "new_wishes",
+    "said_by_training",
+    "train",
+    "train_apart_steps",
+    "train_steps",
+    "training_folder",
+    "unfinished_training",
+]
 
 
-def train_steps(data: str | Path, spec: TrainSpec, folder: str | Path | None = None) -> Steps[Path]:
+def train_steps(
+    data: str | Path | Sequence[Example],
+    spec: TrainSpec | None = None,
+    folder: str | Path | None = None,
+    wishes: Wishes | None = None,
+) -> Steps[Path]:
     """Train a model on annotated images, step by step; a stopped run goes on where it was.
 
     Parameters
     ----------
-    data : path
-        A table (CSV with the columns ``image`` and ``labels``) or a folder with ``images`` and ``labels`` in it.
-    spec : TrainSpec
+    data : path or sequence of Example
+        A table (CSV with the columns ``image`` and ``labels``), a folder with ``images`` and ``labels`` in it, or the
+        folder of a run that was stopped, which then goes on with its own settings.
+    spec : TrainSpec, optional
         Settings; what is None is taken from the task.
     folder : path, optional
         Where the model goes; the user's model folder by default. Checkpoints lie beside it until it is done.
+    wishes : Wishes, optional
+        Of the user while it runs: stop, pause.
 
     Returns
     -------
@@ -45,13 +70,21 @@ def train_steps(data: str | Path, spec: TrainSpec, folder: str | Path | None = N
     yield Progress(0, 0, "Reading the annotated images")
     from ..models.cards import find_model, read_card
     from ..training.run import train_model
+    from ..training.runs import is_run, read_order
 
+    watched = None
+    if is_run(data):
+        order = read_order(Path(data))  # type: ignore[arg-type]  # is_run says so
+        data, spec, folder, watched = order.data, order.spec, order.folder, order.watched
+    spec = spec or TrainSpec()
     spec = spec.filled(read_card(find_model(spec.start))) if spec.start else spec
-    return (yield from train_model(Path(data), spec.filled(load_task(spec.task)), Path(folder) if folder else None))
+    place = Path(folder) if folder else None
+    source = Path(data) if isinstance(data, str | os.PathLike) else data
+    return (yield from train_model(source, spec.filled(load_task(spec.task)), place, watched, wishes))
 
 
 def train(
-    data: str | Path,
+    data: str | Path | Sequence[Example],
     spec: TrainSpec | None = None,
     folder: str | Path | None = None,
     show: Callable[[Progress], None] | None = None,
@@ -60,3 +93,106 @@ def train(
     """Train a model on annotated images; see :func:`train_steps`. Options are the fields of TrainSpec."""
     spec = TrainSpec.of(**((spec.model_dump() if spec else {}) | options))
     return finish(train_steps(data, spec, folder), show)
+
+
+def train_apart_steps(
+    data: str | Path | Sequence[Example],
+    spec: TrainSpec,
+    folder: str | Path | None = None,
+    preview: Image | None = None,
+) -> Steps[Path]:
+    """Train a model in a process of its own: memory comes back, and a crash there is none here.
+
+    Parameters
+    ----------
+    data : path or sequence of Example
+        As for :func:`train_steps`.
+    spec : TrainSpec
+        Settings; what is None is taken from the task.
+    folder : path, optional
+        Where the model goes; the user's model folder by default.
+    preview : Image, optional
+        A picture that is segmented now and then with what was learned so far, in at most a tenth of the time.
+
+    Returns
+    -------
+    Path
+        The model folder.
+
+    Yields
+    ------
+    Progress
+        The same as :func:`train_steps`, and four times a second at least. Closing the generator ends the process within
+        a second; the same call goes on where it was.
+
+    Raises
+    ------
+    TrainingError
+        If the process crashes: with what it said last.
+    UNetError
+        What :func:`train_steps` raises.
+    """
+    check_conflict()
+    from ..models.cards import user_folder
+    from ..training.process import train_apart
+    from ..training.runs import Order, is_run, read_order
+
+    if is_run(data):
+        order = read_order(Path(data))  # type: ignore[arg-type]  # is_run says so
+        order = replace(order, watched=preview or order.watched)
+    else:
+        source = Path(data).resolve() if isinstance(data, str | os.PathLike) else tuple(data)
+        order = Order(source, spec, Path(folder).resolve() if folder else user_folder() / spec.name, preview)
+    return (yield from train_apart(order))
+
+
+def training_folder(name: str, folder: str | Path | None = None) -> Path:
+    """Return where the run of a model is kept until it is done: its safe points, its log and its examples."""
+    from ..training.runs import run_folder
+
+    return run_folder(Path(folder) if folder else None, name)
+
+
+def unfinished_training(data: str | Path) -> tuple[TrainSpec, Path] | None:
+    """Return the settings of a run that was stopped, and where its model goes; None if this is no run's folder."""
+    from ..training.runs import is_run, read_order
+
+    if not is_run(data):
+        return None
+    order = read_order(Path(data))
+    return order.spec, order.folder
+
+
+def hold_training(folder: str | Path, hold: bool = True) -> None:
+    """Pause a running training, whichever process it is in, or let it go on.
+
+    Parameters
+    ----------
+    folder : path
+        Of the run, see :func:`training_folder`.
+    hold : bool
+        False lets it go on.
+    """
+    from ..training.wishes import PAUSE
+
+    file = Path(folder) / PAUSE
+    if hold:
+        file.touch()
+    else:
+        file.unlink(missing_ok=True)
+
+
+def new_wishes() -> Wishes:
+    """Return the means to stop a training, or let it wait, from outside of its loop."""
+    from ..training.wishes import Wishes
+
+    return Wishes()
+
+
+def said_by_training(event: Progress | Path | UNetError) -> str:
+    """Write what a training says as a line for the process that has started it."""
+    from ..training.events import done_line, error_line, progress_line
+
+    if isinstance(event, Path):
+        return done_line(event)
+    return error_line(event) if isinstance(event, UNetError) else progress_line(event)

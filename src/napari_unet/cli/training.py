@@ -1,0 +1,212 @@
+"""``train``: what its options mean is said once, in :class:`~napari_unet.core.specs.TrainSpec`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Final
+
+import typer
+
+from .. import workflows
+from .._terminal import say_json, tell, watch
+from ..core.errors import Cancelled, OutputError, SpecError, UNetError
+from ..core.specs import TrainSpec
+from ..core.steps import Progress, Steps, finish
+
+__all__ = ["EXAMPLES", "train"]
+
+EXAMPLES: Final = (
+    "napari-unet train my-images --name my-cells --minutes 10\n\n"
+    "napari-unet train my-images --name my-cells --start nuclei --patience 5\n\n"
+    "my-images holds two folders, images and labels, with files of equal names; or give a CSV table with the columns "
+    "image and labels. The folder of a run that was stopped, my-cells.training, goes on."
+)
+_TRAIN: Final = TrainSpec()
+_GRACE: Final = 5.0  # seconds to a safe point after the parent process is gone
+
+_Name = Annotated[str, typer.Option(help="Name of the new model.", show_default=False)]
+_Task = Annotated[str, typer.Option(help="What the model is for; gives all other defaults.")]
+_Start = Annotated[str, typer.Option(help="Model to start from, by name or folder.", show_default="from nothing")]
+_Network = Annotated[str, typer.Option(help="Kind of network, such as attention-unet.", show_default="the task's")]
+_Steps = Annotated[int, typer.Option(help="Length of the training; not with --minutes.")]
+_Minutes = Annotated[
+    float | None,
+    typer.Option(help="Train for so long instead; the learning rate follows the time.", show_default=False),
+]
+_Patience = Annotated[
+    int, typer.Option(help="Stop after so many reports without a better score on held-out images; 0 never.")
+]
+_Batch = Annotated[int, typer.Option(help="Patches looked at in a step.")]
+_Patch = Annotated[int, typer.Option(help="Edge of a patch in pixels.")]
+_Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
+_Seed = Annotated[int, typer.Option(help="Same seed, images and machine: same model.")]
+_Every = Annotated[int, typer.Option(help="Steps between reports and safe points.")]
+_Threads = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
+_Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]
+_Devices = Annotated[
+    int, typer.Option(help="Graphics cards (or processes) of this machine that share the patches of a step.")
+]
+_Nodes = Annotated[int, typer.Option(help="Machines that do so; start the same command on each, best with torchrun.")]
+_Accumulate = Annotated[int, typer.Option(help="Compute a step in so many parts: less memory.")]
+_Licence = Annotated[str, typer.Option(help="What others may do with the model, such as CC-BY-4.0; goes on its card.")]
+_Folder = Annotated[Path | None, typer.Option(help="New folder for the model.", show_default="among your models")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+def train(  # noqa: PLR0913  # a command's options are its arguments
+    data: Annotated[Path, typer.Argument(help="Folder or table of annotated images.", show_default=False)],
+    name: _Name = "",
+    task: _Task = _TRAIN.task,
+    start: _Start = _TRAIN.start,
+    network: _Network = _TRAIN.network,
+    steps: _Steps = _TRAIN.steps,
+    minutes: _Minutes = None,
+    patience: _Patience = _TRAIN.patience,
+    batch: _Batch = _TRAIN.batch,
+    patch: _Patch = _TRAIN.patch,
+    rate: _Rate = _TRAIN.rate,
+    seed: _Seed = _TRAIN.seed,
+    every: _Every = _TRAIN.every,
+    threads: _Threads = _TRAIN.threads,
+    device: _Device = _TRAIN.device,
+    devices: _Devices = _TRAIN.devices,
+    nodes: _Nodes = _TRAIN.nodes,
+    accumulate: _Accumulate = _TRAIN.accumulate,
+    licence: _Licence = _TRAIN.licence,
+    folder: _Folder = None,
+    as_json: _Json = False,
+    overwrite: _Overwrite = False,
+    events: Annotated[bool, typer.Option("--events", hidden=True)] = False,
+    while_parent_lives: Annotated[bool, typer.Option("--while-parent-lives", hidden=True)] = False,
+) -> None:
+    """Teach a new model with images that you have annotated.
+
+    A training that was stopped goes on where it was when the same command is given again.
+    """
+    known = workflows.unfinished_training(data)
+    if known is not None:
+        spec, folder = known
+    else:
+        spec = TrainSpec.of(
+            name=name or _nameless(), task=task, start=start, network=network, steps=steps, minutes=minutes,
+            patience=patience, batch=batch, patch=patch, rate=rate, seed=seed, every=every, threads=threads,
+            device=device, devices=devices, nodes=nodes, accumulate=accumulate, licence=licence,
+        )  # fmt: skip
+        _check_place(spec.name, folder, overwrite)
+    with _wishes(while_parent_lives) as wishes:
+        job = workflows.train_steps(data, spec, folder, wishes)
+        if events:
+            _tell_parent(job)
+        elif os.environ.get("RANK", "0") != "0":
+            finish(job)  # the first process speaks for all
+        else:
+            _tell_person(job, as_json)
+
+
+def _nameless() -> str:
+    raise SpecError("The new model needs a name: --name my-cells.")
+
+
+def _tell_person(job: Steps[Path], as_json: bool) -> None:
+    try:
+        made = watch(_fewer(job), log=True)
+    except (Cancelled, KeyboardInterrupt) as error:
+        typer.echo("Give the same command again to go on from the last safe point.", err=True)
+        raise KeyboardInterrupt from error
+    card = workflows.load_model(str(made), "cpu").card
+    if as_json:
+        say_json({"name": card.name, "folder": str(made), "sha256": card.sha256})
+        return
+    listed = any(other.name == card.name and other.sha256 == card.sha256 for other in workflows.list_models())
+    use = card.name if listed else made
+    scores = card.metrics.get("validation", {})
+    told = ", ".join(f"{score} {scores[score]:.3f}" for score in ("AP50", "mAP", "Dice") if score in scores)
+    tell(
+        {"Model": card.name, "Folder": made}
+        | ({"On held-out images": told} if told else {})
+        | {"Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"}
+    )
+
+
+def _fewer(job: Steps[Path]) -> Steps[Path]:
+    """Leave out the words between two reports where there is no terminal on which one replaces the other."""
+    try:
+        while True:
+            progress = next(job)
+            if sys.stderr.isatty() or progress.payload is not None or progress.news or not _is_word(progress):
+                yield progress
+    except StopIteration as end:
+        made: Path = end.value
+        return made
+    finally:
+        job.close()
+
+
+def _is_word(progress: Progress) -> bool:
+    return progress.note.startswith("step ") or progress.note == "paused"
+
+
+def _tell_parent(job: Steps[Path]) -> None:
+    """Write one line of JSON for each event, as the parent process expects them."""
+    try:
+        made = finish(job, lambda progress: typer.echo(workflows.said_by_training(progress)))
+    except UNetError as error:
+        typer.echo(workflows.said_by_training(error))
+        raise typer.Exit(2) from error
+    typer.echo(workflows.said_by_training(made))
+
+
+@contextmanager
+def _wishes(parent: bool) -> Iterator[Any]:
+    """Turn Ctrl-C and the signal to end into a stop at a safe point; a second one, or an early one, ends at once."""
+    wishes = workflows.new_wishes()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if wishes.stopped or not wishes.attentive:
+            raise KeyboardInterrupt
+        wishes.stop()
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(kind) is not signal.SIG_IGN:
+                before[kind] = signal.signal(kind, stop)
+    if parent:
+        threading.Thread(target=_hear, args=(wishes,), daemon=True).start()
+    try:
+        yield wishes
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _hear(wishes: Any) -> None:
+    """Hear what the parent process says, and end soon after it."""
+    for line in sys.stdin:
+        wishes.hear(line)
+    wishes.stop()
+    time.sleep(_GRACE)
+    os._exit(1)
+
+
+def _check_place(name: str, folder: Path | None, overwrite: bool) -> None:
+    taken = any(card.name == name for card in workflows.list_models()) if folder is None else folder.exists()
+    if folder is not None and taken and not (folder.is_dir() and _replaceable(folder)):
+        raise OutputError(f"'{folder}' is there and is no model. Give the name of a new folder.")
+    if taken and not overwrite:
+        raise OutputError(
+            f"There is a model '{folder or name}'. Choose another name, or allow it to be replaced: --overwrite."
+        )
+
+
+def _replaceable(folder: Path) -> bool:
+    return not any(folder.iterdir()) or (folder / "card.json").is_file()

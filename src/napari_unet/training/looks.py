@@ -1,0 +1,200 @@
+"""Looks at a network while it learns: scores on held-out images, examples for the eye, a picture that is watched."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from ..core.axes import Image
+from ..core.errors import TrainingDataError
+from ..core.examples import Example
+from ..core.model_card import ModelCard
+from ..core.specs import SegmentSpec, TrainSpec
+from ..core.steps import finish
+from ..io.atomic import atomic_file
+from ..models.model import Model
+from ..models.segment import segment_image
+from .validate import Judged, Shown, judge, open_example, summarise
+
+__all__ = ["Looks"]
+
+_SHARE: Final = 0.15  # of the work of training that validating may take
+_BACKWARD: Final = 3  # times the work of a prediction is a step of training
+_EXAMPLES: Final = 3
+_EDGE: Final = 256  # pixels of an example
+_GLANCES: Final = 0.1  # of the time
+_FIRST_GLANCE: Final = 5.0  # seconds
+
+
+class Looks:
+    """Who looks.
+
+    Parameters
+    ----------
+    held_out : sequence of Example
+        Images to validate on; may be none.
+    learned : sequence of Example
+        Images that are learned from; examples are taken from these where none is held out.
+    spec : TrainSpec
+        Of the run.
+    card : ModelCard
+        Of the model to be.
+    folder : Path
+        Of the run, where examples and the labels of the watched picture are written.
+    watched : Image, optional
+        The picture that is watched: what the user sees now.
+    """
+
+    def __init__(
+        self,
+        held_out: Sequence[Example],
+        learned: Sequence[Example],
+        spec: TrainSpec,
+        card: ModelCard,
+        folder: Path,
+        watched: Image | None = None,
+    ) -> None:
+        self.held_out, self.learned, self.spec, self.card = list(held_out), list(learned), spec, card
+        self.folder, self.watched, self.device = folder, watched, "cpu"
+        self.trouble = ""
+        self._shown: list[Shown] | None = None
+        self._next_glance = _FIRST_GLANCE
+
+    def model(self, network: nn.Module) -> Model:
+        """Return the network as the model that it would be now."""
+        return Model(self.card, copy.deepcopy(network), self.device, "torch")
+
+    def report(self, network: nn.Module, between: int) -> tuple[dict[str, float], tuple[Path, ...]]:
+        """Score a network on the held-out images, or as much of them as may be looked at, always the same.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            The averaged weights.
+        between : int
+            Steps between two reports: how much may be looked at follows from it, not from the clock, so that a run
+            that is repeated decides the same.
+
+        Returns
+        -------
+        scores : dict of float
+            See :func:`napari_unet.training.validate.summarise`.
+        examples : tuple of Path
+            Files (npz) with ``image``, ``truth`` and ``labels``.
+        """
+        if self._shown is None:
+            self._shown = self._choose(between)
+        model = self.model(network)
+        judged = [judge(shown, model, measured=False) for shown in self._shown]
+        files = tuple(
+            self._write(i, *pair) for i, pair in enumerate(zip(self._shown, judged, strict=True)) if i < _EXAMPLES
+        )
+        return (summarise(judged)[0] if self.held_out else {}), files
+
+    def score(self, validation: dict[str, float]) -> float | None:
+        """Return mAP, or Dice where objects cannot be counted; None if nothing was measured."""
+        return validation.get("mAP", validation.get("Dice"))
+
+    def glance(self, network: nn.Module, seconds: float) -> Path | None:
+        """Segment the watched picture, if that takes no more than a tenth of the time.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            The averaged weights.
+        seconds : float
+            Time of training so far.
+
+        Returns
+        -------
+        Path or None
+            Labels (npy), along the picture's axes without channels.
+        """
+        if self.watched is None or seconds < self._next_glance:
+            return None
+        began = time.monotonic()
+        spec = SegmentSpec(model=self.card.name, device=self.device, diameter=self._usual())
+        found = finish(segment_image(self.watched, spec, self.model(network), preview=False))
+        file = self.folder / "preview-labels.npy"
+        with atomic_file(file) as part:
+            np.save(part, np.asarray(found.labels.data))
+        took = time.monotonic() - began
+        self._next_glance = seconds + took / _GLANCES
+        return file
+
+    def final(self, network: nn.Module) -> tuple[list[Shown], list[Judged]]:
+        """Judge all held-out images, whole, as a user would segment them."""
+        model = self.model(network)
+        shown = [open_example(example) for example in self.held_out]
+        return shown, [judge(each, model) for each in shown]
+
+    def labels(self, network: nn.Module, shown: Shown) -> npt.NDArray[np.int32]:
+        """Return what a network finds in an image."""
+        return judge(shown, self.model(network), measured=False).labels
+
+    def before(self, model: Model) -> dict[str, float]:
+        """Return the scores of another model on all held-out images."""
+        return summarise([judge(open_example(example), model) for example in self.held_out])[0]
+
+    def _usual(self) -> float | None:
+        """Return the object size of the annotated images, while the network cannot tell it."""
+        if self._shown is None:
+            self._shown = self._choose(self.spec.every)
+        known = [shown.diameter for shown in self._shown if shown.diameter > 0]
+        return round(float(np.median(known)), 2) if known else None
+
+    def _choose(self, between: int) -> list[Shown]:
+        wanted, spec = self.card.diameter, self.spec
+        patch = float(spec.patch) ** self.card.net.ndim
+        left = _SHARE * _BACKWARD * between * spec.batch * patch
+        chosen: list[Shown] = []
+        for example in self.held_out or self.learned[:_EXAMPLES]:
+            most = max(left, 0.0) if self.held_out else min(left, float(_EDGE**self.card.net.ndim))
+            if chosen and most < patch:
+                break
+            shown = open_example(example, max(most, patch), wanted)
+            chosen.append(shown)
+            left -= shown.truth.size * (wanted / (shown.diameter or wanted)) ** len(shown.image.spatial)
+        if not chosen:
+            raise TrainingDataError("There is no annotated image to look at. Give some.")
+        return chosen
+
+    def _write(self, number: int, shown: Shown, judged: Judged) -> Path:
+        rows, columns = shown.truth.shape[-2:]
+        inside = tuple(
+            slice((n - min(n, _EDGE)) // 2, (n - min(n, _EDGE)) // 2 + min(n, _EDGE)) for n in (rows, columns)
+        )
+        file = self.folder / "examples" / f"{number}.npz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image = picture(shown.image)[inside]
+        truth, labels = (_plane(each)[inside] for each in (shown.truth, judged.labels))
+        with atomic_file(file) as part:
+            np.savez(part, image=image, truth=truth, labels=labels)
+        return file
+
+
+def _plane(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the middle plane of the first frame: all but the last two axes gone."""
+    while array.ndim > 2:
+        array = array[len(array) // 2]
+    return array
+
+
+def picture(image: Image) -> npt.NDArray[np.float32]:
+    """Return one plane of an image for the eye: ``(y, x)`` float32, the mean of its channels."""
+    window = [
+        slice(0, n) if axis in "cyx" else slice(n // 2, n // 2 + 1)
+        for axis, n in zip(image.axes, image.shape, strict=True)
+    ]
+    data = np.asarray(image.read(tuple(window)), np.float32)
+    other = [i for i, axis in enumerate(image.axes) if axis not in "yx"]
+    flat = data.mean(tuple(other)) if other else data
+    swapped = image.axes.index("x") < image.axes.index("y")
+    return np.ascontiguousarray(flat.T if swapped else flat)

@@ -1,0 +1,198 @@
+"""What a model's card tells of its training: data, plan, software, curve, scores and how sure they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from platform import platform, python_version
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Picture
+from skimage.segmentation import find_boundaries
+
+from ..core.axes import Image
+from ..core.examples import Example
+from ..core.model_card import ModelCard
+from ..core.results import Plan
+from ..core.specs import TrainSpec
+from .looks import picture
+from .state import History
+from .validate import Judged, Shown, summarise
+
+__all__ = ["EXAMPLE", "Outcome", "complete_card", "describe_data", "draw_example", "verdict"]
+
+EXAMPLE: Final = "example.png"
+_EDGE: Final = 256  # pixels of each half of the picture
+_ROWS: Final = 200  # of the curve that go into the card
+_NAMED: Final = 500  # images whose hashes are listed one by one
+_WHOLE: Final = 2**28  # bytes of a file that is hashed whole; of a larger one its ends
+_ORANGE: Final = (255, 140, 0)
+_PACKAGES: Final = ("napari-unet-suite", "torch", "numpy", "scikit-image")
+
+Outcome = tuple[Sequence[Shown], Sequence[Judged]]
+
+
+def verdict(start: str, before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    """Say whether fine-tuning was worth it.
+
+    Parameters
+    ----------
+    start : str
+        Name of the model that it began with; empty if it began with nothing.
+    before, after : mapping of float
+        Scores of that model and of the new one, on the same held-out images.
+
+    Returns
+    -------
+    str
+        Empty where there is nothing to compare.
+    """
+    name = next((name for name in ("mAP", "Dice") if name in before and name in after), "")
+    if not start or not name:
+        return ""
+    said = f"on the held-out images: {name} {before[name]:.3f} before, {after[name]:.3f} after."
+    if after[name] > before[name]:
+        return f"Better than '{start}' {said}"
+    return (
+        f"Not better than '{start}' {said} Keep using '{start}', or annotate more images of the kind on which it fails "
+        "and train again."
+    )
+
+
+def complete_card(card: ModelCard, facts: Mapping[str, Any], history: History, outcome: Outcome) -> ModelCard:
+    """Add to a card what is known after the training.
+
+    Parameters
+    ----------
+    card : ModelCard
+        As it was before the first step.
+    facts : mapping
+        Plain values: the settings, the data and so on.
+    history : History
+        Of the run.
+    outcome : tuple
+        The held-out images and how they were judged.
+
+    Returns
+    -------
+    ModelCard
+        With data, scores and the record of the training.
+    """
+    shown, judged = outcome
+    scores, sure = summarise(judged)
+    metrics = dict(card.metrics)
+    if scores:
+        ends = {
+            f"{name} {end}": value
+            for name, pair in sure.items()
+            for end, value in zip(("low", "high"), pair, strict=True)
+        }
+        metrics["validation"] = scores | ends | {"images": float(len(judged))}
+    if history.before:
+        metrics["validation of the model it started from"] = dict(history.before)
+    thinned = history.rows[:: -(-len(history.rows) // _ROWS) or 1]
+    training = {
+        **facts,
+        "software": {name: version(name) for name in _PACKAGES} | {"python": python_version(), "system": platform()},
+        "seconds": round(history.seconds, 1),
+        "best step": history.best_step if history.best >= 0 else None,
+        "curve": thinned,
+        "validation": {
+            each.name: summarise([one])[0] for each, one in zip(shown[:_NAMED], judged[:_NAMED], strict=True)
+        },
+    }
+    said = verdict(str(facts.get("start", "")), history.before, scores)
+    words = " ".join(filter(None, (card.description, said)))
+    # A time is not a recipe that can be followed; the number of steps is.
+    recipe = card.recipe.replace(" minutes of", f" minutes ({facts.get('steps')} steps) of")
+    more = {"metrics": metrics, "training": training, "description": words, "recipe": recipe}
+    return card.model_copy(update=more)
+
+
+def describe_data(learned: Sequence[Example], held_out: Sequence[Example]) -> dict[str, Any]:
+    """Say which images were learned from and which were held out, so that others can tell whether theirs are the same.
+
+    Parameters
+    ----------
+    learned, held_out : sequence of Example
+        The images.
+
+    Returns
+    -------
+    dict
+        Counts, and the sha256 of images and labels: of files their bytes, of layers their values.
+    """
+    kinds = {"learned from": learned, "held out": held_out}
+    lists = {kind: [_hashes(example) for example in examples] for kind, examples in kinds.items()}
+    whole = hashlib.sha256("".join(h["image"] + h["labels"] for hashes in lists.values() for h in hashes).encode())
+    return {
+        "images": len(learned),
+        "held out": len(held_out),
+        "sha256": whole.hexdigest(),
+        "files": {kind: hashes[:_NAMED] for kind, hashes in lists.items()},
+    }
+
+
+def _hashes(example: Example) -> dict[str, str]:
+    return {"name": example.name, "image": _hash(example.image), "labels": _hash(example.labels)}
+
+
+def _hash(what: Image | Path) -> str:
+    digest = hashlib.sha256()
+    if isinstance(what, Image):
+        digest.update(f"{what.axes} {what.shape}".encode())
+        digest.update(np.ascontiguousarray(what.data).data)
+        return digest.hexdigest()
+    # An OME-Zarr folder is told by what describes it: its pixels may be larger than memory.
+    files = sorted(Path(what).rglob("zarr.json")) if Path(what).is_dir() else [Path(what)]
+    for file in files:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            digest.update(stream.read(_WHOLE // 2 if size > _WHOLE else size))
+            if size > _WHOLE:
+                stream.seek(-_WHOLE // 2, 2)
+                digest.update(stream.read() + str(size).encode())
+    return digest.hexdigest()
+
+
+def draw_example(shown: Shown, labels: npt.NDArray[np.integer[Any]], file: Path) -> None:
+    """Draw a part of an image, and beside it the same with the outlines of what the model finds.
+
+    Parameters
+    ----------
+    shown : Shown
+        The image.
+    labels : ndarray of int
+        What was found.
+    file : Path
+        PNG to write, at most 512 by 256 pixels.
+    """
+    flat = picture(shown.image)
+    while labels.ndim > 2:
+        labels = labels[len(labels) // 2]
+    window = tuple(slice((n - min(n, _EDGE)) // 2, (n - min(n, _EDGE)) // 2 + min(n, _EDGE)) for n in flat.shape)
+    flat, labels = flat[window], labels[window]
+    low, high = np.nanpercentile(flat, (1, 99.8))
+    gray = np.nan_to_num(255 * np.clip((flat - low) / max(float(high - low), 1e-6), 0, 1)).astype(np.uint8)
+    left = np.repeat(gray[..., None], 3, -1)
+    right = left.copy()
+    right[find_boundaries(labels, mode="inner")] = _ORANGE
+    Picture.fromarray(np.concatenate((left, right), 1)).save(file, format="PNG", optimize=True)
+
+
+def plan_facts(spec: TrainSpec, plan: Plan | None, steps: int, device: str, processes: int) -> dict[str, Any]:
+    """Return the settings of a run as plain values; with these steps in the place of a time it can be done again."""
+    return {
+        "start": spec.start,
+        "seed": spec.seed,
+        "steps": steps,
+        "device": device,
+        "processes": processes,
+        "plan": list(plan.words) if plan else [],
+        "counts": dict(plan.counts) if plan else {},
+        "settings": spec.model_dump(mode="json", exclude={"net", "target", "normalise", "name", "task"}),
+    }

@@ -1,0 +1,210 @@
+"""The folder of a run: all that is needed to go on with it, also in another process. No torch here."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ..core.axes import Image
+from ..core.errors import SpecError, TrainingDataError
+from ..core.examples import Example
+from ..core.region import region_text
+from ..core.specs import TrainSpec
+from ..io.atomic import atomic_file
+from ..io.images import write_image
+from ..io.labels import write_labels
+from ..models.cards import user_folder
+
+__all__ = ["Order", "is_run", "note_state", "read_order", "run_folder", "write_order"]
+
+Data = Path | Sequence[Example]
+
+_SPEC: Final = "spec.json"
+_DATA: Final = "data.csv"
+_STATE: Final = "state.json"
+_WATCHED: Final = "preview.npy"
+_COLUMNS: Final = ("image", "labels", "weight", "group", "split", "region", "scribbles")
+_SPLITS: Final = {True: "validation", False: "train", None: ""}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run is to do.
+
+    Attributes
+    ----------
+    data : Path or sequence of Example
+        What is learned from.
+    spec : TrainSpec
+        As it was given.
+    folder : Path
+        Where the model goes.
+    watched : Image or None
+        A picture that is segmented now and then.
+    """
+
+    data: Data
+    spec: TrainSpec
+    folder: Path
+    watched: Image | None = None
+
+
+def run_folder(folder: Path | None, name: str) -> Path:
+    """Return where the run of a model is kept: ``<model folder>.training``."""
+    folder = folder or user_folder() / name
+    return folder.with_name(f"{folder.name}.training")
+
+
+def is_run(data: Any) -> bool:
+    """Say whether something is the folder of a run."""
+    return isinstance(data, str | os.PathLike) and (Path(data) / _SPEC).is_file()
+
+
+def write_order(order: Order) -> Path:
+    """Write down what a run is to do; images of layers are written beside it.
+
+    Parameters
+    ----------
+    order : Order
+        The run.
+
+    Returns
+    -------
+    Path
+        Folder of the run.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or cannot be written.
+    """
+    run = run_folder(order.folder, order.spec.name)
+    run.mkdir(parents=True, exist_ok=True)
+    data = order.data
+    if not isinstance(data, Path):
+        _write_text(run / _DATA, _table(data, run))
+        data = Path(_DATA)
+    watched = order.watched
+    if watched is not None:
+        with atomic_file(run / _WATCHED) as part:
+            np.save(part, np.asarray(watched.data))
+    said = {
+        "spec": order.spec.model_dump(mode="json"),
+        "data": str(data),
+        "folder": str(order.folder),
+        "watched": None if watched is None else {"axes": watched.axes, "scale": watched.scale, "units": watched.units},
+    }
+    _write_text(run / _SPEC, json.dumps(said, indent=1) + "\n")
+    return run
+
+
+def read_order(run: Path) -> Order:
+    """Read what a run is to do.
+
+    Parameters
+    ----------
+    run : Path
+        Its folder.
+
+    Returns
+    -------
+    Order
+        As it was written.
+
+    Raises
+    ------
+    TrainingDataError
+        If the folder is damaged.
+    SpecError
+        If a setting is unknown or out of range.
+    """
+    try:
+        said = json.loads((run / _SPEC).read_text("utf-8"))
+        values, data, folder, look = (said[name] for name in ("spec", "data", "folder", "watched"))
+        watched = None
+        if look is not None:
+            picture = np.load(run / _WATCHED, allow_pickle=False)
+            watched = Image(picture, look["axes"], tuple(look["scale"]), tuple(look["units"]), "preview")
+        return Order(run / data, TrainSpec.of(**values), Path(folder), watched)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingDataError(
+            f"The folder {run} of a training is damaged: {error}. Start the training with its images again."
+        ) from error
+
+
+def note_state(run: Path, state: str, **more: Any) -> None:
+    """Note whether a run is running, paused, stopped or done, and by which process.
+
+    Parameters
+    ----------
+    run : Path
+        Its folder.
+    state : {"running", "paused", "stopped", "failed", "done"}
+        What is so now.
+    **more : Any
+        Plain values.
+    """
+    _write_text(run / _STATE, json.dumps({"state": state, "pid": os.getpid(), **more}) + "\n")
+
+
+def _write_text(file: Path, text: str) -> None:
+    with atomic_file(file) as part:
+        part.write_text(text, "utf-8")
+
+
+def _table(data: Sequence[Example], run: Path) -> str:
+    rows = []
+    for example in data:
+        region = ""
+        if example.region:
+            text = region_text(example.region)
+            region = f"regions/{_short(text.encode())}.txt"
+            (run / "regions").mkdir(exist_ok=True)
+            _write_text(run / region, text + "\n")
+        if example.scribbles and example.background != Example.background:
+            raise SpecError("Scribbles on the background must bear the label 1 to be written to a table.")
+        rows.append({
+            "image": _place(example.image, run, "images"),
+            "labels": _place(example.labels, run, "labels"),
+            "weight": f"{example.weight:g}",
+            "group": example.group,
+            "split": _SPLITS[example.held_out],
+            "region": region,
+            "scribbles": "yes" if example.scribbles else "",
+        })  # fmt: skip
+    written = StringIO()
+    table = csv.DictWriter(written, _COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return written.getvalue()
+
+
+def _place(what: Image | Path, run: Path, room: str) -> str:
+    """Return the file of an image; that of a layer is written, once for each content."""
+    if not isinstance(what, Image):
+        return str(Path(what).resolve())
+    data = np.ascontiguousarray(what.data)
+    about = f"{what.axes} {what.shape} {data.dtype.str} {what.scale}".encode()
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in what.name)[:40]
+    file = run / room / f"{name}-{_short(about, data)}.tif"
+    file.parent.mkdir(exist_ok=True)
+    if not file.exists():
+        image = Image(data, what.axes, what.scale, what.units, what.name)
+        write_labels(file, image) if room == "labels" else write_image(file, image)
+    return str(file.relative_to(run))
+
+
+def _short(*parts: Any) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:12]

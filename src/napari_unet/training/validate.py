@@ -1,0 +1,231 @@
+"""How well a model finds the objects of images that it has not learned from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.axes import Image
+from ..core.examples import Example
+from ..core.sizes import equivalent_diameter
+from ..core.specs import SegmentSpec
+from ..core.steps import finish
+from ..io.images import read_image
+from ..io.labels import read_labels
+from ..metrics.matching import Counts, count, scores
+from ..models.model import Model
+from ..models.segment import segment_image
+from ..tiling import Polygons
+
+__all__ = ["Judged", "Shown", "judge", "open_example", "summarise"]
+
+_LEAST: Final = 64  # pixels along an edge of a part
+_SAMPLES: Final = 1000  # of the bootstrap
+_CONFIDENCE: Final = 95.0  # percent
+
+Labels = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An annotated image at hand, whole or a part of it.
+
+    Attributes
+    ----------
+    image : Image
+        What a model is given.
+    truth : ndarray of int32
+        Its labels, along ``image.label_axes``; 0 where nothing is known.
+    known : ndarray of bool or None
+        Where the truth is known, in y and x; None: everywhere.
+    sparse : bool
+        Only labeled pixels are known (scribbles): objects cannot be counted.
+    diameter : float
+        Typical size of the objects, pixels; 0 if there are none.
+    name : str
+        For messages and files.
+    """
+
+    image: Image
+    truth: Labels
+    known: npt.NDArray[np.bool_] | None
+    sparse: bool
+    diameter: float
+    name: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One image compared with its truth.
+
+    Attributes
+    ----------
+    counts : Counts or None
+        Objects; None where they cannot be counted.
+    overlap, pixels : float
+        Pixels that are object in both, and the sum of those that are in one: Dice is ``2 * overlap / pixels``.
+    labels : ndarray of int32
+        What the model found.
+    """
+
+    counts: Counts | None
+    overlap: float
+    pixels: float
+    labels: Labels
+
+
+def open_example(example: Example, most: float = math.inf, wanted: float | None = None) -> Shown:
+    """Read an annotated image, or its middle if it is large.
+
+    Parameters
+    ----------
+    example : Example
+        Layers or files.
+    most : float
+        Pixels of the network's grid that may be looked at.
+    wanted : float, optional
+        Object size on that grid.
+
+    Returns
+    -------
+    Shown
+        Ready to be judged.
+
+    Raises
+    ------
+    ImageError
+        If a file cannot be read.
+    """
+    image = example.image if isinstance(example.image, Image) else read_image(Path(example.image))
+    drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels))
+    truth = _ordered(drawn, image.label_axes)
+    sparse, background = example.scribbles, example.background
+    known = None
+    if example.region:
+        rows, columns = truth.shape[-2:]
+        known = Polygons(example.region).mask(slice(0, rows), slice(0, columns))
+        truth = np.where(known, truth, 0)
+    diameter = _diameter(np.where(truth == background, 0, truth) if sparse else truth, image)
+    shown = Shown(image, truth, known, sparse, diameter, example.name)
+    pixels = truth.size * (wanted / diameter if wanted and diameter else 1.0) ** len(image.spatial)
+    return shown if pixels <= most else middle(shown, math.sqrt(most / pixels))
+
+
+def middle(shown: Shown, share: float) -> Shown:
+    """Return the middle of an image: this share of its rows and of its columns, at least 64."""
+    window: list[slice] = []
+    for axis, length in zip(shown.image.axes, shown.image.shape, strict=True):
+        keep = min(max(round(length * share), _LEAST), length) if axis in "yx" else length
+        window.append(slice((length - keep) // 2, (length - keep) // 2 + keep))
+    rows, columns = (window[shown.image.axes.index(axis)] for axis in "yx")
+    data = shown.image.read(tuple(window))
+    known = None if shown.known is None else shown.known[rows, columns]
+    return replace(
+        shown, image=replace(shown.image, data=data, levels=()), truth=shown.truth[..., rows, columns], known=known
+    )
+
+
+def _ordered(drawn: Image, axes: str) -> Labels:
+    """Return labels as an array along `axes`."""
+    data = np.asarray(drawn.data)
+    missing = [axis for axis in axes if axis not in drawn.axes]
+    found = "".join(missing) + drawn.axes
+    data = data.reshape((1,) * len(missing) + data.shape)
+    extra = tuple(i for i, axis in enumerate(found) if axis not in axes)
+    data = np.squeeze(data, extra) if extra else data
+    found = "".join(axis for axis in found if axis in axes)
+    return data.transpose([found.index(axis) for axis in axes]).astype(np.int32, copy=False)
+
+
+def _diameter(truth: Labels, image: Image) -> float:
+    """Return the median size of the objects, counted in each frame; of planes where the depth is not the network's."""
+    sizes = np.bincount(truth[truth > 0].ravel()) if truth.any() else np.zeros(0)
+    frames = math.prod(n for n, axis in zip(truth.shape, image.label_axes, strict=True) if axis == "t")
+    known = sizes[sizes > 0] / frames
+    return float(np.median(equivalent_diameter(known.astype(float), len(image.spatial)))) if len(known) else 0.0
+
+
+def judge(shown: Shown, model: Model, measured: bool = True) -> Judged:
+    """Segment an image as a user would, and compare.
+
+    Parameters
+    ----------
+    shown : Shown
+        The image and its truth.
+    model : Model
+        Ready to predict.
+    measured : bool
+        Let the model measure the object size, as it does for users; else it is given, which takes less time while a
+        network knows little.
+
+    Returns
+    -------
+    Judged
+        Counts of objects and pixels.
+
+    Raises
+    ------
+    AxesError, ImageError, ModelError
+        If the image does not fit the model.
+    """
+    diameter = None if measured or shown.diameter <= 0 else round(shown.diameter, 2)
+    spec = SegmentSpec(model=model.card.name, device=model.device, diameter=diameter)
+    found = finish(segment_image(shown.image, spec, model, preview=False))
+    labels = np.asarray(found.labels.data)
+    compared = labels if shown.known is None else np.where(shown.known, labels, 0)
+    truth = shown.truth
+    if shown.sparse:
+        compared, truth = np.where(truth > 0, compared, 0), np.where(truth > 1, truth, 0)
+    both = float(np.count_nonzero((compared > 0) & (truth > 0)))
+    pixels = float(np.count_nonzero(compared) + np.count_nonzero(truth))
+    return Judged(None if shown.sparse else count(truth, compared), both, pixels, labels)
+
+
+def summarise(judged: Sequence[Judged], seed: int = 0) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Pool images into scores, and say how sure they are.
+
+    Parameters
+    ----------
+    judged : sequence of Judged
+        Of the images.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    scores : dict of float
+        ``AP50``, ``mAP`` and ``Dice`` of the objects against the background; without images nothing, where objects
+        cannot be counted ``Dice`` alone.
+    intervals : dict of (float, float)
+        95 % confidence: percentiles of 1000 draws of as many images with replacement (Efron 1979). Empty for fewer
+        than three images.
+    """
+    if not judged:
+        return {}, {}
+    values = _pooled(judged)
+    if len(judged) < 3:
+        return values, {}
+    rng = np.random.default_rng(seed)
+    draws = [_pooled([judged[i] for i in rng.integers(len(judged), size=len(judged))]) for _ in range(_SAMPLES)]
+    rim = (100 - _CONFIDENCE) / 2
+    sure = {}
+    for name in values:
+        low, high = np.percentile([draw[name] for draw in draws if name in draw], (rim, 100 - rim))
+        sure[name] = (float(low), float(high))
+    return values, sure
+
+
+def _pooled(judged: Sequence[Judged]) -> dict[str, float]:
+    counted = [each.counts for each in judged if each.counts is not None]
+    found = {}
+    if counted:
+        all_scores = scores(sum(counted[1:], counted[0]))
+        found = {name: all_scores[name] for name in ("AP50", "mAP")}
+    pixels = sum(each.pixels for each in judged)
+    return found | {"Dice": 2 * sum(each.overlap for each in judged) / pixels if pixels else 1.0}

@@ -1,0 +1,177 @@
+"""A whole training: other processes are met, the network learns, is judged and becomes a model with its card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from ..core.errors import Cancelled, ModelError, TrainingError
+from ..core.examples import Example
+from ..core.model_card import ModelCard
+from ..core.results import Plan
+from ..core.specs import TrainSpec
+from ..core.steps import Progress, Steps
+from ..io.atomic import atomic_file
+from ..models.devices import choose_device
+from ..models.model import Model
+from ..models.store import write_model
+from ..models.zoo import load_model
+from .course import Around
+from .fit import fit
+from .looks import Looks
+from .patches import Pair
+from .ranks import Ranks, is_first, joined
+from .record import EXAMPLE, complete_card, describe_data, draw_example, plan_facts, verdict
+from .runs import Order, note_state, write_order
+from .validate import open_example, summarise
+from .wishes import PAUSE, Wishes
+
+__all__ = ["Material", "train_whole"]
+
+_KEPT = ("log.csv", "plan.json", "events")  # of a run's folder, in the model's
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learned from.
+
+    Attributes
+    ----------
+    order : Order
+        What was asked for.
+    spec : TrainSpec
+        The same with everything filled in.
+    card : ModelCard
+        Of the model to be.
+    pairs : sequence of Pair
+        Images ready for training.
+    learned, held_out : sequence of Example
+        The images of `pairs`, and those that are kept to validate on.
+    plan : Plan or None
+        How it was decided.
+    """
+
+    order: Order
+    spec: TrainSpec
+    card: ModelCard
+    pairs: Sequence[Pair]
+    learned: Sequence[Example]
+    held_out: Sequence[Example] = ()
+    plan: Plan | None = None
+
+
+def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]:
+    """Train a network and store it as a model.
+
+    Parameters
+    ----------
+    material : Material
+        Images and settings.
+    wishes : Wishes, optional
+        Of the user while it runs.
+
+    Returns
+    -------
+    Path
+        The model folder.
+
+    Yields
+    ------
+    Progress
+        See :func:`napari_unet.training.fit.fit`.
+
+    Raises
+    ------
+    Cancelled
+        If the user wished a stop.
+    TrainingError
+        If the loss is no number any more, or another process is gone.
+    OutputError
+        If something cannot be written.
+    """
+    spec, folder = material.spec, material.order.folder
+    device = choose_device(spec.device)
+    Ranks(world=spec.devices * spec.nodes).parts(spec)  # refused before anything is written
+    run = write_order(material.order) if is_first() else folder.with_name(f"{folder.name}.training")
+    with joined(spec, device, run) as ranks:
+        if ranks.rank:
+            yield from fit(material.pairs, spec, run, device, around=Around(ranks))
+            return folder
+        (run / PAUSE).unlink(missing_ok=True)
+        wishes = wishes or Wishes()
+        wishes.watch(run)
+        return (yield from _first(material, run, ranks, wishes))
+
+
+def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps[Path]:
+    """Do what the first process does."""
+    spec, order = material.spec, material.order
+    device = ranks.device(choose_device(spec.device))
+    looks = Looks(material.held_out, material.learned, spec, material.card, run, order.watched)
+    looks.device = device
+    around = Around(ranks, wishes, looks)
+    note_state(run, "running")
+    try:
+        around.before = yield from _before(spec, looks, run)
+        network = yield from fit(material.pairs, spec, run, device, around=around)
+        yield Progress(0, 0, "Judging the model on the held-out images" if material.held_out else "Writing the model")
+        said = _finish(material, network, around, run)
+    except (Cancelled, GeneratorExit, KeyboardInterrupt):
+        note_state(run, "stopped")
+        raise
+    except BaseException:
+        note_state(run, "failed")
+        raise
+    if said:
+        yield Progress(0, 0, "done", news=said)
+    return order.folder
+
+
+def _before(spec: TrainSpec, looks: Looks, run: Path) -> Steps[dict[str, float]]:
+    """Return the scores of the model that is started from; they are measured once."""
+    if not spec.start or not looks.held_out:
+        return {}
+    file = run / "before.json"
+    if not file.is_file():
+        yield Progress(0, 0, f"Judging '{spec.start}' on the held-out images")
+        model = load_model(spec.start, looks.device)
+        if not isinstance(model, Model):
+            raise ModelError(f"'{spec.start}' was made by another program and cannot be trained further here.")
+        scores = looks.before(model)
+        with atomic_file(file) as part:
+            part.write_text(json.dumps(scores), "utf-8")
+    before: dict[str, float] = json.loads(file.read_text("utf-8"))
+    told = ", ".join(f"{name} {value:.3f}" for name, value in before.items())
+    yield Progress(0, 0, "starting", news=f"'{spec.start}' on the held-out images, before: {told}.")
+    return before
+
+
+def _finish(material: Material, network: nn.Module, around: Around, run: Path) -> str:
+    """Judge, write the model, and tidy up."""
+    looks, history, spec = around.look, around.history, material.spec
+    if not isinstance(looks, Looks) or history is None:
+        raise TrainingError("The training has no history. Start it again.")
+    shown, judged = looks.final(network)
+    facts = plan_facts(spec, material.plan, around.steps, looks.device, around.ranks.world)
+    facts["data"] = describe_data(material.learned, material.held_out)
+    card = complete_card(material.card, facts, history, (shown, judged))
+    example = shown[0] if shown else open_example(material.learned[0], float(spec.patch**2 * 4), card.diameter)
+    labels = judged[0].labels if judged else looks.labels(network, example)
+
+    def fill(part: Path) -> None:
+        draw_example(example, labels, part / EXAMPLE)
+        (part / "training").mkdir()
+        for name in _KEPT:
+            if (run / name).is_dir():
+                shutil.copytree(run / name, part / "training" / name)
+            elif (run / name).is_file():
+                shutil.copyfile(run / name, part / "training" / name)
+
+    write_model(material.order.folder, card, network, fill)
+    shutil.rmtree(run, ignore_errors=True)
+    return verdict(spec.start, history.before, summarise(judged)[0])
