@@ -35,6 +35,7 @@ _STEEP: Final = 3.0  # robust standard deviations at which a doubt is one half
 _WIDTH: Final = 1.2  # of the step from no doubt to full doubt, in robust standard deviations
 _LEAST_SPREAD: Final = 0.08  # of logarithms: in a movie where all is alike, small differences are no doubt
 _SHORT: Final = 3  # frames at which a track is as doubtful as not
+_USUAL: Final = (0.02, 0.25)  # squares of object widths: what a link costs in a quiet and in a lively movie
 _BORDER: Final = 1.5  # object widths: who is nearer to the border may come and go
 _SHARES: Final = {"start": 0.55, "end": 0.55, "gap": 0.35, "short": 0.9}  # doubt where nothing else is known
 _LEAST: Final = 0.05
@@ -154,9 +155,9 @@ def _rivals(tracks: Tracks, links: _Links, places: Floats) -> Found:
         margins, costs = tracks.margins, tracks.costs
     else:
         costs, margins = links.strides**2, _nearest(tracks, links, places) - links.strides**2
-    known = np.isfinite(costs) & (costs > 0)
-    usual = float(np.median(costs[known])) if known.any() else 1.0
-    score = np.clip(margins / max(usual, 0.01), -50, 50)
+    known = costs[np.isfinite(costs)]
+    usual = float(np.clip(np.median(known), *_USUAL)) if len(known) else _USUAL[1]
+    score = np.clip(margins / usual, -50, 50)
     return "ambiguous", links.children, np.where(np.isfinite(margins), 1 / (1 + np.exp(score)), 0.0)
 
 

@@ -76,4 +76,5 @@ def look_at(viewer: Viewer, layer: Layer, place: npt.NDArray[np.float64]) -> Non
     for axis in dims.not_displayed:
         if axis >= shift:
             dims.set_point(axis, world[axis])
-    viewer.camera.center = (0.0, 0.0, 0.0, *(world[axis] for axis in dims.displayed))[-3:]
+    camera = getattr(viewer, "scene", viewer).camera  # it moved in napari 0.9
+    camera.center = (0.0, 0.0, 0.0, *(world[axis] for axis in dims.displayed))[-3:]

@@ -188,6 +188,13 @@ class Panel(QScrollArea):
         self.lines.setText("\n".join(filter(None, lines)))
         self.lines.setVisible(bool(text))
 
+    def follow(self, reports: list[Report]) -> None:
+        """Show the last report in the bar and the status line."""
+        if reports:
+            last = reports[-1].progress
+            self.progress(last.done, last.total)
+            self.say(last.note)
+
     def progress(self, done: int, total: int) -> None:
         """Move the bar; a `total` of 0 means that nobody knows."""
         self.bar.setRange(0, total)

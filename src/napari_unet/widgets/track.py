@@ -17,6 +17,7 @@ from napari_unet.core.errors import AxesError, ImageError, UNetError
 from napari_unet.core.linking import LinkSpec
 from napari_unet.core.results import Table, Tracks
 from napari_unet.core.sizes import equivalent_diameter
+from napari_unet.core.specs import Spec
 from napari_unet.core.steps import Progress, Steps
 
 from ._axes import AxesRow
@@ -122,15 +123,13 @@ class TrackWidget(Panel):
     def _polled(self, layer: Layer, reports: list[Report]) -> None:
         if layer not in self.viewer.layers:
             self.cancel("Stopped: the layer was removed.")
-        elif reports:
-            last = reports[-1].progress
-            self.progress(last.done, last.total)
-            self.say(last.note)
+        else:
+            self.follow(reports)
 
-    def _tracked(self, layer: Layer, axes: str, spec: LinkSpec, tracks: Tracks) -> str:
+    def _tracked(self, layer: Layer, axes: str, spec: Spec, tracks: Tracks) -> str:
         if not tracks.counts["objects"]:
             return "There is nothing to follow: these labels are empty."
-        made = Followed(self.viewer, layer, (axes, spec), tracks, self.engine)
+        made = Followed(self.viewer, layer, (axes, LinkSpec.of(**dict(spec))), tracks, self.engine)
         made.image = self.image.layer
         if by := _COLORS[self.colors.currentText()]:
             made.color(by)

@@ -14,6 +14,7 @@ from .corrections import (
     place_corrections,
     summarize_frames,
     summarize_tracks,
+    write_picture,
 )
 from .files import (
     SAMPLES,
@@ -91,10 +92,11 @@ __all__ = [
     "find_unfinished", "follow_ids_steps", "forget_edits", "has_draft", "hold_training", "info", "is_unfinished",
     "keep_draft", "list_collections", "list_damaged", "list_doubts", "list_models", "load_model", "load_task",
     "locate_model", "match_labels", "measure", "measure_steps", "new_wishes", "open_pyramid", "place_corrections",
-    "plan", "plan_steps", "preflight", "preflight_steps", "preview_patches", "preview_patches_steps", "read_contents",
-    "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel", "relabel_steps",
-    "remove_model", "said_by_training", "sample", "sample_movie", "score_tracks", "score_tracks_steps", "segment",
-    "segment_steps", "show", "summarize_frames", "summarize_tracks", "track", "track_steps", "train",
-    "train_apart_steps", "train_steps", "training_folder", "undo_edit", "unfinished_training", "write_image",
-    "write_labels", "write_overlay", "write_table", "write_tracks",
+    "plan", "plan_steps", "preflight", "preflight_steps", "preview_patches", "preview_patches_steps",
+    "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel",
+    "relabel_steps", "remove_model", "said_by_training", "sample", "sample_movie", "score_tracks",
+    "score_tracks_steps", "segment", "segment_steps", "show", "summarize_frames", "summarize_tracks", "track",
+    "track_steps", "train", "train_apart_steps", "train_steps", "training_folder", "undo_edit",
+    "unfinished_training", "write_image", "write_labels", "write_overlay", "write_picture", "write_table",
+    "write_tracks",
 ]  # fmt: skip

@@ -11,7 +11,10 @@ from ..core.results import Table, Tracks
 if TYPE_CHECKING:
     from ..tracking.edits import Edits
 
-__all__ = ["correct", "draw_lineages", "list_doubts", "place_corrections", "summarize_frames", "summarize_tracks"]
+__all__ = [
+    "correct", "draw_lineages", "list_doubts", "place_corrections", "summarize_frames", "summarize_tracks",
+    "write_picture",
+]  # fmt: skip
 
 
 def place_corrections(tracks: Tracks, labels: str | Path | None = None) -> Path:
@@ -110,3 +113,24 @@ def draw_lineages(tracks: Tracks) -> Table:
     from ..tracking.summary import tree
 
     return tree(tracks)
+
+
+def write_picture(path: str | Path, content: bytes) -> None:
+    """Write a picture that is made already.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it is there.
+    content : bytes
+        Of the file.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    from ..io.atomic import atomic_file
+
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
