@@ -21,6 +21,8 @@ from napari_unet.core.results import Epoch, Plan
 from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import Progress, Steps
 from napari_unet.widgets import _curves
+from napari_unet.widgets._after import verdict
+from napari_unet.widgets.segment import SegmentWidget
 from napari_unet.widgets.train import TrainWidget
 
 from .conftest import FakeEngine
@@ -40,6 +42,9 @@ class Trainer(FakeEngine):
         self.wrong: Exception | None = None
         self.begun = threading.Event()
         self.collections: list[Any] = []
+        self.held: list[tuple[Path, bool]] = []
+        self.collected: list[tuple[Any, ...]] = []
+        self.exported: list[tuple[Any, ...]] = []
 
     def list_models(self) -> list[ModelCard]:
         return [
@@ -56,6 +61,23 @@ class Trainer(FakeEngine):
 
     def training_folder(self, name: str) -> Path:
         return self.folder / f"{name}.training"
+
+    def hold_training(self, folder: Path, hold: bool = True) -> None:
+        self.held.append((folder, hold))
+
+    def collect_steps(self, image: Image, labels: Image, before: Image, model: str, name: str = "") -> Steps[Any]:
+        from napari_unet.workflows import Collection
+
+        yield Progress(0, 0, "Keeping")
+        self.collected.append((image, labels, before, model))
+        found = Collection(self.folder / "my-nuclei.corrections", "my-nuclei", 1, 1, 1)
+        self.collections = [found]
+        return found
+
+    def export_model_steps(self, name: str, path: Path, form: str, overwrite: bool = False) -> Steps[Path]:
+        yield Progress(0, 0, "Writing")
+        self.exported.append((name, path, form, overwrite))
+        return path
 
     def plan_steps(self, data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Plan]:
         yield Progress(0, 0, "Measuring objects")
@@ -202,6 +224,12 @@ def test_pause_stop_and_resume(make: Make, viewer: ViewerModel, qtbot: QtBot, tr
     assert widget.pause.text() == "Pause"
     assert not widget.data.isEnabled()
     widget.pause.click()
+    assert trainer.held == [(trainer.folder / "my-cells.training", True)]
+    assert widget.pause.text() == "Resume"
+    widget.pause.click()
+    assert trainer.held[-1][1] is False
+    assert widget.pause.text() == "Pause"
+    widget.stop.click()
     assert "Resume goes on" in widget.status.text()
     trainer.go.set()
     qtbot.waitUntil(trainer.closed.is_set)
@@ -332,6 +360,87 @@ def test_without_the_library_that_draws_there_are_words(
     qtbot.waitUntil(lambda: widget.job is None)
     assert "Loss 0.333, AP50 0.700" in widget.live.curves.text.text()
     assert not widget.live.curves._plots
+
+
+def segmented(qtbot: QtBot, viewer: ViewerModel, engine: Any) -> Any:
+    """Segment the first image and return the new layer."""
+    dock = SegmentWidget(viewer, engine=engine)
+    qtbot.addWidget(dock)
+    dock.run()
+    qtbot.waitUntil(lambda: dock.job is None)
+    return viewer.layers[-1]
+
+
+@pytest.mark.parametrize("case", ["2D", "channels", "RGB"])
+def test_corrections_are_kept_with_what_the_labels_were_before(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer, case: str
+) -> None:
+    shape, options = {
+        "2D": ((40, 50), {}),
+        "channels": ((2, 3, 40, 50), {"axis_labels": ("t", "c", "y", "x")}),
+        "RGB": ((40, 50, 3), {"rgb": True}),
+    }[case]
+    image = viewer.add_image(np.zeros(shape, np.uint8), name="field", **options)
+    widget = make(viewer)
+    assert widget.grow.isHidden()
+    layer = segmented(qtbot, viewer, trainer)
+    assert not widget.grow.isHidden()
+    before = np.asarray(layer.data).copy()
+    layer.data[..., 3:9, 3:9] = 7
+    widget.grow.add.click()
+    qtbot.waitUntil(lambda: widget.job is None)
+    assert not widget.errors
+    ((given, after, known, model),) = trainer.collected
+    assert given.data is image.data
+    index = (slice(None), 0) if case == "channels" else ()
+    np.testing.assert_array_equal(after.data, np.asarray(layer.data)[index])
+    np.testing.assert_array_equal(known.data, before[index])
+    assert model == "nuclei"
+    assert widget.data.source.currentData() == "kept"
+    assert widget.data.read() == trainer.folder / "my-nuclei.corrections" / "data.csv"
+    assert widget.spec().start == "nuclei"
+    assert widget.spec().name == "my-nuclei"
+    assert "1 place in 1 image" in widget.status.text()
+    widget.grow.add.click()
+    qtbot.waitUntil(lambda: widget.job is None)
+    np.testing.assert_array_equal(trainer.collected[1][2].data, after.data)  # what comes next counts by itself
+
+
+def test_a_model_is_tried_and_exported(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = draw(viewer)
+    widget = make(viewer)
+    widget.run()
+    qtbot.waitUntil(lambda: widget.job is None)
+    dock = SegmentWidget(viewer, engine=trainer)
+    qtbot.addWidget(dock)
+    asked: list[tuple[str, str]] = []
+
+    class Window:
+        def add_plugin_dock_widget(self, plugin: str, name: str) -> tuple[None, Any]:
+            asked.append((plugin, name))
+            return None, dock
+
+    viewer.__dict__["window"] = Window()
+    viewer.layers.selection.active = image
+    widget.after.attempt.click()
+    qtbot.waitUntil(lambda: dock.job is None)
+    assert asked == [("napari-unet-suite", "Segment cells and nuclei")]
+    assert trainer.spec is not None
+    assert trainer.spec.model == "my-cells"
+    place = str(trainer.folder / "out.zip")
+    monkeypatch.setattr("napari_unet.widgets._after.QFileDialog.getSaveFileName", lambda *_: (place, ""))
+    widget.after.export.click()
+    qtbot.waitUntil(lambda: widget.job is None)
+    assert trainer.exported == [("my-cells", Path(place), "bioimageio", True)]
+    assert widget.status.text() == f"Wrote {place}."
+
+
+def test_the_card_says_whether_learning_on_was_worth_it() -> None:
+    card = ModelCard(name="a", net=NetSpec(), target=TargetSpec(), description="Cells. Not better than 'nuclei': mAP …")
+    assert verdict(card, "nuclei") == "Not better than 'nuclei': mAP …"
+    assert not verdict(card, "")
 
 
 def test_closing_the_dock_stops_the_training(make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer) -> None:

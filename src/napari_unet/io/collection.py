@@ -74,9 +74,11 @@ def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) 
         (folder / name).mkdir(parents=True, exist_ok=True)
     rows = read_rows(folder)
     word = re.sub(r"[^\w-]+", "-", image.name).strip("-")[:_LETTERS] or "image"
-    stem = f"{word}-{_digest(image)}"
+    digest = _digest(image)
+    same = next((folder / "images").glob(f"*-{digest}.tif"), None)  # by whatever name
+    stem = same.stem if same is not None else f"{word}-{digest}"
     picture = f"images/{stem}.tif"
-    if not (folder / picture).exists():
+    if same is None:
         write_image(folder / picture, image)
     numbers = [int(row["labels"].rpartition("-")[2].removesuffix(".tif")) for row in rows]
     number = max(numbers, default=0) + 1

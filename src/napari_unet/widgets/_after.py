@@ -95,5 +95,6 @@ def try_model(viewer: Any, name: str, dock: Any = None) -> Any:
 
 
 def verdict(card: ModelCard, start: str) -> str:
-    """Say what the user should know of a new model before anything else; empty where there is nothing."""
-    return ""
+    """Return whether a model is better than the one that it started from, in the words of its card; else nothing."""
+    starts = [card.description.find(words) for words in ("Not better than", "Better than")] if start else []
+    return next((card.description[at:] for at in starts if at >= 0), "")

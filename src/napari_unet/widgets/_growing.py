@@ -57,6 +57,7 @@ class GrowRow(QWidget):
         viewer.layers.selection.events.active.connect(self._follow)
         self.destroyed.connect(partial(_disconnect, viewer.layers, self._follow))
         dock.settled.connect(self._follow)
+        NEWS.found.connect(self._follow)
         self._follow()
 
     @property
@@ -104,7 +105,6 @@ class GrowRow(QWidget):
     def _added(self, layer: Layer, origin: Origin, result: Any) -> str:
         found, after = result
         remember(layer, replace(origin, before=after))  # what is corrected next counts by itself
-        NEWS.kept.emit()
         self.grown.emit(found, origin.model)
         return f"Added {found.added}. Kept for '{found.name}': {found.caption}."
 

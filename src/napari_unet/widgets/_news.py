@@ -13,7 +13,7 @@ class News(QObject):
     """Signals between docks; connect methods of widgets only: Qt lets them go with their widget."""
 
     models = Signal()  # a model was added or removed
-    kept = Signal()  # corrections were added to a collection
+    found = Signal()  # a labels layer holds what a run has found
 
 
 NEWS: Final = News()

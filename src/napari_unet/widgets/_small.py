@@ -15,6 +15,7 @@ from napari_unet.core.results import Piece, Segmentation
 
 from ._before import Before, Origin, packing, remember
 from ._canvas import Canvas, Pause
+from ._news import NEWS
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -92,4 +93,5 @@ class SmallCanvas(Canvas):
         if self._before is not None:
             model = str(result.manifest.get("model", ""))
             remember(self.layer, Origin(self._before, ref(self._source), self._image.axes, model))
+            NEWS.found.emit()
         self.layer.editable = True

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["TrainWidget"]
 
 _HELP: Final = "Draw labels on an image, then press Train. The viewer stays free while the model learns."
-_PAUSED: Final = "Paused. Resume goes on where it was."
 _STOPPED: Final = "Stopped. What was learned is kept: Resume goes on where it was."
 _MANY: Final = 1_000_000  # steps: the time decides
 _SOON: Final = 300  # milliseconds in which several changes count as one
@@ -97,13 +96,14 @@ class TrainWidget(Panel):
 
     def list_sets(self) -> None:
         """List the collections of corrections again."""
-        self.data.show_sets({str(one.folder): one.caption for one in self.engine.list_collections()})
+        self.data.show_sets({str(one.table): f"{one.name}: {one.caption}" for one in self.engine.list_collections()})
 
     def busy(self, running: bool) -> None:
         """Show that something runs, or that everything is quiet."""
         super().busy(running)
         if not hasattr(self, "after"):  # the panel calls this while it is built
             return
+        self.held = False
         self.pause.setText("Pause" if running or self.going is None else "Resume")
         self.pause.setEnabled(running or self.going is not None)
         for widget in (self.data, self.begin_with, self.plan):
@@ -144,11 +144,15 @@ class TrainWidget(Panel):
         self._go(data, spec)
 
     def pause_or_resume(self) -> None:
-        """Stop for a while, or go on."""
-        if self.job is not None:
-            self.cancel(_PAUSED)
-        elif self.going is not None:
+        """Let the training wait, or go on."""
+        if self.going is None:
+            return
+        if self.job is None:
             self._go(*self.going)
+            return
+        self.held = not self.held
+        self.engine.hold_training(self.engine.training_folder(self.going[1].name), self.held)
+        self.pause.setText("Resume" if self.held else "Pause")
 
     def cancel(self, text: str = _STOPPED) -> None:
         """Stop; Resume goes on."""
@@ -208,6 +212,6 @@ class TrainWidget(Panel):
 
     def _grown(self, found: Collection, model: str) -> None:
         self.list_sets()
-        self.data.choose_set(str(found.folder))
+        self.data.choose_set(str(found.table))
         self.begin_with.choose(model)
         self.begin_with.propose(found.name)

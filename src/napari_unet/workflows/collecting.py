@@ -23,7 +23,7 @@ class Collection:
     Attributes
     ----------
     folder : Path
-        Where they are; can be given to :func:`~napari_unet.train`.
+        Where they are.
     name : str
         Of the models that learn from them.
     places, images : int
@@ -37,6 +37,11 @@ class Collection:
     places: int
     images: int
     added: int = 0
+
+    @property
+    def table(self) -> Path:
+        """What can be given to :func:`~napari_unet.train`."""
+        return self.folder / "data.csv"
 
     @property
     def caption(self) -> str:

@@ -1,0 +1,160 @@
+"""What was corrected by hand is found, with a region around it in which the labels are the truth, and kept."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unet import workflows
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import OutputError, TrainingDataError
+from napari_unet.core.region import parse_region
+from napari_unet.io import collection
+from napari_unet.training import corrections
+from napari_unet.training.corrections import find_corrections, known_region
+
+
+def squares(size: int = 96, edge: int = 10) -> np.ndarray:
+    """Label squares in rows, with gaps of the same width between them."""
+    y, x = np.mgrid[:size, :size]
+    inside = (y % (2 * edge) < edge) & (x % (2 * edge) < edge)
+    return np.where(inside, y // (2 * edge) * 10 + x // (2 * edge) + 1, 0).astype(np.int32)
+
+
+def picture(shape: tuple[int, ...] = (96, 96), axes: str = "yx", name: str = "field") -> Image:
+    return Image(np.random.default_rng(0).integers(0, 999, shape).astype(np.uint16), axes, name=name)
+
+
+def inside(region: Any, y: float, x: float) -> bool:
+    from napari_unet.tiling._polygons import Polygons
+
+    return bool(Polygons(region).mask(slice(int(y), int(y) + 1), slice(int(x), int(x) + 1)).all())
+
+
+def test_the_region_holds_what_was_changed_the_whole_object_and_some_way_around() -> None:
+    before = squares()
+    after = before.copy()
+    after[40:44, 40:44] = 0  # a corner of one square was erased
+    region, box = known_region(before, after, before != after)
+    assert len(region) == 1
+    assert inside(region, 41, 41)  # what was erased
+    assert inside(region, 48, 48)  # the rest of the object
+    assert inside(region, 36, 45)  # near it
+    assert not inside(region, 65, 65)  # the next object but one
+    assert not inside(region, 5, 45)
+    assert all(0 <= part.start < part.stop <= 96 for part in box)
+
+
+def test_places_far_apart_are_regions_of_their_own() -> None:
+    before = squares()
+    after = before.copy()
+    after[5, 5] = 0
+    after[85, 85] = 99
+    region, _ = known_region(before, after, before != after)
+    assert len(region) == 2
+
+
+def test_two_dimensions_take_the_planes_that_were_changed_three_the_part_between() -> None:
+    before = np.stack([squares()] * 6)
+    after = before.copy()
+    after[2, 5, 5] = 0
+    after[3, 5, 5] = 0
+    image = picture((6, 96, 96), "zyx")
+    flat = list(find_corrections(image, Image(before, "zyx"), Image(after, "zyx"), 2))
+    assert [c.image.axes for c in flat] == ["yx", "yx"]
+    np.testing.assert_array_equal(flat[0].image.data, image.data[2])
+    np.testing.assert_array_equal(flat[0].labels.data, after[2])
+    (deep,) = find_corrections(image, Image(before, "zyx"), Image(after, "zyx"), 3)
+    assert deep.labels.shape == deep.image.shape == (6, 96, 96)  # the object that was changed has six planes
+
+
+def test_of_a_large_plane_only_the_part_around_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrections, "_LARGE", 1000)
+    monkeypatch.setattr(corrections, "_CONTEXT", 4)
+    before = squares()
+    after = before.copy()
+    after[45, 45] = 0
+    image = picture((96, 96, 3), "yxc")
+    (found,) = find_corrections(image, Image(before, "yx"), Image(after, "yx"), 2)
+    assert found.image.axes == "cyx"
+    height, width = found.labels.shape
+    assert found.image.shape == (3, height, width)
+    assert max(height, width) < 40
+    assert inside(found.region, height // 2, width // 2)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of the user's models."""
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path))
+    return tmp_path
+
+
+def keep(at: tuple[int, int], image: Image | None = None, model: str = "nuclei") -> workflows.Collection:
+    before = squares()
+    after = before.copy()
+    after[at] = 0 if before[at] else 77
+    return workflows.collect(image or picture(), Image(after, "yx", name="cells"), Image(before, "yx"), model)
+
+
+def test_a_collection_grows_and_can_be_learned_from(home: Path) -> None:
+    first = keep((5, 5))
+    assert (first.name, first.added, first.places, first.images) == ("my-nuclei", 1, 1, 1)
+    assert first.folder == home / "my-nuclei.corrections"
+    second = keep((85, 85))
+    assert (second.places, second.images) == (2, 1)
+    third = keep((45, 45), picture(name="another"))
+    assert third.caption == "3 places in 1 image"  # the same pixels: it is the same image, by another name
+    other = Image(picture().data + 1, "yx", name="field")
+    assert keep((5, 5), other).caption == "4 places in 2 images"
+    assert [c.name for c in workflows.list_collections()] == ["my-nuclei"]
+    assert all(card.name != "my-nuclei" for card in workflows.list_models())
+    with third.table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        assert workflows.read_image(third.folder / row["image"]).shape == (96, 96)
+        assert workflows.read_labels(third.folder / row["labels"]).data.max() > 0
+        assert parse_region((third.folder / row["region"]).read_text())
+
+
+def test_the_newer_correction_of_a_place_counts(home: Path) -> None:
+    keep((5, 5))
+    keep((85, 85))
+    found = keep((6, 6))
+    assert found.places == 2
+    with found.table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    labels = [workflows.read_labels(found.folder / row["labels"]).data for row in rows]
+    assert all(each[5, 5] for each in labels)  # the first correction had erased it
+    assert len(list((found.folder / "labels").iterdir())) == len(rows)
+
+
+def test_a_family_of_models_shares_its_corrections(home: Path) -> None:
+    assert keep((5, 5), model="gone").name == "gone"
+    assert keep((5, 5), model="gone-2").folder == home / "gone.corrections"
+
+
+def test_nothing_corrected_is_said(home: Path) -> None:
+    labels = Image(squares(), "yx", name="cells")
+    with pytest.raises(TrainingDataError, match="Nothing was corrected in 'cells'"):
+        workflows.collect(picture(), labels, labels, "nuclei")
+    assert not workflows.list_collections()
+
+
+def test_when_the_disk_is_full_the_collection_is_what_it_was(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = keep((5, 5)).table
+    before = table.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OutputError("The disk is full.")
+
+    monkeypatch.setattr(collection, "_write_rows", full)
+    with pytest.raises(OutputError):
+        keep((85, 85))
+    assert table.read_bytes() == before
+    (found,) = workflows.list_collections()
+    assert found.places == 1
