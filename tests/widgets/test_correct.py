@@ -173,7 +173,7 @@ def test_what_is_refused_is_said(docks: Docks) -> None:
     press(viewer, "l")
     assert "linked already" in dock.status.text()
     assert len(dock.picks.cells) == 2
-    assert not dock.buttons["undo"].isEnabled()
+    assert not dock.tools["undo"].isEnabled()
     press(viewer, "Ctrl+Z")
     assert "nothing to undo" in dock.status.text()
 
@@ -187,7 +187,7 @@ def test_corrections_are_there_again(docks: Docks) -> None:
     track, dock = docks(again)
     assert "1 corrections of before are there again" in track.status.text()
     assert numbers(again, 1) != [1] * 5
-    dock.buttons["undo"].click()
+    dock.tools["undo"].click()
     assert numbers(again, 1) == [1] * 5
 
 
@@ -259,7 +259,7 @@ def test_layers_that_are_removed(docks: Docks) -> None:
     viewer.layers.remove("cells tracks")
     assert dock.followed is None
     assert not any(map(ours, viewer.mouse_drag_callbacks))
-    assert not any(made.isEnabled() for made in dock.buttons.values())
+    assert not any(made.isEnabled() for made in dock.tools.values())
 
 
 def test_a_disk_that_is_full_is_told_and_nothing_is_lost(docks: Docks, monkeypatch: pytest.MonkeyPatch) -> None:

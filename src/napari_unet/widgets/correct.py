@@ -63,13 +63,13 @@ class CorrectWidget(Panel):
         self.queue = Queue()
         self.picked, self.saved = words(), words()
         self.form.addRow("Tracks", self.layers)
-        self.buttons: dict[str, QPushButton] = {}
+        self.tools: dict[str, QPushButton] = {}
         for verb, (key, text, _, tip) in _VERBS.items():
             self._add(verb, f"{text} ({key.title() if len(key) == 1 else 'Del'})", tip)
         self._add("undo", "Undo (Ctrl+Z)", "Take the last correction back.")
         self._add("redo", "Redo (Ctrl+Shift+Z)", "Make it again.")
         grid = QGridLayout()
-        for i, made in enumerate(self.buttons.values()):
+        for i, made in enumerate(self.tools.values()):
             grid.addWidget(made, i // 2, i % 2)
         self.next = button("Next doubt (N)", "Go to what is most doubtful.", self.go_on)
         self.back = button("Back (B)", "Go to the doubt before.", self.go_back)
@@ -88,7 +88,7 @@ class CorrectWidget(Panel):
         self._layer_changed()
 
     def _add(self, verb: str, text: str, tip: str) -> None:
-        self.buttons[verb] = made = button(text, tip, self._pressed)
+        self.tools[verb] = made = button(text, tip, self._pressed)
         made.setObjectName(verb)
 
     def _pressed(self) -> None:
@@ -135,7 +135,7 @@ class CorrectWidget(Panel):
         found = self.followed
         self.picks.show(found)
         self.picked.setText(self.picks.words() or "No cell is picked.")
-        for verb, made in self.buttons.items():
+        for verb, made in self.tools.items():
             steps = {} if found is None else {"undo": found.edits.done, "redo": found.edits.undone}
             enough = len(self.picks.cells) >= _VERBS[verb][2] if verb in _VERBS else bool(steps.get(verb))
             made.setEnabled(found is not None and enough)
