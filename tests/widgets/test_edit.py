@@ -299,6 +299,24 @@ def test_discard_asks_where_something_would_be_lost(
     np.testing.assert_array_equal(np.asarray(workflows.read_labels(place).data), squares((700, 600)))
 
 
+def test_two_docks_may_share_a_region(
+    segmented: Callable[..., Any], qtbot: QtBot, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    place = tmp_path / "labels.ome.zarr"
+    widget, layer = segmented()
+    other = SegmentWidget(viewer, engine=Engine())
+    qtbot.addWidget(other)
+    look_at(viewer, layer, slice(15, 60), slice(22, 80))
+    done(qtbot, widget, widget.edits.take)
+    region = viewer.layers[-1]
+    painted(region)
+    qtbot.waitUntil(lambda: workflows.has_draft(place))
+    done(qtbot, other, other.edits.put)
+    assert region not in viewer.layers
+    assert not workflows.has_draft(place)
+    assert not widget.edits.put.isEnabled()
+
+
 @pytest.mark.parametrize("moment", range(4))
 def test_cancel_leaves_all_as_it_was_or_comes_too_late(
     segmented: Callable[..., Any], qtbot: QtBot, viewer: ViewerModel, tmp_path: Path, moment: int

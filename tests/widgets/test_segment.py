@@ -330,6 +330,24 @@ def test_bad_settings_are_refused(make: Make, viewer: ViewerModel, engine: FakeE
     assert "threshold" in widget.status.text()
 
 
+def test_the_tab_key_goes_from_top_to_bottom(make: Make, viewer: ViewerModel, engine: FakeEngine) -> None:
+    viewer.add_image(np.zeros((16, 20)))
+    widget = make(viewer, engine)
+    widget.show()
+    chain, at = [], widget.images
+    while at not in chain:
+        chain.append(at)
+        at = at.nextInFocusChain()
+    fields = widget.settings.fields
+    wanted = [
+        widget.images, widget.only, widget.models, widget.diameter, widget.place.line, widget.place.ask,
+        widget.place.estimate.start, widget.start, widget.stop, fields["threshold"].native, fields["device"].native,
+        widget.edits.take, widget.edits.put,
+    ]  # fmt: skip
+    places = [chain.index(each) for each in wanted]
+    assert places == sorted(places)
+
+
 def test_nothing_to_run_on(make: Make, viewer: ViewerModel, engine: FakeEngine) -> None:
     widget = make(viewer, engine)
     widget.run()

@@ -152,7 +152,8 @@ def add_crop(viewer: Viewer, layer: Labels, crop: Crop) -> Labels:
         **place,
     )
     added.opacity, added.contour = layer.opacity, layer.contour
-    added.bounding_box.visible, added.bounding_box.points = True, False  # how far it goes
+    box = added.bounding_box  # how far it goes
+    box.visible, box.points, box.line_thickness = True, False, 2
     # What is painted next is a new object; its number is given when it is put back.
     added.selected_label = max(int(crop.values.max(initial=0)), int(crop.before.max(initial=0))) + 1
     return added

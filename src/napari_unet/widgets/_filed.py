@@ -85,6 +85,8 @@ class Filed:
         def written(found: Any) -> str:
             edited, measured = found
             _touched[folder] = engine
+            # Nothing is left to be kept, whichever dock looks after the region.
+            region.metadata = {**region.metadata, KEY: {**about, "before": after.data}}
             self._past.setdefault(folder, []).append([(origin, origin.features) for origin in origins])
             for one in drawn:
                 one.layer.features = measured

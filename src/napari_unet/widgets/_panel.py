@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFormLayout, QProgressBar, QScrollArea, QVBoxLayout, 
 from napari_unet.core.errors import UNetError
 from napari_unet.core.steps import Steps
 
-from ._parts import button, row, words
+from ._parts import button, order_tabs, row, words
 from ._settings import in_the_dock
 from ._worker import Job, Report
 
@@ -95,6 +95,8 @@ class Panel(QScrollArea):
         """Stop when the dock is closed: napari takes this widget out of the window without deleting it."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.cancel()
+        if event is not None and event.type() == QEvent.Type.Polish:  # everything is in its place
+            order_tabs(self.column)
         return bool(super().event(event))
 
     def dropped(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QMessageBox,
     QPushButton,
     QSizePolicy,
@@ -18,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["Fold", "button", "copy", "pixels", "row", "sure", "words"]
+__all__ = ["Fold", "button", "copy", "order_tabs", "pixels", "row", "sure", "words"]
 
 
 class Fold(QWidget):
@@ -66,6 +68,24 @@ def button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
     made.setToolTip(tip)
     made.clicked.connect(action)
     return made
+
+
+def order_tabs(layout: QLayout) -> None:
+    """Have the tab key go from one field to the next as they are read, whenever they were made."""
+    for one, following in itertools.pairwise(_focusable(layout)):
+        QWidget.setTabOrder(one, following)
+
+
+def _focusable(layout: QLayout) -> Iterator[QWidget]:
+    for number in range(layout.count()):
+        item = layout.itemAt(number)
+        widget, inner = (None, None) if item is None else (item.widget(), item.layout())
+        if widget is not None and widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            yield widget
+        elif widget is not None:
+            inner = widget.layout()
+        if inner is not None:
+            yield from _focusable(inner)
 
 
 def pixels(tip: str) -> QDoubleSpinBox:
