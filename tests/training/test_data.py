@@ -177,6 +177,14 @@ def _stacked(change):
     return Example(Image(image, "yx", name="field"), Image(labels, "zyx", name="labels"))
 
 
+def test_an_image_of_which_nothing_is_known_is_refused():
+    image, labels = field()
+    outside = (((200.0, 200.0), (200.0, 300.0), (300.0, 300.0)),)
+    for given in (example(image, labels, region=outside), example(image, 0 * labels, scribbles=True)):
+        with pytest.raises(TrainingDataError, match="Nothing of 'field' is known"):
+            loader().load(given)
+
+
 def test_whole_fractions_and_gray_pictures_of_labels_will_do(tmp_path):
     image, labels = field()
     (as_float,) = loader().load(example(image, labels.astype(np.float64)))

@@ -91,9 +91,9 @@ def test_unpadded_scores_are_compared_with_the_middle_of_the_truth():
 def test_patches_are_as_large_as_the_network_takes(tmp_path, monkeypatch):
     seen = []
 
-    def batch(self, step):
+    def batch(self, step, part=slice(None)):
         seen.append(self.spec.patch)
-        return drawn(self, step)
+        return drawn(self, step, part)
 
     drawn = Sampler.batch
     monkeypatch.setattr(Sampler, "batch", batch)
@@ -128,7 +128,7 @@ def test_a_checkpoint_of_an_earlier_program_is_resumed(tmp_path):
     torch.save(state | {"spec": json.dumps(written)}, tmp_path / "last.pt")
     shown = []
     finish(fit([pair()], how, tmp_path), shown.append)
-    assert [p.done for p in shown] == [1, 2]
+    assert sorted({p.done for p in shown}) == [1, 2]
     with pytest.raises(TrainingDataError, match="other settings"):
         finish(fit([pair()], spec(NetSpec(widths=(3, 4), dropout=0.1), steps=2), tmp_path))
 

@@ -11,7 +11,10 @@ from .. import workflows
 from .._terminal import say_json, watch
 from ..core.specs import TrainSpec
 
-__all__ = ["Balance", "Corner", "Data", "Depth", "Dimensions", "Loss", "Truth", "Validation", "chosen", "plan"]
+__all__ = [
+    "Balance", "Corner", "Data", "Depth", "Dimensions", "DryRun", "Loss", "Truth", "Validation", "chosen", "plan",
+    "say_plan",
+]  # fmt: skip
 
 _TRAIN: Final = TrainSpec()
 
@@ -35,6 +38,7 @@ Loss = Annotated[
 Balance = Annotated[bool, typer.Option("--balance", help="Let the rarer of object and background weigh more.")]
 Dimensions = Annotated[int, typer.Option(help="2: planes of stacks are images; 3: volumes; 0 follows the images.")]
 Depth = Annotated[int, typer.Option(help="Planes of a 3D patch; 0 chooses.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how it would be done, and what may be wrong.")]
 
 
 def plan(  # noqa: PLR0913  # a command's options are its arguments
@@ -59,6 +63,21 @@ def plan(  # noqa: PLR0913  # a command's options are its arguments
         task=task, start=start, network=network, truth=truth, validation=validation, corner=corner, loss=loss,
         balance=balance, ndim=dimensions,
     )  # fmt: skip
+    say_plan(data, spec, as_json)
+
+
+def say_plan(data: Path, spec: TrainSpec, as_json: bool) -> None:
+    """Print the plan of a training, and do nothing else.
+
+    Parameters
+    ----------
+    data : Path
+        Folder or table.
+    spec : TrainSpec
+        What was chosen.
+    as_json : bool
+        Print for scripts.
+    """
     made = watch(workflows.plan_steps(data, spec))
     if as_json:
         say_json({

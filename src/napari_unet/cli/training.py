@@ -20,6 +20,7 @@ from .._terminal import say_json, tell, watch
 from ..core.errors import Cancelled, OutputError, SpecError, UNetError
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps, finish
+from . import planning
 
 __all__ = ["EXAMPLES", "train"]
 
@@ -44,8 +45,8 @@ _Minutes = Annotated[
 _Patience = Annotated[
     int, typer.Option(help="Stop after so many reports without a better score on held-out images; 0 never.")
 ]
-_Batch = Annotated[int, typer.Option(help="Patches looked at in a step.")]
-_Patch = Annotated[int, typer.Option(help="Edge of a patch in pixels.")]
+_Batch = Annotated[int, typer.Option(help="Patches looked at in a step.", show_default="as planned")]
+_Patch = Annotated[int, typer.Option(help="Edge of a patch in pixels.", show_default="as planned")]
 _Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
 _Seed = Annotated[int, typer.Option(help="Same seed, images and machine: same model.")]
 _Every = Annotated[int, typer.Option(help="Steps between reports and safe points.")]
@@ -68,11 +69,18 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     task: _Task = _TRAIN.task,
     start: _Start = _TRAIN.start,
     network: _Network = _TRAIN.network,
+    dimensions: planning.Dimensions = _TRAIN.ndim,
+    truth: planning.Truth = _TRAIN.truth,
+    validation: planning.Validation = _TRAIN.validation,
+    corner: planning.Corner = _TRAIN.corner,
+    loss: planning.Loss = _TRAIN.loss,
+    balance: planning.Balance = _TRAIN.balance,
     steps: _Steps = _TRAIN.steps,
     minutes: _Minutes = None,
     patience: _Patience = _TRAIN.patience,
     batch: _Batch = _TRAIN.batch,
     patch: _Patch = _TRAIN.patch,
+    depth: planning.Depth = _TRAIN.depth,
     rate: _Rate = _TRAIN.rate,
     seed: _Seed = _TRAIN.seed,
     every: _Every = _TRAIN.every,
@@ -83,6 +91,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     accumulate: _Accumulate = _TRAIN.accumulate,
     licence: _Licence = _TRAIN.licence,
     folder: _Folder = None,
+    dry_run: planning.DryRun = False,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
     events: Annotated[bool, typer.Option("--events", hidden=True)] = False,
@@ -96,11 +105,16 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     if known is not None:
         spec, folder = known
     else:
-        spec = TrainSpec.of(
-            name=name or _nameless(), task=task, start=start, network=network, steps=steps, minutes=minutes,
-            patience=patience, batch=batch, patch=patch, rate=rate, seed=seed, every=every, threads=threads,
-            device=device, devices=devices, nodes=nodes, accumulate=accumulate, licence=licence,
+        spec = planning.chosen(
+            name=name or (_TRAIN.name if dry_run else _nameless()), task=task, start=start, network=network,
+            ndim=dimensions, truth=truth, validation=validation, corner=corner, loss=loss, balance=balance,
+            steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth, rate=rate,
+            seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes, accumulate=accumulate,
+            licence=licence,
         )  # fmt: skip
+        if dry_run:
+            planning.say_plan(data, spec, as_json)
+            return
         _check_place(spec.name, folder, overwrite)
     with _wishes(while_parent_lives) as wishes:
         job = workflows.train_steps(data, spec, folder, wishes)

@@ -166,6 +166,11 @@ class Loader:
                 "background. If they are not annotated, say so with regions or scribbles, or leave them out."
             )
         first = pairs[0]
+        if all(pair.places is not None and not len(pair.places) for pair in pairs):
+            raise TrainingDataError(
+                f"Nothing of '{example.name}' is known: its regions lie outside of it, or it has no scribbles. Draw "
+                "them on the image, in pixels, or leave it out."
+            )
         if first.scribbles and not any(_has_background(pair) for pair in pairs):
             self.warnings.append(
                 f"The scribbles of '{example.name}' mark no background. Paint some with the label {example.background}."

@@ -99,9 +99,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     warnings = [*split.warnings, *loader.warnings, *facts.doubts(planned)]
     if len(warnings) > _MOST_WARNINGS:
         warnings = [*warnings[:_MOST_WARNINGS], f"And {len(warnings) - _MOST_WARNINGS} more remarks of this kind."]
-    said = _words(planned, facts, split)
-    yield Progress(total, total, "planned", news="\n".join((*said, *(f"Note: {text}" for text in warnings))))
-    plan = Plan(planned, said, tuple(warnings), facts.counts(examples, split.held_out))
+    plan = Plan(planned, _words(planned, facts, split), tuple(warnings), facts.counts(examples, split.held_out))
     return Prepared(plan, pairs, split.learned, split.held_out)
 
 

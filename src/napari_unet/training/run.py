@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
-from ..core.axes import Image, Plane
+from ..core.axes import Image
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.model_card import ModelCard
-from ..core.specs import NetSpec, TrainSpec
-from ..core.steps import Steps
-from ..io.images import read_image
-from ..io.labels import read_labels
-from ..io.pairs import find_pairs
+from ..core.specs import NetSpec, TrainSpec, load_task
+from ..core.steps import Progress, Steps
 from ..models.cards import user_folder
 from ..targets import target
-from ..tiling.statistics import measure_statistics, normalise
-from .patches import Pair, make_pair
+from .plan import prepare
 from .runs import Order
 from .whole import Material, train_whole
 from .wishes import Wishes
 
-__all__ = ["load_pair", "make_card", "train_model"]
+__all__ = ["make_card", "train_model"]
 
 
 def train_model(
@@ -35,14 +28,14 @@ def train_model(
     watched: Image | None = None,
     wishes: Wishes | None = None,
 ) -> Steps[Path]:
-    """Train on the pairs that `data` names and store the model.
+    """Train on annotated images and store the model.
 
     Parameters
     ----------
     data : Path or sequence of Example
-        See :func:`napari_unet.io.pairs.find_pairs`.
+        See :func:`napari_unet.training.plan.prepare`.
     spec : TrainSpec
-        With everything filled in.
+        What is not set by name follows from the data.
     folder : Path, optional
         Model folder to make; by default in the user's model folder. Checkpoints lie in ``<folder>.training``.
     watched : Image, optional
@@ -67,21 +60,17 @@ def train_model(
     SpecError
         If the name or another setting is none that a model can have.
     """
-    given, spec = spec, spec.model_copy(update={"net": fitted_net(spec)})
+    # Before anything is read: a name that no model can have must not be found out at the end.
+    make_card(spec.filled(load_task(spec.task)), "")
     folder = folder or user_folder() / spec.name
-    found = _examples(data)
-    # Before the first step: a name that no model can have must not be found out at the end.
-    card = make_card(spec, f"{len(found)} annotated images")
-    held_out, learned = ([each for each in found if bool(each.held_out) is held] for held in (True, False))
-    pairs = [load_pair(each.image, each.labels, spec, each.weight) for each in learned]
-    order = Order(data.resolve() if isinstance(data, Path) else data, given, folder, watched)
-    return (yield from train_whole(Material(order, spec, card, pairs, learned, held_out), wishes))
-
-
-def _examples(data: Path | Sequence[Example]) -> list[Example]:
-    if not isinstance(data, Path):
-        return list(data)
-    return [Example(image, labels, weight=weight) for image, labels, weight in find_pairs(data)]
+    made = yield from prepare(data, spec)
+    planned, said = made.plan.spec, (*made.plan.words, *(f"Note: {text}" for text in made.plan.warnings))
+    yield Progress(0, 0, "planned", news="\n".join(said))
+    order = Order(data.resolve() if isinstance(data, Path) else data, planned, folder, watched)
+    learning = planned.model_copy(update={"net": fitted_net(planned)})
+    card = make_card(learning, f"{len(made.learned)} annotated images")
+    material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan)
+    return (yield from train_whole(material, wishes))
 
 
 def fitted_net(spec: TrainSpec) -> NetSpec:
@@ -89,52 +78,6 @@ def fitted_net(spec: TrainSpec) -> NetSpec:
     if spec.net is None or spec.target is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     return spec.net.model_copy(update={"outputs": len(target(spec.target.name).CHANNELS) + 1})
-
-
-def load_pair(image_file: Image | Path, labels_file: Image | Path, spec: TrainSpec, weight: float = 1.0) -> Pair:
-    """Read and normalise an annotated image.
-
-    Parameters
-    ----------
-    image_file, labels_file : Image or Path
-        Layers or files of one plane (2D networks) or one volume (3D networks).
-    spec : TrainSpec
-        Gives the normalisation and the number of channels.
-    weight : float
-        How often it is drawn.
-
-    Returns
-    -------
-    Pair
-        Ready for training.
-
-    Raises
-    ------
-    TrainingDataError
-        If the image is a stack or has other channels than the network.
-    """
-    image = image_file if isinstance(image_file, Image) else read_image(image_file)
-    labels = labels_file if isinstance(labels_file, Image) else read_labels(labels_file)
-    if spec.net is None or spec.normalise is None:
-        raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
-    planes = image.planes(spec.net.ndim)
-    if len(planes) != 1 or image.channels not in (1, spec.net.inputs):
-        raise TrainingDataError(
-            f"'{image_file}' has axes {image.axes} and shape {image.shape}; training needs single "
-            f"{spec.net.ndim}D images with 1 or {spec.net.inputs} channels. Save planes as files of their own."
-        )
-    statistics = measure_statistics(planes, spec.normalise)
-    drawn = labels.planes(spec.net.ndim)
-    if len(drawn) != 1:
-        raise TrainingDataError(
-            f"'{labels_file}' has axes {labels.axes} and shape {labels.shape}; training needs the labels of a single "
-            f"{spec.net.ndim}D image. Save planes as files of their own."
-        )
-    return make_pair(normalise(_whole(planes[0]), statistics), _whole(drawn[0])[0], image_file.name, weight)
-
-
-def _whole(plane: Plane) -> npt.NDArray[Any]:
-    return plane.read(tuple(slice(0, n) for n in plane.shape))
 
 
 def make_card(spec: TrainSpec, data: str) -> ModelCard:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..core.axes import Image
-from ..core.errors import SpecError, TrainingDataError
+from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.region import region_text
 from ..core.specs import TrainSpec
@@ -32,7 +32,7 @@ _SPEC: Final = "spec.json"
 _DATA: Final = "data.csv"
 _STATE: Final = "state.json"
 _WATCHED: Final = "preview.npy"
-_COLUMNS: Final = ("image", "labels", "weight", "group", "split", "region", "scribbles")
+_COLUMNS: Final = ("image", "labels", "weight", "group", "split", "region", "scribbles", "background")
 _SPLITS: Final = {True: "validation", False: "train", None: ""}
 
 
@@ -98,7 +98,8 @@ def write_order(order: Order) -> Path:
         with atomic_file(run / _WATCHED) as part:
             np.save(part, np.asarray(watched.data))
     said = {
-        "spec": order.spec.model_dump(mode="json"),
+        # What is not set is left to the plan, in whichever process it is made.
+        "spec": order.spec.model_dump(mode="json", exclude_unset=True),
         "data": str(data),
         "folder": str(order.folder),
         "watched": None if watched is None else {"axes": watched.axes, "scale": watched.scale, "units": watched.units},
@@ -170,8 +171,6 @@ def _table(data: Sequence[Example], run: Path) -> str:
             region = f"regions/{_short(text.encode())}.txt"
             (run / "regions").mkdir(exist_ok=True)
             _write_text(run / region, text + "\n")
-        if example.scribbles and example.background != Example.background:
-            raise SpecError("Scribbles on the background must bear the label 1 to be written to a table.")
         rows.append({
             "image": _place(example.image, run, "images"),
             "labels": _place(example.labels, run, "labels"),
@@ -180,6 +179,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "split": _SPLITS[example.held_out],
             "region": region,
             "scribbles": "yes" if example.scribbles else "",
+            "background": str(example.background),
         })  # fmt: skip
     written = StringIO()
     table = csv.DictWriter(written, _COLUMNS, lineterminator="\n")

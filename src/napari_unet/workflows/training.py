@@ -12,7 +12,6 @@ from ..core.conflict import check_conflict
 from ..core.errors import UNetError
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps, finish
-from .models import load_task
 
 if TYPE_CHECKING:
     from ..core.axes import Image
@@ -45,7 +44,7 @@ def train_steps(
         A table (CSV with the columns ``image`` and ``labels``), a folder with ``images`` and ``labels`` in it, or the
         folder of a run that was stopped, which then goes on with its own settings.
     spec : TrainSpec, optional
-        Settings; what is None is taken from the task.
+        Settings; what is not set by name follows from the data, the task and the model that is started from.
     folder : path, optional
         Where the model goes; the user's model folder by default. Checkpoints lie beside it until it is done.
     wishes : Wishes, optional
@@ -68,7 +67,6 @@ def train_steps(
     """
     check_conflict()
     yield Progress(0, 0, "Reading the annotated images")
-    from ..models.cards import find_model, read_card
     from ..training.run import train_model
     from ..training.runs import is_run, read_order
 
@@ -76,11 +74,9 @@ def train_steps(
     if is_run(data):
         order = read_order(Path(data))  # type: ignore[arg-type]  # is_run says so
         data, spec, folder, watched = order.data, order.spec, order.folder, order.watched
-    spec = spec or TrainSpec()
-    spec = spec.filled(read_card(find_model(spec.start))) if spec.start else spec
     place = Path(folder) if folder else None
     source = Path(data) if isinstance(data, str | os.PathLike) else data
-    return (yield from train_model(source, spec.filled(load_task(spec.task)), place, watched, wishes))
+    return (yield from train_model(source, spec or TrainSpec(), place, watched, wishes))
 
 
 def train(
@@ -91,7 +87,7 @@ def train(
     **options: Any,
 ) -> Path:
     """Train a model on annotated images; see :func:`train_steps`. Options are the fields of TrainSpec."""
-    spec = TrainSpec.of(**((spec.model_dump() if spec else {}) | options))
+    spec = TrainSpec.of(**((spec.model_dump(exclude_unset=True) if spec else {}) | options))
     return finish(train_steps(data, spec, folder), show)
 
 
