@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..core.axes import Image
@@ -13,7 +14,7 @@ from ..core.specs import NetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..models.cards import user_folder
 from ..targets import target
-from .plan import prepare
+from .plan import Prepared, prepare
 from .runs import Order
 from .whole import Material, train_whole
 from .wishes import Wishes
@@ -66,11 +67,21 @@ def train_model(
     made = yield from prepare(data, spec)
     planned, said = made.plan.spec, (*made.plan.words, *(f"Note: {text}" for text in made.plan.warnings))
     yield Progress(0, 0, "planned", news="\n".join(said))
-    order = Order(data.resolve() if isinstance(data, Path) else data, planned, folder, watched)
+    order = Order(_settled(data, made), planned, folder, watched)
     learning = planned.model_copy(update={"net": fitted_net(planned)})
     card = make_card(learning, f"{len(made.learned)} annotated images")
     material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan)
     return (yield from train_whole(material, wishes))
+
+
+def _settled(data: Path | Sequence[Example], made: Prepared) -> Path | Sequence[Example]:
+    """Return the data with what was decided of them: layers that are written to files get other names."""
+    if isinstance(data, Path):
+        return data.resolve()
+    if made.plan.spec.corner:
+        return data
+    kept = {id(example) for example in made.held_out}
+    return [replace(example, held_out=id(example) in kept) for example in data]
 
 
 def fitted_net(spec: TrainSpec) -> NetSpec:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.axes import Image
 from ..core.errors import TrainingDataError
-from ..core.examples import Example
+from ..core.examples import BACKGROUND, Example
 from ..core.region import region_text
 from ..core.specs import TrainSpec
 from ..io.atomic import atomic_file
@@ -32,7 +32,7 @@ _SPEC: Final = "spec.json"
 _DATA: Final = "data.csv"
 _STATE: Final = "state.json"
 _WATCHED: Final = "preview.npy"
-_COLUMNS: Final = ("image", "labels", "weight", "group", "split", "region", "scribbles", "background")
+_COLUMNS: Final = ("image", "labels", "weight", "group", "split", "region", "scribbles")
 _SPLITS: Final = {True: "validation", False: "train", None: ""}
 
 
@@ -164,6 +164,7 @@ def _write_text(file: Path, text: str) -> None:
 
 def _table(data: Sequence[Example], run: Path) -> str:
     rows = []
+    more = ("background",) if any(each.background != BACKGROUND for each in data) else ()
     for example in data:
         region = ""
         if example.region:
@@ -179,10 +180,9 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "split": _SPLITS[example.held_out],
             "region": region,
             "scribbles": "yes" if example.scribbles else "",
-            "background": str(example.background),
-        })  # fmt: skip
+        } | ({"background": str(example.background)} if more else {}))  # fmt: skip
     written = StringIO()
-    table = csv.DictWriter(written, _COLUMNS, lineterminator="\n")
+    table = csv.DictWriter(written, (*_COLUMNS, *more), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return written.getvalue()
