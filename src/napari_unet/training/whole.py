@@ -98,12 +98,13 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
     device = choose_device(spec.device)
     Ranks(world=spec.devices * spec.nodes).parts(spec)  # refused before anything is written
     run = write_order(material.order) if is_first() else folder.with_name(f"{folder.name}.training")
+    wishes = wishes or Wishes()
     with joined(spec, device, run) as ranks:
         if ranks.rank:
-            yield from fit(material.pairs, spec, run, device, around=Around(ranks))
+            # A signal reaches all processes; the first one stops them at one step.
+            yield from fit(material.pairs, spec, run, device, around=Around(ranks, wishes))
             return folder
         (run / PAUSE).unlink(missing_ok=True)
-        wishes = wishes or Wishes()
         wishes.watch(run)
         return (yield from _first(material, run, ranks, wishes))
 
