@@ -122,6 +122,11 @@ def test_memory_decides_how_many_patches(monkeypatch):
     assert planned([example((300, 400), 24)]).plan.spec.batch == 8
 
 
+def test_a_step_can_be_shared():
+    assert planned([example((300, 400), 24)], devices=3).plan.spec.batch == 6
+    assert planned([example((300, 400), 24)], accumulate=16).plan.spec.batch == 16
+
+
 def test_doubts_are_said_before_the_first_step():
     said = " ".join(planned([example((64, 64), 20)]).plan.warnings)
     assert "objects only" in said

@@ -149,7 +149,8 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Seq
     if own and spec.net and spec.net.ndim == 3 and facts.flat:
         spec = spec.model_copy(update={"net": facts.strides_for(spec.net)})
     if "batch" in free:
-        spec = spec.model_copy(update={"batch": facts.batch_for(spec)})
+        parts = spec.devices * spec.nodes * spec.accumulate
+        spec = spec.model_copy(update={"batch": max(1, facts.batch_for(spec) // parts) * parts})
     return spec
 
 
