@@ -15,7 +15,7 @@ from .._terminal import InWords, plain, say_json, tell, watch
 from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError, SpecError
 from ..core.linking import LinkSpec
-from ..core.results import Segmentation
+from ..core.results import Segmentation, Tracks
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
@@ -147,18 +147,30 @@ def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
 
 
 @app.command(epilog="napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json")
-def evaluate(
+def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     truth: Annotated[Path, typer.Argument(help="True labels: a file, or a folder of files.", show_default=False)],
     predicted: Annotated[
         Path, typer.Argument(help="Labels to judge; in a folder, of equal names.", show_default=False)
     ],
+    tracks: Annotated[
+        bool, typer.Option("--tracks", help="Compare tracks: two movies whose numbers are tracks.")
+    ] = False,
+    errors: Annotated[Path | None, typer.Option(help="CSV file for the list of errors of tracks.")] = None,
+    axes: Annotated[str | None, typer.Option(help="What the dimensions of movies are, such as tyx.")] = None,
     as_json: _Json = False,
+    overwrite: _Overwrite = False,
 ) -> None:
     """Compare labels with the truth; the objects of several images are counted together.
 
     AP50 is the share of objects that were found and right: matched / (matched + missed + invented), where a match
     overlaps by at least half. mAP is its mean over stricter and stricter matches.
+
+    With --tracks both are folders of the Cell Tracking Challenge, or labels in which every number is a track: SEG, DET,
+    TRA, LNK, CHOTA and BC are its scores.
     """
+    if tracks or errors:
+        _evaluate_tracks((truth, predicted), errors, axes, as_json, overwrite)
+        return
     pairs = workflows.match_labels(truth, predicted)
     scores = workflows.evaluate([a for a, _ in pairs], [b for _, b in pairs])
     if as_json:
@@ -192,19 +204,36 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     min_overlap: Annotated[float, typer.Option(help="Share of two masks in common, 0 to 1.")] = _LINK.min_overlap,
     max_gap: Annotated[int, typer.Option(help="Frames that an object may be missing.")] = _LINK.max_gap,
     division: Annotated[bool, typer.Option(help="Let an object become two.")] = _LINK.division,
+    merging: Annotated[bool, typer.Option(help="Let two objects become one.")] = _LINK.merging,
+    image: Annotated[Path | None, typer.Option(help="What was segmented: brightness helps to tell who is who.")] = None,
+    fill_gaps: Annotated[
+        bool, typer.Option(help="Draw masks where a track skips frames, in a folder of masks.")
+    ] = False,
     axes: _Axes = None,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
 ) -> None:
-    """Follow objects through time, one line for each object and frame: its track, its parent track, its lineage."""
-    spec = LinkSpec.of(max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division)
-    workflows.check_place(output, overwrite=overwrite)
-    found = watch(workflows.track_steps(workflows.read_labels(labels, axes), spec))
-    workflows.write_table(output, found.nodes)
+    """Follow objects through time: which track each belongs to, which track that comes from, and its lineage.
+
+    The ending of the output says how it is written: .csv is a table with a line for each object and frame, .geff a
+    graph for other programs, and a name without ending a folder of the Cell Tracking Challenge (masks and
+    res_track.txt).
+    """
+    spec = LinkSpec.of(
+        max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division, merging=merging
+    )
+    if output.suffix.lower() == ".csv":
+        workflows.check_place(output, overwrite=overwrite)
+    elif output.exists() and not overwrite:
+        raise OutputError(f"'{output}' exists. Choose another name, or allow it to be replaced: --overwrite.")
+    movie = workflows.read_labels(labels, axes)
+    picture = workflows.read_image(image, axes) if image else None
+    found = watch(workflows.track_steps(movie, spec, picture))
+    workflows.write_tracks(output, found, workflows.relabel(movie, found, fill_gaps=fill_gaps), overwrite)
     if as_json:
         say_json({"labels": str(labels), "output": str(output)} | found.counts)
         return
-    tell({name.capitalize(): number for name, number in found.counts.items()} | {"Table": output})
+    tell({name.capitalize(): number for name, number in found.counts.items()} | {"Tracks": output})
 
 
 @app.command()
@@ -248,6 +277,36 @@ def demo(
             workflows.show(shown)
         except MissingExtraError as error:
             typer.echo(str(error), err=True)
+
+
+def _evaluate_tracks(
+    places: tuple[Path, Path], errors: Path | None, axes: str | None, as_json: bool, overwrite: bool
+) -> None:
+    if errors:
+        workflows.check_place(errors, overwrite=overwrite)
+    (true, truth), (found, labels) = (_tracked(place, axes) for place in places)
+    judged = watch(workflows.score_tracks_steps(found, labels, true, truth))
+    if errors:
+        workflows.write_table(errors, judged.errors)
+    scores = {name: None if math.isnan(value) else value for name, value in judged.scores.items()}
+    if as_json:
+        say_json(scores | {"errors": len(judged.errors["kind"])})
+        return
+    words = {name: "nothing to judge" if value is None else f"{value:.4f}" for name, value in scores.items()}
+    tell(words | {"Errors": len(judged.errors["kind"])} | ({"List": errors} if errors else {}))
+
+
+def _tracked(place: Path, axes: str | None) -> tuple[Tracks, Image]:
+    """Read tracks and their masks; what is wrong with the files is said."""
+    if place.is_dir() and place.suffix.lower() != ".zarr":
+        read = workflows.read_tracks(place)
+        for problem in read.problems:
+            typer.echo(f"{place}: {problem}", err=True)
+        if read.labels is None:
+            raise SpecError(f"'{place}' holds no masks, which the scores need. Give a folder with masks.")
+        return read.tracks, read.labels
+    labels = workflows.read_labels(place, axes)
+    return watch(workflows.follow_ids_steps(labels)), labels
 
 
 def _facts(found: Segmentation) -> dict[str, Any]:

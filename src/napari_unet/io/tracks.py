@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import TrackFile, Tracks
 
-from . import _track_table
+from . import _ctc, _geff, _track_table
 
 __all__ = ["read_tracks", "write_tracks"]
 
@@ -21,7 +25,8 @@ def read_tracks(path: str | os.PathLike[str]) -> TrackFile:
     ----------
     path : path-like
         ``.csv``: a table as :func:`write_tracks` makes it, or one with the columns ``track`` (or ``track_id``), ``t``
-        (or ``frame``), ``y``, ``x`` and perhaps ``z``, ``label`` and ``parent``.
+        (or ``frame``), ``y``, ``x`` and perhaps ``z``, ``label`` and ``parent``. A folder of the Cell Tracking
+        Challenge: masks and ``res_track.txt`` or ``man_track.txt``. ``.geff``: a graph exchange folder.
 
     Returns
     -------
@@ -36,7 +41,14 @@ def read_tracks(path: str | os.PathLike[str]) -> TrackFile:
     place = Path(path)
     if place.suffix.lower() == ".csv":
         return _track_table.read(place)
-    raise ImageError(f"'{path}' holds no tracks that can be read: use .csv.")
+    if place.suffix.lower() == ".geff":
+        return _geff.read(place)
+    if place.is_dir():
+        return _ctc.read(place)
+    raise ImageError(
+        f"'{path}' holds no tracks that can be read. Choose a table (.csv), a GEFF folder (.geff), or a folder of the "
+        "Cell Tracking Challenge (masks and res_track.txt)."
+    )
 
 
 def write_tracks(
@@ -47,11 +59,12 @@ def write_tracks(
     Parameters
     ----------
     path : path-like
-        ``.csv``: one row for each object and frame.
+        ``.csv``: one row for each object and frame. ``.geff``: a graph exchange folder, which keeps all columns.
+        Without ending: a folder of the Cell Tracking Challenge, with masks numbered by track.
     tracks : Tracks
         What to write.
     labels : Image, optional
-        The masks that were tracked, for formats that hold them.
+        The masks that were tracked, numbered by track, for formats that hold them.
     overwrite : bool
         Replace an existing folder. A single file is always replaced.
 
@@ -63,5 +76,28 @@ def write_tracks(
     place = Path(path)
     if place.suffix.lower() == ".csv":
         _track_table.write(place, tracks)
-        return
-    raise OutputError(f"Tracks cannot be written to '{path}': use .csv.")
+    elif place.suffix.lower() == ".geff":
+        _geff.write(place, tracks, overwrite)
+    elif place.suffix:
+        raise OutputError(f"Tracks cannot be written to '{path}'. Use .csv, .geff, or a folder name without ending.")
+    elif labels is None:
+        raise OutputError("A folder of the Cell Tracking Challenge holds masks: give the labels that were tracked too.")
+    else:
+        _ctc.write(place, tracks, _Frames(labels), overwrite)
+
+
+class _Frames:
+    """The masks of a movie, frame by frame."""
+
+    def __init__(self, labels: Image) -> None:
+        self.labels, self._time = labels, labels.axes.index("t")
+
+    def __len__(self) -> int:
+        return self.labels.shape[self._time]
+
+    def __call__(self, t: int) -> npt.NDArray[Any]:
+        place: list[Any] = [slice(None)] * len(self.labels.axes)
+        place[self._time] = t
+        left = self.labels.axes.replace("t", "")
+        values = np.asarray(self.labels.read(tuple(place)))
+        return values.transpose([left.index(a) for a in "czyx" if a in left]).squeeze(tuple(range("c" in left)))

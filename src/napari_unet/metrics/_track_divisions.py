@@ -101,7 +101,9 @@ class _Same:
         alone = np.flatnonzero(matches.guess >= 0)
         alone = alone[matches.true[matches.guess[alone]] >= 0]
         keys = zip(true.nodes["track"][alone].tolist(), true.nodes["t"][alone].tolist(), strict=True)
-        self._partner = dict(zip(keys, found.nodes["track"][matches.guess[alone]].tolist(), strict=True))
+        self._partner: dict[tuple[int, int], int] = dict(
+            zip(keys, found.nodes["track"][matches.guess[alone]].tolist(), strict=True)
+        )
 
     def partner(self, track: int, t: int) -> int:
         """Return the track of the result, 0 for none."""

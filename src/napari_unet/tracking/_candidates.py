@@ -2,143 +2,213 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
-from ._assign import Candidates
-from ._detect import Frame
+from ._choose import Events
 
-__all__ = ["divisions", "gaps", "join", "steps", "sure"]
+__all__ = ["Pairs", "Scale", "Side", "links", "near", "sure", "triples"]
 
 _NEIGHBORS: Final = 16  # more than touch one object in a dense tissue; bounds memory where objects lie on a heap
-_RATIO: Final = 2.0  # two views of one object, and two daughters, differ in size by less than this
-_SUM: Final = (0.5, 1.5)  # what daughters have together, in sizes of the mother
-_BETWEEN: Final = 0.5  # a mother was this near (in object widths) to the middle of her daughters
+_OVERLAP: Final = 1.0
+_SIZE: Final = 0.5
+_LOOK: Final = 0.3
+_MOST: Final = 2.0  # what a change of size or of look costs at most, before it is weighed
+_UNLIKE: Final = 0.6  # of daughters
+_CUT: Final = 0.3  # what sizes count at the border of the picture
+_EVENT: Final = 0.15  # a division is rarer than a link
+_RATIO: Final = 2.5  # daughters differ in size by less than this
+_SMALLER: Final = 0.75  # of a mother, where her daughters cannot be measured
+_UNKNOWN: Final = 0.5
+_AWAY: Final = 1.0  # object widths from a mother to a daughter, where it is all that is known
+_FAR: Final = 1.0
+_SUM: Final = (0.5, 1.6)  # what daughters have together, in sizes of the mother
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Nothing: Final[Candidates] = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
-def join(parts: list[Candidates]) -> Candidates:
-    """Put lists of candidates together."""
-    if not parts:
-        return Nothing
-    parents, children, costs = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return parents, children, costs
+@dataclass(frozen=True)
+class Side:
+    """Objects of one time.
 
-
-def _near(parents: Floats, children: Floats, reach: float) -> Candidates:
-    """Pair each child with the parents within `reach`; the third column is the distance."""
-    if not len(parents) or not len(children):
-        return Nothing
-    among = range(1, min(_NEIGHBORS, len(parents)) + 1)
-    limit = np.nextafter(reach, np.inf)
-    distance, found = KDTree(parents).query(children, k=list(among), distance_upper_bound=limit)
-    child, rank = np.nonzero(np.isfinite(distance))
-    return found[child, rank].astype(np.int64), child.astype(np.int64), distance[child, rank]
-
-
-def steps(before: Frame, here: Frame, scale: Floats, reach: float, min_overlap: float) -> Candidates:
-    """List the possible links between two frames.
-
-    The cost is the squared distance (which is minus the logarithm of the probability of a random step) in units of
-    `reach`, plus one minus the intersection over union of the masks.
-
-    Parameters
+    Attributes
     ----------
-    before, here : Frame
-        Two frames that follow each other.
-    scale : ndarray of float64, shape (d,)
-        Pixel size divided by the median object width: distances are in object widths.
-    reach : float
-        Largest distance.
-    min_overlap : float
-        Smallest intersection over union; 0 asks for none.
-
-    Returns
-    -------
-    tuple of ndarray
-        Rows of `before`, rows of `here` and costs.
-    """
-    parent, child, distance = _near(before.positions * scale, here.positions * scale, reach)
-    common = np.zeros(len(parent))
-    if len(here.common) and len(parent):
-        known = here.before * len(here.labels) + here.here  # sorted, as they come
-        wanted = parent * len(here.labels) + child
-        at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        common = np.where(known[at] == wanted, here.common[at], 0.0)
-    overlap = common / (before.areas[parent] + here.areas[child] - common)
-    keep = overlap >= min_overlap
-    return parent[keep], child[keep], (distance**2 + 1 - overlap)[keep]
-
-
-def sure(candidates: Candidates) -> Floats:
-    """Return the costs of the pairs of which each is the other's cheapest."""
-    parents, children, costs = candidates
-    if not len(costs):
-        return costs
-    cheapest = [np.full(int(side.max()) + 1, np.inf) for side in (parents, children)]
-    for least, side in zip(cheapest, (parents, children), strict=True):
-        np.minimum.at(least, side, costs)
-    mutual: npt.NDArray[np.bool_] = (costs == cheapest[0][parents]) & (costs == cheapest[1][children])
-    return costs[mutual]
-
-
-def gaps(ends: Ints, starts: Ints, positions: Floats, areas: Ints, reach: float) -> Candidates:
-    """List ends and starts of tracks that may be one object, hidden in between.
-
-    Parameters
-    ----------
-    ends, starts : ndarray of int64
-        Nodes of two frames.
-    positions : ndarray of float64, shape (nodes, d)
+    places : ndarray of float64, shape (n, d)
         In object widths.
-    areas : ndarray of int64, shape (nodes,)
-        Sizes.
-    reach : float
-        Largest distance.
-
-    Returns
-    -------
-    tuple of ndarray
-        Nodes that end, nodes that start, and costs: distance plus the logarithm of the ratio of the sizes.
+    areas : ndarray of float64, shape (n,)
+        Sizes in pixels.
+    looks : ndarray of float64, shape (n,)
+        Logarithm (base 2) of the brightness; NaN without an image.
+    cut : ndarray of bool, shape (n,)
+        Whether a part of it may lie outside of the picture, so that its size says little.
     """
-    i, j, distance = _near(positions[ends], positions[starts], reach)
-    change = np.abs(np.log2(areas[ends[i]] / areas[starts[j]]))
-    keep = change <= np.log2(_RATIO)
-    return ends[i][keep], starts[j][keep], (distance + change)[keep]
+
+    places: Floats
+    areas: Floats
+    looks: Floats
+    cut: npt.NDArray[np.bool_]
+
+    def take(self, which: npt.NDArray[np.generic]) -> Side:
+        """Return some of them."""
+        return Side(self.places[which], self.areas[which], self.looks[which], self.cut[which])
 
 
-def divisions(pairs: tuple[Ints, Ints], starts: Ints, positions: Floats, areas: Ints, reach: float) -> Candidates:
-    """List objects that may be second daughters.
+@dataclass(frozen=True)
+class Scale:
+    """What is usual in this movie.
 
-    Each daughter is smaller than the mother, together they have about her size, they resemble each other, and the
-    mother was between them.
+    Attributes
+    ----------
+    reach : float
+        Farthest step, in object widths.
+    stride : float
+        A step of this length costs 1.
+    min_overlap : float
+        Smallest intersection over union.
+    """
+
+    reach: float
+    stride: float
+    min_overlap: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Objects near each other, ordered by parent, then child.
+
+    Attributes
+    ----------
+    parents, children : ndarray of int64, shape (n,)
+        Rows of both sides.
+    common : ndarray of float64, shape (n,)
+        Pixels in common.
+    """
+
+    parents: Ints
+    children: Ints
+    common: Floats
+
+
+def near(before: Side, here: Side, reach: float, shared: tuple[Ints, Ints, Ints]) -> Pairs:
+    """Pair each object with those of the frame before within `reach`, and look up what they share."""
+    n, m = len(before.areas), len(here.areas)
+    if not n or not m:
+        nothing = np.zeros(0, np.int64)
+        return Pairs(nothing, nothing, np.zeros(0))
+    limit = np.nextafter(reach, np.inf)
+    among = list(range(1, min(_NEIGHBORS, n) + 1))
+    distance, found = KDTree(before.places).query(here.places, k=among, distance_upper_bound=limit)
+    child, rank = np.nonzero(np.isfinite(distance))
+    key = np.sort(found[child, rank].astype(np.int64) * m + child)
+    common = np.zeros(len(key))
+    if len(shared[0]):
+        known = shared[0] * m + shared[1]  # sorted, as they come
+        at = np.minimum(np.searchsorted(known, key), len(known) - 1)
+        common = np.where(known[at] == key, shared[2][at], 0.0)
+    return Pairs(key // m, key % m, common)
+
+
+def _change(before: Floats, here: Floats) -> Floats:
+    return np.minimum(np.abs(np.nan_to_num(here - before)), _MOST)
+
+
+def links(pairs: Pairs, before: Side, here: Side, scale: Scale) -> Floats:
+    """Return what links cost.
+
+    The squared distance (minus the logarithm of the probability of a random step) in usual steps, one minus the
+    intersection over union of the masks, and the changes of size and brightness (logarithms).
 
     Parameters
     ----------
-    pairs : tuple of ndarray of int64
-        Nodes of one frame, and the node of the next frame that each is linked to.
-    starts : ndarray of int64
-        Nodes of the next frame that have no parent.
-    positions, areas, reach : ndarray, ndarray, float
-        See :func:`gaps`.
+    pairs : Pairs
+        Of both sides.
+    before, here : Side
+        Objects.
+    scale : Scale
+        What is usual.
 
     Returns
     -------
-    tuple of ndarray
-        Mothers, second daughters and costs.
+    ndarray of float64, shape (n,)
+        inf where masks must overlap and do not.
     """
-    i, j, _ = _near(positions[pairs[0]], positions[starts], reach)
-    mother, first, second = pairs[0][i], pairs[1][i], starts[j]
-    one, two, whole = areas[first], areas[second], areas[mother]
-    middle = np.linalg.norm((positions[first] + positions[second]) / 2 - positions[mother], axis=1)
-    unlike = np.abs(np.log2(one / two))
-    gain = (one + two) / whole
-    keep = (np.maximum(one, two) < whole) & (unlike <= np.log2(_RATIO)) & (middle <= _BETWEEN)
-    keep &= (gain >= _SUM[0]) & (gain <= _SUM[1])
-    return mother[keep], second[keep], (middle + unlike + np.abs(np.log2(gain)))[keep]
+    p, c = pairs.parents, pairs.children
+    step = ((here.places[c] - before.places[p]) ** 2).sum(axis=1) / scale.stride**2
+    overlap = pairs.common / (before.areas[p] + here.areas[c] - pairs.common)
+    weight = np.where(before.cut[p] | here.cut[c], _CUT, 1.0) * _SIZE
+    cost = step + _OVERLAP * (1 - overlap) + weight * _change(np.log2(before.areas[p]), np.log2(here.areas[c]))
+    cost += _LOOK * _change(before.looks[p], here.looks[c])
+    return np.where(overlap >= scale.min_overlap, cost, np.inf)
+
+
+def sure(pairs: Pairs, costs: Floats) -> npt.NDArray[np.bool_]:
+    """Say of which pairs each is the other's cheapest."""
+    if not len(costs):
+        return np.zeros(0, np.bool_)
+    cheapest = []
+    for side in (pairs.parents, pairs.children):
+        least = np.full(int(side.max()) + 1, np.inf)
+        np.minimum.at(least, side, costs)
+        cheapest.append(least[side])
+    return np.asarray((costs == cheapest[0]) & (costs == cheapest[1]) & np.isfinite(costs))
+
+
+def triples(pairs: Pairs, one: Side, two: Side, scale: Scale, cropped: bool = True) -> Events:
+    """List objects of one side that may be two of the other: divisions, or mergings where sides are exchanged.
+
+    Both together are compared with the one as in :func:`links`: their common middle, the overlap of both masks with its
+    mask, the sum of their sizes. Each must be smaller than the one, and they should be alike.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        With the one as parent.
+    one, two : Side
+        Objects.
+    scale : Scale
+        What is usual.
+    cropped : bool
+        Also those that are cut by the border of the picture.
+
+    Returns
+    -------
+    Events
+        Rows of `one`, and of `two` twice.
+    """
+    start = np.searchsorted(pairs.parents, np.arange(len(one.areas) + 1))
+    number = np.diff(start)[pairs.parents]
+    # Each pair meets those that follow it in the list of the same parent.
+    rank = np.arange(len(pairs.parents)) - start[pairs.parents]
+    times = number - rank - 1
+    i = np.repeat(np.arange(len(pairs.parents)), times)
+    j = i + 1 + np.arange(len(i)) - np.repeat(np.cumsum(times) - times, times)
+    small = two.areas[pairs.children] < one.areas[pairs.parents]
+    i, j = (side[small[i] & small[j]] for side in (i, j))
+    m, a, b = pairs.parents[i], pairs.children[i], pairs.children[j]
+    size = two.areas[a] + two.areas[b]
+    unlike = np.abs(np.log2(two.areas[a] / two.areas[b]))
+    gain = size / one.areas[m]
+    # What lies outside of the picture may be as large as one likes.
+    cut = two.cut[a] | two.cut[b]
+    whole = (unlike <= np.log2(_RATIO)) & (gain >= _SUM[0]) & (gain <= _SUM[1])
+    away = np.maximum(*(np.linalg.norm(two.places[d] - one.places[m], axis=1) for d in (a, b)))
+    fits = (np.maximum(two.areas[a], two.areas[b]) <= _SMALLER * one.areas[m]) & (away <= _AWAY)
+    good = np.where(cut, fits & cropped, whole)
+    i, j, m, a, b, size, unlike, cut, away = (column[good] for column in (i, j, m, a, b, size, unlike, cut, away))
+    unlike = np.where(cut, np.minimum(unlike, _UNKNOWN), unlike)
+    # Of daughters that are cut, the middle of what is seen is nearest to that of the mother.
+    share = np.where(cut, two.areas[a] / size, 0.5)[:, None]
+    middle = share * two.places[a] + (1 - share) * two.places[b]
+    step = ((middle - one.places[m]) ** 2).sum(axis=1) / scale.stride**2
+    common = pairs.common[i] + pairs.common[j]
+    overlap = common / (one.areas[m] + size - common)
+    change = np.where(cut, _CUT, 1.0) * _SIZE * np.abs(np.log2(size / one.areas[m]))
+    change += np.where(cut, _FAR * away**2, 0.0)
+    cost = step + _OVERLAP * (1 - overlap) + change + _UNLIKE * unlike + _EVENT
+    cost += _LOOK * _change(two.looks[a], two.looks[b])
+    return Events(np.stack([m, a, b], axis=1), cost)

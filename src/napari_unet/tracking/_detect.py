@@ -34,6 +34,10 @@ class Frame:
     before, here, common : ndarray of int64, shape (m,)
         Rows of two objects, one of the frame before and one of this, that share `common` pixels; ordered by
         `before`, then `here`.
+    looks : ndarray of float64, shape (n,)
+        Logarithm (base 2) of how bright each is, compared with the median of the frame; NaN without an image.
+    cut : ndarray of bool, shape (n,)
+        Whether it touches the border of the picture along y or x: a part of it may lie outside.
     """
 
     labels: Ints
@@ -42,6 +46,8 @@ class Frame:
     before: Ints
     here: Ints
     common: Ints
+    looks: Floats
+    cut: npt.NDArray[np.bool_]
 
 
 def spatial_axes(labels: Image) -> str:
@@ -62,7 +68,7 @@ def spatial_axes(labels: Image) -> str:
     return "zyx" if "z" in labels.axes else "yx"
 
 
-def detect(labels: Image) -> Steps[list[Frame]]:
+def detect(labels: Image, image: Image | None = None) -> Steps[list[Frame]]:
     """List the objects of every frame; two frames are in memory at once.
 
     Parameters
@@ -70,6 +76,8 @@ def detect(labels: Image) -> Steps[list[Frame]]:
     labels : Image
         Whole numbers from 0 with the axes ``t``, ``y``, ``x`` and perhaps ``z``, in any order. All pixels of one
         value at one time are one object.
+    image : Image, optional
+        Intensities on the same grid; the mean of several channels is taken.
 
     Returns
     -------
@@ -84,10 +92,12 @@ def detect(labels: Image) -> Steps[list[Frame]]:
     Raises
     ------
     AxesError, ImageError
-        If these are no labels with time.
+        If these are no labels with time, or the image does not fit them.
     """
     axes = spatial_axes(labels)
     dimension = labels.axes.index("t")
+    if image is not None:
+        _check_fit(labels, image, axes)
     count = labels.shape[dimension]
     window = tuple(slice(0, n) for n in labels.along(axes)[0])
     frames: list[Frame] = []
@@ -101,10 +111,34 @@ def detect(labels: Image) -> Steps[list[Frame]]:
         sums = [np.bincount(which, weights=place, minlength=len(ids)) for place in places]
         positions = np.stack(sums, axis=1) / areas[:, None]
         common = _common(rows[where], which) if t else (which[:0],) * 3
-        frames.append(Frame(ids, areas, positions, *common))
+        looks = np.full(len(ids), np.nan)
+        if image is not None and len(ids):
+            seen = Plane(image, axes, ((image.axes.index("t"), t),)).read(window).mean(axis=0, dtype=np.float64)
+            looks = _looks(np.bincount(which, weights=seen.reshape(-1)[where], minlength=len(ids)) / areas)
+        frames.append(Frame(ids, areas, positions, *common, looks, _cut(ids, values)))
         rows = np.zeros(values.size, np.int64)
         rows[where] = which + 1  # 0 stays background
     return frames
+
+
+def _check_fit(labels: Image, image: Image, axes: str) -> None:
+    sizes = [tuple(i.shape[i.axes.index(a)] if a in i.axes else 1 for a in f"t{axes}") for i in (labels, image)]
+    if sizes[0] != sizes[1]:
+        raise ImageError(
+            f"The image '{image.name}' has the size {sizes[1]} along t{axes}, the labels have {sizes[0]}. "
+            "Choose the image that was segmented, or none."
+        )
+
+
+def _looks(means: Floats) -> Floats:
+    """Compare brightness with that of the others, so that bleaching does not matter."""
+    middle = float(np.median(means))
+    return np.log2(np.maximum(means, 1e-9) / middle) if middle > 0 else np.full(len(means), np.nan)
+
+
+def _cut(ids: Ints, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    rims = [values[..., 0, :], values[..., -1, :], values[..., 0], values[..., -1]]
+    return np.isin(ids, np.unique(np.concatenate([rim.reshape(-1) for rim in rims])))
 
 
 def _common(before: Ints, here: Ints) -> tuple[Ints, Ints, Ints]:

@@ -1,13 +1,14 @@
-"""Linking by linear assignment: optimal between two frames, then gaps and divisions together.
+"""Linking by linear assignment: optimal between two frames, divisions included, then gaps.
 
 After Jaqaman et al. 2008 (Nature Methods 5:695): a first assignment links the objects of consecutive frames, a second
-one joins the ends and starts that are left, over gaps or as second daughters. Here costs know the overlap of masks too.
+one joins the ends and starts that are left. Unlike there, a division is one event that competes with links in the first
+assignment, and its daughters are compared with the mother together, as one object.
 """
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,18 +21,22 @@ from napari_unet.core.results import Tracks
 from napari_unet.core.sizes import equivalent_diameter
 from napari_unet.core.steps import Progress, Steps
 
-from ._assign import assign
-from ._candidates import divisions, gaps, join, steps, sure
+from ._candidates import Pairs, Scale, Side, links, near, sure, triples
+from ._choose import Events, choose, gather
 from ._constraints import Constraints, constrain
 from ._detect import Frame, detect, spatial_axes
+from ._later import close_gaps
 
 __all__ = ["link"]
 
 _ALTERNATIVE: Final = 1.05  # Jaqaman et al. 2008, online methods: not to link costs a little more than the links made
-_SHARE: Final = 90.0  # percentile of the sure links that stands for "the links made"; outliers do not count
-_CHEAPEST: Final = 0.75  # in a movie where nearly nothing moves, one object still may
-_STRIDES: Final = 3.0  # an object hidden for a while moves no farther than this many usual steps (times root of time)
-_SHORTEST: Final = 0.5  # object widths
+_SHARE: Final = 95.0  # percentile of the sure links that stands for "the links made"; outliers do not count
+_CHEAPEST: Final = 0.9  # in a movie where nearly nothing moves, one object still may
+_DEAREST: Final = 2.5  # where most links are doubtful, they do not say what a good one costs
+_STRIDES: Final = 2.5  # a step of this many usual ones costs 1
+_SHORTEST: Final = 0.2  # object widths: outlines are never quite the same
+_LATER: Final = 1.5  # who is left after all frames are linked has fewer to choose from
+_FEW: Final = 5  # objects; the drift of fewer is not measured
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -64,67 +69,128 @@ def link(labels: Image, spec: LinkSpec, image: Image | None = None) -> Steps[Tra
     ------
     AxesError, ImageError
         If these are no labels with time.
+    SpecError
+        If a fixed link speaks of an object that is not there.
     """
     axes = spatial_axes(labels)
-    frames = yield from detect(labels)
+    frames = yield from detect(labels, image)
     count = len(frames)
-    first = np.concatenate([[0], np.cumsum([len(frame.labels) for frame in frames])])
-    areas = np.concatenate([frame.areas for frame in frames])
-    scale = np.array(labels.along(axes)[1])
-    # All lengths from here on are in object widths, so that no setting depends on the pixel size.
-    width = float(np.median(equivalent_diameter(areas * math.prod(scale), len(axes)))) if len(areas) else 1.0
-    scale = scale / width
-    positions = np.concatenate([frame.positions for frame in frames])
-    pairs = [steps(a, b, scale, spec.max_distance, spec.min_overlap) for a, b in pairwise(frames)]
-    unlinked = _unlinked(np.concatenate([np.zeros(0), *map(sure, pairs)]), spec)
-    parents = np.full(first[-1], -1, np.int64)
-    time = np.repeat(np.arange(count), np.diff(first))
-    known = constrain(spec, time, np.concatenate([frame.labels for frame in frames]))
-    for t, (parent, child, costs) in enumerate(pairs):
+    movie = _Movie.of(labels, axes, frames)
+    tracks = _nodes(labels, axes, frames)
+    known = constrain(spec, tracks.nodes["t"].astype(np.int64), tracks.nodes["label"].astype(np.int64))
+    scale, drifts, unlinked = _measure(movie, spec)
+    edges, costs, margins = [known.fixed], [np.full(len(known.fixed), np.nan)], [np.full(len(known.fixed), np.nan)]
+    for t in range(count - 1):
         yield Progress(count + t, 2 * count, f"Linking frame {t + 1} of {count}")
-        free = known.allow(first[t] + parent, first[t + 1] + child)
-        above, below = assign((parent[free], child[free], costs[free]), unlinked)
-        parents[first[t + 1] + below] = first[t] + above
-    yield Progress(2 * count - 1, 2 * count, "Closing gaps and finding divisions")
-    _close(parents, first, positions * scale, areas, spec, known)
-    edges = np.concatenate([np.stack([parents, np.arange(first[-1])], axis=1)[parents >= 0], known.fixed])
-    return relink(_nodes(labels, axes, frames), edges)
+        for column, new in zip(
+            (edges, costs, margins), _step(movie, t, drifts[t], (spec, scale, unlinked), known), strict=True
+        ):
+            column.append(new)
+    yield Progress(2 * count - 1, 2 * count, "Closing gaps")
+    near_links = np.concatenate(edges[1:]) if count > 1 else edges[0][:0]
+    later = close_gaps(
+        near_links, movie.first, movie.side, scale, (spec.max_gap, spec.division, _LATER * unlinked), known
+    )
+    for column, new in zip((edges, costs, margins), later, strict=True):
+        column.append(new)
+    return relink(tracks, np.concatenate(edges), np.concatenate(costs), np.concatenate(margins))
 
 
-def _unlinked(costs: Floats, spec: LinkSpec) -> float:
-    """Return the cost of appearing or disappearing: a link may cost as much as one of each."""
-    most = (spec.max_distance**2 + 1) / 2
-    usual = float(np.percentile(costs, _SHARE)) if len(costs) else 0.0
-    return _ALTERNATIVE * min(max(usual, _CHEAPEST), most)
+@dataclass(frozen=True)
+class _Movie:
+    """All objects: lengths are in object widths, so that no setting depends on the pixel size."""
+
+    frames: list[Frame]
+    first: Ints
+    side: Side
+
+    @classmethod
+    def of(cls, labels: Image, axes: str, frames: list[Frame]) -> _Movie:
+        first = np.concatenate([[0], np.cumsum([len(frame.labels) for frame in frames])])
+        areas = np.concatenate([frame.areas for frame in frames])
+        scale = np.array(labels.along(axes)[1])
+        volumes = areas * math.prod(scale)
+        width = float(np.median(equivalent_diameter(volumes, len(axes)))) if len(areas) else 1.0
+        places = np.concatenate([frame.positions for frame in frames]) * scale / width
+        looks = np.concatenate([frame.looks for frame in frames])
+        cut = np.concatenate([frame.cut for frame in frames])
+        return cls(frames, first, Side(places, areas.astype(np.float64), looks, cut))
+
+    def at(self, t: int, drift: Floats | float = 0.0) -> Side:
+        """Return the objects of a frame, moved by a drift."""
+        part = self.side.take(np.s_[self.first[t] : self.first[t + 1]])  # type: ignore[arg-type]
+        return replace(part, places=part.places + drift)
+
+    def pairs(self, t: int, drift: Floats | float, reach: float) -> tuple[Pairs, Side, Side]:
+        """Pair the objects of a frame with those of the next."""
+        before, here, after = self.at(t, drift), self.at(t + 1), self.frames[t + 1]
+        return near(before, here, reach, (after.before, after.here, after.common)), before, here
 
 
-def _close(parents: Ints, first: Ints, positions: Floats, areas: Ints, spec: LinkSpec, known: Constraints) -> None:
-    """Give parents to nodes that have none: over gaps, or as second daughters. Changes `parents`."""
-    nodes = np.arange(len(parents))
-    linked = parents >= 0
-    child = np.full(len(parents), -1, np.int64)
-    child[parents[linked]] = nodes[linked]
-    strides = np.linalg.norm(positions[linked] - positions[parents[linked]], axis=1)
-    usual = _STRIDES * float(np.percentile(strides, _SHARE)) if len(strides) else spec.max_distance
-    reach = min(max(usual, _SHORTEST), spec.max_distance)
-    frames = [nodes[a:b] for a, b in pairwise(first)]
-    starts = [frame[parents[frame] < 0] for frame in frames]
-    ends = [frame[child[frame] < 0] for frame in frames]
-    found = [
-        gaps(ends[t], starts[t + wait], positions, areas, reach * math.sqrt(wait))
-        for wait in range(2, spec.max_gap + 2)
-        for t in range(len(frames) - wait)
-    ]
+def _measure(movie: _Movie, spec: LinkSpec) -> tuple[Scale, list[Floats], float]:
+    """Learn from the links that are beyond doubt how far objects move, together and alone, and what links cost."""
+    count, ndim = len(movie.frames), movie.side.places.shape[1]
+    wide = Scale(spec.max_distance, spec.max_distance, spec.min_overlap)
+    drifts, strides = [], [np.zeros(0)]
+    for t in range(count - 1):
+        pairs, before, here = movie.pairs(t, 0.0, wide.reach)
+        best = sure(pairs, links(pairs, before, here, wide))
+        moved = here.places[pairs.children[best]] - before.places[pairs.parents[best]]
+        drifts.append(np.median(moved, axis=0) if len(moved) >= _FEW else np.zeros(ndim))
+        strides.append(np.linalg.norm(moved - drifts[-1], axis=1))
+    usual = np.concatenate(strides)
+    stride = _STRIDES * float(np.median(usual)) if len(usual) else spec.max_distance
+    scale = replace(wide, stride=min(max(stride, _SHORTEST), spec.max_distance))
+    spent = [np.zeros(0)]
+    for t in range(count - 1):
+        pairs, before, here = movie.pairs(t, drifts[t], scale.reach)
+        cost = links(pairs, before, here, scale)
+        spent.append(cost[sure(pairs, cost)])
+    made = np.concatenate(spent)
+    most = float(np.percentile(made, _SHARE)) if len(made) else 0.0
+    return scale, drifts, _ALTERNATIVE * min(max(most, _CHEAPEST), _DEAREST)
+
+
+def _step(
+    movie: _Movie, t: int, drift: Floats, settings: tuple[LinkSpec, Scale, float], known: Constraints
+) -> tuple[Ints, Floats, Floats]:
+    """Link a frame with the next: edges (rows of nodes), their costs and margins."""
+    spec, scale, unlinked = settings
+    pairs, before, here = movie.pairs(t, drift, scale.reach)
+    n = len(before.areas)
+    who = np.stack([pairs.parents, n + pairs.children, np.full(len(pairs.parents), -1)], axis=1)
+    parts = [Events(who, links(pairs, before, here, scale))]
     if spec.division:
-        for t, frame in enumerate(frames[:-1]):
-            mothers = frame[child[frame] >= 0]
-            found.append(divisions((mothers, child[mothers]), starts[t + 1], positions, areas, spec.max_distance))
-    above, below, costs = join(found)
-    free = known.allow(above, below)
-    candidates = above[free], below[free], costs[free]
-    # A mother has a child already, an end has none: as rows of the assignment they cannot be confused.
-    above, below = assign(candidates, _ALTERNATIVE * float(candidates[2].max(initial=1.0)))
-    parents[below] = above
+        found = triples(pairs, before, here, scale)
+        parts.append(Events(found.who + np.array([0, n, n]), found.costs))
+    if spec.merging:
+        order = np.lexsort((pairs.parents, pairs.children))
+        turned = Pairs(pairs.children[order], pairs.parents[order], pairs.common[order])
+        found = triples(turned, here, before, scale)
+        parts.append(Events(found.who[:, [1, 0, 2]] + np.array([0, n, 0]), found.costs))
+    events = gather(parts)
+    if len(known.fixed) or len(known.forbidden):
+        events = events.take(np.flatnonzero(_allowed(events.who + movie.first[t], movie.first[t + 1], known)))
+    chosen, margins = choose(events, n, n + len(here.areas), unlinked)
+    picked, costs = events.who[chosen], events.costs[chosen]
+    three = picked[:, 2] >= 0
+    merged = three & (picked[:, 2] < n)
+    second = np.where(merged[:, None], picked[:, [2, 1]], picked[:, [0, 2]])[three]
+    return (
+        np.concatenate([picked[:, :2], second]) + movie.first[t],
+        np.concatenate([costs, costs[three]]),
+        np.concatenate([margins, margins[three]]),
+    )
+
+
+def _allowed(who: Ints, border: int, known: Constraints) -> npt.NDArray[np.bool_]:
+    """Say which events hold only links that may be; `who` are rows of nodes."""
+    free = known.allow(who[:, 0], who[:, 1])
+    three = who[:, 2] >= border
+    free[three] &= known.allow(who[three, 0], who[three, 2])
+    two = (who[:, 2] >= 0) & ~three
+    free[two] &= known.allow(who[two, 2], who[two, 1])
+    return free
 
 
 def _nodes(labels: Image, axes: str, frames: list[Frame]) -> Tracks:

@@ -1,0 +1,125 @@
+"""Tracks go out and come back, and what is wrong with foreign ones is listed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.results import Tracks
+from napari_unet.samples.movie_spec import MovieSpec
+from napari_unet.samples.movies import Movie, simulate
+from napari_unet.workflows import read_tracks, relabel, track, write_tracks
+
+
+@pytest.fixture(scope="module")
+def movie() -> Movie:
+    return simulate(MovieSpec(shape=(64, 72), frames=6, count=8, diameter=13.0, cycle=5.0, seed=2))
+
+
+def links(tracks: Tracks) -> set:
+    nodes = tracks.nodes
+    names = list(zip(*(nodes[key].round(6).tolist() for key in ("t", "y", "x")), strict=True))
+    return {(names[a], names[b]) for a, b in tracks.edges.tolist()}
+
+
+@pytest.mark.parametrize("name", ["tracks.csv", "tracks.geff", "folder"])
+def test_nothing_is_lost(movie, tmp_path, name):
+    truth = movie.tracks()
+    write_tracks(tmp_path / name, truth, relabel(movie.labels, truth))
+    back = read_tracks(tmp_path / name)
+    assert back.problems == ()
+    assert links(back.tracks) == links(truth)
+    assert back.tracks.counts == truth.counts
+    for key in ("t", "y", "x", "area"):
+        assert np.allclose(np.sort(back.tracks.nodes[key]), np.sort(truth.nodes[key]))
+    if name == "folder":
+        assert np.array_equal(np.asarray(back.labels.data) > 0, np.asarray(movie.labels.data) > 0)
+
+
+def test_geff_keeps_costs_scale_and_units_and_is_geff(movie, tmp_path):
+    found = track(np.asarray(movie.given.data))
+    write_tracks(tmp_path / "a.geff", found)
+    back = read_tracks(tmp_path / "a.geff").tracks
+    assert all(np.array_equal(back.nodes[key], found.nodes[key]) for key in found.nodes)
+    assert np.array_equal(back.edges, found.edges)
+    assert np.array_equal(back.costs, found.costs)
+    assert np.array_equal(back.margins, found.margins)
+    assert (back.scale, back.units) == (found.scale, found.units)
+    facts = json.loads((tmp_path / "a.geff" / "zarr.json").read_text())["attributes"]["geff"]
+    assert [axis["name"] for axis in facts["axes"]] == ["t", "y", "x"]
+    assert facts["directed"] is True
+    assert facts["track_node_props"] == {"tracklet": "track", "lineage": "lineage"}
+    for name, facts_of in facts["node_props_metadata"].items():
+        inside = json.loads((tmp_path / "a.geff" / "nodes" / "props" / name / "values" / "zarr.json").read_text())
+        assert inside["data_type"] == facts_of["dtype"]
+
+
+def test_a_gap_keeps_its_track_in_a_folder(tmp_path):
+    labels = np.zeros((4, 20, 20), np.uint8)
+    labels[[0, 1, 3], 5:11, 5:11] = 1
+    found = track(labels)
+    write_tracks(tmp_path / "one", found, relabel(labels, found))
+    assert (tmp_path / "one" / "res_track.txt").read_text() == "1 0 3 0\n"
+    assert read_tracks(tmp_path / "one").tracks.edges.tolist() == [[0, 1], [1, 2]]
+    write_tracks(tmp_path / "filled", found, relabel(labels, found, fill_gaps=True))
+    assert len(read_tracks(tmp_path / "filled").tracks.nodes["t"]) == 4
+
+
+def test_what_is_wrong_with_a_folder_is_listed(movie, tmp_path):
+    truth = movie.tracks()
+    place = tmp_path / "bad"
+    write_tracks(place, truth, relabel(movie.labels, truth))
+    text = (place / "res_track.txt").read_text().splitlines()
+    name, first, last, parent = text[0].split()
+    text[0] = f"{name} {first} {int(last) + 40} {parent}"
+    (place / "res_track.txt").write_text("\n".join([*text, "not a line", text[1], "99 0 3 0", "98 1 x 0"]))
+    (place / "mask004.tif").unlink()
+    tifffile.imwrite(place / "notes.tif", np.zeros((4, 4), np.uint8))
+    read = read_tracks(place)
+    said = "\n".join(read.problems)
+    for words in (
+        "no mask of frame 4",
+        "notes.tif",
+        "not four whole numbers",
+        "second time",
+        "Track 99",
+        "as the text",
+    ):
+        assert words in said
+    assert read.labels.shape == movie.labels.shape
+    assert not np.asarray(read.labels.data[4]).any()
+
+
+def test_what_cannot_be_read_or_written(movie, tmp_path):
+    truth = movie.tracks()
+    with pytest.raises(OutputError, match=r"\.csv, \.geff"):
+        write_tracks(tmp_path / "a.doc", truth)
+    with pytest.raises(OutputError, match="masks"):
+        write_tracks(tmp_path / "folder", truth)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="no masks"):
+        read_tracks(tmp_path / "empty")
+    with pytest.raises(OutputError, match="exists"):
+        write_tracks(tmp_path / "empty", truth, movie.labels)
+    with pytest.raises(ImageError, match="GEFF"):
+        read_tracks(tmp_path / "none.geff")
+    for t, shape in enumerate([(8, 8), (8, 9)]):
+        tifffile.imwrite(tmp_path / "empty" / f"mask00{t}.tif", np.ones(shape, np.uint16))
+    with pytest.raises(ImageError, match="one size"):
+        read_tracks(tmp_path / "empty")
+
+
+def test_tables_of_other_programs(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "TRACK_ID,FRAME,Y,X,parent\n1,0,5,5,0\n1,1,5,6,0\n2,2,4,6,1\n3,2,6,6,1\n4,2,1,1,9\n"
+    )
+    read = read_tracks(tmp_path / "a.csv")
+    assert read.tracks.counts == {"objects": 5, "tracks": 4, "lineages": 2, "divisions": 1}
+    assert "not there" in read.problems[0]
+    (tmp_path / "b.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ImageError, match="no column track"):
+        read_tracks(tmp_path / "b.csv")
