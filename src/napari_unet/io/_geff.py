@@ -43,7 +43,8 @@ def write(path: Path, tracks: Tracks, overwrite: bool = False) -> None:
     }
     axes = [
         {
-            "name": axis, "type": "time" if axis == "t" else "space", "unit": "frame" if axis == "t" and unit == "pixel" else unit, "scale": float(scale),
+            "name": axis, "type": "time" if axis == "t" else "space",
+            "unit": "frame" if axis == "t" and unit == "pixel" else unit, "scale": float(scale),
             "min": float(nodes[axis].min(initial=0)), "max": float(nodes[axis].max(initial=0)),
         }
         for axis, scale, unit in zip(tracks.axes, tracks.scale, tracks.units or (None,) * len(tracks.axes), strict=True)

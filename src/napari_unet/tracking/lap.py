@@ -118,7 +118,7 @@ class _Movie:
 
     def at(self, t: int, drift: Floats | float = 0.0) -> Side:
         """Return the objects of a frame, moved by a drift."""
-        part = self.side.take(np.s_[self.first[t] : self.first[t + 1]])  # type: ignore[arg-type]
+        part = self.side.take(np.arange(self.first[t], self.first[t + 1]))
         return replace(part, places=part.places + drift)
 
     def pairs(self, t: int, drift: Floats | float, reach: float) -> tuple[Pairs, Side, Side]:
