@@ -95,7 +95,7 @@ def test_fine_tuning_is_measured_against_its_start(made, tmp_path):
     how = spec(name="finer", start=str(made[0]), net=None, steps=1, rate=1e-9)
     workflows.train(data, how, tmp_path / "finer", shown.append)
     news = [p.news for p in shown if p.news]
-    assert "before: AP50" in news[0]
+    assert "before: AP50" in news[1]
     assert str(made[0]) in news[-1]
     card = read_card(tmp_path / "finer")
     assert card.metrics["validation of the model it started from"].keys() == {"AP50", "mAP", "Dice"}
