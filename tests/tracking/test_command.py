@@ -51,3 +51,25 @@ def test_what_cannot_be_done_is_said(labels, tmp_path, options, text):
     assert done.exit_code == 2
     assert text in done.stderr
     assert not (tmp_path / "tracks.csv").exists()
+
+
+def test_folders_are_written_filled_and_judged(tmp_path):
+    labels = np.zeros((5, 24, 40), np.int32)
+    labels[[0, 1, 3, 4], 5:12, 5:12], labels[:, 5:12, 22:29] = 1, 2
+    truth = labels.copy()
+    truth[2, 5:12, 5:12] = 1
+    for name, values in (("labels", labels), ("truth", truth)):
+        workflows.write_labels(tmp_path / f"{name}.npy", Image(values, "tyx"))
+    assert run(tmp_path / "labels.npy", "-o", tmp_path / "RES", "--axes", "tyx", "--fill-gaps").exit_code == 0
+    assert run(tmp_path / "labels.npy", "-o", tmp_path / "RES", "--axes", "tyx").exit_code == 2
+    words = ["evaluate", tmp_path / "truth.npy", tmp_path / "RES", "--tracks", "--axes", "tyx", "--json"]
+    done = CliRunner().invoke(cli.app, [*map(str, words), "--errors", str(tmp_path / "errors.csv")])
+    assert done.exit_code == 0, done.output
+    scores = json.loads(done.stdout)
+    assert scores["TRA"] == scores["CHOTA"] == 1
+    assert scores["BC"] is None
+    assert len(workflows.read_table(tmp_path / "errors.csv")["t"]) == 0
+    assert run(tmp_path / "labels.npy", "-o", tmp_path / "gaps", "--axes", "tyx").exit_code == 0
+    done = CliRunner().invoke(cli.app, ["evaluate", *map(str, (tmp_path / "RES", tmp_path / "gaps")), "--tracks"])
+    assert done.exit_code == 0, done.output
+    assert dict(line.split(maxsplit=1) for line in done.stdout.splitlines())["Errors"] == "1"

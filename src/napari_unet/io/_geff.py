@@ -41,13 +41,15 @@ def write(path: Path, tracks: Tracks, overwrite: bool = False) -> None:
     edges: Table = {
         name: column for name, column in (("cost", tracks.costs), ("margin", tracks.margins)) if len(column)
     }
+    units = dict(zip(tracks.axes, tracks.units, strict=False))
+    if units.get("t") == "pixel":
+        units["t"] = "frame"
     axes = [
         {
-            "name": axis, "type": "time" if axis == "t" else "space",
-            "unit": "frame" if axis == "t" and unit == "pixel" else unit, "scale": float(scale),
+            "name": axis, "type": "time" if axis == "t" else "space", "unit": units.get(axis), "scale": float(scale),
             "min": float(nodes[axis].min(initial=0)), "max": float(nodes[axis].max(initial=0)),
         }
-        for axis, scale, unit in zip(tracks.axes, tracks.scale, tracks.units or (None,) * len(tracks.axes), strict=True)
+        for axis, scale in zip(tracks.axes, tracks.scale, strict=True)
     ]  # fmt: skip
     facts: Any = {
         "geff_version": _VERSION, "directed": True, "axes": axes, "node_props_metadata": _describe(nodes),

@@ -83,7 +83,7 @@ def score_tracks(result: tuple[Tracks, Image], truth: tuple[Tracks, Image]) -> S
 
 def _links(tracks: Tracks) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Return the edges that count, and which lead from track to track: within a track, no link spans a gap."""
-    track, t = tracks.nodes["track"], tracks.nodes["t"].astype(np.int64)
+    track, t = (tracks.nodes[name].astype(np.int64) for name in ("track", "t"))
     above, below = tracks.edges[:, 0], tracks.edges[:, 1]
     new = track[above] != track[below]
     # Of two that merge, the first is the parent.
