@@ -14,17 +14,16 @@ from .. import __version__, workflows
 from .._terminal import InWords, plain, say_json, tell, watch
 from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError, SpecError
-from ..core.linking import LinkSpec
-from ..core.results import Segmentation, Tracks
+from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
 from . import checks, models, planning, training
+from . import tracks as tracking
 
 __all__ = ["app", "main"]
 
 _SEGMENT: Final = SegmentSpec()
-_LINK: Final = LinkSpec()
 _SCORES: Final = ("AP50", "AP75", "mAP", "F1_50", "PQ")
 
 
@@ -34,6 +33,7 @@ app = typer.Typer(
     epilog="Try it: napari-unet demo\n\nYour own image: napari-unet segment cells.tif --output labels.tif",
 )  # fmt: skip
 app.add_typer(models.app, name="models")
+app.command(epilog="napari-unet track labels.ome.zarr --output tracks.csv --axes tyx")(tracking.track)
 app.command(epilog="napari-unet audit labels.ome.zarr cells.tif")(checks.audit)
 app.command(epilog="napari-unet plan my-images --validation 0.2")(planning.plan)
 app.command(epilog=training.EXAMPLES)(training.train)
@@ -169,7 +169,7 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     TRA, LNK, CHOTA and BC are its scores.
     """
     if tracks or errors:
-        _evaluate_tracks((truth, predicted), errors, axes, as_json, overwrite)
+        tracking.evaluate((truth, predicted), errors, axes, as_json, overwrite)
         return
     pairs = workflows.match_labels(truth, predicted)
     scores = workflows.evaluate([a for a, _ in pairs], [b for _, b in pairs])
@@ -194,46 +194,6 @@ def measure(
     table = watch(workflows.measure_steps(found, source))
     workflows.write_table(output, table)
     tell({"Objects": len(table["index"]), "Table": output})
-
-
-@app.command(epilog="napari-unet track labels.ome.zarr --output tracks.csv --axes tyx")
-def track(  # noqa: PLR0913  # a command's options are its arguments
-    labels: Annotated[Path, typer.Argument(help="Labels of a movie, as 'segment' writes them.", show_default=False)],
-    output: _Output,
-    max_distance: Annotated[float, typer.Option(help="Farthest step, in object widths.")] = _LINK.max_distance,
-    min_overlap: Annotated[float, typer.Option(help="Share of two masks in common, 0 to 1.")] = _LINK.min_overlap,
-    max_gap: Annotated[int, typer.Option(help="Frames that an object may be missing.")] = _LINK.max_gap,
-    division: Annotated[bool, typer.Option(help="Let an object become two.")] = _LINK.division,
-    merging: Annotated[bool, typer.Option(help="Let two objects become one.")] = _LINK.merging,
-    image: Annotated[Path | None, typer.Option(help="What was segmented: brightness helps to tell who is who.")] = None,
-    fill_gaps: Annotated[
-        bool, typer.Option(help="Draw masks where a track skips frames, in a folder of masks.")
-    ] = False,
-    axes: _Axes = None,
-    as_json: _Json = False,
-    overwrite: _Overwrite = False,
-) -> None:
-    """Follow objects through time: which track each belongs to, which track that comes from, and its lineage.
-
-    The ending of the output says how it is written: .csv is a table with a line for each object and frame, .geff a
-    graph for other programs, and a name without ending a folder of the Cell Tracking Challenge (masks and
-    res_track.txt).
-    """
-    spec = LinkSpec.of(
-        max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division, merging=merging
-    )
-    if output.suffix.lower() == ".csv":
-        workflows.check_place(output, overwrite=overwrite)
-    elif output.exists() and not overwrite:
-        raise OutputError(f"'{output}' exists. Choose another name, or allow it to be replaced: --overwrite.")
-    movie = workflows.read_labels(labels, axes)
-    picture = workflows.read_image(image, axes) if image else None
-    found = watch(workflows.track_steps(movie, spec, picture))
-    workflows.write_tracks(output, found, workflows.relabel(movie, found, fill_gaps=fill_gaps), overwrite)
-    if as_json:
-        say_json({"labels": str(labels), "output": str(output)} | found.counts)
-        return
-    tell({name.capitalize(): number for name, number in found.counts.items()} | {"Tracks": output})
 
 
 @app.command()
@@ -277,36 +237,6 @@ def demo(
             workflows.show(shown)
         except MissingExtraError as error:
             typer.echo(str(error), err=True)
-
-
-def _evaluate_tracks(
-    places: tuple[Path, Path], errors: Path | None, axes: str | None, as_json: bool, overwrite: bool
-) -> None:
-    if errors:
-        workflows.check_place(errors, overwrite=overwrite)
-    (true, truth), (found, labels) = (_tracked(place, axes) for place in places)
-    judged = watch(workflows.score_tracks_steps(found, labels, true, truth))
-    if errors:
-        workflows.write_table(errors, judged.errors)
-    scores = {name: None if math.isnan(value) else value for name, value in judged.scores.items()}
-    if as_json:
-        say_json(scores | {"errors": len(judged.errors["kind"])})
-        return
-    words = {name: "nothing to judge" if value is None else f"{value:.4f}" for name, value in scores.items()}
-    tell(words | {"Errors": len(judged.errors["kind"])} | ({"List": errors} if errors else {}))
-
-
-def _tracked(place: Path, axes: str | None) -> tuple[Tracks, Image]:
-    """Read tracks and their masks; what is wrong with the files is said."""
-    if place.is_dir() and place.suffix.lower() != ".zarr":
-        read = workflows.read_tracks(place)
-        for problem in read.problems:
-            typer.echo(f"{place}: {problem}", err=True)
-        if read.labels is None:
-            raise SpecError(f"'{place}' holds no masks, which the scores need. Give a folder with masks.")
-        return read.tracks, read.labels
-    labels = workflows.read_labels(place, axes)
-    return watch(workflows.follow_ids_steps(labels)), labels
 
 
 def _facts(found: Segmentation) -> dict[str, Any]:
