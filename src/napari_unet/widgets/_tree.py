@@ -15,7 +15,7 @@ from napari_unet.core.results import Table
 
 from ._parts import words
 
-__all__ = ["MISSING", "Tree", "plot_widget"]
+__all__ = ["MISSING", "Tree", "plot_widget", "tint"]
 
 MISSING: Final = 'Drawing needs the package pyqtgraph. Install it with: pip install "napari-unet-suite[curves]"'
 _LIBRARY: Final = "pyqtgraph"
@@ -27,21 +27,27 @@ _FIRST: Final = 60  # places that are shown at first
 Floats = npt.NDArray[np.float64]
 
 
-def plot_widget(parent: QWidget, left: str, bottom: str) -> Any:
+def plot_widget(left: str, bottom: str) -> Any:
     """Return an empty plot, or None where the library that draws is not installed."""
     if find_spec(_LIBRARY) is None:
         return None
     plot = import_module(_LIBRARY).PlotWidget(background=None)
-    color = parent.palette().windowText().color()
     plot.setMenuEnabled(False)
     plot.hideButtons()
     for side, text in (("left", left), ("bottom", bottom)):
+        plot.getAxis(side).enableAutoSIPrefix(False)
+        plot.setLabel(side, text)
+    return plot
+
+
+def tint(plot: Any, widget: QWidget) -> None:
+    """Give the axes of a plot the color of text in the window, which is known when it is shown."""
+    color = widget.palette().windowText().color()
+    for side in ("left", "bottom"):
         axis = plot.getAxis(side)
         axis.setPen(color)
         axis.setTextPen(color)
-        axis.enableAutoSIPrefix(False)
-        plot.setLabel(side, text, color=color.name())
-    return plot
+        axis.setLabel(axis.labelText, units=axis.labelUnits or None, color=color.name())
 
 
 class Tree(QWidget):
@@ -56,7 +62,7 @@ class Tree(QWidget):
         self.drawn = 0  # lines that are on the screen
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        self.plot = plot_widget(self, "frame", "tracks")
+        self.plot = plot_widget("frame", "tracks")
         column.addWidget(words(MISSING) if self.plot is None else self.plot)
         if self.plot is None:
             return

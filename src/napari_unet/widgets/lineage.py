@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from napari.layers import Tracks as TracksLayer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QTabWidget, QVBoxLayout, QWidget
 
 from napari_unet import workflows
@@ -20,7 +21,7 @@ from ._chooser import LayerBox
 from ._followed import Followed, followed
 from ._parts import button, row, words
 from ._picture import picture_of
-from ._tree import MISSING, Tree, plot_widget
+from ._tree import MISSING, Tree, plot_widget, tint
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -52,9 +53,9 @@ class LineageWidget(QWidget):
         self.tabs = QTabWidget()
         self.tabs.addTab(self.tree, "Tree")
         self.plots = {
-            "Divisions": plot_widget(self, "divisions", "time"),
-            "Cell cycle": plot_widget(self, "cells", "from division to division"),
-            "Speed": plot_widget(self, "mean speed", "time"),
+            "Divisions": plot_widget("divisions", "time"),
+            "Cell cycle": plot_widget("cells", "from division to division"),
+            "Speed": plot_widget("mean speed", "time"),
         }
         for name, plot in self.plots.items():
             self.tabs.addTab(words(MISSING) if plot is None else plot, name)
@@ -66,6 +67,13 @@ class LineageWidget(QWidget):
         self.only.toggled.connect(self._fill)
         self.tree.clicked.connect(self._branch_clicked)
         self._layer_changed()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Take the colors of the window when it is known."""
+        if event is not None and event.type() == QEvent.Type.Show:
+            for plot in filter(None, (self.tree.plot, *self.plots.values())):
+                tint(plot, self)
+        return bool(super().event(event))
 
     def _layer_changed(self) -> None:
         if self.followed is not None:

@@ -1,0 +1,106 @@
+"""Compare tracks with the truth, and go to the errors."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels as LabelsLayer
+from napari.layers import Tracks as TracksLayer
+
+from napari_unet import workflows
+from napari_unet.core.errors import ImageError, UNetError
+from napari_unet.core.graph import assemble
+from napari_unet.core.linking import Detection
+from napari_unet.core.results import Tracks, TrackScores
+
+from ._cells import look_at, place_of
+from ._chooser import LayerBox
+from ._doubts import Queue
+from ._followed import Followed, followed
+from ._layers import layer_image
+from ._panel import Panel
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+__all__ = ["ScoreWidget"]
+
+
+class ScoreWidget(Panel):
+    """The dock that scores tracks.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Where the layers are.
+    engine : module, optional
+        Has the verbs of :mod:`napari_unet.workflows`.
+    """
+
+    def __init__(self, napari_viewer: Viewer, engine: ModuleType | Any = workflows) -> None:
+        super().__init__("Choose tracks and the true labels, and press Compare.", "Compare")
+        self.viewer, self.engine = napari_viewer, engine
+        self.found: Followed | None = None
+        self.result: TrackScores | None = None
+        self.tracks = LayerBox(napari_viewer, TracksLayer)
+        self.truth = LayerBox(napari_viewer, LabelsLayer)
+        self.lineages = LayerBox(napari_viewer, TracksLayer, nothing="every number is a track")
+        self.lineages.setToolTip("True tracks with their divisions; their numbers are those of the true labels.")
+        self.errors = Queue()
+        self.form.addRow("Tracks", self.tracks)
+        self.form.addRow("True labels", self.truth)
+        self.form.addRow("True tracks", self.lineages)
+        self.column.addWidget(self.errors, 1)
+        self.errors.currentRowChanged.connect(self._go)
+        self.say("Ready.")
+
+    def run(self) -> None:
+        """Compare; what is missing is said in the status line."""
+        if self.job is not None:
+            return
+        found, truth, engine = followed(self.tracks.layer), self.truth.layer, self.engine
+        try:
+            if found is None or truth is None:
+                raise ImageError("There is nothing to compare. Track labels here first, and open the true labels.")
+            labels, true = layer_image(found.labels, found.axes), layer_image(truth, found.axes)
+            lineages = _tracks(self.lineages.layer, found.axes) if self.lineages.layer is not None else None
+        except UNetError as error:
+            self.complain(error)
+            return
+        tracks = found.tracks
+        self.begin(
+            lambda: engine.score_tracks_steps(tracks, labels, lineages, true),
+            self.follow,
+            lambda scores: self._scored(found, scores),
+        )
+
+    def _scored(self, found: Followed, result: TrackScores) -> str:
+        self.found, self.result = found, result
+        self.errors.fill(result.errors)
+        said = ", ".join(f"{name} {value:.3f}" for name, value in result.scores.items() if not math.isnan(value))
+        return f"{said}. {len(result.errors['t'])} errors: click one to go there."
+
+    def _go(self, row: int) -> None:
+        found, result = self.found, self.result
+        if found is None or result is None or row < 0 or not found.there:
+            return
+        one = {name: column[row : row + 1] for name, column in result.errors.items()}
+        place = place_of(found.axes, Tracks(one, np.zeros((0, 2), np.int64), found.tracks.axes, found.tracks.scale))
+        look_at(self.viewer, found.layer, place[0])
+        cell: Detection = (int(one["t"][0]), int(one["label"][0]))
+        if found.row(cell) is not None:
+            found.pick(cell)
+
+
+def _tracks(layer: Layer, axes: str) -> Tracks:
+    """Read the tracks of a layer, whose numbers are those of the labels."""
+    data = np.asarray(layer.data)
+    parent = {track: parents[0] for track, parents in layer.graph.items()}
+    table = {"track": data[:, 0].astype(np.int64)}
+    table |= {axis: data[:, 1 + i] for i, axis in enumerate(axes) if axis != "c"}
+    table["parent"] = np.array([parent.get(track, 0) for track in table["track"].tolist()], np.int64)
+    return assemble(table, layer.name).tracks

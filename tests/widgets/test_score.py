@@ -1,0 +1,83 @@
+"""The dock that scores tracks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+from napari_unet import workflows
+from napari_unet.core.linking import LinkSpec
+from napari_unet.widgets._followed import Followed
+from napari_unet.widgets.score import ScoreWidget
+
+
+def movie() -> np.ndarray:
+    """Return labels of a cell that divides, whose daughters have numbers of their own, and one that stays."""
+    y, x = np.mgrid[:64, :64]
+    labels = np.zeros((6, 64, 64), np.int32)
+    for t in range(6):
+        labels[t][np.hypot(y - 10, x - 10) < 4] = 1
+        for i, column in enumerate([30] if t < 3 else [22, 38]):
+            labels[t][np.hypot(y - 30, x - column) < (8 if t < 3 else 5.5)] = 2 if t < 3 else 3 + i
+    return labels
+
+
+@pytest.fixture
+def viewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ViewerModel:
+    """Return a viewer with labels, their tracks, and the truth."""
+    monkeypatch.setattr("napari_unet.io.choosing.data_folder", lambda: tmp_path / "home")
+    monkeypatch.setattr("napari_unet.widgets._panel.show_error", lambda _text: None)
+    viewer = ViewerModel()
+    viewer.add_labels(movie(), name="truth")
+    tracks = workflows.track(movie())
+    points = np.stack([tracks.nodes["label"], *(tracks.nodes[a] for a in "tyx")], axis=1)
+    viewer.add_tracks(points, name="true tracks", graph={3: [2], 4: [2]})
+    layer = viewer.add_labels(movie(), name="cells", scale=(1, 0.5, 0.5))
+    Followed(viewer, layer, ("tyx", LinkSpec()), tracks, workflows)
+    return viewer
+
+
+def compare(viewer: ViewerModel, qtbot: QtBot) -> ScoreWidget:
+    dock = ScoreWidget(viewer, workflows)
+    qtbot.addWidget(dock)
+    dock.tracks.setCurrentText("cells tracks")
+    dock.truth.setCurrentText("truth")
+    dock.lineages.setCurrentText("true tracks")
+    dock.run()
+    assert dock.job is not None, dock.status.text()
+    qtbot.waitUntil(lambda: dock.job is None)
+    return dock
+
+
+def test_perfect_tracks(viewer: ViewerModel, qtbot: QtBot) -> None:
+    dock = compare(viewer, qtbot)
+    for score in ("SEG", "DET", "TRA", "LNK", "CHOTA", "BC"):
+        assert f"{score} 1.000" in dock.status.text()
+    assert "0 errors" in dock.status.text()
+
+
+def test_an_error_is_gone_to(viewer: ViewerModel, qtbot: QtBot) -> None:
+    found = viewer.layers["cells tracks"].metadata["napari-unet"]["followed"]
+    found.do("split", (4, 3))
+    dock = compare(viewer, qtbot)
+    assert "BC 1.000" in dock.status.text()
+    assert "LNK 1.000" not in dock.status.text()
+    assert dock.errors.count() >= 1
+    picked = []
+    found.picked.connect(picked.append)
+    dock.errors.setCurrentRow(0)
+    assert viewer.dims.current_step[0] in (3, 4)
+    assert picked
+    assert picked[0][1] == 3
+
+
+def test_nothing_to_compare(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_unet.widgets._panel.show_error", lambda _text: None)
+    dock = ScoreWidget(ViewerModel(), workflows)
+    qtbot.addWidget(dock)
+    dock.run()
+    assert "nothing to compare" in dock.status.text()
