@@ -199,7 +199,7 @@ def test_the_queue_leads_to_doubts(docks: Docks, qtbot: QtBot) -> None:
     press(viewer, "n")
     finish(qtbot, dock)
     assert "1 doubts" in dock.status.text()
-    assert dock.queue.item(0).text() == "56 %  frame 2, cell 2: disappears"
+    assert dock.queue.item(0).text() == "70 %  frame 2, cell 2: disappears"
     press(viewer, "n")
     assert viewer.dims.current_step[0] == 2
     camera = getattr(viewer, "scene", viewer).camera

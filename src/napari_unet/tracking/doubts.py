@@ -37,8 +37,13 @@ _LEAST_SPREAD: Final = 0.08  # of logarithms: in a movie where all is alike, sma
 _SHORT: Final = 3  # frames at which a track is as doubtful as not
 _USUAL: Final = (0.02, 0.25)  # squares of object widths: what a link costs in a quiet and in a lively movie
 _BORDER: Final = 1.5  # object widths: who is nearer to the border may come and go
-_SHARES: Final = {"start": 0.55, "end": 0.55, "gap": 0.35, "short": 0.9}  # doubt where nothing else is known
-_LEAST: Final = 0.05
+# How often the plainest case of each kind was an error, in simulated movies (benchmarks/doubts.py).
+_PLAINEST: Final = {
+    "jump": 0.6, "size": 0.3, "ambiguous": 0.3, "division": 0.6, "gap": 0.4, "start": 0.9, "end": 0.7, "short": 0.4,
+}  # fmt: skip
+_AT_BORDER: Final = 0.15  # of the doubt about a start or an end is left there
+_LEAST: Final = 0.1
+_CUT: Final = 0.3  # of a doubt about size and step is left where the border may cut a cell
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,9 @@ def doubts(tracks: Tracks, sure: Iterable[Link] = ()) -> Table:
     width = _width(areas, scale)
     places /= width
     links = _links(tracks, places, areas)
-    found = [_jumps(links), _sizes(links), _rivals(tracks, links, places), _gaps(links)]
-    found += [_divisions(links, places, areas), *_loose(tracks, links, places)]
+    inside = _inside(places)
+    found = [*_shapes(links, inside), _rivals(tracks, links, places), _gaps(links)]
+    found += [_divisions(links, places, areas), *_loose(tracks, links, inside)]
     rows, kinds, values = _gather(found, count)
     parent = np.full(count, -1, np.int64)
     parent[links.children] = links.parents
@@ -135,18 +141,25 @@ def _squash(score: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(np.clip((_STEEP - score) / (_WIDTH / 2), -50, 50))))
 
 
-def _jumps(links: _Links) -> Found:
+def _shapes(links: _Links, inside: Bools) -> list[Found]:
+    """Doubt links along which a cell moves far, grows or shrinks; the border may do so to a cell that it cuts."""
     plain = ~links.dividing
+    cells, growth = links.children[plain], links.growth[plain]
+    trust = np.where(inside[cells] & inside[links.parents[plain]], 1.0, _CUT)
     # Lengths of random steps are skewed: their square roots are not.
-    return "jump", links.children[plain], _unusual(np.sqrt(links.strides[plain]))
+    far = _unusual(np.sqrt(links.strides[plain]))
+    odd = _unusual(np.abs(growth - np.median(growth))) if len(cells) else growth
+    return [("jump", cells, far * trust), ("size", cells, odd * trust)]
 
 
-def _sizes(links: _Links) -> Found:
-    plain = ~links.dividing
-    growth = links.growth[plain]
-    if not len(growth):
-        return "size", links.children[plain], growth
-    return "size", links.children[plain], _unusual(np.abs(growth - np.median(growth)))
+def _inside(places: Floats) -> Bools:
+    """Say who is far from the border: cells touch it where their centers are half a width inside."""
+    if not len(places):
+        return np.zeros(0, bool)
+    low, high = places.min(axis=0), places.max(axis=0)  # the outermost centers stand for the border
+    wide = high - low > 2 * _BORDER
+    found: Bools = ((places - low > _BORDER) & (high - places > _BORDER))[:, wide].all(axis=1)
+    return found
 
 
 def _rivals(tracks: Tracks, links: _Links, places: Floats) -> Found:
@@ -183,7 +196,7 @@ def _nearest(tracks: Tracks, links: _Links, places: Floats) -> Floats:
 
 def _gaps(links: _Links) -> Found:
     over = links.wait > 1
-    return "gap", links.children[over], np.asarray(1 - (1 - _SHARES["gap"]) ** (links.wait[over] - 1.0), np.float64)
+    return "gap", links.children[over], np.asarray(1 - 0.5 ** (links.wait[over] - 1.0), np.float64)
 
 
 def _divisions(links: _Links, places: Floats, areas: Floats) -> Found:
@@ -198,15 +211,11 @@ def _divisions(links: _Links, places: Floats, areas: Floats) -> Found:
     return "division", a, _squash(np.sqrt(unlike**2 + whole**2 + middle**2))
 
 
-def _loose(tracks: Tracks, links: _Links, places: Floats) -> list[Found]:
+def _loose(tracks: Tracks, links: _Links, inside: Bools) -> list[Found]:
     """Doubt tracks that begin or end in the middle of image and movie, and those that are short."""
     t, count = tracks.nodes["t"].astype(np.int64), len(tracks.nodes["t"])
     if not count:
         return []
-    low, high = places.min(axis=0), places.max(axis=0)
-    # Cells touch the border where their centers are half a width inside: the outermost centers stand for it.
-    wide = high - low > 2 * _BORDER
-    inside = ((places - low > _BORDER) & (high - places > _BORDER))[:, wide].all(axis=1)
     begins, ends = np.ones(count, bool), np.ones(count, bool)
     begins[links.children] = False
     ends[links.parents] = False
@@ -218,9 +227,9 @@ def _loose(tracks: Tracks, links: _Links, places: Floats) -> list[Found]:
     last = count - 1 - np.unique(track[::-1], return_index=True)[1]
     short = first[(t[first] > t.min()) & (t[last] < t.max()) & (length[first] <= 2 * _SHORT)]
     return [
-        ("start", start, np.where(inside[start], _SHARES["start"], 0.1)),
-        ("end", end, np.where(inside[end], _SHARES["end"], 0.1)),
-        ("short", short, _SHARES["short"] * np.exp2(-length[short] / _SHORT)),
+        ("start", start, np.where(inside[start], 1.0, _AT_BORDER)),
+        ("end", end, np.where(inside[end], 1.0, _AT_BORDER)),
+        ("short", short, np.exp2(-length[short] / _SHORT)),
     ]
 
 
@@ -228,9 +237,10 @@ def _gather(found: list[Found], count: int) -> tuple[Ints, Ints, Floats]:
     """Join the doubts about one cell and its link: independent reasons add up; the strongest gives the name."""
     trust, strongest, kind = np.ones(count), np.zeros(count), np.zeros(count, np.int64)
     for number, name in enumerate(KINDS):
-        for other, rows, values in found:
+        for other, rows, plain in found:
             if other != name or not len(rows):
                 continue
+            values = plain * _PLAINEST[name]
             np.multiply.at(trust, rows, 1 - values)
             stronger = values > strongest[rows]
             strongest[rows[stronger]], kind[rows[stronger]] = values[stronger], number
