@@ -14,7 +14,7 @@ from napari_unet import workflows
 from napari_unet.core.errors import ImageError, UNetError
 from napari_unet.core.graph import assemble
 from napari_unet.core.linking import Detection
-from napari_unet.core.results import Tracks, TrackScores
+from napari_unet.core.results import Table, Tracks, TrackScores
 
 from ._cells import look_at, place_of
 from ._chooser import LayerBox
@@ -100,7 +100,7 @@ def _tracks(layer: Layer, axes: str) -> Tracks:
     """Read the tracks of a layer, whose numbers are those of the labels."""
     data = np.asarray(layer.data)
     parent = {track: parents[0] for track, parents in layer.graph.items()}
-    table = {"track": data[:, 0].astype(np.int64)}
+    table: Table = {"track": data[:, 0].astype(np.int64)}
     table |= {axis: data[:, 1 + i] for i, axis in enumerate(axes) if axis != "c"}
-    table["parent"] = np.array([parent.get(track, 0) for track in table["track"].tolist()], np.int64)
+    table["parent"] = np.array([parent.get(track, 0) for track in data[:, 0].astype(int).tolist()], np.int64)
     return assemble(table, layer.name).tracks
