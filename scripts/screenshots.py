@@ -19,7 +19,7 @@ import dask.array as da
 import napari
 import numpy as np
 from napari.settings import NapariSettings, get_settings
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_unet import workflows
 from napari_unet.widgets.correct import CorrectWidget
@@ -27,8 +27,10 @@ from napari_unet.widgets.lineage import LineageWidget
 from napari_unet.widgets.models import ModelsWidget
 from napari_unet.widgets.segment import SegmentWidget
 from napari_unet.widgets.track import TrackWidget
+from napari_unet.widgets.train import TrainWidget
 
 SIZE = (1400, 900)
+TALL = 1150  # for a dock that has much to say
 PATIENCE = 600.0
 
 
@@ -368,11 +370,70 @@ def show_models(folder: Path) -> Path:
     return path
 
 
+def show_train(folder: Path, minutes: float = 2.0) -> list[Path]:
+    """Write the pictures of a training: two annotated fields, learned from and checked on, before, during and after.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go.
+    minutes : float
+        That are learned for.
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    prepare(folder)
+    written = []
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["NAPARI_UNET_MODELS"] = home
+        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
+        viewer.window.resize(SIZE[0], TALL)
+        for number in (1, 2):
+            image, truth = workflows.sample("simulated-nuclei", seed=number)
+            place = {"axis_labels": tuple(image.axes), "translate": (0, 1.03 * image.shape[1] * (number - 1))}
+            layer = viewer.add_image(image.data, name=f"field {number}", **place)
+            layer.contrast_limits = tuple(float(v) for v in np.percentile(image.data, (1, 99.5)))
+            viewer.add_labels(np.asarray(truth.data), name=f"field {number} drawn", **place)
+        widget = TrainWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Train a model", area="right")
+        widget.data.pairs.add()
+        widget.begin_with.name.setText("my-nuclei")
+        widget.begin_with.minutes.setValue(minutes)
+        wait_for(lambda: widget.plan.plan is not None or bool(widget.plan.warnings.text()))
+        settle(1.0)
+        viewer.reset_view()
+
+        def take(name: str, at: QWidget | None = None) -> None:
+            if at is not None:
+                widget.ensureWidgetVisible(at, 0, 0)
+            settle(1.0)
+            written.append(folder / f"{name}.png")
+            viewer.screenshot(str(written[-1]), canvas_only=False, flash=False)
+
+        take("train-before")
+        for layer in viewer.layers:
+            layer.visible = not layer.name.endswith("drawn")
+        widget.run()
+        points = widget.live.curves.points
+        wait_for(lambda: widget.job is None or (len(points.get("loss", ())) > 1 and widget.preview.layer is not None))
+        if widget.job is None:
+            raise RuntimeError(f"The training was over before its picture could be taken: {widget.status.text()}")
+        take("train", widget.live)
+        wait_for(lambda: widget.job is None)
+        take("train-after", widget.after)
+        viewer.close()
+        settle(0.2)
+    return written
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     pictures = {"run": main, "region": show_region, "large": show_large, "edit": show_edit, "models": show_models}
-    pictures |= {"tracks": show_tracks}
+    pictures |= {"tracks": show_tracks, "train": show_train}
     parser.add_argument("--only", choices=pictures, nargs="+", default=[*pictures], help="Take these only.")
     given = parser.parse_args()
     for name in given.only:

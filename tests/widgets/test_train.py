@@ -62,6 +62,10 @@ class Trainer(FakeEngine):
     def training_folder(self, name: str) -> Path:
         return self.folder / f"{name}.training"
 
+    def unfinished_training(self, folder: Path) -> tuple[TrainSpec, Path]:
+        name = folder.name.removesuffix(".training")
+        return TrainSpec(name=name), self.folder / name
+
     def hold_training(self, folder: Path, hold: bool = True) -> None:
         self.held.append((folder, hold))
 
@@ -91,12 +95,16 @@ class Trainer(FakeEngine):
     ) -> Steps[Path]:
         self.given.append((data, spec, preview))
         self.closed.clear()
+        run = self.training_folder(spec.name)
+        run.mkdir(exist_ok=True)
+        (run / "last.pt").touch()
         try:
             yield Progress(0, 3, "starting")
             for i in range(3):
                 self.begun.set()
                 self.go.wait(10)
                 yield Progress(i + 1, 3, f"step {i}", self.report(i, preview))
+            (run / "last.pt").unlink()
             self.models.append(spec.name)
             return self.folder / spec.name
         finally:
@@ -235,11 +243,32 @@ def test_pause_stop_and_resume(make: Make, viewer: ViewerModel, qtbot: QtBot, tr
     qtbot.waitUntil(trainer.closed.is_set)
     assert widget.pause.text() == "Resume"
     assert widget.data.isEnabled()
+    qtbot.waitUntil(lambda: widget.plan.plan is not None)
     widget.pause.click()
     qtbot.waitUntil(lambda: widget.job is None)
     assert "Done" in widget.status.text()
-    assert trainer.given[0][:2] == trainer.given[1][:2]
+    assert trainer.given[1][0] == trainer.folder / "my-cells.training"
     assert not widget.pause.isEnabled()
+
+
+def test_a_run_of_another_day_can_be_gone_on_with(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer
+) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    run = trainer.folder / "older.training"
+    run.mkdir()
+    (run / "last.pt").touch()
+    widget.begin_with.name.setText("older")
+    qtbot.waitUntil(widget.pause.isEnabled)
+    assert widget.pause.text() == "Resume"
+    widget.run()
+    assert widget.job is None
+    assert "Press Resume" in widget.status.text()
+    widget.pause.click()
+    qtbot.waitUntil(lambda: widget.job is None)
+    assert trainer.given[-1][0] == run
+    assert trainer.given[-1][2] is not None  # what is seen is looked at
 
 
 BAD = {

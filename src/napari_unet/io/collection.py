@@ -14,34 +14,13 @@ import numpy as np
 from ..core.axes import Image
 from ..core.region import Polygon, Region, parse_region, region_text
 from .atomic import atomic_file
+from .collected import COLUMNS, TABLE, read_rows
 from .images import write_image
 from .labels import write_labels
 
-__all__ = ["COLUMNS", "TABLE", "grow", "read_rows"]
+__all__ = ["grow"]
 
-TABLE: Final = "data.csv"
-COLUMNS: Final = ("image", "labels", "region", "group")
 _LETTERS: Final = 40  # of an image's name in the names of files
-
-
-def read_rows(folder: Path) -> list[dict[str, str]]:
-    """Read what a set holds.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the set; perhaps not there.
-
-    Returns
-    -------
-    list of dict
-        ``image``, ``labels`` and ``region`` (paths relative to the folder) and ``group``.
-    """
-    file = folder / TABLE
-    if not file.is_file():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) -> int:

@@ -18,6 +18,7 @@ from ._parts import row, words
 from ._region import region_on
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from napari_unet.core.region import Region
@@ -152,6 +153,12 @@ class DataBox(QWidget):
         """Learn from a collection of corrections."""
         self.sets.setCurrentIndex(max(0, self.sets.findData(folder)))
         self.source.setCurrentIndex(self.source.findData("kept"))
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The image layers that are learned from; none where it is files."""
+        found = [pair.image.layer for pair in self.pairs.rows]
+        return [y for y in found if y is not None] if self.source.currentData() == "layers" else []
 
     @property
     def rules(self) -> dict[str, Any]:

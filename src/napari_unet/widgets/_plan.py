@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from html import escape
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -13,13 +14,13 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_unet.core.errors import UNetError
 from napari_unet.core.results import Plan
 from napari_unet.core.specs import TrainSpec, load_task
-from napari_unet.core.steps import Steps
+from napari_unet.core.steps import Progress, Steps
 
 from ._form import Form
 from ._parts import Fold, words
 from ._worker import Job, Report
 
-__all__ = ["PlanBox"]
+__all__ = ["PlanBox", "Stopped", "planning"]
 
 _LABELS: Final = {
     "network": "Network",
@@ -47,8 +48,44 @@ _LABELS: Final = {
 _ELSEWHERE: Final = (
     "name", "start", "minutes", "truth", "validation", "licence", "net", "target", "normalise", "nodes", "task",
 )  # fmt: skip
+_SAFE_POINT: Final = "last.pt"
 _CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps")}
 _HINTS: Final = {"network": "the task's own", "diameter": "the task's own"}
+
+
+class Stopped(NamedTuple):
+    """A run that can be gone on with: its folder and settings; None if there is none."""
+
+    run: tuple[Path, TrainSpec] | None
+
+
+def planning(engine: Any, data: Any, spec: TrainSpec) -> Steps[Plan]:
+    """Look for a run of the same name that was stopped, then plan.
+
+    Parameters
+    ----------
+    engine : module
+        Has the verbs of :mod:`napari_unet.workflows`.
+    data : path or sequence of Example
+        What is learned from.
+    spec : TrainSpec
+        Settings.
+
+    Returns
+    -------
+    Plan
+        Of the engine.
+
+    Yields
+    ------
+    Progress
+        First with :class:`Stopped`, then of the engine.
+    """
+    folder = engine.training_folder(spec.name)
+    found = engine.unfinished_training(folder) if (folder / _SAFE_POINT).is_file() else None
+    yield Progress(0, 0, "Looking at the images", Stopped(None if found is None else (folder, found[0])))
+    plan: Plan = yield from engine.plan_steps(data, spec)
+    return plan
 
 
 class PlanBox(QWidget):
@@ -61,6 +98,7 @@ class PlanBox(QWidget):
     """
 
     edited = Signal()
+    stopped = Signal(object)  # folder and settings of a run of this name that can be gone on with, or None
 
     def __init__(self, task: str) -> None:
         super().__init__()
@@ -134,6 +172,9 @@ class PlanBox(QWidget):
         self.warnings.setVisible(bool(warnings))
 
     def _heard(self, reports: list[Report]) -> None:
+        for report in reports:
+            if isinstance(report.progress.payload, Stopped):
+                self.stopped.emit(report.progress.payload.run)
         if reports and reports[-1].progress.note:
             self.text.setText(f"{reports[-1].progress.note} …")
 

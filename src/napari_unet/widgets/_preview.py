@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from napari.layers import Image as ImageLayer
 
 from napari_unet.core.axes import Image
 
@@ -126,6 +127,7 @@ def preview_of(viewer: Viewer, layers: list[Layer], ndim: int = 2) -> Preview | 
     Preview or None
         None if there is nothing to look at.
     """
+    layers = layers or [y for y in viewer.layers if isinstance(y, ImageLayer)]
     for layer in [y for y in reversed(viewer.layers) if y in layers and y.visible]:
         axes, _ = layer_axes(layer)
         if {"y", "x"} <= set(axes):

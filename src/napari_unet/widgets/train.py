@@ -20,7 +20,7 @@ from ._live import Clock, LiveBox, Seen, watching
 from ._news import NEWS
 from ._panel import Panel
 from ._parts import button
-from ._plan import PlanBox
+from ._plan import PlanBox, planning
 from ._preview import Preview, preview_of
 from ._start import StartBox
 from ._worker import Report
@@ -34,6 +34,7 @@ __all__ = ["TrainWidget"]
 
 _HELP: Final = "Draw labels on an image, then press Train. The viewer stays free while the model learns."
 _STOPPED: Final = "Stopped. What was learned is kept: Resume goes on where it was."
+_BEGUN: Final = "A training of '{name}' was stopped. Press Resume to go on with it, or give the new model another name."
 _MANY: Final = 1_000_000  # steps: the time decides
 _SOON: Final = 300  # milliseconds in which several changes count as one
 
@@ -67,6 +68,8 @@ class TrainWidget(Panel):
         self.pause = button("Pause", "Stop for a while; nothing that was learned is lost.", self.pause_or_resume)
         self.pause.setMinimumHeight(self.start.minimumHeight())
         self._lay_out()
+        self.plan.stopped.connect(self._offer)
+        self.settled.connect(self._soon.start)
         for signal in (self.data.changed, self.plan.edited, self.begin_with.changed):
             signal.connect(self._soon.start)
         self.after.tried.connect(self._try)
@@ -76,6 +79,7 @@ class TrainWidget(Panel):
         self.list_models()
         self.list_sets()
         self.busy(False)
+        self.say("Ready.")
 
     def _lay_out(self) -> None:
         for widget in (self.data, self.grow, self.begin_with, self.plan):
@@ -127,7 +131,13 @@ class TrainWidget(Panel):
             self.plan.stop()
             self.plan.say(str(error))
             return
-        self.plan.look(lambda: engine.plan_steps(data, spec))
+        self.plan.look(lambda: planning(engine, data, spec))
+
+    def _offer(self, stopped: tuple[Path, TrainSpec] | None) -> None:
+        """Offer to go on with a run of this name that was stopped, today or another day."""
+        if self.job is None:
+            self.going = stopped
+            self.busy(False)
 
     def run(self) -> None:
         """Start a training; what is missing is said in the status line."""
@@ -136,6 +146,8 @@ class TrainWidget(Panel):
         try:
             if self.begin_with.wrong:
                 raise SpecError(self.begin_with.wrong)
+            if self.going is not None and self.going[1].name == self.begin_with.values["name"]:
+                raise SpecError(_BEGUN.format(name=self.going[1].name))
             data, spec = self.data.read(), self.spec()
         except UNetError as error:
             self.complain(error)
@@ -154,20 +166,15 @@ class TrainWidget(Panel):
         self.engine.hold_training(self.engine.training_folder(self.going[1].name), self.held)
         self.pause.setText("Resume" if self.held else "Pause")
 
-    def cancel(self, text: str = _STOPPED) -> None:
-        """Stop; Resume goes on."""
-        super().cancel(text)
-
     def _stop(self) -> None:
-        self.cancel()
+        self.cancel(_STOPPED)
 
     def _go(self, data: Any, spec: TrainSpec) -> None:
         engine, planned = self.engine, self.plan.plan
         self.plan.stop()
         self.going, self.clock = (data, spec), Clock(spec.minutes)
         net = self.task.net if planned is None or planned.spec.net is None else planned.spec.net
-        sources = [pair.image.layer for pair in self.data.pairs.rows if pair.image.layer is not None]
-        self.preview = preview_of(self.viewer, [] if isinstance(data, Path) else sources, net.ndim)
+        self.preview = preview_of(self.viewer, self.data.layers, net.ndim)
         image = None if self.preview is None else self.preview.image
         self.after.setVisible(False)
         self.live.begin(engine.training_folder(spec.name))
@@ -182,8 +189,7 @@ class TrainWidget(Panel):
                 self.preview.show(labels, f"{self.going[1].name} preview" if self.going else "preview")
         for report in reports:
             self.clock.add(report)
-        if reports:
-            self.progress(reports[-1].progress.done, reports[-1].progress.total)
+        self.follow(reports)
         self.say(self.clock.text)
 
     def _done(self, folder: Path) -> str:
@@ -204,11 +210,7 @@ class TrainWidget(Panel):
         name, engine = self.after.name, self.engine
         if self.job is None:
             steps = lambda: engine.export_model_steps(name, path, "bioimageio", overwrite=True)  # noqa: E731
-            self.begin(steps, self._exporting, lambda file: f"Wrote {file}.")
-
-    def _exporting(self, reports: list[Report]) -> None:
-        if reports:
-            self.say(f"{reports[-1].progress.note} …")
+            self.begin(steps, self.follow, lambda file: f"Wrote {file}.")
 
     def _grown(self, found: Collection, model: str) -> None:
         self.list_sets()

@@ -65,7 +65,7 @@ def list_collections() -> list[Collection]:
 
 def _read(folder: Path, added: int = 0) -> Collection:
     from ..core.region import parse_region
-    from ..io.collection import read_rows
+    from ..io.collected import read_rows
 
     rows = read_rows(folder)
     places = sum(len(parse_region((folder / row["region"]).read_text("utf-8")) or ()) for row in rows)
