@@ -145,3 +145,28 @@ def test_gray_shuffle_and_invert():
     assert shuffled >= {(1, 5, 9), (9, 5, 1), (5, 1, 9)}
     inverted = recolor(image, 3, STILL.model_copy(update={"invert": 1.0}), rng())
     torch.testing.assert_close(inverted, 1 - image, rtol=0, atol=0.2)
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (8, 32, 48)])
+def test_a_lower_resolution_blurs_and_keeps_the_mean(shape):
+    image = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    spec = STILL.model_copy(update={"low_resolution": 1.0})
+    for seed in range(5):
+        out, as_before = (recolor(image, 2, each, rng(seed)) for each in (spec, STILL))
+        assert out.shape == image.shape
+        assert float(out.std()) < 0.9 * float(as_before.std())
+        assert abs(float(out.mean()) - float(image.mean())) < 0.2
+
+
+@pytest.mark.parametrize("edges", [(10, 20), (4, 10, 20)])
+def test_a_patch_lies_where_it_is_asked_for(edges):
+    shape = (60, 80, 100)[-len(edges) :]
+    middle = np.array([20.0, 30.0, 40.0])[-len(edges) :]
+    points = sampling_grid(shape, edges, 1.0, STILL, rng(), middle)
+    assert points.shape == (*edges, len(edges))
+    pixels = (points.flip(-1) + 1) * torch.tensor(shape) / 2
+    found = pixels.reshape(-1, len(edges)).mean(0)
+    torch.testing.assert_close(found, torch.tensor(middle, dtype=torch.float32), rtol=0, atol=1e-3)
+    # Beyond the edge it is moved so that it still shows mostly image.
+    far = sampling_grid(shape, edges, 1.0, STILL, rng(), middle * 0)
+    assert (far.abs() <= 1).all(-1).float().mean() > 0.6
