@@ -213,7 +213,7 @@ def show_large(folder: Path, others: Path | None = None) -> Path:
     with tempfile.TemporaryDirectory() as home:
         viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
         viewer.window.resize(*SIZE)
-        viewer.add_image(slide(), multiscale=True, name="slide", contrast_limits=(150, 4000), axis_labels=("y", "x"))
+        viewer.add_image(slide(), multiscale=True, name="slide", contrast_limits=(150, 2500), axis_labels=("y", "x"))
         widget = SegmentWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")
         widget.place.line.setText(str(Path(home) / "slide-cells.ome.zarr"))
@@ -229,7 +229,7 @@ def show_large(folder: Path, others: Path | None = None) -> Path:
         if others is not None:
             take(others / "large-before.png")
         widget.run()
-        wait_for(lambda: widget.job is None or widget.bar.value() >= 20)
+        wait_for(lambda: widget.job is None or widget.bar.value() >= 8)
         settle(1.0)
         take(path)
         widget.cancel()
