@@ -218,7 +218,7 @@ def test_a_training_is_watched_to_its_end(make: Make, viewer: ViewerModel, qtbot
     np.testing.assert_allclose(layer.extent.world, viewer.layers["field"].extent.world)
     assert viewer.layers.selection.active is active
     assert widget.after.card.title.text() == "mine"
-    assert "There is a model 'mine' already" in widget.begin_with.trouble.text()
+    assert widget.begin_with.values["name"] == "mine-2"
     assert widget.begin_with.start.findData("mine") >= 0
 
 

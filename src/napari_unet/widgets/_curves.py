@@ -94,6 +94,7 @@ class Curves(QWidget):
         shown = [name for name in self.points if "loss" in name], self.scores[: len(_COLORS)]
         for plot, names in zip(self._plots, shown, strict=False):
             plot.setVisible(bool(names))
+            plot.setXRange(0, max((self.points[name][-1][0] for name in names), default=0) or 1, padding=0.02)
             for i, name in enumerate(names):
                 if name not in self._lines:
                     self._lines[name] = plot.plot(pen={"color": _COLORS[i], "width": 2}, name=name, symbolSize=5)

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from napari.layers import Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QMenu, QSpinBox, QToolButton, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.examples import BACKGROUND, Example
 
 from ._chooser import LayerBox
+from ._files import FilesRow
 from ._pairs import PairList, PairRow
-from ._parts import row, words
+from ._parts import words
 from ._region import region_on
 
 if TYPE_CHECKING:
@@ -71,19 +78,8 @@ class DataBox(QWidget):
         super().__init__()
         self.source = _filled(QComboBox(), _SOURCES)
         self.pairs = PairList(viewer)
-        self.path = QLineEdit()
-        self.path.setPlaceholderText("folder with images and labels, or a CSV table")
-        self.ask = QToolButton()
-        self.ask.setText("…")
-        self.ask.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self.ask)
-        menu.addAction("A folder …", self._ask_folder)
-        menu.addAction("A table …", self._ask_table)
-        self.ask.setMenu(menu)
-        self.files = QWidget()
-        line = row((self.path, 1), (self.ask, 0))
-        line.setContentsMargins(0, 0, 0, 0)
-        self.files.setLayout(line)
+        self.files = FilesRow()
+        self.path = self.files.line
         self.sets = QComboBox()
         self.truth = _filled(QComboBox(), _TRUTHS)
         self.shapes = LayerBox(viewer, Shapes, "choose a shapes layer")
@@ -104,17 +100,22 @@ class DataBox(QWidget):
         self._follow()
 
     def _lay_out(self) -> None:
-        self.form = QFormLayout(self)
-        self.form.setContentsMargins(0, 0, 0, 0)
-        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        # A form gives a text that wraps too little height once the dock becomes narrower: it stands between two.
+        self.form, below = QFormLayout(), QFormLayout()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for form in (self.form, below):
+            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        column.addLayout(self.form)
+        column.addWidget(self.hint)
+        column.addLayout(below)
         self.form.addRow("Learn from", self.source)
         for widget in (self.pairs, self.files, self.sets):
             self.form.addRow(widget)
         self.form.addRow("I have labeled", self.truth)
         self.form.addRow("Shapes", self.shapes)
         self.form.addRow("Background is", self.background)
-        self.form.addRow(self.hint)
-        self.form.addRow("Check it on", self.check)
+        below.addRow("Check it on", self.check)
 
     def _follow(self, _index: int = 0) -> None:
         source, truth = self.source.currentData(), self.truth.currentData()
@@ -215,10 +216,3 @@ class DataBox(QWidget):
         if shapes is None or layer is None:
             raise TrainingDataError("Choose the Shapes layer inside whose shapes you have labeled every object.")
         return region_on(shapes, layer, image)
-
-    def _ask_folder(self) -> None:
-        self.path.setText(QFileDialog.getExistingDirectory(self, "A folder with images and labels") or self.path.text())
-
-    def _ask_table(self) -> None:
-        found, _ = QFileDialog.getOpenFileName(self, "A table of images and labels", "", "Tables (*.csv)")
-        self.path.setText(found or self.path.text())

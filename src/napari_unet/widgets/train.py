@@ -201,6 +201,7 @@ class TrainWidget(Panel):
         if card is None:
             return f"The model is in {folder}."
         self.after.show_model(card, self.engine.locate_model(name), verdict(card, start))
+        self.begin_with.propose(name)
         return f"Done: '{name}' is in the lists of models."
 
     def _try(self, name: str) -> None:
