@@ -40,6 +40,7 @@ THRESHOLDS = (0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 PERSISTENCES = (0.02, 0.04, 0.08, 0.12, 0.16, 0.2)
 FRACTIONS = (0.03, 0.06, 0.1)  # more would drop the small nuclei of a mixed image
 RARE = {"brightfield_gray": 3.0, "he_light": 1.5, "he_dark": 1.5}
+LEAST_SCORES = (0.0, 0.1, 0.15, 0.2)  # chosen last: what else is found in noise
 SPECK = 0.04  # of the area of the image's median nucleus
 SHALLOW = NetSpec(inputs=3, outputs=4, widths=(16, 32, 64, 192))
 DEEP = NetSpec(inputs=3, outputs=4, widths=(16, 32, 64, 128, 256))
@@ -87,6 +88,9 @@ def choose(folder: Path, card: ModelCard) -> TargetSpec:
         )  # fmt: skip
         value = sum(decoded(kind, rule) for kind in kinds)
         best = max(best, (value, rule), key=lambda pair: pair[0])
+    for least in LEAST_SCORES:
+        rule = best[1].model_copy(update={"min_score": least})
+        best = max(best, (sum(decoded(kind, rule) for kind in kinds), rule), key=lambda pair: pair[0])
     sys.stderr.write(f"chosen on dev: {best[1]}, {best[0]:.3f}\n")
     return best[1]
 
