@@ -32,7 +32,7 @@ from napari_unet.core.errors import (
     TrainingDataError,
     UNetError,
 )
-from napari_unet.core.results import label_hash
+from napari_unet.core.results import Epoch, label_hash
 from napari_unet.core.specs import SegmentSpec, TilingSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.workflows import evaluate, segment, segment_steps
@@ -566,7 +566,7 @@ TINY = {"steps": 2, "batch": 1, "patch": 32, "every": 1, "threads": 1}
 def test_other_settings_do_not_continue_a_run(annotated, tmp_path):
     steps = workflows.train_steps(annotated, TrainSpec(**TINY), tmp_path / "model")
     for progress in steps:
-        if progress.done == 1:
+        if isinstance(progress.payload, Epoch):
             break
     steps.close()
     assert not (tmp_path / "model").exists()
