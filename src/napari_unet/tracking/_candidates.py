@@ -22,6 +22,7 @@ _UNLIKE: Final = 0.6  # of daughters
 _CUT: Final = 0.3  # what sizes count at the border of the picture
 _EVENT: Final = 0.15  # a division is rarer than a link
 _RATIO: Final = 2.5  # daughters differ in size by less than this
+_TAIL: Final = 4.0  # the smaller, the less a long step costs
 _SMALLER: Final = 0.75  # of a mother, where her daughters cannot be measured
 _UNKNOWN: Final = 0.5
 _AWAY: Final = 1.0  # object widths from a mother to a daughter, where it is all that is known
@@ -117,6 +118,11 @@ def _change(before: Floats, here: Floats) -> Floats:
     return np.minimum(np.abs(np.nan_to_num(here - before)), _MOST)
 
 
+def _steps(squares: Floats) -> Floats:
+    """Return what steps cost: steps are not normal, now and then an object jumps (Student's t)."""
+    return np.asarray(_TAIL * np.log1p(squares / _TAIL))
+
+
 def links(pairs: Pairs, before: Side, here: Side, scale: Scale) -> Floats:
     """Return what links cost.
 
@@ -138,7 +144,7 @@ def links(pairs: Pairs, before: Side, here: Side, scale: Scale) -> Floats:
         inf where masks must overlap and do not.
     """
     p, c = pairs.parents, pairs.children
-    step = ((here.places[c] - before.places[p]) ** 2).sum(axis=1) / scale.stride**2
+    step = _steps(((here.places[c] - before.places[p]) ** 2).sum(axis=1) / scale.stride**2)
     overlap = pairs.common / (before.areas[p] + here.areas[c] - pairs.common)
     weight = np.where(before.cut[p] | here.cut[c], _CUT, 1.0) * _SIZE
     cost = step + _OVERLAP * (1 - overlap) + weight * _change(np.log2(before.areas[p]), np.log2(here.areas[c]))
@@ -204,7 +210,7 @@ def triples(pairs: Pairs, one: Side, two: Side, scale: Scale, cropped: bool = Tr
     # Of daughters that are cut, the middle of what is seen is nearest to that of the mother.
     share = np.where(cut, two.areas[a] / size, 0.5)[:, None]
     middle = share * two.places[a] + (1 - share) * two.places[b]
-    step = ((middle - one.places[m]) ** 2).sum(axis=1) / scale.stride**2
+    step = _steps(((middle - one.places[m]) ** 2).sum(axis=1) / scale.stride**2)
     common = pairs.common[i] + pairs.common[j]
     overlap = common / (one.areas[m] + size - common)
     change = np.where(cut, _CUT, 1.0) * _SIZE * np.abs(np.log2(size / one.areas[m]))

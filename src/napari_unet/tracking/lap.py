@@ -31,10 +31,10 @@ __all__ = ["link"]
 
 _ALTERNATIVE: Final = 1.05  # Jaqaman et al. 2008, online methods: not to link costs a little more than the links made
 _SHARE: Final = 95.0  # percentile of the sure links that stands for "the links made"; outliers do not count
-_CHEAPEST: Final = 0.9  # in a movie where nearly nothing moves, one object still may
+_CHEAPEST: Final = 1.6  # in a movie where nearly nothing moves, one object still may
 _DEAREST: Final = 2.5  # where most links are doubtful, they do not say what a good one costs
 _STRIDES: Final = 2.5  # a step of this many usual ones costs 1
-_SHORTEST: Final = 0.2  # object widths: outlines are never quite the same
+_SHORTEST: Final = 0.35  # object widths: outlines are never quite the same
 _LATER: Final = 1.5  # who is left after all frames are linked has fewer to choose from
 _FEW: Final = 5  # objects; the drift of fewer is not measured
 
