@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from napari_unet.core.model_card import ModelCard
 
 from ._card import CardView
-from ._parts import button, row, words
+from ._parts import button, row
 
 __all__ = ["AfterBox", "try_model"]
 
@@ -29,32 +29,26 @@ class AfterBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.name = ""
-        self.verdict = words()
         self.card = CardView()
         self.attempt = button("Try it", "Segment the chosen image with the new model.", self._try)
         self.export = button("Export …", "Write a bioimage.io package, which other programs read.", self._ask)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.verdict)
         column.addLayout(row((self.attempt, 1), (self.export, 1)))
         column.addWidget(self.card)
         self.setVisible(False)
 
-    def show_model(self, card: ModelCard, place: Any, verdict: str = "") -> None:
+    def show_model(self, card: ModelCard, place: Any) -> None:
         """Show a model.
 
         Parameters
         ----------
         card : ModelCard
-            What is known of it.
+            What is known of it; its description says whether it is better than the model it started from.
         place : ModelPlace
             Where it lies.
-        verdict : str
-            What the user should know before anything else.
         """
         self.name = card.name
-        self.verdict.setText(verdict)
-        self.verdict.setVisible(bool(verdict))
         self.card.show_card(card, place)
         self.setVisible(True)
 
@@ -92,9 +86,3 @@ def try_model(viewer: Any, name: str, dock: Any = None) -> Any:
     dock.models.setCurrentIndex(dock.models.findData(name))
     dock.run()
     return dock
-
-
-def verdict(card: ModelCard, start: str) -> str:
-    """Return whether a model is better than the one that it started from, in the words of its card; else nothing."""
-    starts = [card.description.find(words) for words in ("Not better than", "Better than")] if start else []
-    return next((card.description[at:] for at in starts if at >= 0), "")

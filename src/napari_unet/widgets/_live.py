@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from ._parts import button
 from ._worker import Pace, Report, in_words
 
 __all__ = ["Clock", "LiveBox", "Seen", "watching"]
+
+
+_PLANNED: Final = "planned"  # the dock has told the plan already
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def watching(make: Callable[[], Steps[Any]]) -> Steps[Any]:
                 progress = next(steps)
             except StopIteration as last:
                 return last.value
+            if progress.note == _PLANNED:
+                progress = replace(progress, news="")
             epoch = progress.payload
             if isinstance(epoch, Epoch):
                 preview = None if epoch.preview is None else np.load(epoch.preview)

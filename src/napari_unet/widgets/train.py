@@ -13,7 +13,7 @@ from napari_unet import workflows
 from napari_unet.core.errors import SpecError, UNetError
 from napari_unet.core.specs import TrainSpec, load_task
 
-from ._after import AfterBox, try_model, verdict
+from ._after import AfterBox, try_model
 from ._data import DataBox
 from ._growing import GrowRow
 from ._live import Clock, LiveBox, Seen, watching
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainWidget"]
 
 _HELP: Final = "Draw labels on an image, then press Train. The viewer stays free while the model learns."
-_STOPPED: Final = "Stopped. What was learned is kept: Resume goes on where it was."
-_BEGUN: Final = "A training of '{name}' was stopped. Press Resume to go on with it, or give the new model another name."
+_BEGUN: Final = "A training of '{name}' was stopped: press Resume, or give the new model another name."
 _MANY: Final = 1_000_000  # steps: the time decides
 _SOON: Final = 300  # milliseconds in which several changes count as one
 
@@ -167,7 +166,7 @@ class TrainWidget(Panel):
         self.pause.setText("Resume" if self.held else "Pause")
 
     def _stop(self) -> None:
-        self.cancel(_STOPPED)
+        self.cancel("Stopped. What was learned is kept: Resume goes on where it was.")
 
     def _go(self, data: Any, spec: TrainSpec) -> None:
         engine, planned = self.engine, self.plan.plan
@@ -193,14 +192,14 @@ class TrainWidget(Panel):
         self.say(self.clock.text)
 
     def _done(self, folder: Path) -> str:
-        name, start = (self.going[1].name, self.going[1].start) if self.going else (Path(folder).name, "")
+        name = self.going[1].name if self.going else Path(folder).name
         self.going = None
         self.live.end()
         NEWS.models.emit()
         card = next((card for card in self.engine.list_models() if card.name == name), None)
         if card is None:
             return f"The model is in {folder}."
-        self.after.show_model(card, self.engine.locate_model(name), verdict(card, start))
+        self.after.show_model(card, self.engine.locate_model(name))
         self.begin_with.propose(name)
         return f"Done: '{name}' is in the lists of models."
 
@@ -208,9 +207,8 @@ class TrainWidget(Panel):
         try_model(self.viewer, name)
 
     def _export(self, path: Path) -> None:
-        name, engine = self.after.name, self.engine
         if self.job is None:
-            steps = lambda: engine.export_model_steps(name, path, "bioimageio", overwrite=True)  # noqa: E731
+            steps = partial(self.engine.export_model_steps, self.after.name, path, "bioimageio", overwrite=True)
             self.begin(steps, self.follow, lambda file: f"Wrote {file}.")
 
     def _grown(self, found: Collection, model: str) -> None:
