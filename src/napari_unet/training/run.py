@@ -14,8 +14,9 @@ from ..core.specs import NetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..models.cards import user_folder
 from ..targets import target
+from .kept import planned_before
 from .plan import Prepared, prepare
-from .runs import Order
+from .runs import Order, run_folder
 from .whole import Material, train_whole
 from .wishes import Wishes
 
@@ -64,13 +65,13 @@ def train_model(
     # Before anything is read: a name that no model can have must not be found out at the end.
     make_card(spec.filled(load_task(spec.task)), "")
     folder = folder or user_folder() / spec.name
-    made = yield from prepare(data, spec)
+    made = yield from prepare(data, planned_before(run_folder(folder, spec.name), spec) or spec)
     planned, said = made.plan.spec, (*made.plan.words, *(f"Note: {text}" for text in made.plan.warnings))
     yield Progress(0, 0, "planned", news="\n".join(said))
     order = Order(_settled(data, made), planned, folder, watched)
     learning = planned.model_copy(update={"net": fitted_net(planned)})
     card = make_card(learning, f"{len(made.learned)} annotated images")
-    material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan)
+    material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan, spec)
     return (yield from train_whole(material, wishes))
 
 

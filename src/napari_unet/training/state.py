@@ -16,12 +16,12 @@ from ..nets import build
 from .patches import Batch
 from .ranks import Ranks
 
-__all__ = ["History", "Loss", "Run", "learning_rate", "same_run"]
+__all__ = ["FREE", "History", "Loss", "Run", "learning_rate", "same_run"]
 
 Loss = Callable[[Any, Batch], torch.Tensor]
 
 # What may be another when a run goes on: it changes where and how long it runs, not what a step does.
-_FREE: Final = ("device", "devices", "nodes", "threads", "accumulate", "patience", "minutes", "licence")
+FREE: Final = ("device", "devices", "nodes", "threads", "accumulate", "patience", "minutes", "licence")
 _LARGEST_SLOPE: Final = 5.0
 _SPREAD: Final = 7_368_787  # tells the random numbers of the parts of a step apart
 
@@ -55,7 +55,7 @@ def learning_rate(step: float, spec: TrainSpec, share: float | None = None) -> f
 
 def same_run(one: TrainSpec, other: TrainSpec) -> bool:
     """Say whether two settings are those of one run, on whichever devices."""
-    plain = dict.fromkeys(_FREE)
+    plain = dict.fromkeys(FREE)
     timed = (one.minutes is None) == (other.minutes is None)
     return timed and one.model_copy(update=plain) == other.model_copy(update=plain)
 

@@ -23,11 +23,12 @@ from ..models.store import write_model
 from ..models.zoo import load_model
 from .course import Around
 from .fit import fit
+from .kept import keep_plan
 from .looks import Looks
 from .patches import Pair
 from .ranks import Ranks, is_first, joined
 from .record import EXAMPLE, complete_card, describe_data, draw_example, plan_facts, verdict
-from .runs import Order, note_state, write_order
+from .runs import Order, note_state, run_folder, write_order
 from .validate import open_example, summarise
 from .wishes import PAUSE, Wishes
 
@@ -54,6 +55,8 @@ class Material:
         The images of `pairs`, and those that are kept to validate on.
     plan : Plan or None
         How it was decided.
+    given : TrainSpec or None
+        Settings before that.
     """
 
     order: Order
@@ -63,6 +66,7 @@ class Material:
     learned: Sequence[Example]
     held_out: Sequence[Example] = ()
     plan: Plan | None = None
+    given: TrainSpec | None = None
 
 
 def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]:
@@ -97,7 +101,11 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
     spec, folder = material.spec, material.order.folder
     device = choose_device(spec.device)
     Ranks(world=spec.devices * spec.nodes).parts(spec)  # refused before anything is written
-    run = write_order(material.order) if is_first() else folder.with_name(f"{folder.name}.training")
+    run = run_folder(folder, spec.name)
+    if is_first():
+        write_order(material.order)
+        if material.plan is not None and material.given is not None:
+            keep_plan(run, material.given, material.plan)
     wishes = wishes or Wishes()
     with joined(spec, device, run) as ranks:
         if ranks.rank:
