@@ -1,0 +1,148 @@
+"""Tracks against the truth of simulated movies, beside other programs, and how long linking takes.
+
+Settings were chosen on movies with the seeds 0 to 2; what is stored comes from other seeds. ``--laptrack PYTHON`` names
+the interpreter of an environment with laptrack and scikit-image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.core.axes import Image
+from napari_unet.core.graph import assemble
+from napari_unet.core.results import Tracks
+from napari_unet.core.steps import finish
+from napari_unet.samples.movie_spec import MovieSpec
+from napari_unet.samples.movies import simulate
+from napari_unet.workflows import follow_ids_steps, relabel, score_tracks, segment, track
+
+RESULTS = Path(__file__).with_name("results") / "tracking.json"
+PEER = Path(__file__).with_name("_peer_laptrack.py")
+SEEDS = (10, 11)
+# Motion is such that other programs reach about what they reach on every sixth frame of HL60 nuclei; divisions are more
+# frequent, so that there are enough to count.
+MOVIES = {
+    "nuclei": MovieSpec(shape=(300, 300), frames=20, count=45, diameter=28.0, cycle=14.0, speed=0.16),
+    "phase": MovieSpec(
+        kind="bacteria", shape=(260, 260), frames=28, count=12, diameter=9.0, cycle=9.0, speed=0.25, dropped=0.03
+    ),
+    "phase_calm": MovieSpec(
+        kind="bacteria", shape=(260, 260), frames=28, count=14, diameter=9.0, cycle=14.0, speed=0.1, dropped=0.03
+    ),
+}
+SHOWN = ("LNK", "CHOTA", "BC", "BC(1)")
+
+
+def overlap(labels: np.ndarray) -> Tracks:
+    """Link greedily: each object goes to the one of the frame before with which it shares most pixels."""
+    rows: list[tuple[int, int, int]] = []
+    edges = []
+    place: dict[tuple[int, int], int] = {}
+    for t, frame in enumerate(labels):
+        for label in np.unique(frame[frame > 0]).tolist():
+            place[t, label] = len(rows)
+            rows.append((t, label, len(rows) + 1))
+            if t:
+                below = np.bincount(labels[t - 1][frame == label])
+                below[0] = 0
+                if below.max():
+                    edges.append((place[t - 1, int(below.argmax())], place[t, label]))
+    table = np.array(rows)
+    columns = {"t": table[:, 0], "label": table[:, 1], "track": table[:, 2], "y": table[:, 0] * 0.0}
+    return assemble(columns | {"x": columns["y"]}, "greedy", np.array(edges)).tracks
+
+
+def laptrack(python: str, labels: np.ndarray) -> Tracks:
+    """Link with laptrack: centroids, one object width."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, out = Path(folder, "labels.npy"), Path(folder, "tracks.npy")
+        np.save(given, labels)
+        subprocess.run([python, str(PEER), str(given), str(out)], check=True, env={})
+        t, label, name, parent, _ = np.load(out).T
+    whole = {"t": t, "label": label, "track": name, "parent": parent}
+    columns = {key: column.astype(np.int64) for key, column in whole.items()}
+    return assemble(columns | {"y": t * 0.0, "x": t * 0.0}, "laptrack").tracks
+
+
+def compare(spec: MovieSpec, python: str | None) -> dict[str, Any]:
+    """Score all ways to link the masks of some movies."""
+    found: dict[str, list[list[float]]] = {}
+    objects = divisions = 0
+    for seed in SEEDS:
+        movie = simulate(spec.model_copy(update={"seed": seed}))
+        truth, labels, given = movie.tracks(), np.asarray(movie.labels.data), np.asarray(movie.given.data)
+        objects, divisions = objects + truth.counts["objects"], divisions + truth.counts["divisions"]
+        ours = track(given)
+        ways: dict[str, tuple[Tracks, np.ndarray]] = {"napari-unet": (ours, given), "greedy": (overlap(given), given)}
+        filled = np.asarray(relabel(given, ours, fill_gaps=True).data)
+        drawn = finish(follow_ids_steps(filled))
+        mothers = {child: above[0] for child, above in ours.graph.items()}
+        table = dict(drawn.nodes) | {"parent": np.array([mothers.get(i, 0) for i in drawn.nodes["label"].tolist()])}
+        table["track"] = drawn.nodes["label"]
+        ways["napari-unet, gaps filled"] = (assemble(table, "filled").tracks, filled)
+        if python:
+            ways["laptrack"] = (laptrack(python, given), given)
+        for name, (tracks, masks) in ways.items():
+            scores = score_tracks(tracks, masks, truth, labels).scores
+            found.setdefault(name, []).append([scores[key] for key in SHOWN])
+    means = {name: np.mean(rows, axis=0).tolist() for name, rows in found.items()}
+    scores = {name: {key: round(v, 4) for key, v in zip(SHOWN, row, strict=True)} for name, row in means.items()}
+    return {"movies": len(SEEDS), "objects": objects, "divisions": divisions, **scores}
+
+
+def end_to_end() -> dict[str, float]:
+    """Segment with the bundled model, then track."""
+    spec = MOVIES["nuclei"].model_copy(update={"seed": SEEDS[0], "frames": 5})
+    movie = simulate(spec)
+    labels = segment(Image(np.asarray(movie.image.data), "tyx")).labels
+    found = track(labels)
+    scores = score_tracks(found, labels, movie.tracks(), movie.labels).scores
+    return {key: round(scores[key], 3) for key in ("SEG", "DET", "TRA", "CHOTA")}
+
+
+def speed() -> dict[str, Any]:
+    """Time the reading, comparing and linking of disks that tremble."""
+    y, x = np.mgrid[-7:8, -7:8]
+    disk, rng, found = np.hypot(y, x) < 7, np.random.default_rng(0), {}
+    for name, frames in (("20000", 20), ("50000", 50)):
+        labels = np.zeros((frames, 734, 734), np.int32)
+        for frame in labels:
+            for i, at in enumerate(np.ndindex(32, 32)):
+                row, column = 15 + 22 * np.array(at) + rng.integers(-3, 4, 2)
+                frame[row - 7 : row + 8, column - 7 : column + 8][disk] = i + 1
+        start, wall = time.process_time(), time.perf_counter()
+        count = track(labels).counts["objects"]
+        found[name] = {
+            "objects": count, "cpu_seconds": round(time.process_time() - start, 2),
+            "seconds": round(time.perf_counter() - wall, 2),
+        }  # fmt: skip
+    return found
+
+
+def main() -> None:
+    """Measure and store."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--laptrack", help="interpreter of an environment with laptrack")
+    python = parser.parse_args().laptrack
+    track(np.eye(8, dtype=np.int32)[None].repeat(2, 0))
+    report: dict[str, Any] = {"speed": speed()}
+    for name, spec in MOVIES.items():
+        report[name] = compare(spec, python)
+        sys.stderr.write(f"{name}: {report[name]}\n")
+    report["end_to_end"] = end_to_end()
+    text = json.dumps(report, indent=1)
+    sys.stdout.write(text + "\n")
+    RESULTS.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
