@@ -58,6 +58,7 @@ _SHARE: Final = 0.2  # of the images that are not learned from, where the progra
 
 
 def _filled(box: QComboBox, entries: dict[str, str]) -> QComboBox:
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     for name, text in entries.items():
         box.addItem(text, name)
     return box
@@ -80,7 +81,7 @@ class DataBox(QWidget):
         self.pairs = PairList(viewer)
         self.files = FilesRow()
         self.path = self.files.line
-        self.sets = QComboBox()
+        self.sets = _filled(QComboBox(), {})
         self.truth = _filled(QComboBox(), _TRUTHS)
         self.shapes = LayerBox(viewer, Shapes, "choose a shapes layer")
         self.background = QSpinBox()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PairList", "PairRow"]
 
+_LETTERS: Final = 6  # of the name of a layer that are always seen
 _LOOKED: Final = 2**24  # pixels that are looked through while the user waits
 
 
@@ -46,6 +47,8 @@ class PairRow(QWidget):
         self.image = LayerBox(viewer, ImageLayer, "choose an image")
         self.labels = LayerBox(viewer, LabelsLayer, "choose its labels")
         self.labels.setToolTip("A labels layer of the same size. Add one with the Labels button above the layer list.")
+        for box in (self.image, self.labels):
+            box.setMinimumContentsLength(_LETTERS)
         self.held = QCheckBox("check")
         self.held.setToolTip("Do not learn from this image: check the model on it.")
         self.axes = QLineEdit()
