@@ -80,7 +80,8 @@ def test_a_card_without_memory_leaves_it_to_the_processor(monkeypatch):
     assert len(forest) == 1
 
 
-def test_who_grows():
+def test_who_grows(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert grower("cpu") is None
     assert grower("mps") is None
     potential = np.arange(12, dtype=np.uint8).reshape(3, 4)

@@ -36,6 +36,7 @@ from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ..core.forest import Forest
 from ..core.registry import load
@@ -151,7 +152,7 @@ def grower(device: str) -> Grow | None:
         For ``explore``. None for a processor, whose machine code is faster, and for cards that do not know all of the
         operations.
     """
-    return partial(grow_on, device) if device.startswith("cuda") else None
+    return partial(grow_on, device) if device.startswith("cuda") and torch.cuda.is_available() else None
 
 
 def classifier(name: str, balance: bool = False, borders: Any = None) -> Classify:
