@@ -88,6 +88,15 @@ def test_any_part_may_be_lost(kind, how, movie, spec, whole, tmp_path):
     go_on(movie, spec, tmp_path, whole)
 
 
+@pytest.mark.parametrize("count", [8, 60])
+@pytest.mark.parametrize("place", ["", "labels", "labels/labels", "labels/labels/0"])
+@pytest.mark.parametrize("how", ["gone", "empty", "cut"])
+def test_what_zarr_says_of_a_group_may_be_lost(how, place, count, movie, spec, whole, tmp_path):
+    folder = stop_after(movie, spec, tmp_path, count)
+    spoil(folder / "labels.zarr" / place / "zarr.json", how, random.Random(count))
+    go_on(movie, spec, tmp_path, whole)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_anything_may_be_lost_at_once(seed, movie, spec, whole, tmp_path):
     rng = random.Random(seed)

@@ -21,8 +21,8 @@ from napari_unet.core.steps import Progress, Steps, finish
 from ._zarr_reader import is_zarr
 
 __all__ = [
-    "check_replaceable", "create_labels", "finish_labels_steps", "folder_of", "open_labels", "read_digests",
-    "shard_files", "shards_in", "write_digests", "write_image_zarr", "write_labels_zarr",
+    "check_replaceable", "create_labels", "finish_labels_steps", "folder_of", "mend_groups", "open_labels",
+    "read_digests", "shard_files", "shards_in", "write_digests", "write_image_zarr", "write_labels_zarr",
 ]  # fmt: skip
 
 VERSION: Final = "0.5"
@@ -98,10 +98,33 @@ def create_labels(folder: Path, name: str, labels: Image, ndim: int = 3) -> zarr
     zarr.Array
         uint32.
     """
-    listing: dict[str, Any] = {"ome": {"version": VERSION, "labels": [name]}}
     root = zarr.open_group(folder, mode="w", zarr_format=3)
-    image = root.create_group("labels", attributes=listing).create_group(name)
+    image = root.create_group("labels", attributes=_listing(name)).create_group(name)
     return _create_level(image, "0", labels.axes, labels.shape, "uint32", ndim)
+
+
+def mend_groups(folder: Path, name: str) -> None:
+    """Write again what :func:`create_labels` says of the groups around the levels, where it is missing or damaged.
+
+    Parameters
+    ----------
+    folder, name : Path, str
+        As for :func:`create_labels`.
+    """
+    inner = folder / "labels"
+    for place, attributes in ((folder, {}), (inner, _listing(name)), (inner / name, {})):
+        try:
+            found = zarr.open_group(place, mode="r", zarr_format=3)
+            damaged = not attributes.items() <= dict(found.attrs).items()
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError):
+            damaged = True
+        if damaged:
+            (place / "zarr.json").unlink(missing_ok=True)
+            zarr.open_group(place, mode="a", zarr_format=3, attributes=attributes)
+
+
+def _listing(name: str) -> dict[str, Any]:
+    return {"ome": {"version": VERSION, "labels": [name]}}
 
 
 def open_labels(folder: Path, name: str) -> zarr.Array[Any]:

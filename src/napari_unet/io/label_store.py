@@ -15,7 +15,7 @@ import zarr
 from ..core.axes import AXES, Image, Plane
 from ..core.errors import ImageError, OutputError
 from ..core.steps import Steps
-from ._zarr import create_labels, finish_labels_steps, open_labels, shard_files, write_digests
+from ._zarr import create_labels, finish_labels_steps, mend_groups, open_labels, shard_files, write_digests
 from ._zarr_reader import read_manifest, read_zarr
 from .atomic import sync
 from .labels import as_facts
@@ -156,6 +156,8 @@ class LabelStore:
 def _reopened(folder: Path, name: str, shape: Sequence[int]) -> zarr.Array[Any] | None:
     """Open labels that were begun, or return None where there are none, or they are damaged."""
     try:
+        if folder.is_dir():
+            mend_groups(folder, name)
         level = open_labels(folder, name)
     except (*_BROKEN, OutputError):
         return None
