@@ -143,7 +143,9 @@ def _tell_person(job: Steps[Path], as_json: bool) -> None:
     listed = any(other.name == card.name and other.sha256 == card.sha256 for other in workflows.list_models())
     use = card.name if listed else made
     scores = card.metrics.get("validation", {})
-    told = ", ".join(f"{score} {scores[score]:.3f}" for score in ("AP50", "mAP", "Dice") if score in scores)
+    told = ", ".join(
+        f"{score} {scores[score]:.3f}" for score in ("AP50", "mAP", "Dice", "mDice", "mIoU") if score in scores
+    )
     tell(
         {"Model": card.name, "Folder": made}
         | ({"On held-out images": told} if told else {})

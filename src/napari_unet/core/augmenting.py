@@ -25,7 +25,11 @@ class AugmentSpec(Spec):
     wide_range : tuple of float
         Object sizes, pixels of the network's grid.
     rotate : bool
-        Rotation by any angle and mirroring.
+        Rotation in the plane, and mirroring.
+    angle : float
+        Largest angle of the rotation, degrees to either side; 180 is any.
+    mirror : str
+        Axes that may be mirrored, of ``zyx``: without ``x`` where left and right mean something.
     gamma, noise, blur : float
         Largest change of log2 gamma; largest noise (of the unit range); largest Gaussian sigma, pixels.
     low_resolution : float
@@ -42,6 +46,8 @@ class AugmentSpec(Spec):
     wide_fraction: float = Field(0.2, ge=0, le=1)
     wide_range: tuple[float, float] = (6.0, 160.0)
     rotate: bool = True
+    angle: float = Field(180.0, ge=0, le=180)
+    mirror: str = Field("zyx", pattern="^z?y?x?$")
     gamma: float = Field(0.8, ge=0)
     noise: float = Field(0.1, ge=0)
     blur: float = Field(1.5, ge=0)

@@ -62,6 +62,8 @@ class Forest:
         By side; only where there is a neighbor.
     corners : bool
         Whether pixels touch that have no more than an edge or a corner in common.
+    kinds : ndarray of uint8, shape (n,), or None
+        Where trees are classes of pixels, which nothing joins or parts: the class of each.
     """
 
     peaks: npt.NDArray[np.int64]
@@ -75,6 +77,7 @@ class Forest:
     saddles: npt.NDArray[np.uint8]
     rims: Mapping[int, Rim]
     corners: bool = True
+    kinds: npt.NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         """Count the trees."""

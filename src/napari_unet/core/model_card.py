@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ._spec import Spec
 from .foreign import ForeignSpec
+from .grids import GridSpec
 from .networks import NetSpec
 from .specs import NormaliseSpec, TargetSpec
 
@@ -32,6 +33,8 @@ class ModelCard(Spec):
         Object size it was trained at, pixels of its own grid.
     diameter_range : tuple of float
         Object sizes that it measures and brings to its own, pixels of the image.
+    grid : GridSpec
+        At what size it sees images: `diameter` decides only where it says so.
     data, licence, recipe : str
         Where it comes from, what may be done with it, how to make it again.
     seed : int
@@ -64,6 +67,7 @@ class ModelCard(Spec):
     channels: tuple[int, ...] = (1,)
     diameter: float = Field(24.0, gt=0)
     diameter_range: tuple[float, float] = (8.0, 120.0)
+    grid: GridSpec = GridSpec()
     data: str = ""
     licence: str = ""
     recipe: str = ""
@@ -98,7 +102,10 @@ class ModelCard(Spec):
     @property
     def widths(self) -> str:
         """Object widths that it measures, in words."""
-        if self.foreign is not None and self.foreign.size is None:
+        if self.grid.kind == "spacing" and self.grid.spacing:
+            spacing = " x ".join(f"{side:g}" for side in self.grid.spacing)
+            return f"not told: images are brought to pixels of {spacing} {self.grid.unit}"
+        if not self.grid.sized or (self.foreign is not None and self.foreign.size is None):
             return "not told: images are taken as they are"
         low, high = self.diameter_range
         return f"{low:g} to {high:g} pixels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ._spec import Spec
 from .augmenting import AugmentSpec
+from .grids import GridSpec
 from .networks import NetSpec, read_preset
 from .region import Polygon
 from .registry import path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AugmentSpec",
+    "GridSpec",
     "NetSpec",
     "NormaliseSpec",
     "SegmentSpec",
@@ -47,6 +50,14 @@ class TargetSpec(Spec):
         Objects smaller than this fraction of a disk of the image's object size are dropped.
     min_score : float
         Objects whose potential is nowhere at least this are dropped, 0 to 1; without effect where there is none.
+    classes : tuple of str
+        For "classes": what the labels 1, 2 and so on mean.
+    colors : tuple of str
+        One for each class, as ``#rrggbb``; empty: the viewer's.
+    background : bool
+        For "classes": whether a pixel may be none of them. If not, 0 in the truth means that nobody knows.
+    nested : bool
+        For "classes": each lies within the one before it.
     """
 
     name: str = "heat"
@@ -55,6 +66,22 @@ class TargetSpec(Spec):
     touch_weight: float = Field(0.0, ge=0, le=1)
     min_fraction: float = Field(0.05, ge=0, lt=1)
     min_score: float = Field(0.0, ge=0, le=1)
+    classes: tuple[str, ...] = Field((), max_length=200)
+    colors: tuple[str, ...] = ()
+    background: bool = True
+    nested: bool = False
+
+    @model_validator(mode="after")
+    def _classes_are_a_table(self) -> Self:
+        if len(set(self.classes)) < len(self.classes) or not all(self.classes):
+            raise ValueError("give every class a name of its own")
+        if self.colors and len(self.colors) != len(self.classes):
+            raise ValueError(f"there are {len(self.classes)} classes but {len(self.colors)} colors; give one for each")
+        if not all(re.fullmatch("#[0-9a-fA-F]{6}", color) for color in self.colors):
+            raise ValueError("write colors as #rrggbb")
+        if self.nested and not self.background:
+            raise ValueError("classes within each other always leave a background around them")
+        return self
 
 
 class NormaliseSpec(Spec):
@@ -119,6 +146,8 @@ class Task(Spec):
         Defaults for new models of this task.
     diameter : float
         Canonical object size on the network's grid, pixels.
+    grid : GridSpec
+        At what size images are seen.
     measures, metrics : tuple of str
         Entries of ``measures/`` and ``metrics/``.
     """
@@ -133,6 +162,7 @@ class Task(Spec):
     tiling: TilingSpec = TilingSpec()
     augment: AugmentSpec = AugmentSpec()
     diameter: float = Field(24.0, gt=0)
+    grid: GridSpec = GridSpec()
     measures: tuple[str, ...] = ("objects",)
     metrics: tuple[str, ...] = ("matching",)
 
@@ -251,6 +281,8 @@ class TrainSpec(Spec):
         None takes the task's.
     diameter : float or None
         Canonical object size; None takes the task's.
+    grid : GridSpec or None
+        At what size images are seen; None takes the task's.
     truth : {"all", "regions", "scribbles"}
         What the labels of an example say that does not say it itself: everything, what lies in its drawn region, or
         only that what is labelled is labelled.
@@ -309,6 +341,7 @@ class TrainSpec(Spec):
     normalise: NormaliseSpec | None = None
     augment: AugmentSpec | None = None
     diameter: float | None = Field(None, gt=0)
+    grid: GridSpec | None = None
     truth: Literal["all", "regions", "scribbles"] = "all"
     validation: float = Field(0.0, ge=0, le=0.9)
     corner: bool = False
@@ -337,7 +370,7 @@ class TrainSpec(Spec):
 
     def filled(self, source: Task | ModelCard) -> TrainSpec:
         """Return the spec with everything that is None taken from a task or from the model it starts from."""
-        take = {n: getattr(source, n, None) for n in ("net", "target", "normalise", "augment", "diameter")}
+        take = {n: getattr(source, n, None) for n in ("net", "target", "normalise", "augment", "diameter", "grid")}
         if self.network:
             preset = read_preset(self.network)
             take["net"] = preset.spec(preset.ndim or source.net.ndim, source.net.inputs, source.net.outputs)

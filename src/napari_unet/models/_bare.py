@@ -94,7 +94,7 @@ def _own(inside: str, kind: str, name: str) -> ModelCard | None:
     """Return the card that this program put into a file."""
     try:
         card = ModelCard.model_validate(renewed(json.loads(inside or "null")))
-        count = len(target(card.target.name).CHANNELS)
+        count = len(target(card.target).CHANNELS)
         halos, steps = (per_axis(of(card.net), card.net.ndim) for of in (halo, multiple))
     except (ValidationError, ValueError, ModelError):
         return None

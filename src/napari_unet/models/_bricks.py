@@ -38,7 +38,7 @@ def can_store(spec: SegmentSpec, model: Scorer) -> bool:
     bool
         False for runs that also put out uncertainty, and for objects that need the whole plane at once.
     """
-    return not spec.uncertainty and explorer(model.card.target.name) is not None
+    return not spec.uncertainty and explorer(model.card.target) is not None
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def prepare(
     plan = replace(plan, edges=tuple(begun["tile"]), care=care)
     plan = replace(plan, where=choose_where(spec, image, plan))
     rule, smallest = object_rule(spec, model, diameter)
-    explore = explorer(rule.name)
+    explore = explorer(rule)
     if explore is None:
         raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")
     shown = partial(decode_stored, rule, smallest) if preview else None

@@ -63,7 +63,7 @@ def left_by(scores: npt.NDArray[np.uint8], rule: TargetSpec) -> Left:
     Left
         Trees are more and smaller than objects: labels take no more than this.
     """
-    explore: Any = explorer(rule.name)
+    explore: Any = explorer(rule)
     trees, forest = explore(scores, rule, tuple(slice(0, n) for n in scores.shape[1:]), scores.shape[1:])
     tables = pack(forest)
     kept = journal_size(trees=trees) + journal_size(**tables)

@@ -81,7 +81,7 @@ def _drawn(plane: npt.NDArray[np.float32]) -> Picture.Image:
 
 def readme(card: ModelCard) -> str:
     """Return a package's page: what it is, how it is used, and how it is checked."""
-    channels = ", ".join([*target(card.target.name).CHANNELS, "size"])
+    channels = ", ".join([*target(card.target).CHANNELS, "size"])
     rows = "".join(
         f"| {kind} | {', '.join(f'{name} {value:g}' for name, value in found.items())} |\n"
         for kind, found in card.metrics.items()

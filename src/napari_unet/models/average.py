@@ -73,7 +73,7 @@ class Averaged:
         self.halo = _along([(model.halo, turn) for model, turn in members], max)
         self.multiple = _along([(model.multiple, turn) for model, turn in members], math.lcm)
         self.outputs = first.outputs + uncertainty
-        self._directions = directions(first.card.target.name)
+        self._directions = directions(first.card.target)
 
     @property
     def record(self) -> dict[str, Any]:

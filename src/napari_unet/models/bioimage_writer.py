@@ -199,7 +199,7 @@ def _preprocessing(card: ModelCard) -> list[dict[str, Any]]:
 
 def _output(scores: Scores) -> dict[str, Any]:
     card = scores.card
-    names = [*target(card.target.name).CHANNELS, "size"]
+    names = [*target(card.target).CHANNELS, "size"]
     axes: list[dict[str, Any]] = [{"type": "batch"}, {"type": "channel", "channel_names": names}]
     for axis, rim in zip("zyx"[3 - card.net.ndim :], per_axis(halo(card.net), card.net.ndim), strict=True):
         size = {"tensor_id": "image", "axis_id": axis}

@@ -87,7 +87,7 @@ class ForeignModel:
     """
 
     def __init__(self, card: ModelCard, runner: Runner, device: str = "cpu") -> None:
-        if card.foreign is None or len(card.foreign.scores) != len(target(card.target.name).CHANNELS):
+        if card.foreign is None or len(card.foreign.scores) != len(target(card.target).CHANNELS):
             raise ModelError(
                 f"The card of '{card.name}' does not say for every channel of the target '{card.target.name}' where it "
                 "comes from. Add the model again."

@@ -47,7 +47,7 @@ class Model:
         self.runtime, self.device = choose_runtime(runtime, device)
         self.halo, self.multiple = halo(card.net), multiple(card.net)
         self._margin = per_axis(self.halo, card.net.ndim)
-        self._target = target(card.target.name)
+        self._target = target(card.target)
         self._engine = open_engine(card, fold(network), self._margin, self.runtime, self.device)
 
     @property

@@ -45,7 +45,7 @@ class Scores(nn.Module):
         super().__init__()
         self.card = card
         self.network = fold(network).eval().requires_grad_(False)
-        self._target: Target = target(card.target.name)
+        self._target: Target = target(card.target)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map normalised images ``(b, c, *s)`` to scores ``(b, k, *s)``."""

@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.axes import Image, Plane
+from ..core.errors import SpecError
+from ..core.model_card import ModelCard
 from ..core.results import MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Progress, Steps
-from ..targets import target
+from ..targets import count_classes, target
 from ..tiling.care import Care, told
 from ..tiling.chunks import cached
 from ..tiling.fingerprint import fingerprint
@@ -67,10 +69,14 @@ def plan_run(image: Image, spec: SegmentSpec, model: Scorer) -> tuple[Plan, floa
     ------
     AxesError, ImageError
         If the image does not fit the model.
+    SpecError
+        If an object size is given and the model does not ask for one.
     """
     card, plan = model.card, draft_plan(image, spec, model)
     planes = [plan.select(plane) for plane in image.planes(card.net.ndim)]
     plan = replace(plan, statistics=measure_statistics(planes, card.normalise))
+    if not card.grid.sized:
+        return plan, round(card.diameter / plan.factor[-1], 2)
     diameter = round(spec.diameter or _measured(planes, plan, model), 2)
     # Nothing is seen of objects much wider than the image, but shrinking it to them takes memory without end.
     widest = max(2.0 * max(planes[0].shape), card.diameter)
@@ -91,14 +97,30 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     Plan
         With a factor of 1 and intensities that mean nothing.
     """
-    card, channels = model.card, spec.channels
+    card, channels, kinds = model.card, spec.channels, count_classes(model.card.target)
     if channels is None and image.channels == _RGBA and card.net.inputs == _RGBA - 1:
         channels = (0, 1, 2)  # transparency is no color
     used = len(channels) if channels is not None else image.channels
     nothing = Statistics((0.0,) * used, (0.0,) * used)
+    factor = _given(image, spec, card)
+    plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
+    ahead = 0 if model.device == "cpu" else _AHEAD
+    return replace(plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead)
+
+
+def _given(image: Image, spec: SegmentSpec, card: ModelCard) -> tuple[float, ...]:
+    """Return the factor where the size of objects does not decide, else ones."""
     ones = (1.0,) * card.net.ndim
-    plan = Plan(ones, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
-    return replace(plan, link_z=spec.link_z, ahead=0 if model.device == "cpu" else _AHEAD)
+    if card.grid.sized:
+        return ones
+    if spec.diameter is not None:
+        raise SpecError(
+            f"'{card.name}' does not ask how wide objects are: {card.widths.removeprefix('not told: ')}. Leave the "
+            "width open."
+        )
+    _, scale, units = image.along(image.planes(card.net.ndim)[0].axes)
+    factor = card.grid.factor(scale, units) or ones
+    return tuple(1.0 if abs(side - 1) < _SNAP else min(side, _LARGEST_ZOOM) for side in factor)
 
 
 def sized(plan: Plan, model: Scorer, diameter: float) -> Plan:
@@ -116,8 +138,10 @@ def sized(plan: Plan, model: Scorer, diameter: float) -> Plan:
     Returns
     -------
     Plan
-        With the factor that follows from it.
+        With the factor that follows from it; unchanged where the size of objects does not decide.
     """
+    if not model.card.grid.sized:
+        return plan
     factor = model.card.diameter / diameter
     factor = 1.0 if abs(factor - 1) < _SNAP else factor
     return replace(plan, factor=(factor,) * model.card.net.ndim)
@@ -260,7 +284,7 @@ def decode_stored(rule: TargetSpec, smallest: float, scores: npt.NDArray[np.uint
     ndarray of int32, shape (*s)
         Ids from 1, by first pixel.
     """
-    kind = target(rule.name)
+    kind = target(rule)
     return kind.decode(scores[: len(kind.CHANNELS)], rule, smallest)
 
 

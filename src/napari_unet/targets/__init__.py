@@ -16,10 +16,15 @@ A file is a representation and offers
 ``decode(scores, spec, smallest)``
     stored uint8 scores ``(k, *s)`` to int32 labels ``(*s)``, numbered by first pixel.
 
+``CLASSES``
+    only if labels are the numbers of classes of pixels, not of objects: how many there are.
+
 ``explore(scores, spec, window, shape, grow=None)``
     only if objects can be found brick by brick: stored scores of a brick's window and one pixel around it, to its trees
     and their :class:`~napari_unet.core.forest.Forest`. Stitched, they give the objects of ``decode``, pixel by pixel.
     What :func:`grower` returns may climb in the processor's stead; the trees are the same.
+
+A file whose channels depend on the settings offers ``bind(spec)`` instead, which returns an object with all of these.
 
 If a channel is a part of a vector, the file also offers
 
@@ -47,8 +52,8 @@ from ._losses import LOSSES, Classify, class_weights
 from ._weights import border_weights
 
 __all__ = [
-    "ZERO", "Classify", "Explore", "Target", "border_weights", "classifier", "directions", "explorer", "grower",
-    "target",
+    "ZERO", "Classify", "Explore", "Target", "border_weights", "classifier", "count_classes", "directions", "explorer",
+    "grower", "target",
 ]  # fmt: skip
 
 Explore = Callable[..., tuple[npt.NDArray[np.int32], Forest]]
@@ -59,7 +64,9 @@ ZERO: Final = 128 / 255  # of a signed score; stored as exactly 128
 class Target(Protocol):
     """The contract of every file in this room."""
 
-    CHANNELS: tuple[str, ...]
+    @property
+    def CHANNELS(self) -> tuple[str, ...]:  # noqa: N802  # a constant of most
+        """Names of the score channels."""
 
     def encode(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
         """Turn labels into what a network learns."""
@@ -74,34 +81,57 @@ class Target(Protocol):
         """Turn stored scores into labels."""
 
 
-def target(name: str) -> Target:
-    """Return a representation by name.
+def target(rule: TargetSpec | str) -> Target:
+    """Return a representation.
 
     Parameters
     ----------
-    name : str
-        A file of this room.
+    rule : TargetSpec or str
+        Names a file of this room, and what it needs to know: its classes.
 
     Returns
     -------
     Target
-        The module.
+        The module, or what it makes of the spec.
 
     Raises
     ------
     RegistryError
         If there is no such file.
     """
-    return cast(Target, load("targets", name))
+    rule = TargetSpec(name=rule) if isinstance(rule, str) else rule
+    module = load("targets", rule.name)
+    return cast(Target, module.bind(rule) if hasattr(module, "bind") else module)
 
 
-def directions(name: str) -> tuple[int | None, ...]:
+def count_classes(rule: TargetSpec | str) -> int:
+    """Return how many classes of pixels a representation tells apart; 0 where labels are numbers of objects.
+
+    Parameters
+    ----------
+    rule : TargetSpec or str
+        As for :func:`target`.
+
+    Returns
+    -------
+    int
+        Labels go from 1 to this.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such file.
+    """
+    return int(getattr(target(rule), "CLASSES", 0))
+
+
+def directions(rule: TargetSpec | str) -> tuple[int | None, ...]:
     """Return the spatial axis along which each channel of a representation is signed, None where it is not.
 
     Parameters
     ----------
-    name : str
-        A file of this room.
+    rule : TargetSpec or str
+        As for :func:`target`.
 
     Returns
     -------
@@ -113,17 +143,17 @@ def directions(name: str) -> tuple[int | None, ...]:
     RegistryError
         If there is no such file.
     """
-    found = target(name)
+    found = target(rule)
     return getattr(found, "DIRECTIONS", (None,) * len(found.CHANNELS))
 
 
-def explorer(name: str) -> Explore | None:
+def explorer(rule: TargetSpec | str) -> Explore | None:
     """Return what finds the trees of a brick, or None where a representation can be decoded as a whole only.
 
     Parameters
     ----------
-    name : str
-        A file of this room.
+    rule : TargetSpec or str
+        As for :func:`target`.
 
     Returns
     -------
@@ -135,7 +165,7 @@ def explorer(name: str) -> Explore | None:
     RegistryError
         If there is no such file.
     """
-    return getattr(target(name), "explore", None)
+    return getattr(target(rule), "explore", None)
 
 
 def grower(device: str) -> Grow | None:

@@ -38,10 +38,12 @@ class Joining:
         Where to note what is known.
     threshold : float
         See :func:`~napari_unet.tiling.depth.link`; 0 leaves planes apart.
+    classes : bool
+        Labels are the numbers of classes, which are the same in all planes.
     """
 
-    def __init__(self, planes: Sequence[Plane], journal: Journal, threshold: float) -> None:
-        self.depth = Depth(planes_above(planes, threshold))
+    def __init__(self, planes: Sequence[Plane], journal: Journal, threshold: float, classes: bool = False) -> None:
+        self.depth = Depth(planes_above(planes, threshold), classes)
         self.journal, self.threshold = journal, threshold
         self._shared: dict[int, list[Longs]] = {}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["borders", "pack", "unpack", "widened"]
 
-_TABLES: Final = tuple(field.name for field in fields(Forest) if field.name not in ("rims", "corners"))
+_TABLES: Final = tuple(field.name for field in fields(Forest) if field.name not in ("rims", "corners", "kinds"))
 
 
 def borders(scores: Scores) -> dict[Position, Scores]:
@@ -49,6 +49,8 @@ def pack(forest: Forest) -> dict[str, npt.NDArray[Any]]:
     found: dict[str, Any] = {name: getattr(forest, name) for name in _TABLES}
     for side, rim in forest.rims.items():
         found |= {f"rim_{side}_trees": rim.trees, f"rim_{side}_potential": rim.potential}
+    if forest.kinds is not None:
+        found["kinds"] = forest.kinds
     return found | {"corners": np.array(forest.corners)}
 
 
@@ -56,4 +58,7 @@ def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> Forest:
     """Turn the arrays of :func:`pack` into the forest that they were."""
     sides = [int(name.split("_")[1]) for name in arrays if name.startswith("rim_") and name.endswith("_trees")]
     rims = {side: Rim(arrays[f"rim_{side}_trees"], arrays[f"rim_{side}_potential"]) for side in sides}
-    return Forest(**{name: arrays[name] for name in _TABLES}, rims=rims, corners=bool(arrays["corners"]))
+    return Forest(
+        **{name: arrays[name] for name in _TABLES}, rims=rims, corners=bool(arrays["corners"]),
+        kinds=arrays.get("kinds"),
+    )  # fmt: skip

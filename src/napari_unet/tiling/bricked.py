@@ -99,7 +99,7 @@ class _Queue:
         self.each = len(self.grid) + len(jobs.sink.windows(planes[0]))
         self.active: dict[int, PlaneWork] = {}
         self.ready: deque[Callable[[], Any]] = deque()
-        self.joining = Joining(planes, jobs.journal, jobs.plan.link_z)
+        self.joining = Joining(planes, jobs.journal, jobs.plan.link_z, jobs.plan.classes)
         self.finished: dict[
             int, int
         ] = {}  # planes whose labels are where they belong, and how many objects begin there
@@ -290,7 +290,8 @@ class _Queue:
     def _shown(self, number: int, window: tuple[slice, ...], labels: Labels) -> Piece:
         """Return labels of a part of a plane as they are shown, with numbers that nothing else has."""
         piece = placed(self.active[number].plane, window, raised(labels, self.shown))
-        self.shown = max(self.shown, int(piece.labels.max()))
+        if not self.jobs.plan.classes:
+            self.shown = max(self.shown, int(piece.labels.max()))
         return piece
 
     def _explore_if_ready(self, number: int, position: Position) -> None:
@@ -326,7 +327,7 @@ class _Queue:
         while self.next < len(self.planes):
             here = self.active.get(self.next)
             if self.next in self.finished:
-                self.joining.depth.objects += self.finished[self.next]
+                self.joining.depth.count(self.finished[self.next])
             elif here is not None and here.links is not None:
                 here.ids = self.joining.depth.number(self.next, here.links)
                 for window in here.windows.values():

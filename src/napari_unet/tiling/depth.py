@@ -164,6 +164,8 @@ class Depth:
     ----------
     above : sequence of int or None
         For each plane the one above it, which has a lower number; see :func:`planes_above`.
+    classes : bool
+        Labels are the numbers of classes, which are the same in all planes.
 
     Attributes
     ----------
@@ -175,8 +177,9 @@ class Depth:
         How many there are so far, which is the highest id.
     """
 
-    def __init__(self, above: Sequence[int | None]) -> None:
-        self.above = list(above)
+    def __init__(self, above: Sequence[int | None], classes: bool = False) -> None:
+        self.classes = classes
+        self.above: list[int | None] = [None] * len(above) if classes else list(above)
         self.below: list[int | None] = [None] * len(self.above)
         for lower, upper in enumerate(self.above):
             if upper is not None:
@@ -187,6 +190,10 @@ class Depth:
     def joins(self, plane: int) -> bool:
         """Say whether there is a plane above or below."""
         return self.above[plane] is not None or self.below[plane] is not None
+
+    def count(self, begun: int) -> None:
+        """Take in how many objects begin in a plane that is numbered already, or its highest class."""
+        self.objects = max(self.objects, begun) if self.classes else self.objects + begun
 
     def number(self, plane: int, links: Ints) -> Ints:
         """Give final ids to the outlines of a plane, after those of all planes before it.
@@ -205,6 +212,9 @@ class Depth:
             Final id of each outline; entry 0 is background. New objects get the next ids, in the order of their
             outlines.
         """
+        if self.classes:
+            self.count(len(links) - 1)
+            return np.arange(len(links), dtype=np.int32)
         above, ids = self.above[plane], np.zeros(len(links), np.int32)
         if above is not None:
             ids = self.ids.pop(above)[links]

@@ -115,7 +115,7 @@ def _watch(queue: _Queue, results: Iterator[_Scored | _Found], preview: Decode |
         else:
             for plane, tile in result.tiles:
                 piece = queue.preview(plane, tile, preview, shown)
-                shown = max(shown, int(piece.labels.max())) if piece else shown
+                shown = max(shown, int(piece.labels.max())) if piece and not queue.plan.classes else shown
                 done += 1
                 yield Progress(done, total, f"Finding objects{plane_words(plane, len(planes))}", piece)
         queue.note(result)
@@ -176,7 +176,7 @@ class _Queue:
     beside: Scores | None = None
 
     def __post_init__(self) -> None:
-        self.depth = Depth(planes_above(self.planes, self.plan.link_z))
+        self.depth = Depth(planes_above(self.planes, self.plan.link_z), self.plan.classes)
         self._scores: dict[int, Scores] = {}
         self._left: dict[int, int] = {}
         self._ready: deque[int] = deque()

@@ -112,12 +112,15 @@ class Stitch:
         Raises
         ------
         SpecError
-            If there is no such brick, it is there already, or it does not fit its neighbors.
+            If there is no such brick, it is there already, or it does not fit the others.
         """
         if position in self._starts or position not in self.bricks:
             raise SpecError(f"Brick {position} is unknown or came twice; there are {self.bricks.counts}, each once.")
         start = self._starts[position] = self._count
         self._count += len(forest)
+        first = next(iter(self._forests.values()), forest)
+        if (first.kinds is None) != (forest.kinds is None):
+            raise SpecError("Some bricks have classes and some have objects. Explore all of them in one way.")
         for side, rim in forest.rims.items():
             border = _Border(rim, forest.exits[forest.exits[:, 1] == side], start, int(forest.corners))
             other = tuple(a + b for a, b in zip(position, _SIDES[side][-len(position) :], strict=True))
@@ -176,6 +179,8 @@ class Stitch:
                 f"{missing}. Explore them before the objects are numbered."
             )
         forests = self._forests.values()
+        if any(f.kinds is not None for f in forests):
+            return self._classes()
         peaks = np.concatenate([f.peaks for f in forests])
         # Basins in the order of their peaks' pixels.
         roots = np.flatnonzero(peaks >= 0)
@@ -201,6 +206,21 @@ class Stitch:
         numbers, zero = ids[group], np.zeros(1, np.int32)
         parts = ((p, numbers[start : start + len(self._forests[p])]) for p, start in self._starts.items())
         return Objects(table, {p: np.concatenate([zero, part]) for p, part in parts})
+
+    def _classes(self) -> Objects:
+        """Let classes of pixels keep their numbers: a row for each up to the highest, empty where there is none."""
+        kinds = {p: np.asarray(f.kinds, np.int32) for p, f in self._forests.items()}
+        group = np.concatenate([*kinds.values()]) - 1
+        columns = [[f.areas, f.firsts, f.lows, f.highs] for f in self._forests.values()]
+        count = int(group.max(initial=-1)) + 1
+        areas, firsts, lows, highs = total(group, count, *map(np.concatenate, zip(*columns, strict=True)))
+        none = areas == 0
+        firsts[none], lows[none], highs[none] = -1, 0, 0
+        table = self._table(areas, lows, highs)
+        table["touches_border"] = table["touches_border"] & ~none
+        table |= {"first_pixel": firsts, "peak_pixel": firsts, "peak": np.zeros(count, np.uint8)}
+        zero = np.zeros(1, np.int32)
+        return Objects(table, {p: np.concatenate([zero, own]) for p, own in kinds.items()})
 
     def _ends(self) -> Longs:
         """Return for every tree, counted from 0, the tree with the peak that it leads to."""

@@ -58,6 +58,8 @@ class Plan:
         How much outlines of neighboring planes must overlap to be one object, see :mod:`.depth`; 0 leaves planes apart.
     care : Care
         What is learned about the device while the run goes on.
+    classes : bool
+        Labels are the numbers of classes, the same in all planes, not of objects.
     ahead : int
         Threads more than workers: as many as may wait for a device, so that it never waits for them.
     """
@@ -74,6 +76,7 @@ class Plan:
     where: Where = field(default_factory=Where, compare=False)
     link_z: float = 0.0
     care: Care = field(default_factory=Care, compare=False, repr=False)
+    classes: bool = False
     ahead: int = 0
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ __all__ = ["recolor", "sampling_grid"]
 def sampling_grid(
     shape: tuple[int, ...],
     edge: int | tuple[int, ...],
-    zoom: float,
+    zoom: float | tuple[float, ...],
     spec: AugmentSpec | None,
     rng: np.random.Generator,
     middle: npt.NDArray[np.float64] | None = None,
@@ -32,8 +32,8 @@ def sampling_grid(
         Spatial shape of the image.
     edge : int or tuple of int
         Edges of the patch, pixels.
-    zoom : float
-        Patch pixels for one image pixel.
+    zoom : float or tuple of float
+        Patch pixels for one image pixel, along each axis where they differ.
     spec : AugmentSpec or None
         None: a plain crop.
     rng : numpy.random.Generator
@@ -54,24 +54,27 @@ def sampling_grid(
         points = points + _elastic(edges, spec, rng)
     matrix = torch.eye(ndim)
     if spec is not None and spec.rotate:
-        matrix = _rotation(ndim, rng)
-    points = points @ matrix.T / zoom
+        matrix = _rotation(ndim, spec, rng)
+    zooms = (zoom,) * ndim if isinstance(zoom, int | float) else zoom
+    points = points @ matrix.T / torch.tensor(zooms, dtype=points.dtype)
     # The middle may be anywhere where the patch still shows mostly image.
     for axis, length in enumerate(shape):
-        half = min(edges[axis] / zoom / 2 * 0.8, length / 2)
+        half = min(edges[axis] / zooms[axis] / 2 * 0.8, length / 2)
         place = rng.uniform(half, length - half) if middle is None else np.clip(middle[axis], half, length - half)
         points[..., axis] += float(place)
     scale = torch.tensor([2.0 / length for length in shape])
     return (points * scale - 1).flip(-1).contiguous()
 
 
-def _rotation(ndim: int, rng: np.random.Generator) -> torch.Tensor:
-    """Rotate by any angle in the last two axes (the plane in which microscopes are isotropic) and mirror."""
-    angle, stretch = rng.uniform(0, 2 * np.pi), 2 ** (0.1 * rng.standard_normal())
+def _rotation(ndim: int, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
+    """Rotate in the last two axes (the plane in which microscopes are isotropic) and mirror."""
+    angle, stretch = rng.uniform(0, 2 * np.pi) * spec.angle / 180, 2 ** (0.1 * rng.standard_normal())
     matrix = torch.eye(ndim)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix[-2:, -2:] = torch.tensor(turn @ np.diag([stretch, 1 / stretch]), dtype=torch.float32)
-    return matrix * torch.tensor(rng.choice([-1.0, 1.0], ndim), dtype=torch.float32)
+    signs = rng.choice([-1.0, 1.0], ndim)
+    signs[[axis not in spec.mirror for axis in "zyx"[-ndim:]]] = 1
+    return matrix * torch.tensor(signs, dtype=torch.float32)
 
 
 def _elastic(edges: tuple[int, ...], spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:

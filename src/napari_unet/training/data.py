@@ -13,6 +13,7 @@ from ..core.axes import Image, Plane
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.specs import TrainSpec
+from ..targets import count_classes
 from ..tiling import Statistics, measure_statistics, normalise
 from .pairs import Pair, Truth, make_pair
 from .stored import Shelf, Stored, as_whole, digest, stored_pair
@@ -50,7 +51,9 @@ def truth_of(example: Example, spec: TrainSpec) -> Truth:
             "polygon around what you have annotated, or let everything count (truth: all)."
         )
     sparse = example.scribbles or spec.truth == "scribbles"
-    return Truth(example.region, example.background if sparse else None)
+    count = count_classes(spec.target) if spec.target else 0
+    unknown = count > 0 and spec.target is not None and not spec.target.background
+    return Truth(example.region, example.background if sparse and not unknown else None, count, unknown)
 
 
 @dataclass
@@ -105,7 +108,14 @@ class Loader:
             name = example.name if len(together) == 1 else f"{example.name} {_place(plane)}"
             stored = Stored(self._again(example, number, 0), self._again(example, number, 1), statistics, truth, name)
             pair = self._pair(stored, plane, drawn, example.weight / len(together))
-            facts = {"shape": plane.shape, "scale": _scale(plane), "channels": image.channels, "kind": _kind(image)}
+            units = plane.image.along(plane.axes)[2]
+            facts = {
+                "shape": plane.shape,
+                "scale": _scale(plane),
+                "units": units,
+                "channels": image.channels,
+                "kind": _kind(image),
+            }
             pairs.append(replace(pair, group=example.group or example.source, facts=facts))
         self._check_labels(pairs, example)
         return pairs
@@ -121,6 +131,8 @@ class Loader:
         self._held += values
         if self._held <= _HELD:
             return pair
+        if stored.truth.classes:
+            return stored_pair(replace(stored, ids=np.arange(stored.truth.classes + 1)), pair, weight)
         ids = np.unique(stored.truth.read(labels, whole)[0])
         ids = ids if ids[0] == 0 else np.concatenate([np.zeros(1, ids.dtype), ids])
         if len(ids) == 2:  # a mask: what hangs together is an object, as in each patch
@@ -175,7 +187,7 @@ class Loader:
             self.warnings.append(
                 f"The scribbles of '{example.name}' mark no background. Paint some with the label {example.background}."
             )
-        if not example.scribbles and _is_mask(self._shelf.labels(example.labels)):
+        if not (example.scribbles or pairs[0].kinds) and _is_mask(self._shelf.labels(example.labels)):
             self.warnings.append(
                 f"The labels of '{example.name}' have one value only: what hangs together is taken for an object, and "
                 "objects that touch are one. Give every object a number of its own where that is wrong."

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.examples import Example
+from ..core.grids import GridSpec, length
 from ..core.memory import total_memory
 from ..core.networks import NetSpec
 from ..core.specs import TrainSpec
@@ -53,6 +54,10 @@ class Fingerprint:
         All that occur.
     kinds : tuple of str
         Kinds of numbers, the most frequent first.
+    spacing : tuple of float
+        Median size of a pixel along each axis, in metres; empty where not all images know it.
+    classes : int
+        How many classes of pixels the labels tell apart; 0: they are objects.
     """
 
     images: int
@@ -63,6 +68,8 @@ class Fingerprint:
     ratio: float
     channels: tuple[int, ...]
     kinds: tuple[str, ...]
+    spacing: tuple[float, ...] = ()
+    classes: int = 0
 
     @property
     def flat(self) -> bool:
@@ -71,14 +78,29 @@ class Fingerprint:
 
     def zoom(self, spec: TrainSpec) -> float:
         """Return by how much a typical image is magnified for the network."""
+        if spec.grid is not None and not spec.grid.sized:
+            return 1.0
         return (spec.diameter or 1.0) / self.diameter if self.diameter else 1.0
+
+    def grid_for(self, grid: GridSpec) -> GridSpec:
+        """Choose the spacing where images are brought to one and none is given; without one, pixels are taken as such.
+
+        The median of the images, as in nnU-Net.
+        """
+        if grid.kind != "spacing" or grid.spacing:
+            return grid
+        if not self.spacing:
+            return GridSpec(kind="pixels", unit=grid.unit)
+        metre = length(grid.unit) or 1.0
+        return grid.model_copy(update={"spacing": tuple(float(f"{side / metre:.4g}") for side in self.spacing)})
 
     def diameter_for(self, spec: TrainSpec) -> float | None:
         """Choose the size of objects on the network's grid: in volumes never larger than they are, at least 8 pixels.
 
         Magnified three times as in a plane, a volume would have 27 times as many voxels.
         """
-        if spec.net is None or spec.diameter is None or spec.net.ndim == 2 or not self.diameter:
+        sized = spec.grid is None or spec.grid.sized
+        if not sized or spec.net is None or spec.diameter is None or spec.net.ndim == 2 or not self.diameter:
             return spec.diameter
         return float(round(min(spec.diameter, max(8.0, self.diameter)), 1))
 
@@ -139,15 +161,22 @@ class Fingerprint:
         if len(self.sizes):
             low, high = np.percentile(self.sizes, (5, 95))
             size = f"about {self.diameter:.0f} pixels wide (most from {low:.0f} to {high:.0f})"
-        return (
-            f"{self.images} {noun}{'s' * (self.images != 1)} to learn from, typically {shape} pixels, with "
-            f"{self.objects or 'an unknown number of'} labeled objects, {size}."
-        )
+        images = f"{self.images} {noun}{'s' * (self.images != 1)} to learn from, typically {shape} pixels, with "
+        if self.classes:
+            return f"{images}{self.classes} class{'es' * (self.classes != 1)} of pixels."
+        return f"{images}{self.objects or 'an unknown number of'} labeled objects, {size}."
 
     def choices(self, spec: TrainSpec) -> Iterator[str]:
         """Say what was decided."""
-        zoom = self.zoom(spec)
-        if self.diameter:
+        zoom, grid = self.zoom(spec), spec.grid
+        if grid is not None and not grid.sized:
+            spacing = " x ".join(f"{side:g}" for side in grid.spacing)
+            yield (
+                f"Images are brought to pixels of {spacing} {grid.unit}."
+                if spacing
+                else "Pixels are taken as they are."
+            )
+        elif self.diameter:
             change = "as they are" if abs(zoom - 1) < 0.05 else f"{zoom:.2f} times as large"
             yield f"Images are learned from {change}, so that an object is about {spec.diameter:g} pixels wide."
         else:
@@ -178,6 +207,8 @@ class Fingerprint:
 
     def doubts(self, spec: TrainSpec) -> Iterator[str]:
         """Say what the user should think about."""
+        if spec.grid is not None and not spec.grid.sized:
+            return
         if 0 < self.objects < _FEW:
             yield f"There are {self.objects} objects only. Label some more; {_FEW} of different looks are a start."
         if len(self.sizes) >= _FEW:
@@ -193,7 +224,7 @@ class Fingerprint:
                 f"Images are small: at the size at which they are learned they have {seen[0]:.0f} x {seen[1]:.0f} "
                 f"pixels, and patches of {spec.patch} show them several times over, mirrored."
             )
-        if not self.diameter:
+        if not self.diameter and (spec.grid is None or spec.grid.sized):
             yield "No object is known as a whole, so that the model will not be able to measure the width of objects."
 
 
@@ -219,7 +250,19 @@ def fingerprint(pairs: Sequence[Pair]) -> Fingerprint:
         len(pairs), len(sizes), sizes, float(np.median(known)) if known else 0.0,
         tuple(np.median(shapes, axis=0).tolist()), float(np.median(ratios)),
         tuple(sorted({int(pair.facts.get("channels", 1)) for pair in pairs})), tuple(k for k, _ in kinds.most_common()),
+        _spacing(pairs), max((len(pair.sizes) - 1 for pair in pairs if pair.kinds), default=0),
     )  # fmt: skip
+
+
+def _spacing(pairs: Sequence[Pair]) -> tuple[float, ...]:
+    """Return the median spacing in metres; empty where not all images know theirs."""
+    found = []
+    for pair in pairs:
+        metres = [length(unit) for unit in pair.facts.get("units", ())]
+        if not metres or None in metres or len(pair.facts.get("scale", ())) != len(metres):
+            return ()
+        found.append([side * float(metre or 0) for side, metre in zip(pair.facts["scale"], metres, strict=True)])
+    return tuple(np.median(np.array(found), axis=0).tolist()) if found else ()
 
 
 def _ratio(scale: Sequence[float]) -> float:

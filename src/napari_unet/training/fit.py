@@ -102,7 +102,7 @@ def fit(
     if spec.net is None or spec.target is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     around = around or Around()
-    learn = learn or target(spec.target.name)
+    learn = learn or target(spec.target)
     net = spec.net.model_copy(update={"outputs": len(learn.CHANNELS) + 1})
     fitting = spec.model_copy(update={"patch": patch(net, spec.patch)})
     device = around.ranks.device(device)

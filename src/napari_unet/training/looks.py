@@ -99,8 +99,9 @@ class Looks:
         return (summarise(judged)[0] if self.held_out else {}), files
 
     def score(self, validation: dict[str, float]) -> float | None:
-        """Return mAP, or Dice where objects cannot be counted; None if nothing was measured."""
-        return validation.get("mAP", validation.get("Dice"))
+        """Return mAP, or Dice where objects cannot be counted or have no common size; None if nothing was measured."""
+        names = ("mDice", "mAP", "Dice") if self.card.grid.sized else ("mDice", "Dice")
+        return next((validation[name] for name in names if name in validation), None)
 
     def glance(self, network: nn.Module, seconds: float) -> Path | None:
         """Segment the watched picture, if that takes no more than a tenth of the time.
@@ -145,6 +146,8 @@ class Looks:
 
     def _usual(self) -> float | None:
         """Return the object size of the annotated images, while the network cannot tell it."""
+        if not self.card.grid.sized:
+            return None
         if self._shown is None:
             self._shown = self._choose(self.spec.every)
         known = [shown.diameter for shown in self._shown if shown.diameter > 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -20,7 +21,7 @@ from ..tiling import Polygons
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Pair", "Truth", "Windows", "make_pair", "positions", "whole_objects"]
+__all__ = ["Pair", "Truth", "Windows", "make_pair", "positions", "spread_spots", "whole_objects"]
 
 _SPOTS: Final = 10_000  # places that are remembered of an image, as in nnU-Net
 _COARSEST: Final = 16  # pixels along the shortest edge of the coarsest level
@@ -52,15 +53,21 @@ class Truth:
     background : int or None
         The label that means background where everything else without a label is unknown (scribbles); None: every
         pixel without a label is background.
+    classes : int
+        Labels are the numbers of so many classes, not of objects; 0: of objects.
+    open : bool
+        Of classes: 0 means that nobody knows, because every pixel has a class.
     """
 
     region: tuple[Polygon, ...] | None = None
     background: int | None = None
+    classes: int = 0
+    open: bool = False
 
     @property
     def partial(self) -> bool:
         """Whether some pixels may be unknown."""
-        return self.region is not None or self.background is not None
+        return self.region is not None or self.background is not None or self.open
 
     def read(self, labels: Labels, window: Sequence[slice]) -> tuple[Labels, Mask | None]:
         """Part labels as they are stored into objects and what is known.
@@ -83,10 +90,34 @@ class Truth:
         if self.region is not None:
             inside = Polygons(self.region).mask(window[-2], window[-1])
             known = np.broadcast_to(inside, labels.shape)
-        if self.background is not None:
+        if self.open:
+            known = (labels > 0) if known is None else known & (labels > 0)
+        elif self.background is not None:
             known = (labels > 0) if known is None else known & (labels > 0)
             labels = np.where(labels == self.background, 0, labels)
         return labels, known
+
+    def check(self, labels: Labels, name: str) -> None:
+        """Check that labels are classes, where they are to be.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            Objects, from :meth:`read`.
+        name : str
+            For messages.
+
+        Raises
+        ------
+        TrainingDataError
+            If there are more of them than classes.
+        """
+        highest = int(labels.max(initial=0))
+        if self.classes and highest > self.classes:
+            raise TrainingDataError(
+                f"'{name}' has labels up to {highest}, but there are {self.classes} classes. Number the classes from 1 "
+                "in the labels, or name as many classes as there are."
+            )
 
 
 @dataclass(frozen=True)
@@ -114,6 +145,8 @@ class Pair:
         Objects have no known shape.
     spots : ndarray of int32, shape (n, ndim)
         Some pixels of objects whose truth is known.
+    kinds : tuple of (int, int)
+        Of classes: the parts of `spots` that are of one class each, from and up to; empty: of objects.
     places : ndarray of int32, shape (n, ndim), or None
         Some pixels whose truth is known; None: it is everywhere.
     group : str
@@ -133,6 +166,7 @@ class Pair:
     known: Windows | None = None
     scribbles: bool = False
     spots: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    kinds: tuple[tuple[int, int], ...] = ()
     places: npt.NDArray[np.int32] | None = None
     group: str = ""
     digest: str = ""
@@ -179,8 +213,12 @@ def make_pair(
         )
     truth = truth or Truth()
     objects, known = truth.read(labels, tuple(slice(0, n) for n in labels.shape))
-    solid = _numbered(objects, apart=truth.background is None)
-    sizes = whole_objects(solid, known, ended=False)
+    truth.check(objects, name)
+    if truth.classes:
+        solid, sizes = objects.astype(np.int32), np.zeros(truth.classes + 1, np.float32)
+    else:
+        solid = _numbered(objects, apart=truth.background is None)
+        sizes = whole_objects(solid, known, ended=False)
     if truth.background is not None:
         sizes[:] = 0
     levels = [torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))]
@@ -188,10 +226,11 @@ def make_pair(
     while min(levels[-1].shape[1:]) >= _COARSEST and len(levels) < _LEVELS:
         levels.append(pool(levels[-1][None], 2)[0])
     measured = sizes[sizes > 0]
+    spots, kinds = spread_spots(solid, known, truth.classes)
     return Pair(
         tuple(levels), torch.from_numpy(solid), sizes, float(np.median(measured)) if len(measured) else 0.0, name,
         weight, None if known is None else torch.from_numpy(known.astype(np.uint8)), truth.background is not None,
-        positions(solid > 0 if known is None else (solid > 0) & known), None if known is None else positions(known),
+        spots, kinds, None if known is None else positions(known),
     )  # fmt: skip
 
 
@@ -236,6 +275,35 @@ def whole_objects(labels: Labels, known: Mask | None, ended: bool) -> npt.NDArra
             for end in (0, -1):
                 volume[np.unique(labels.take(end, axis))] = 0
     return equivalent_diameter(volume, labels.ndim).astype(np.float32)
+
+
+def spread_spots(
+    labels: Labels, known: Mask | None, classes: int
+) -> tuple[npt.NDArray[np.int32], tuple[tuple[int, int], ...]]:
+    """Return the places of some pixels of objects, or as many of each class, and which are of one class.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Objects or classes.
+    known : ndarray of bool or None
+        Where the truth is known.
+    classes : int
+        How many there are; 0: objects.
+
+    Returns
+    -------
+    spots : ndarray of int32, shape (n, ndim)
+        Places.
+    kinds : tuple of (int, int)
+        See :class:`Pair`.
+    """
+    if not classes:
+        return positions(labels > 0 if known is None else (labels > 0) & known), ()
+    found = [positions(labels == k if known is None else (labels == k) & known) for k in range(1, classes + 1)]
+    ends = np.cumsum([0, *map(len, found)]).tolist()
+    kinds = tuple((a, b) for a, b in itertools.pairwise(ends) if b > a)
+    return np.concatenate(found), kinds
 
 
 def positions(mask: Mask) -> npt.NDArray[np.int32]:

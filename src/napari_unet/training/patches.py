@@ -95,6 +95,7 @@ class Sampler:
         if not any(len(pair.spots) for pair in pairs):
             raise TrainingDataError("None of the training images has a labelled object. Draw some labels first.")
         self.pairs, self.spec, self.target, self.device = list(pairs), spec, target, device
+        self._classes = getattr(target, "CLASSES", 0) > 0
         weight = np.array([pair.weight for pair in self.pairs], float)
         if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
             raise TrainingDataError("The weights of the training images must be 0 or more, and not all of them 0.")
@@ -150,10 +151,11 @@ class Sampler:
             If the settings are incomplete.
         """
         augment = self.spec.augment
-        zoom = self._zoom(pair, augment, rng)
+        zooms = self._zooms(pair, augment, rng)
+        zoom = max(zooms)
         edges = tuple(edge + 2 * MARGIN for edge in self._edges)
-        middle = self._middle(pair, zoom, rng)
-        points = sampling_grid(tuple(pair.labels.shape), edges, zoom, augment, rng, middle)
+        middle = self._middle(pair, zooms, rng)
+        points = sampling_grid(tuple(pair.labels.shape), edges, zooms, augment, rng, middle)
         labels, known = _truth(pair, points)
         inner = (slice(MARGIN, -MARGIN),) * labels.ndim
         # Pixels must not be skipped when shrinking: sample from a level that is at most twice too fine.
@@ -161,8 +163,20 @@ class Sampler:
         image = _sample(pair.levels[level], points[inner], self.device)
         wanted = self.spec.net.inputs if self.spec.net else image.shape[0]
         image = recolor(image, wanted, augment, rng)
-        objects = connected(labels, connectivity=1).astype(np.int32)
+        objects = labels if self._classes else connected(labels, connectivity=1).astype(np.int32)
         return Drawn(image, objects, self._sizes(pair, labels, objects, known, zoom), known)
+
+    def _zooms(self, pair: Pair, augment: AugmentSpec | None, rng: np.random.Generator) -> tuple[float, ...]:
+        """Return how much a patch is magnified along each axis."""
+        grid, ndim = self.spec.grid, len(pair.labels.shape)
+        if grid is None or grid.sized or augment is None:
+            return (self._zoom(pair, augment, rng),) * ndim
+        # An image that does not know its spacing is taken as it is, as when it is segmented.
+        base = grid.factor(pair.facts.get("scale", ()), pair.facts.get("units", ())) or (1.0,) * ndim
+        jitter = 2 ** (augment.scale_jitter * rng.standard_normal())
+        least = self.spec.patch / (2.5 * max(pair.labels.shape[-2:]))
+        jitter = max(jitter, least / max(base[-2:]))
+        return tuple(float(side * jitter) for side in base)
 
     def _zoom(self, pair: Pair, augment: AugmentSpec | None, rng: np.random.Generator) -> float:
         canonical = self.spec.diameter
@@ -176,14 +190,18 @@ class Sampler:
         least = self.spec.patch / (2.5 * max(pair.labels.shape))
         return float(max(wanted / (pair.diameter or self._usual), least))
 
-    def _middle(self, pair: Pair, zoom: float, rng: np.random.Generator) -> npt.NDArray[np.float64] | None:
+    def _middle(self, pair: Pair, zooms: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.float64] | None:
         """Choose where a patch lies: on an object, on what is known, or (None) anywhere."""
         chosen = pair.places
         if len(pair.spots) and rng.random() < self.spec.foreground:
             chosen = pair.spots
+            if pair.kinds:
+                # Every class as often as any other, as in nnU-Net.
+                low, high = pair.kinds[rng.integers(len(pair.kinds))]
+                chosen = chosen[low:high]
         if chosen is None or not len(chosen):
             return None
-        away = rng.uniform(-_JITTER, _JITTER, chosen.shape[1]) * np.array(self._edges) / zoom
+        away = rng.uniform(-_JITTER, _JITTER, chosen.shape[1]) * np.array(self._edges) / np.array(zooms)
         middle: npt.NDArray[np.float64] = chosen[rng.integers(len(chosen))] + 0.5 + away
         return middle
 
@@ -203,7 +221,7 @@ class Sampler:
         """Return image, target, size, what is known, and the weights of borders of a patch without its margin."""
         inner = (slice(MARGIN, -MARGIN),) * drawn.objects.ndim
         target = self.target.encode(drawn.objects)[(slice(None), *inner)]
-        size, known = encode_size(drawn.sizes[inner]), _shapes(drawn, pair.scribbles)
+        size, known = encode_size(drawn.sizes[inner]), _shapes(drawn, pair.scribbles, self._classes)
         if known is not None:
             known = known[(slice(None), *inner)]
             size *= known[0]
@@ -221,12 +239,14 @@ def _depth(spec: TrainSpec) -> int:
     return -(-spec.depth // step) * step
 
 
-def _shapes(drawn: Drawn, scribbles: bool) -> npt.NDArray[np.float32] | None:
+def _shapes(drawn: Drawn, scribbles: bool, classes: bool = False) -> npt.NDArray[np.float32] | None:
     """Return where classes are known, and where the shapes of objects are; ``(2, *s)``."""
     if drawn.known is None:
         return None
     whole = np.zeros(drawn.known.shape, bool)
-    if not scribbles:
+    if classes:
+        whole = drawn.known
+    elif not scribbles:
         # An object that goes on where nothing is known has a shape that is not known.
         counted = whole_objects(drawn.objects, drawn.known, ended=False) > 0
         counted[0] = True

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from ..core.axes import Image
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
@@ -32,6 +34,7 @@ __all__ = ["Prepared", "prepare"]
 _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
 _VOLUME: Final = 8  # planes from which on a stack is a volume
 _MOST_WARNINGS: Final = 20
+_CLASSES: Final = 200
 _JOINT: Final = (1, 3)  # channels that share their intensities: gray, colors
 
 
@@ -119,8 +122,22 @@ def _filled(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
     sparse = all(example.scribbles or spec.truth == "scribbles" for example in examples)
     if spec.target is None and sparse:
         # Nothing else can be learned from them.
-        chosen["target"] = TargetSpec(name="foreground")
+        chosen["target"] = TargetSpec(name="foreground") if task.target.name != "classes" else task.target
+    wanted = chosen.get("target") or spec.target or task.target
+    if wanted.name == "classes" and not wanted.classes:
+        chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, examples)})
     return spec.model_copy(update=chosen).filled(task)
+
+
+def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
+    """Name as many classes as there are in the labels, where nobody has named them."""
+    highest = max(int(np.max(np.asarray(shelf.labels(example.labels).data))) for example in examples[:_LOOKED_AT])
+    if not 0 < highest <= _CLASSES:
+        raise TrainingDataError(
+            f"The labels go up to {highest}, but classes are numbered from 1 to at most {_CLASSES}. Number the classes "
+            "in the labels, or choose a task that finds objects."
+        )
+    return tuple(f"class {number}" for number in range(1, highest + 1))
 
 
 def _net(spec: TrainSpec, usual: NetSpec, looks: Sequence[Image], channels: set[int]) -> NetSpec:
@@ -140,6 +157,8 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Seq
     chosen: dict[str, Any] = {}
     if "diameter" in free and not given.start:
         chosen["diameter"] = facts.diameter_for(filled)
+    if filled.grid is not None:
+        chosen["grid"] = facts.grid_for(filled.grid)
     spec = filled.model_copy(update=chosen)
     if spec.net is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")

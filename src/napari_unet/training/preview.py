@@ -37,7 +37,7 @@ def draw_patches(prepared: Prepared, count: int) -> list[tuple[Image, Image]]:
     spec = prepared.plan.spec
     if spec.target is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
-    sampler = Sampler(prepared.pairs, spec, target(spec.target.name))
+    sampler = Sampler(prepared.pairs, spec, target(spec.target))
     lots = np.random.default_rng((spec.seed, count))
     patches = []
     for number in range(count):

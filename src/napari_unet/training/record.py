@@ -51,7 +51,7 @@ def verdict(start: str, before: Mapping[str, float], after: Mapping[str, float])
     str
         Empty where there is nothing to compare.
     """
-    name = next((name for name in ("mAP", "Dice") if name in before and name in after), "")
+    name = next((name for name in ("mDice", "mAP", "Dice") if name in before and name in after), "")
     if not start or not name:
         return ""
     said = f"on the held-out images: {name} {before[name]:.3f} before, {after[name]:.3f} after."

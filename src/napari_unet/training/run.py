@@ -10,7 +10,7 @@ from ..core.axes import Image
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.model_card import ModelCard
-from ..core.specs import NetSpec, TrainSpec, load_task
+from ..core.specs import GridSpec, NetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..models.cards import user_folder
 from ..targets import target
@@ -89,7 +89,7 @@ def fitted_net(spec: TrainSpec) -> NetSpec:
     """Return the network with the outputs that its target and the object size need."""
     if spec.net is None or spec.target is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
-    return spec.net.model_copy(update={"outputs": len(target(spec.target.name).CHANNELS) + 1})
+    return spec.net.model_copy(update={"outputs": len(target(spec.target).CHANNELS) + 1})
 
 
 def make_card(spec: TrainSpec, data: str) -> ModelCard:
@@ -107,6 +107,7 @@ def make_card(spec: TrainSpec, data: str) -> ModelCard:
         normalise=spec.normalise,
         channels=tuple(sorted({1, net.inputs})),
         diameter=spec.diameter,
+        grid=spec.grid or GridSpec(),
         data=data,
         licence=spec.licence,
         recipe=f"{length} of {spec.batch} patches of {spec.patch} pixels, AdamW, rate {spec.rate}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from ..io.images import read_image
 from ..io.labels import read_labels
 from ..tiling import Statistics, normalise
 from ..tiling.statistics import spread
-from .pairs import Pair, Truth, positions, whole_objects
+from .pairs import Pair, Truth, positions, spread_spots, whole_objects
 
 __all__ = ["Shelf", "Stored", "as_whole", "digest", "stored_pair"]
 
@@ -229,32 +230,48 @@ def stored_pair(stored: Stored, like: Pair | None, weight: float) -> Pair:
         levels.append(_Level(stored, 2 * levels[-1].times, (channels, *(n // 2 for n in levels[-1].shape[1:]))))
     known = _Known(stored, shape) if stored.truth.partial else None
     labels = _Labels(stored, shape)
+    if like is None and stored.truth.classes:
+        stored = replace(stored, ids=np.arange(stored.truth.classes + 1))
+        labels = _Labels(stored, shape)
     if like is not None:
         return replace(like, levels=tuple(levels), labels=labels, known=known)
-    sizes, spots, places, content = _survey(stored, shape)
+    sizes, spots, kinds, places, content = _survey(stored, shape)
+    known_sizes = np.zeros(stored.truth.classes + 1 if stored.truth.classes else 0, np.float32)
     return Pair(
-        tuple(levels), labels, np.zeros(0, np.float32), float(np.median(sizes)) if len(sizes) else 0.0, stored.name,
-        weight, known, stored.truth.background is not None, spots, None if known is None else places, digest=content,
+        tuple(levels), labels, known_sizes, float(np.median(sizes)) if len(sizes) else 0.0, stored.name,
+        weight, known, stored.truth.background is not None, spots, kinds, None if known is None else places,
+        digest=content,
     )  # fmt: skip
 
 
-def _survey(stored: Stored, shape: tuple[int, ...]) -> tuple[Any, Any, Any, str]:
-    """Look at some windows: sizes of whole objects, places of objects, places that are known, and the content."""
-    sizes, spots, places, content = [np.zeros(0, np.float32)], [], [], hashlib.sha256()
+def _survey(stored: Stored, shape: tuple[int, ...]) -> tuple[Any, Any, Any, Any, str]:
+    """Look at some windows: sizes of whole objects, places of objects or classes, known places, and the content."""
+    sizes, places, content = [np.zeros(0, np.float32)], [], hashlib.sha256()
+    count = stored.truth.classes
+    spots: list[list[Any]] = [[] for _ in range(count or 1)]
     empty = np.zeros((0, len(shape)), np.int32)
     for window in _windows(shape, stored.truth):
         objects, known = stored.read(window)
+        stored.truth.check(objects, stored.name)
+        start = np.array([w.start for w in window], np.int32)
+        places.append(empty if known is None else positions(known) + start)
+        content.update(digest(stored.image().read(window)).encode())
+        if count:
+            at, kinds = spread_spots(objects, known, count)
+            for a, b in kinds:
+                spots[int(objects[tuple(at[a])]) - 1].append(at[a:b] + start)
+            continue
         solid = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
         solid = solid + 1 if objects.min(initial=0) > 0 else solid
         if stored.truth.background is None:
             found = whole_objects(solid, known, ended=True)
             sizes.append(found[found > 0])
-        start = np.array([w.start for w in window], np.int32)
-        spots.append(positions(solid > 0 if known is None else (solid > 0) & known) + start)
-        places.append(empty if known is None else positions(known) + start)
-        content.update(digest(stored.image().read(window)).encode())
-    where, known_at = (np.concatenate([empty, *some]).astype(np.int32) for some in (spots, places))
-    return np.concatenate(sizes), where, known_at, content.hexdigest()[:16]
+        spots[0].append(spread_spots(solid, known, 0)[0] + start)
+    each = [np.concatenate([empty, *some]).astype(np.int32) for some in spots]
+    ends = np.cumsum([0, *map(len, each)]).tolist()
+    kinds = tuple((a, b) for a, b in itertools.pairwise(ends) if count and b > a)
+    known_at = np.concatenate([empty, *places]).astype(np.int32)
+    return np.concatenate(sizes), np.concatenate(each), kinds, known_at, content.hexdigest()[:16]
 
 
 def _windows(shape: tuple[int, ...], truth: Truth) -> Iterator[Window]:

@@ -21,6 +21,7 @@ from ..io.labels import read_labels
 from ..metrics.matching import Counts, count, scores
 from ..models.model import Model
 from ..models.segment import segment_image
+from ..targets import count_classes
 from ..tiling import Polygons
 
 __all__ = ["Judged", "Shown", "judge", "open_example", "summarise"]
@@ -68,6 +69,9 @@ class Judged:
     ----------
     counts : Counts or None
         Objects; None where they cannot be counted.
+    classes : ndarray of float64, shape (k, 3), or None
+        For each class the pixels that are of it in both, in the truth, and in the labels; None where they are
+        objects.
     overlap, pixels : float
         Pixels that are object in both, and the sum of those that are in one: Dice is ``2 * overlap / pixels``.
     labels : ndarray of int32
@@ -78,6 +82,7 @@ class Judged:
     overlap: float
     pixels: float
     labels: Labels
+    classes: npt.NDArray[np.float64] | None = None
 
 
 def open_example(example: Example, most: float = math.inf, wanted: float | None = None) -> Shown:
@@ -174,17 +179,31 @@ def judge(shown: Shown, model: Model, measured: bool = True) -> Judged:
     AxesError, ImageError, ModelError
         If the image does not fit the model.
     """
-    diameter = None if measured or shown.diameter <= 0 else round(shown.diameter, 2)
+    sized, kinds = model.card.grid.sized, count_classes(model.card.target)
+    diameter = None if measured or shown.diameter <= 0 or not sized else round(shown.diameter, 2)
     spec = SegmentSpec(model=model.card.name, device=model.device, diameter=diameter)
     found = finish(segment_image(shown.image, spec, model, preview=False))
     labels = np.asarray(found.labels.data)
     compared = labels if shown.known is None else np.where(shown.known, labels, 0)
     truth = shown.truth
+    if kinds:
+        return _classed(truth, compared, kinds, model.card.target.background and not shown.sparse, labels)
     if shown.sparse:
         compared, truth = np.where(truth > 0, compared, 0), np.where(truth > 1, truth, 0)
     both = float(np.count_nonzero((compared > 0) & (truth > 0)))
     pixels = float(np.count_nonzero(compared) + np.count_nonzero(truth))
     return Judged(None if shown.sparse else count(truth, compared), both, pixels, labels)
+
+
+def _classed(truth: Labels, found: Labels, kinds: int, background: bool, labels: Labels) -> Judged:
+    """Compare classes of pixels, where the truth is known."""
+    if not background:
+        found = np.where(truth > 0, found, 0)
+    each = np.arange(1, kinds + 1)
+    both = np.bincount(truth[truth == found].ravel(), minlength=kinds + 1)[each]
+    wanted, got = (np.bincount(values.ravel(), minlength=kinds + 1)[each] for values in (truth, found))
+    table = np.stack([both, wanted, got], 1).astype(np.float64)
+    return Judged(None, float(both.sum()), float(wanted.sum() + got.sum()), labels, table)
 
 
 def summarise(judged: Sequence[Judged], seed: int = 0) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
@@ -201,7 +220,8 @@ def summarise(judged: Sequence[Judged], seed: int = 0) -> tuple[dict[str, float]
     -------
     scores : dict of float
         ``AP50``, ``mAP`` and ``Dice`` of the objects against the background; without images nothing, where objects
-        cannot be counted ``Dice`` alone.
+        cannot be counted ``Dice`` alone. Of classes ``mDice`` and ``mIoU``, means over those that occur, and ``Dice 1``
+        and so on.
     intervals : dict of (float, float)
         95 % confidence: percentiles of 1000 draws of as many images with replacement (Efron 1979). Empty for fewer
         than three images.
@@ -222,6 +242,9 @@ def summarise(judged: Sequence[Judged], seed: int = 0) -> tuple[dict[str, float]
 
 
 def _pooled(judged: Sequence[Judged]) -> dict[str, float]:
+    tables = [each.classes for each in judged if each.classes is not None]
+    if tables:
+        return _of_classes(np.sum(tables, 0))
     counted = [each.counts for each in judged if each.counts is not None]
     found = {}
     if counted:
@@ -229,3 +252,14 @@ def _pooled(judged: Sequence[Judged]) -> dict[str, float]:
         found = {name: all_scores[name] for name in ("AP50", "mAP")}
     pixels = sum(each.pixels for each in judged)
     return found | {"Dice": 2 * sum(each.overlap for each in judged) / pixels if pixels else 1.0}
+
+
+def _of_classes(table: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Return the scores of pooled pixels; of classes that are in neither there are none."""
+    both, wanted, got = table.T
+    there = np.flatnonzero(wanted + got)
+    dice, iou = 2 * both[there] / (wanted + got)[there], both[there] / (wanted + got - both)[there]
+    if not len(there):
+        return {"mDice": 1.0, "mIoU": 1.0}
+    each = {f"Dice {number + 1}": float(value) for number, value in zip(there, dice, strict=True)}
+    return {"mDice": float(dice.mean()), "mIoU": float(iou.mean())} | each

@@ -22,7 +22,7 @@ _ROWS: Final = (
     "sha256",
 )  # fmt: skip
 _KINDS: Final = {"onnx": "ONNX", "torchscript": "TorchScript", "state_dict": "PyTorch, runs code of its own"}
-_SHOWN: Final = ("AP50", "mAP", "PQ")
+_SHOWN: Final = ("AP50", "mAP", "PQ", "mDice", "Dice")
 _SHORT: Final = 12
 
 

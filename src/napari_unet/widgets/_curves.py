@@ -19,7 +19,7 @@ _LIBRARY: Final = "pyqtgraph"
 _TITLES: Final = ("loss", "score")
 _HEIGHT: Final = 130
 _COLORS: Final = ("#4fa3e0", "#f0a030", "#60c060", "#d070c0")
-_BEST: Final = ("mAP", "AP50", "Dice")  # scores that are shown first, if they are there
+_BEST: Final = ("mAP", "AP50", "mDice", "Dice")  # scores that are shown first, if they are there
 
 
 def load_plots() -> None:

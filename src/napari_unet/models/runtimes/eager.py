@@ -72,7 +72,7 @@ class Eager:
         self.device, self._channels = device, card.net.inputs
         # Libraries for graphics cards choose among algorithms by size, and do not say which round alike.
         self.exact = device == "cpu" and not compiled
-        self._activate = target(card.target.name).activate
+        self._activate = target(card.target).activate
         self._small: dict[tuple[Any, ...], bool] = {}
         self._seen = _Seen()
         flat: Any = torch.channels_last if card.net.ndim == 2 else torch.channels_last_3d

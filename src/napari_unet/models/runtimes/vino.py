@@ -101,7 +101,7 @@ class Vino:
 
     def __init__(self, card: ModelCard, network: nn.Module, margin: tuple[int, ...], *, quantized: bool) -> None:
         openvino, spec = import_openvino(), card.net
-        self._core, self._activate = openvino.Core(), target(card.target.name).activate
+        self._core, self._activate = openvino.Core(), target(card.target).activate
         self._margin, self._steps, self._channels = margin, per_axis(multiple(spec), spec.ndim), spec.inputs
         flat: Any = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
         inner = Inner(network, margin).eval().to(memory_format=flat)  # type: ignore[call-overload]

@@ -1,0 +1,106 @@
+"""Classes of pixels from a few labels to a map: trained, judged, cut in any way, stopped and gone on with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import napari_unet
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import SpecError, TrainingDataError
+from napari_unet.core.examples import Example
+from napari_unet.core.specs import SegmentSpec, TrainSpec
+from napari_unet.core.steps import finish
+from napari_unet.models.cards import read_card
+from napari_unet.training.run import train_model
+
+
+def field(seed, shape=(96, 96), scale=None, unit="pixel"):
+    """Return an image of two kinds of ground with a bright square of a third, and its map; a corner is not labeled."""
+    rng = np.random.default_rng(seed)
+    truth = np.ones(shape, np.int32)
+    truth[..., shape[-1] // 2 + int(rng.integers(-9, 9)) :] = 2
+    y, x = rng.integers(8, shape[-1] - 40, 2)
+    truth[..., y : y + 30, x : x + 30] = 3
+    image = np.array([0, 40, 100, 200])[truth] + rng.normal(0, 8, shape)
+    truth[..., :8, :8] = 0
+    axes, sides = "zyx"[-len(shape) :], scale or (1.0,) * len(shape)
+    units = (unit,) * len(shape)
+    return Image(image.astype(np.float32), axes, sides, units, f"{seed}"), Image(truth, axes, sides, units, f"{seed}")
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory):
+    examples = [Example(*field(seed), held_out=seed > 3) for seed in range(6)]
+    spec = TrainSpec.of(
+        task="satellite", name="land", steps=60, every=30, patch=64, batch=4, rate=5e-3, average=0.9,
+        target={"name": "classes", "classes": ["road", "grass", "roof"], "background": False},
+        net={"architecture": "unet", "ndim": 2, "inputs": 1, "outputs": 4, "widths": [8, 16, 24]},
+    )  # fmt: skip
+    return finish(train_model(examples, spec, tmp_path_factory.mktemp("land") / "land"))
+
+
+def test_a_map_of_classes_is_learned(land):
+    card = read_card(land)
+    assert card.target.classes == ("road", "grass", "roof")
+    assert card.grid.kind == "pixels"
+    scores = card.metrics["validation"]
+    assert scores["mDice"] > 0.8
+    assert scores["mIoU"] <= scores["mDice"]
+    assert {"Dice 1", "Dice 2", "Dice 3"} <= scores.keys()
+    image, truth = field(11)
+    found = napari_unet.segment(image, SegmentSpec.of(model=str(land)))
+    labels = np.asarray(found.labels.data)
+    assert labels.min() >= 1  # every pixel has a class
+    known = truth.data > 0
+    assert (labels == truth.data)[known].mean() > 0.9
+
+
+def test_a_map_does_not_depend_on_how_it_was_made(land, tmp_path):
+    planes = np.stack([field(seed)[0].data for seed in (7, 8)])
+    image = Image(planes, "tyx", (1.0,) * 3, ("pixel",) * 3, "two")
+    whole = napari_unet.segment(image, SegmentSpec.of(model=str(land)))
+    assert whole.labels.data.max() == 3
+    assert whole.manifest["objects"] == 3
+    for tile, workers in ((32, 1), (48, 2)):
+        spec = SegmentSpec.of(model=str(land), tiling={"tile": tile, "workers": workers})
+        assert napari_unet.segment(image, spec).hash == whole.hash
+    output = tmp_path / "map.ome.zarr"
+    steps = napari_unet.workflows.segment_steps(image, spec, (), preview=True, output=output)
+    for _ in range(9):
+        next(steps)
+    steps.close()
+    stored = napari_unet.segment(image, spec, output=output)
+    assert stored.hash == whole.hash
+    np.testing.assert_array_equal(napari_unet.read_labels(output).data[:], whole.labels.data)
+
+
+def test_a_width_of_objects_means_nothing_to_it(land):
+    with pytest.raises(SpecError, match="Leave the width open"):
+        napari_unet.segment(field(9)[0], SegmentSpec.of(model=str(land), diameter=30.0))
+
+
+def test_more_classes_than_named_are_refused(tmp_path):
+    image, truth = field(0)
+    spec = TrainSpec.of(task="satellite", name="few", target={"name": "classes", "classes": ["road"]}, steps=1)
+    with pytest.raises(TrainingDataError, match="labels up to 3, but there are 1 classes"):
+        finish(train_model([Example(image, truth)], spec, tmp_path / "few"))
+
+
+def test_organs_are_brought_to_one_spacing(tmp_path):
+    scales = [(3.0, 1.0, 1.0), (2.0, 0.5, 0.5), (3.0, 1.0, 1.0)]
+    examples = [Example(*field(s, (16, 64, 64), side, "mm")) for s, side in enumerate(scales)]
+    spec = TrainSpec.of(
+        task="organ", name="parts", steps=2, every=2, patch=32, depth=8, batch=1,
+        net={"architecture": "unet", "ndim": 3, "inputs": 1, "outputs": 2, "widths": [4, 8, 8]},
+    )  # fmt: skip
+    card = read_card(finish(train_model(examples, spec, tmp_path / "parts")))
+    assert card.target.classes == ("class 1", "class 2", "class 3")
+    assert card.grid.spacing == (3.0, 1.0, 1.0)
+    image, _ = field(4, (16, 64, 64), (1500.0, 500.0, 500.0), "um")
+    found = napari_unet.segment(image, SegmentSpec.of(model=str(tmp_path / "parts")))
+    assert found.manifest["magnification"] == [0.5, 0.5, 0.5]
+    assert found.labels.shape == image.shape
+    plain, _ = field(4, (16, 64, 64))  # knows no spacing: taken as it is
+    found = napari_unet.segment(plain, SegmentSpec.of(model=str(tmp_path / "parts")))
+    assert found.manifest["magnification"] == [1.0, 1.0, 1.0]

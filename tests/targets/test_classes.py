@@ -1,0 +1,140 @@
+"""Classes of pixels: encode, loss and decode; brick by brick as in one go."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.core.errors import SpecError
+from napari_unet.core.specs import TargetSpec
+from napari_unet.targets import classifier, count_classes, explorer, target
+from napari_unet.tiling.bricks import Bricks
+from napari_unet.tiling.stitch import Stitch, relabel
+
+NAMES = ("liver", "spleen", "kidney")
+PLAIN = TargetSpec(name="classes", classes=NAMES)
+ALL = TargetSpec(name="classes", classes=NAMES, background=False)
+NESTED = TargetSpec(name="classes", classes=NAMES, nested=True)
+
+
+def numbers(shape=(20, 30), seed=0):
+    return np.random.default_rng(seed).integers(0, 4, shape).astype(np.int32)
+
+
+def test_channels_are_the_classes():
+    assert ("background", *NAMES) == target(PLAIN).CHANNELS
+    assert target(ALL).CHANNELS == target(NESTED).CHANNELS == NAMES
+    assert count_classes(PLAIN) == 3
+    assert count_classes("heat") == 0
+    assert count_classes("classes") == 1  # nobody named them
+
+
+@pytest.mark.parametrize("rule", [PLAIN, ALL, NESTED])
+@pytest.mark.parametrize("shape", [(20, 30), (4, 20, 30)])
+def test_what_is_encoded_is_found_again(rule, shape):
+    truth = numbers(shape)
+    truth = np.maximum(truth, 1) if rule is ALL else truth
+    scores = np.rint(255 * target(rule).encode(truth)).astype(np.uint8)
+    np.testing.assert_array_equal(target(rule).decode(scores, rule, 0), truth)
+
+
+def test_equal_scores_go_to_the_lower_number_and_nothing_stays_nothing():
+    scores = np.zeros((3, 1, 3), np.uint8)
+    scores[1:, 0, 1] = 7
+    scores[0, 0, 2] = 1
+    np.testing.assert_array_equal(target(ALL).decode(scores, ALL, 0), [[0, 2, 1]])
+
+
+def test_classes_within_each_other_end_at_the_first_that_is_not_sure():
+    scores = np.array([[200, 200, 100], [200, 100, 200], [10, 200, 200]], np.uint8)[:, None]
+    np.testing.assert_array_equal(target(NESTED).decode(scores, NESTED, 0), [[2, 1, 0]])
+
+
+@pytest.mark.parametrize("rule", [PLAIN, ALL, NESTED])
+@pytest.mark.parametrize("loss", ["own", "cross-entropy", "dice", "focal", "tversky"])
+def test_right_scores_lose_less_and_gradients_are_finite(rule, loss):
+    learn, truth = target(rule), numbers()
+    truth = np.maximum(truth, 1) if rule is ALL else truth
+    wanted = torch.from_numpy(learn.encode(truth))[None]
+    right = (20 * (wanted * 2 - 1)).requires_grad_()
+    wrong = (-5 * (wanted * 2 - 1)).requires_grad_()
+    good, bad = (learn.loss(scores, wanted, None, classifier(loss)) for scores in (right, wrong))
+    assert -1e-6 <= good.item() < 0.1 * bad.item()
+    (good + bad).backward()
+    assert bool(torch.isfinite(right.grad).all())
+    assert bool(torch.isfinite(wrong.grad).all())
+    assert float(wrong.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("rule", [PLAIN, ALL, NESTED])
+def test_what_is_not_known_is_not_learned(rule):
+    learn, truth = target(rule), np.maximum(numbers(), 1)
+    wanted, known = torch.from_numpy(learn.encode(truth))[None], torch.ones(1, 2, 20, 30)
+    known[..., :10, :] = 0
+    scores = torch.randn(1, len(learn.CHANNELS), 20, 30, requires_grad=True)
+    learn.loss(scores, wanted, known).backward()
+    assert float(scores.grad[..., :10, :].abs().sum()) == 0
+    assert float(scores.grad[..., 10:, :].abs().min()) > 0
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_bricks_have_the_classes_of_the_whole(data):
+    rule = data.draw(st.sampled_from([PLAIN, ALL, NESTED]))
+    shape = tuple(data.draw(st.lists(st.integers(1, 9), min_size=2, max_size=3)))
+    seed = data.draw(st.integers(0, 99))
+    scores = np.random.default_rng(seed).integers(0, 256, (len(target(rule).CHANNELS), *shape)).astype(np.uint8)
+    cuts = [sorted({0, n, *data.draw(st.sets(st.integers(0, n), max_size=3))}) for n in shape]
+    bricks = Bricks(shape, tuple(map(tuple, cuts)))
+    stitch, trees = Stitch(bricks), {}
+    for position in data.draw(st.permutations(list(bricks))):
+        window = bricks.window(position)
+        seen = tuple(slice(max(0, w.start - 1), min(n, w.stop + 1)) for w, n in zip(window, shape, strict=True))
+        trees[position], forest = explorer(rule)(scores[(slice(None), *seen)], rule, window, shape)
+        stitch.add(position, forest)
+    objects, found = stitch.finish(3, 10), np.zeros(shape, np.int32)
+    for position, own in trees.items():
+        found[bricks.window(position)] = relabel(own, objects.numbers[position])
+    whole = target(rule).decode(scores, rule, 0)
+    np.testing.assert_array_equal(found, whole)
+    for row, number in enumerate(objects.table["index"].tolist()):
+        mask = whole == number
+        assert objects.table["area_px" if len(shape) == 2 else "volume_px"][row] == mask.sum()
+        if not mask.any():
+            continue
+        assert objects.table["first_pixel"][row] == np.flatnonzero(mask)[0]
+        for axis, name in enumerate("zyx"[-len(shape) :]):
+            at = np.nonzero(mask)[axis]
+            assert objects.table[f"bbox_{name}0"][row] == at.min()
+            assert objects.table[f"bbox_{name}1"][row] == at.max() + 1
+
+
+def test_bricks_of_classes_and_of_objects_do_not_mix():
+    bricks = Bricks((4, 8), ((0, 4), (0, 4, 8)))
+    stitch, scores = Stitch(bricks), np.full((4, 4, 5), 200, np.uint8)
+    stitch.add((0, 0), explorer(PLAIN)(scores, PLAIN, bricks.window((0, 0)), (4, 8))[1])
+    rule = TargetSpec(name="foreground")
+    with pytest.raises(SpecError):
+        stitch.add((0, 1), explorer(rule)(scores[:1], rule, bricks.window((0, 1)), (4, 8))[1])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"classes": ("a", "a")}, {"classes": ("a", "")}, {"classes": ("a",), "colors": ("#ffffff", "#000000")},
+        {"classes": ("a",), "colors": ("red",)}, {"classes": ("a",), "nested": True, "background": False},
+    ],
+)  # fmt: skip
+def test_tables_of_classes_are_checked(wrong):
+    with pytest.raises(SpecError):
+        TargetSpec.of(name="classes", **wrong)
+
+
+def test_every_class_can_be_told_from_every_other():
+    for one, other in itertools.combinations(range(4), 2):
+        assert (target(PLAIN).encode(np.array([[one]])) != target(PLAIN).encode(np.array([[other]]))).any()
