@@ -76,6 +76,26 @@ def test_rotation_keeps_areas():
     assert 0 < sum(mirrored) < 20
 
 
+def test_turning_and_mirroring_have_limits():
+    spec = STILL.model_copy(update={"rotate": True, "angle": 20.0, "mirror": "y"})
+    turned, mirrored = [], []
+    for seed in range(40):
+        points = sampling_grid((64, 64), 9, 1.0, spec, rng(seed)).flip(-1) * 32
+        down, right = points[1, 0] - points[0, 0], points[0, 1] - points[0, 0]
+        turned.append(np.degrees(np.arctan2(float(right[0]), float(right[1]))))
+        mirrored.append(float(down[0]) < 0)
+    assert max(np.abs(turned)) < 40  # the plane is stretched too
+    assert min(turned) < -5
+    assert max(turned) > 5
+    assert 0 < sum(mirrored) < 40
+
+
+def test_axes_are_magnified_apart():
+    points = sampling_grid((20, 64, 64), 8, (0.5, 2.0, 2.0), None, rng()).flip(-1) * torch.tensor([10.0, 32, 32])
+    assert float(points[1, 0, 0, 0] - points[0, 0, 0, 0]) == pytest.approx(2, abs=1e-5)
+    assert float(points[0, 1, 0, 1] - points[0, 0, 0, 1]) == pytest.approx(0.5, abs=1e-5)
+
+
 def test_volumes_are_turned_in_the_plane_only():
     spec = STILL.model_copy(update={"rotate": True})
     points = sampling_grid((20, 40, 40), 8, 1.0, spec, rng()).flip(-1) * torch.tensor([10.0, 20, 20])

@@ -1,0 +1,163 @@
+"""Make one of the bundled models again, or cross-validate it: ``python recipes/bundled.py breast-ultrasound``.
+
+Needs the data that ``NAPARI_UNET_DATA`` or ``../shared/data`` holds. ``--fold 0`` (the default) leaves out the first of
+five folds of patients, tiles or places, on which the model is judged; it is these weights that are bundled. The other
+folds tell how much that says. A stopped run goes on where it was. Nothing is chosen on the fold that is left out: the
+best of the weights is taken by the last report's average, and thresholds are those of the task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Picture
+
+from napari_unet.core.axes import Image, as_image
+from napari_unet.core.examples import Example
+from napari_unet.core.specs import TrainSpec
+from napari_unet.core.steps import finish
+from napari_unet.training.run import train_model
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
+FOLDS = 5
+Spatial = dict[str, Any]
+
+
+def picture(file: Path) -> np.ndarray:
+    with Picture.open(file) as opened:
+        return np.asarray(opened)
+
+
+def flat(file: Path, mask: Path, group: str, change: Callable[[np.ndarray], np.ndarray] | None = None) -> Example:
+    """Return a picture and its labels."""
+    pixels, labels = picture(file), picture(mask)
+    labels = change(labels) if change else labels
+    image = as_image(pixels, "yxc" if pixels.ndim == 3 else "yx", name=file.stem)
+    return Example(image, as_image(labels.astype(np.int32), "yx", name=file.stem), group=group)
+
+
+def volume(file: Path, mask: Path, group: str) -> Example:
+    """Return a volume and its labels, slices first."""
+    import nibabel
+
+    opened, drawn = nibabel.load(file), nibabel.load(mask)
+    sides = tuple(float(side) for side in opened.header.get_zooms()[:3])[::-1]
+    shown, labels = (np.asarray(each.dataobj).T for each in (opened, drawn))
+    units = ("mm",) * 3
+    image = Image(shown.astype(np.float32), "zyx", sides, units, file.name.split(".")[0])
+    return Example(image, replace(image, data=np.rint(labels).astype(np.int32)), group=group)
+
+
+def pairs(folder: Path) -> Iterable[tuple[Path, Path]]:
+    masks = {file.name.split(".")[0]: file for file in (folder / "masks").iterdir()}
+    return [(file, masks[file.name.split(".")[0]]) for file in sorted((folder / "images").iterdir())]
+
+
+def ultrasound() -> list[Example]:
+    folder = DATA / "tumour" / "busi_breast_us"
+    with (folder / "cases.csv").open() as stream:
+        same = {row["stem"]: row["exact_duplicate_of"] for row in csv.DictReader(stream)}
+    return [flat(file, mask, same.get(file.stem) or file.stem) for file, mask in pairs(folder)]
+
+
+def hippocampus() -> list[Example]:
+    return [volume(file, mask, file.name) for file, mask in pairs(DATA / "organ" / "msd_hippocampus")]
+
+
+def sarcoma() -> list[Example]:
+    return [volume(file, mask, file.name) for file, mask in pairs(DATA / "tumour" / "sts_sarcoma_3d")]
+
+
+def landcover() -> list[Example]:
+    folder = DATA / "satellite" / "dubai_aerial"
+    return [flat(file, mask, file.stem.split("_")[0]) for file, mask in pairs(folder)]
+
+
+def buildings() -> list[Example]:
+    found = []
+    for file, mask in pairs(DATA / "satellite" / "hot_buildings_uganda"):
+        x, y, zoom = (int(word) for word in file.stem.split("-")[1:4])
+        # One place: a tile of zoom 18, of which those of zooms 19 to 21 are parts.
+        found.append(flat(file, mask, f"uganda {x >> zoom - 18} {y >> zoom - 18}", lambda labels: labels == 1))
+    folder = DATA / "satellite" / "dubai_aerial"
+    roofs = [flat(f, m, f.stem.split("_")[0], lambda labels: labels == 1) for f, m in pairs(folder)]
+    return found + [replace(each, weight=2.0) for each in roofs]
+
+
+MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
+    "breast-ultrasound": (ultrasound, {
+        "task": "tumor", "patch": 224, "batch": 6, "foreground": 0.5, "grid": {"kind": "pixels"},
+        "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 96, 128, 160]},
+        "licence": "BSD-3-Clause; data CC BY 4.0",
+    }),
+    "hippocampus": (hippocampus, {
+        "task": "organ", "patch": 48, "depth": 40, "batch": 2, "foreground": 0.5,
+        "grid": {"kind": "spacing", "spacing": [1.0, 1.0, 1.0]},
+        "target": {"name": "classes", "classes": ["anterior", "posterior"], "colors": ["#e5484d", "#3e8eed"]},
+        "net": {"ndim": 3, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 96]},
+        "licence": "CC BY-SA 4.0, as its data",
+    }),
+    "sarcoma-mri": (sarcoma, {
+        "task": "tumor", "patch": 128, "depth": 16, "batch": 2, "foreground": 0.5,
+        "grid": {"kind": "spacing", "spacing": [3.27, 0.98, 0.98]},
+        "net": {
+            "ndim": 3, "inputs": 1, "outputs": 2, "widths": [8, 24, 48, 64, 96],
+            "strides": [[1, 2, 2], [1, 2, 2], [2, 2, 2], [2, 2, 2]],
+            "kernels": [[1, 3, 3], [1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],
+        },
+        "licence": "BSD-3-Clause; data CC BY 3.0",
+    }),
+    "aerial-landcover": (landcover, {
+        "task": "satellite", "patch": 256, "batch": 4, "foreground": 0.5,
+        "net": {"ndim": 2, "inputs": 3, "outputs": 6, "widths": [16, 32, 64, 96, 128, 160]},
+        "licence": "BSD-3-Clause; data CC0",
+    }),
+    "buildings": (buildings, {
+        "task": "satellite", "patch": 224, "batch": 5, "foreground": 0.5,
+        "target": {"name": "foreground", "classes": ["building"], "colors": ["#e5484d"], "min_fraction": 0.01},
+        "net": {"ndim": 2, "inputs": 3, "outputs": 2, "widths": [16, 32, 64, 96, 128, 160]},
+        "licence": "BSD-3-Clause; data CC BY 4.0, CC0; labels (c) OpenStreetMap contributors, ODbL",
+    }),
+}  # fmt: skip
+
+
+def folded(examples: list[Example], fold: int) -> list[Example]:
+    """Leave out every fifth group."""
+    groups = sorted({example.group for example in examples})
+    # A place of few tiles is a group as one of many: the folds of places are chosen by name alone.
+    out = set(groups[fold::FOLDS])
+    return [replace(example, held_out=example.group in out) for example in examples]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=sorted(MODELS))
+    parser.add_argument("--fold", type=int, default=0, choices=range(FOLDS))
+    parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bundled")
+    wish = parser.parse_args()
+    read, settings = MODELS[wish.model]
+    steps = {"steps": 100000, "every": 100, "rate": 2e-3, "average": 0.995, "cooldown": 0.7}
+    spec = TrainSpec.of(name=wish.model, minutes=wish.minutes, threads=wish.threads, **(steps | settings))
+    folder = wish.out / f"{wish.model}-{wish.fold}" / wish.model
+    folder.parent.mkdir(parents=True, exist_ok=True)
+
+    def show(progress: Any) -> None:
+        if progress.news or progress.done % 200 == 0:
+            print(progress.done, progress.note, progress.news, file=sys.stderr, flush=True)
+
+    finish(train_model(folded(read(), wish.fold), spec, folder), show)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""At what size a network sees an image."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_unet.core.errors import SpecError
+from napari_unet.core.grids import GridSpec, length
+
+
+@pytest.mark.parametrize(
+    ("unit", "metres"),
+    [("mm", 1e-3), ("millimeter", 1e-3), ("Micrometers", 1e-6), ("µm", 1e-6), ("m", 1), ("meters", 1), ("nm", 1e-9)],
+)
+def test_units_of_length(unit, metres):
+    assert length(unit) == pytest.approx(metres)
+
+
+@pytest.mark.parametrize("unit", ["pixel", "", "degree", "s", "second"])
+def test_what_is_no_length(unit):
+    assert length(unit) is None
+
+
+def test_a_spacing_decides_in_any_unit():
+    grid = GridSpec(kind="spacing", spacing=(3.0, 1.0, 1.0), unit="mm")
+    assert grid.factor((3.0, 1.0, 1.0), ("mm",) * 3) == pytest.approx((1, 1, 1))
+    assert grid.factor((6000.0, 500.0, 500.0), ("um",) * 3) == pytest.approx((2, 0.5, 0.5))
+    assert grid.factor((1.0, 1.0, 1.0), ("pixel",) * 3) is None
+    assert grid.factor((1.0, 1.0), ("mm",) * 2) is None
+
+
+def test_pixels_stay_as_they_are_and_objects_decide_elsewhere():
+    assert GridSpec(kind="pixels").factor((3.0, 0.1), ("mm", "mm")) == (1.0, 1.0)
+    assert GridSpec().factor((3.0, 0.1), ("mm", "mm")) is None
+    assert GridSpec().sized
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "pixels", "spacing": (1.0,)}, {"kind": "spacing", "spacing": (0.0,)}, {"unit": "furlong"}]
+)
+def test_what_is_no_grid(wrong):
+    with pytest.raises(SpecError):
+        GridSpec.of(**wrong)
