@@ -68,7 +68,7 @@ def sampling_grid(
 
 def _rotation(ndim: int, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
     """Rotate in the last two axes (the plane in which microscopes are isotropic) and mirror."""
-    angle, stretch = rng.uniform(0, 2 * np.pi) * spec.angle / 180, 2 ** (0.1 * rng.standard_normal())
+    angle, stretch = rng.uniform(-np.pi, np.pi) * spec.angle / 180, 2 ** (0.1 * rng.standard_normal())
     matrix = torch.eye(ndim)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix[-2:, -2:] = torch.tensor(turn @ np.diag([stretch, 1 / stretch]), dtype=torch.float32)
