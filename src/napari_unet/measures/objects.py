@@ -14,16 +14,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.core.axes import AXES, Image
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError
 from napari_unet.core.results import Table
 from napari_unet.core.steps import Progress, Steps, finish
-from napari_unet.core.windows import Reader, Window, count_windows, windows
+from napari_unet.core.windows import Reader, count_windows, windows
 
 from ._intensity import Intensities
 from ._moments import Moments
 from ._outline import Outlines
 from ._runs import Numbers, find_runs
+from ._source import Source, check_fit, spatial
 
 __all__ = ["measure", "measure_steps", "units"]
 
@@ -98,12 +99,12 @@ def measure_steps(labels: Image, image: Image | None = None) -> Steps[Table]:
     if labels.channels > 1:
         raise AxesError(f"'{labels.name}' has {labels.channels} channels; labels have none. Choose one channel.")
     if image is not None:
-        _check_fit(labels, image)
+        check_fit(labels, image)
     times = range(labels.along("t")[0][0]) if "t" in labels.axes else (None,)
-    own, channels, suffixes = _Source(labels, Reader(labels.data, labels.name)), [], []
+    own, channels, suffixes = Source(labels, Reader(labels.data, labels.name)), [], []
     if image is not None:
         reader, several = Reader(image.data, image.name), "c" in image.axes
-        channels = [_Source(image, reader, channel) for channel in range(image.channels)]
+        channels = [Source(image, reader, channel) for channel in range(image.channels)]
         suffixes = [f"_c{channel}" if several else "" for channel in range(image.channels)]
     tables, each = [], count_windows(own.shape)
     for number, t in enumerate(times):
@@ -125,7 +126,7 @@ def units(labels: Image) -> dict[str, str]:
     dict of str to str
         Unit of each column that has one; the others are counts or pure numbers.
     """
-    axes = _spatial(labels)
+    axes = spatial(labels)
     named = labels.along(axes)[2]
     one = named[0] if len(set(named)) == 1 else ""
     size = f"{one}{'²³'[len(axes) - 2]}" if one else "·".join(named)
@@ -134,19 +135,6 @@ def units(labels: Image) -> dict[str, str]:
     lengths += ["middle_axis"] if len(axes) == 3 else []
     found = {"area" if len(axes) == 2 else "volume": size} | dict.fromkeys(lengths, one or "mixed")
     return found | {f"centroid_{a}": u for a, u in zip(axes, named, strict=True)}
-
-
-def _spatial(labels: Image) -> str:
-    return "".join(a for a in AXES if a in labels.spatial)
-
-
-def _check_fit(labels: Image, image: Image) -> None:
-    own, other = labels.label_axes, image.label_axes
-    if set(own) != set(other) or labels.along(own)[0] != image.along(own)[0]:
-        raise AxesError(
-            f"The labels '{labels.name}' ({labels.axes} {labels.shape}) and the image '{image.name}' "
-            f"({image.axes} {image.shape}) do not cover the same pixels. Choose the image that was segmented."
-        )
 
 
 def _counted(steps: Generator[None, None, Table], done: int, total: int) -> Steps[Table]:
@@ -161,7 +149,7 @@ def _counted(steps: Generator[None, None, Table], done: int, total: int) -> Step
 
 
 def _measure_time(
-    labels: _Source, channels: list[_Source], t: int | None, suffixes: list[str]
+    labels: Source, channels: list[Source], t: int | None, suffixes: list[str]
 ) -> Generator[None, None, Table]:
     """Measure one time point; give way after every window."""
     axes, scale = labels.axes, labels.scale
@@ -190,24 +178,6 @@ def _measure_time(
     for suffix, sums in zip(suffixes, intensities, strict=True):
         table |= {f"intensity_{name}{suffix}": column for name, column in sums.columns(order).items()}
     return table
-
-
-class _Source:
-    """One channel, or labels, with the spatial axes in the order zyx."""
-
-    def __init__(self, image: Image, reader: Reader, channel: int = 0) -> None:
-        self.name, self.axes = image.name, _spatial(image)
-        self.shape, self.scale, _ = image.along(self.axes)
-        self._reader, self._stored, self._channel = reader, image.axes, channel
-
-    def read(self, t: int | None, window: Window) -> npt.NDArray[Any]:
-        """Load a window of one time point."""
-        held = {"c": self._channel, "t": t or 0}
-        parts = {a: slice(k, k + 1) for a, k in held.items()} | dict(zip(self.axes, window, strict=True))
-        block = self._reader.read(tuple(parts[a] for a in self._stored))
-        kept = [0 if a in held else slice(None) for a in self._stored]
-        left = [a for a in self._stored if a not in held]
-        return block[tuple(kept)].transpose([left.index(a) for a in self.axes])
 
 
 def _shape(moments: Moments, axes: str, scale: tuple[float, ...]) -> Table:

@@ -1,0 +1,267 @@
+"""Lesions one by one, as radiology measures them: volume, diameters, surface, intensities, place.
+
+All lengths are in the units of the image (see :func:`units`). Places count from the center of the first pixel. Planes
+along z are taken for axial ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.core.axes import Image
+from napari_unet.core.results import Table
+from napari_unet.core.steps import Progress, Steps, finish
+from napari_unet.core.windows import Reader, Window
+
+from . import objects
+from ._diameters import find_diameters
+from ._means import means
+from ._organ import Organ
+from ._source import Source, check_fit, spatial
+from ._surface import surface_area
+
+__all__ = ["PERCENTILES", "Beside", "measure", "measure_steps", "milliliters", "units"]
+
+PERCENTILES: Final = (5, 25, 50, 75, 95)
+_MILLIMETERS: Final = {
+    "nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0,
+    "nm": 1e-6, "um": 1e-3, "µm": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0,
+}  # fmt: skip
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What may be known beside labels and intensities.
+
+    Attributes
+    ----------
+    scores : Image, optional
+        How sure somebody is of each pixel; its mean in a lesion is the confidence.
+    organ : Image, optional
+        Not 0 inside of the organ that the lesions lie in.
+    classes : mapping of int to int, optional
+        Class of each lesion.
+    """
+
+    scores: Image | None = None
+    organ: Image | None = None
+    classes: Mapping[int, int] | None = None
+
+
+def measure(labels: Image, image: Image | None = None, beside: Beside | None = None) -> Table:
+    """Measure all lesions; memory is needed for the table and the largest lesion, not for the image.
+
+    Parameters
+    ----------
+    labels : Image
+        Whole numbers from 0 with the axes ``yx`` or ``zyx``, in any order, and perhaps ``t``. All pixels of one value
+        (at one time) are one lesion.
+    image : Image, optional
+        Of the same size along the axes of `labels`; its intensities are measured for each channel.
+    beside : Beside, optional
+        What else is known.
+
+    Returns
+    -------
+    dict of str to ndarray
+        One row for each lesion and time point, ordered by time and label:
+
+        - ``index``: the label; ``t``: the time point (only where labels have time); ``class``, where it is known.
+        - 3D: ``volume``, ``volume_ml`` (where the unit is a length); 2D: ``area``.
+        - ``longest_diameter`` in any axial plane, ``short_diameter``, the longest at right angles to it in the same
+          plane, and ``slice``, which plane that is (3D, counted from 0). Their ends are ``longest_y0``, ``longest_x0``,
+          ``longest_y1``, ``longest_x1`` and ``short_y0`` and so on, in units of length.
+        - ``centroid_z`` (3D), ``centroid_y``, ``centroid_x``; ``box_z0``, ``box_z1`` and so on: the faces of the box
+          around it, in units of length; ``bbox_z0``, ``bbox_z1`` and so on: first pixel and the one after the last.
+        - 3D: ``surface`` (Crofton's formula) and ``sphericity``, ``(36 pi volume**2)**(1/3) / surface``, at most 1; 2D:
+          ``perimeter`` and ``circularity``, as in :mod:`~napari_unet.measures.objects`.
+        - ``border_distance`` from the border of the image, 0 where ``touches_border``; ``organ_distance`` from the
+          border of the organ, 0 where the lesion reaches it or lies outside.
+        - ``intensity_mean``, ``_std``, ``_min``, ``_max``, ``_sum``, and percentiles ``_p5``, ``_p25``, ``_p50``,
+          ``_p75``, ``_p95``, with ``_c0``, ``_c1`` ... appended where the image has a channel axis.
+        - ``confidence``: the mean of `scores` inside.
+
+    Raises
+    ------
+    ImageError
+        If the values are not labels.
+    AxesError
+        If an image does not fit `labels`, or labels have more than one channel.
+    """
+    return finish(measure_steps(labels, image, beside))
+
+
+def measure_steps(labels: Image, image: Image | None = None, beside: Beside | None = None) -> Steps[Table]:
+    """Measure all lesions, one by one; see :func:`measure`.
+
+    Parameters
+    ----------
+    labels, image, beside : Any
+        As for :func:`measure`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        As :func:`measure` returns it.
+
+    Yields
+    ------
+    Progress
+        One for every window, then one for every lesion.
+
+    Raises
+    ------
+    ImageError, AxesError
+        As :func:`measure`.
+    """
+    beside = beside or Beside()
+    for other in (beside.scores, beside.organ):
+        if other is not None:
+            check_fit(labels, other)
+    known = yield from objects.measure_steps(labels, image)
+    total = len(known["index"])
+    one = _OneByOne(labels, image, beside.organ)
+    rows = []
+    for number in range(total):
+        rows.append(one.measure(known, number))
+        yield Progress(number + 1, total, "Measuring the lesions")
+    own: Table = {name: np.array([row[name] for row in rows], dtype) for name, dtype in one.names.items()}
+    if beside.scores is not None:
+        own["confidence"] = means(labels, beside.scores, known["index"]) if total else np.zeros(0)
+    return _ordered(labels, known, own, beside.classes)
+
+
+def milliliters(labels: Image) -> float:
+    """Return how many milliliters a voxel has; NaN in 2D or if the unit is no length."""
+    _, scale, units_ = labels.along(spatial(labels))
+    lengths = [step * _MILLIMETERS.get(unit, math.nan) for step, unit in zip(scale, units_, strict=True)]
+    return math.prod(lengths) / 1000 if len(lengths) == 3 else math.nan
+
+
+def units(labels: Image, quantity: str = "") -> dict[str, str]:
+    """Say in which unit each column of :func:`measure` is.
+
+    Parameters
+    ----------
+    labels : Image
+        The labels that are measured.
+    quantity : str
+        What intensities are, such as ``"SUV"`` or ``"HU"``.
+
+    Returns
+    -------
+    dict of str to str
+        Unit of each column that has one; the others are counts or pure numbers.
+    """
+    found, axes = objects.units(labels), spatial(labels)
+    named = labels.along(axes)[2]
+    one = found["equivalent_diameter"]
+    plane = named[-1] if named[-1] == named[-2] else "mixed"
+    lengths = dict.fromkeys(("border_distance", "organ_distance"), one)
+    lengths |= dict.fromkeys(("longest_diameter", "short_diameter"), plane)
+    for a, unit in zip(axes, named, strict=True):
+        lengths |= dict.fromkeys((f"box_{a}0", f"box_{a}1"), unit)
+        if a != "z":
+            lengths |= dict.fromkeys((f"{line}_{a}{end}" for line in ("longest", "short") for end in (0, 1)), unit)
+    if len(axes) == 3:
+        lengths |= {"volume_ml": "ml", "surface": f"{one}²" if one != "mixed" else one}
+    names = ("mean", "std", "min", "max", *(f"p{p}" for p in PERCENTILES))
+    return found | lengths | (dict.fromkeys((f"intensity_{name}" for name in names), quantity) if quantity else {})
+
+
+class _OneByOne:
+    """Measures one lesion after the other, in a crop around it."""
+
+    def __init__(self, labels: Image, image: Image | None, organ: Image | None) -> None:
+        self.labels = Source(labels, Reader(labels.data, labels.name))
+        self.axes, self.scale = self.labels.axes, self.labels.scale
+        self.channels: list[tuple[str, Source]] = []
+        if image is not None:
+            reader = Reader(image.data, image.name)
+            suffixes = [f"_c{k}" if "c" in image.axes else "" for k in range(image.channels)]
+            self.channels = [(suffix, Source(image, reader, k)) for k, suffix in enumerate(suffixes)]
+        self.organ = None if organ is None else Organ(organ)
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """The columns, also where there is no lesion."""
+        whole, real = np.int64, np.float64
+        found: dict[str, Any] = {"longest_diameter": real, "short_diameter": real}
+        if len(self.axes) == 3:
+            found |= {"slice": whole, "surface": real}
+        found |= {f"{line}_{a}{end}": real for line in ("longest", "short") for end in (0, 1) for a in "yx"}
+        if self.organ is not None:
+            found["organ_distance"] = real
+        return found | {f"intensity_p{p}{suffix}": real for suffix, _ in self.channels for p in PERCENTILES}
+
+    def measure(self, known: Table, number: int) -> dict[str, float]:
+        """Measure the lesion of a row."""
+        t = int(known["t"][number]) if "t" in known else None
+        window = tuple(slice(int(known[f"bbox_{a}0"][number]), int(known[f"bbox_{a}1"][number])) for a in self.axes)
+        inside = self.labels.read(t, window) == known["index"][number]
+        found = self._shape(inside if inside.ndim == 3 else inside[None], window)
+        if self.organ is not None:
+            found["organ_distance"] = self.organ.distance(t, inside, window)
+        for suffix, source in self.channels:
+            values = np.percentile(source.read(t, window)[inside].astype(np.float64), PERCENTILES)
+            found |= {f"intensity_p{p}{suffix}": float(v) for p, v in zip(PERCENTILES, values, strict=True)}
+        return found
+
+    def _shape(self, solid: npt.NDArray[np.bool_], window: Window) -> dict[str, float]:
+        spacing = (self.scale[-2], self.scale[-1])
+        lines = find_diameters(solid, spacing)
+        found: dict[str, float] = dict(zip(("longest_diameter", "short_diameter"), lines.lengths, strict=True))
+        at = np.array([window[-2].start, window[-1].start]) * spacing
+        for name, ends in (("longest", lines.longest + at), ("short", lines.across + at)):
+            found |= {f"{name}_{a}{end}": float(ends[end, k]) for end in (0, 1) for k, a in enumerate("yx")}
+        if len(self.axes) == 3:
+            found["slice"] = window[0].start + lines.plane
+            found["surface"] = surface_area(solid, (self.scale[0], *spacing))
+        return found
+
+
+def _ordered(labels: Image, known: dict[str, Any], own: Table, classes: Mapping[int, int] | None) -> Table:
+    """Put the columns together: what radiologists look for first comes first."""
+    axes = spatial(labels)
+    shape, scale, _ = labels.along(axes)
+    table: dict[str, Any] = {name: known[name] for name in ("index", "t") if name in known}
+    if classes is not None:
+        table["class"] = np.array([classes.get(int(i), 0) for i in known["index"]], np.int64)
+    size = "volume" if len(axes) == 3 else "area"
+    table[size] = known[size]
+    if not math.isnan(ml := milliliters(labels)):
+        table["volume_ml"] = known["volume_px"] * ml
+    first = ("longest_diameter", "short_diameter", "slice")
+    table |= {name: own[name] for name in first if name in own}
+    table |= {f"centroid_{a}": known[f"centroid_{a}"] for a in axes}
+    if len(axes) == 3:
+        table["surface"] = own["surface"]
+        table["sphericity"] = np.minimum(1.0, np.cbrt(36 * math.pi * known["volume"] ** 2) / own["surface"])
+    else:
+        table |= {name: known[name] for name in ("perimeter", "circularity")}
+    table |= {name: column for name, column in own.items() if name in ("organ_distance", "confidence")}
+    table["border_distance"] = _border_distance(known, axes, shape, scale)
+    table["touches_border"] = known["touches_border"]
+    intensities = {n: c for n, c in (known | own).items() if n.startswith("intensity_")}
+    table |= {name: intensities[name] for name in sorted(intensities, key=lambda n: n.partition("_c")[2])}
+    ends = zip(axes, scale, strict=True)
+    table |= {f"box_{a}{end}": (known[f"bbox_{a}{end}"] - 0.5) * step for a, step in ends for end in (0, 1)}
+    table |= {name: column for name, column in known.items() if name.startswith("bbox_")}
+    return table | {name: column for name, column in own.items() if name not in table}
+
+
+def _border_distance(known: dict[str, Any], axes: str, shape: tuple[int, ...], scale: tuple[float, ...]) -> Floats:
+    gaps = [np.full(len(known["index"]), np.inf)]
+    for a, n, step in zip(axes, shape, scale, strict=True):
+        # A depth of one plane is no border in depth.
+        if n > 1 or a in "yx":
+            gaps += [known[f"bbox_{a}0"] * step, (n - known[f"bbox_{a}1"]) * step]
+    return np.asarray(np.minimum.reduce(gaps), np.float64)
