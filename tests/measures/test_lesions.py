@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError
-from napari_unet.measures.lesions import Beside, measure, measure_steps, milliliters, units
+from napari_unet.core.lengths import milliliters
+from napari_unet.measures.lesions import Beside, measure, measure_steps, units
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.5, 0.5, 0.5), (3.27, 0.98, 0.98), (1.0, 0.7, 1.3)]
 ENDS = [f"{line}_{a}{end}" for line in ("longest", "short") for end in (0, 1) for a in "yx"]

@@ -1,4 +1,4 @@
-"""The options of ``segment``; what they mean is said once, in :class:`~napari_unet.core.specs.SegmentSpec`."""
+"""The options of commands; what those of ``segment`` mean is said in :class:`~napari_unet.core.specs.SegmentSpec`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Background", "Batch", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels", "LinkZ", "MinScore",
-    "MinSize", "Models", "Region", "Runtime", "Source", "Table", "Threshold", "Tile", "Uncertainty", "Unreadable",
-    "Workers",
+    "Average", "Background", "Batch", "Binary", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels", "LinkZ",
+    "Metrics", "MinScore", "MinSize", "Models", "Region", "Runtime", "Source", "Table", "Threshold", "Tile",
+    "Tolerance", "Uncertainty", "Unreadable", "Workers",
 ]  # fmt: skip
 
 Source = Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)]
@@ -76,3 +76,13 @@ Batch = Annotated[int, typer.Option(help="Tiles computed together.")]
 Workers = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
 Table = Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: time, memory, disk.")]
+Metrics = Annotated[
+    str, typer.Option(help="What to compare by, with commas between: matching, overlap, surfaces, lesions.")
+]
+Binary = Annotated[
+    bool, typer.Option("--binary", help="Compare foreground with background only, whatever the numbers are.")
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(help="Of surfaces: how far off is still right, in mm (or the image's units).", show_default="1"),
+]

@@ -157,6 +157,9 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     ] = False,
     errors: Annotated[Path | None, typer.Option(help="CSV file for the list of errors of tracks.")] = None,
     axes: Annotated[str | None, typer.Option(help="What the dimensions of movies are, such as tyx.")] = None,
+    metrics: options.Metrics = "matching",
+    binary: options.Binary = False,
+    tolerance: options.Tolerance = None,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
 ) -> None:
@@ -165,6 +168,9 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     AP50 is the share of objects that were found and right: matched / (matched + missed + invented), where a match
     overlaps by at least half. mAP is its mean over stricter and stricter matches.
 
+    For maps of classes, such as tumors: --metrics overlap (Dice, IoU, volume), surfaces (HD95, surface Dice), lesions
+    (found, missed and invented ones, as in BraTS). Scores are means over images.
+
     With --tracks both are folders of the Cell Tracking Challenge, or labels in which every number is a track: SEG, DET,
     TRA, LNK, CHOTA and BC are its scores.
     """
@@ -172,9 +178,12 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
         tracking.evaluate((truth, predicted), errors, axes, as_json, overwrite)
         return
     pairs = workflows.match_labels(truth, predicted)
-    scores = workflows.evaluate([a for a, _ in pairs], [b for _, b in pairs])
+    names = tuple(filter(None, (name.strip() for name in metrics.split(","))))
+    more = {} if tolerance is None else {"tolerance": tolerance}
+    scores = workflows.evaluate([a for a, _ in pairs], [b for _, b in pairs], names, binary=binary, **more)
     if as_json:
-        say_json({"images": len(pairs)} | scores)
+        # JSON has no NaN.
+        say_json({"images": len(pairs)} | {name: None if math.isnan(v) else v for name, v in scores.items()})
         return
     tell({"Images": len(pairs)} | {name: f"{value:.3f}" for name, value in scores.items()})
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.classes import as_classes
+from napari_unet.core.errors import AxesError
 
 from ._source import spatial
 
 __all__ = ["split_classes"]
 
-_MOST: Final = 255
+_ADVICE: Final = "do not ask for classes"
 
 Ints = npt.NDArray[np.int32]
 
@@ -50,23 +51,10 @@ def split_classes(labels: Image) -> tuple[Image, Ints]:
     frames = values.transpose(order).reshape(-1, *labels.along(spatial(labels))[0])
     found = np.zeros(frames.shape, np.int32)
     classes: list[int] = []
-    for frame, numbers in zip(_whole(frames, labels.name), found, strict=True):
+    for frame, numbers in zip(as_classes(frames, labels.name, _ADVICE), found, strict=True):
         _number(frame, numbers, classes)
     back = found.reshape([values.shape[i] for i in order]).transpose(np.argsort(order))
     return Image(back, labels.axes, labels.scale, labels.units, labels.name), np.array(classes, np.int32)
-
-
-def _whole(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    if values.dtype.kind == "b":
-        return values.view(np.uint8)
-    if values.dtype.kind not in "iu" and not (values == np.rint(values)).all():
-        raise ImageError(f"'{name}' holds numbers with a fraction; a map of classes holds whole numbers from 0.")
-    if values.min() < 0 or values.max() > _MOST:
-        raise ImageError(
-            f"'{name}' holds values from {values.min()} to {values.max()}; classes are 0 (background) to {_MOST}. "
-            "If each lesion has a number of its own already, do not ask for classes."
-        )
-    return values.astype(np.uint8)
 
 
 def _number(frame: npt.NDArray[np.uint8], numbers: Ints, classes: list[int]) -> None:

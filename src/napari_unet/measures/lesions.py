@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import Image
+from napari_unet.core.lengths import milliliters
 from napari_unet.core.results import Table
 from napari_unet.core.steps import Progress, Steps, finish
 from napari_unet.core.windows import Reader, Window
@@ -26,14 +27,9 @@ from ._organ import Organ
 from ._source import Source, check_fit, spatial
 from ._surface import surface_area
 
-__all__ = ["PERCENTILES", "Beside", "measure", "measure_steps", "milliliters", "units"]
+__all__ = ["PERCENTILES", "Beside", "measure", "measure_steps", "units"]
 
 PERCENTILES: Final = (5, 25, 50, 75, 95)
-_MILLIMETERS: Final = {
-    "nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0,
-    "nm": 1e-6, "um": 1e-3, "µm": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0,
-}  # fmt: skip
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -137,13 +133,6 @@ def measure_steps(labels: Image, image: Image | None = None, beside: Beside | No
     if beside.scores is not None:
         own["confidence"] = means(labels, beside.scores, known["index"]) if total else np.zeros(0)
     return _ordered(labels, known, own, beside.classes)
-
-
-def milliliters(labels: Image) -> float:
-    """Return how many milliliters a voxel has; NaN in 2D or if the unit is no length."""
-    _, scale, units_ = labels.along(spatial(labels))
-    lengths = [step * _MILLIMETERS.get(unit, math.nan) for step, unit in zip(scale, units_, strict=True)]
-    return math.prod(lengths) / 1000 if len(lengths) == 3 else math.nan
 
 
 def units(labels: Image, quantity: str = "") -> dict[str, str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
-from ..core.errors import ImageError
+from ..core.errors import ImageError, SpecError
 from ..core.registry import load
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
@@ -233,7 +234,9 @@ def measure_steps(labels: Any, image: Any = None, measures: Sequence[str] = ("ob
     return table
 
 
-def evaluate(truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",)) -> dict[str, float]:
+def evaluate(
+    truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",), *, binary: bool = False, **options: Any
+) -> dict[str, float]:
     """Compare labels with the truth.
 
     Parameters
@@ -243,6 +246,10 @@ def evaluate(truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",))
         time.
     metrics : sequence of str
         Entries of ``metrics/``.
+    binary : bool
+        Compare foreground with background only, whatever the numbers are.
+    **options : Any
+        Settings of the metrics: each gets those that its ``count`` knows, such as ``tolerance`` of ``surfaces``.
 
     Returns
     -------
@@ -253,21 +260,41 @@ def evaluate(truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",))
     ------
     ImageError
         If shapes differ.
+    SpecError
+        If no metric knows an option.
     """
     several = isinstance(truth, list | tuple)
     if several and len(truth) != len(predicted):
         raise ImageError(f"There are {len(truth)} true images but {len(predicted)} predicted ones; give pairs.")
     pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
     found: dict[str, float] = {}
-    for name in metrics:
-        metric, total = load("metrics", name), None
-        for expected, got in pairs:
-            one = metric.count(_values(expected), _values(got))
+    for metric, known in _with_options([load("metrics", name) for name in metrics], options):
+        total = None
+        for pair in pairs:
+            expected, got = (_values(labels, binary, getattr(metric, "SCALED", False)) for labels in pair)
+            one = metric.count(expected, got, **known)
             total = one if total is None else total + one
         found |= metric.scores(total)
     return found
 
 
-def _values(labels: Any) -> Any:
+def _with_options(metrics: list[ModuleType], options: dict[str, Any]) -> list[tuple[ModuleType, dict[str, Any]]]:
+    """Give each metric the options that it knows."""
+    from inspect import signature
+
+    knows = [list(signature(metric.count).parameters)[2:] for metric in metrics]
+    if unknown := set(options).difference(*knows):
+        known = ", ".join(sorted({name for names in knows for name in names})) or "none"
+        raise SpecError(f"The metrics do not know {', '.join(sorted(unknown))}. Their settings: {known}.")
+    return [(m, {k: v for k, v in options.items() if k in names}) for m, names in zip(metrics, knows, strict=True)]
+
+
+def _values(labels: Any, binary: bool, scaled: bool) -> Any:
+    """Return the array of labels, or for metrics that know the size of pixels the image."""
     found = read_labels(labels) if isinstance(labels, str | Path) else labels
-    return found.data if isinstance(found, Image) else found
+    if binary:
+        import numpy as np
+
+        mask = np.asarray(found.data if isinstance(found, Image) else found) > 0
+        found = replace(found, data=mask, levels=()) if isinstance(found, Image) else mask
+    return found.data if isinstance(found, Image) and not scaled else found
