@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from napari_unet.core.errors import SpecError
-from napari_unet.core.grids import GridSpec, length
+from napari_unet.core.grids import GridSpec
+from napari_unet.core.lengths import millimeters
 
 
 @pytest.mark.parametrize(
-    ("unit", "metres"),
-    [("mm", 1e-3), ("millimeter", 1e-3), ("Micrometers", 1e-6), ("µm", 1e-6), ("m", 1), ("meters", 1), ("nm", 1e-9)],
+    ("unit", "size"),
+    [("mm", 1), ("millimeter", 1), ("Micrometers", 1e-3), ("µm", 1e-3), ("\u03bcm", 1e-3), ("m", 1e3), ("nm", 1e-6)],
 )
-def test_units_of_length(unit, metres):
-    assert length(unit) == pytest.approx(metres)
+def test_units_of_length(unit, size):
+    assert millimeters(unit) == pytest.approx(size)
 
 
 @pytest.mark.parametrize("unit", ["pixel", "", "degree", "s", "second"])
 def test_what_is_no_length(unit):
-    assert length(unit) is None
+    assert math.isnan(millimeters(unit))
 
 
 def test_a_spacing_decides_in_any_unit():

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from ._spec import Spec
+from .lengths import millimeters
 
-__all__ = ["GridSpec", "length"]
-
-# Metres in a unit; names as napari, OME and people write them.
-_METRES: Final = {
-    "nm": 1e-9, "nanometer": 1e-9, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "micron": 1e-6, "micrometer": 1e-6,
-    "mm": 1e-3, "millimeter": 1e-3, "cm": 1e-2, "centimeter": 1e-2, "m": 1.0, "meter": 1.0, "metre": 1.0,
-    "km": 1e3, "kilometer": 1e3,
-}  # fmt: skip
-
-
-def length(unit: str) -> float | None:
-    """Return how many metres a unit is.
-
-    Parameters
-    ----------
-    unit : str
-        Its name or symbol.
-
-    Returns
-    -------
-    float or None
-        None for ``"pixel"`` and what is no unit of length.
-    """
-    return _METRES.get(unit) or _METRES.get(unit.lower().removesuffix("s"))
+__all__ = ["GridSpec"]
 
 
 class GridSpec(Spec):
@@ -58,7 +37,7 @@ class GridSpec(Spec):
     def _spacing_is_one(self) -> Self:
         if self.spacing and self.kind != "spacing":
             raise ValueError(f"a spacing has no meaning where images are brought to '{self.kind}'")
-        if any(not size > 0 for size in self.spacing) or length(self.unit) is None:
+        if any(not size > 0 for size in self.spacing) or math.isnan(millimeters(self.unit)):
             raise ValueError("give a spacing above 0, in a unit of length such as mm")
         return self
 
@@ -83,8 +62,8 @@ class GridSpec(Spec):
         """
         if self.kind == "pixels":
             return (1.0,) * len(scale)
-        metres, own = [length(unit) for unit in units], length(self.unit)
-        if self.kind == "objects" or own is None or len(self.spacing) != len(scale) or None in metres:
+        if self.kind == "objects" or len(self.spacing) != len(scale):
             return None
-        sides = zip(scale, metres, self.spacing, strict=True)
-        return tuple(size * float(metre or 0) / (wanted * own) for size, metre, wanted in sides)
+        sides = zip(scale, units, self.spacing, strict=True)
+        found = tuple(size * millimeters(unit) / (wanted * millimeters(self.unit)) for size, unit, wanted in sides)
+        return None if any(map(math.isnan, found)) else found

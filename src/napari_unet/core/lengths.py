@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 __all__ = ["milliliters", "millimeters"]
 
 _MILLIMETERS: Final = {
-    "nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0,
-    "nm": 1e-6, "um": 1e-3, "µm": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0,
+    "nanometer": 1e-6, "micrometer": 1e-3, "micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3,
+    "metre": 1e3, "kilometer": 1e6, "nm": 1e-6, "um": 1e-3, "µm": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3, "km": 1e6,
 }  # fmt: skip
 
 
 def millimeters(unit: str) -> float:
     """Return how many millimeters a unit has; NaN for what is no length, such as ``"pixel"``."""
-    return _MILLIMETERS.get(unit, math.nan)
+    plain = unit.replace("\N{GREEK SMALL LETTER MU}", "\N{MICRO SIGN}")
+    return _MILLIMETERS.get(plain) or _MILLIMETERS.get(plain.lower().removesuffix("s"), math.nan)
 
 
 def milliliters(image: Image) -> float:

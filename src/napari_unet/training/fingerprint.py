@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.examples import Example
-from ..core.grids import GridSpec, length
+from ..core.grids import GridSpec
+from ..core.lengths import millimeters
 from ..core.memory import total_memory
 from ..core.networks import NetSpec
 from ..core.specs import TrainSpec
@@ -55,7 +56,7 @@ class Fingerprint:
     kinds : tuple of str
         Kinds of numbers, the most frequent first.
     spacing : tuple of float
-        Median size of a pixel along each axis, in metres; empty where not all images know it.
+        Median size of a pixel along each axis, mm; empty where not all images know it.
     classes : int
         How many classes of pixels the labels tell apart; 0: they are objects.
     """
@@ -91,8 +92,8 @@ class Fingerprint:
             return grid
         if not self.spacing:
             return GridSpec(kind="pixels", unit=grid.unit)
-        metre = length(grid.unit) or 1.0
-        return grid.model_copy(update={"spacing": tuple(float(f"{side / metre:.4g}") for side in self.spacing)})
+        unit = millimeters(grid.unit)
+        return grid.model_copy(update={"spacing": tuple(float(f"{side / unit:.4g}") for side in self.spacing)})
 
     def diameter_for(self, spec: TrainSpec) -> float | None:
         """Choose the size of objects on the network's grid: in volumes never larger than they are, at least 8 pixels.
@@ -255,14 +256,15 @@ def fingerprint(pairs: Sequence[Pair]) -> Fingerprint:
 
 
 def _spacing(pairs: Sequence[Pair]) -> tuple[float, ...]:
-    """Return the median spacing in metres; empty where not all images know theirs."""
+    """Return the median spacing in mm; empty where not all images know theirs."""
     found = []
     for pair in pairs:
-        metres = [length(unit) for unit in pair.facts.get("units", ())]
-        if not metres or None in metres or len(pair.facts.get("scale", ())) != len(metres):
+        scale, units = pair.facts.get("scale", ()), pair.facts.get("units", ())
+        if not scale or len(scale) != len(units):
             return ()
-        found.append([side * float(metre or 0) for side, metre in zip(pair.facts["scale"], metres, strict=True)])
-    return tuple(np.median(np.array(found), axis=0).tolist()) if found else ()
+        found.append([side * millimeters(unit) for side, unit in zip(scale, units, strict=True)])
+    spacing = np.median(np.array(found), axis=0) if found else np.zeros(0)
+    return () if np.isnan(spacing).any() else tuple(spacing.tolist())
 
 
 def _ratio(scale: Sequence[float]) -> float:
