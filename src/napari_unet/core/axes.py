@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import AxesError, ImageError, UNetError
+from .holes import find_holes, punched
+from .place import GeoReference
 from .resolutions import coarseness, true_levels
 
 if TYPE_CHECKING:
@@ -45,6 +47,11 @@ class Image:
         File or address that it was read from; empty where there is none.
     levels : tuple of array-like
         Coarser versions of `data`, finest first; what is none is left out (:mod:`napari_unet.core.resolutions`).
+    geo : GeoReference or None
+        Where on Earth it lies, if that is known.
+    valid : tuple of array-like of bool
+        Where there is something to be seen, along ``yx``: for `data`, then for its levels as far as known. Planes hold
+        no number elsewhere, whatever `data` holds. Empty: everywhere.
     """
 
     data: Any
@@ -54,6 +61,8 @@ class Image:
     name: str = "image"
     source: str = ""
     levels: tuple[Any, ...] = ()
+    geo: GeoReference | None = None
+    valid: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in missing scales and units, and check that everything fits."""
@@ -228,7 +237,8 @@ class Plane:
         Returns
         -------
         ndarray
-            Shape ``(channels, *window)`` in the image's own dtype.
+            Shape ``(channels, *window)`` in the image's own dtype; floating-point numbers with NaN in them where the
+            image says that there is nothing to be seen.
 
         Raises
         ------
@@ -245,7 +255,9 @@ class Plane:
         left = [a for i, a in enumerate(self.image.axes) if i not in held]
         block = block.transpose([left.index(a) for a in "c" * ("c" in left) + self.axes])
         block = block if "c" in left else block[None]
-        return block if self.channels is None else block[list(self.channels)]
+        block = block if self.channels is None else block[list(self.channels)]
+        # y and x are the last axes of every plane.
+        return punched(block, find_holes(self.image, window[-2], window[-1], level))
 
 
 def parse_axes(text: str | Sequence[str]) -> str:

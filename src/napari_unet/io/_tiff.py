@@ -18,6 +18,7 @@ import tifffile
 from napari_unet.core.axes import Image, as_image, guess_axes
 from napari_unet.core.errors import AxesError, ImageError
 
+from ._geo_tags import as_extratags
 from ._tiff_scales import SYMBOLS, read_scales
 from ._tiff_tiles import TiffTiles
 
@@ -122,7 +123,10 @@ def write_tiff(path: Path, image: Image, values: npt.NDArray[np.generic], manife
             metadata |= {"TimeIncrement": scale, "TimeIncrementUnit": SYMBOLS[unit]}
     if manifest:
         metadata["CommentAnnotation"] = {"Namespace": "napari-unet", "Value": json.dumps(manifest)}
-    tifffile.imwrite(path, values, ome=True, photometric="minisblack", compression="zlib", metadata=metadata)
+    tags = None if image.geo is None else as_extratags(image.geo)
+    tifffile.imwrite(
+        path, values, ome=True, photometric="minisblack", compression="zlib", metadata=metadata, extratags=tags
+    )
 
 
 def _check_size(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:

@@ -11,6 +11,7 @@ import zarr
 
 from napari_unet.core.axes import Image, as_image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.place import GeoReference
 
 from ._zarr_checks import check_array, check_inside
 from .addresses import unreachable
@@ -188,7 +189,7 @@ def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str
     units = tuple(str(a.get("unit") or "pixel") for a in entries)
     sizes = (_scale(multiscale, array.ndim), _scale(datasets[0], array.ndim))
     scale = tuple(a * b for a, b in zip(*sizes, strict=True))
-    return as_image(array, found, scale=scale, units=units, name=name, levels=tuple(coarser))
+    return as_image(array, found, scale=scale, units=units, name=name, levels=tuple(coarser), geo=_place(node))
 
 
 def _arrays(node: zarr.Group, names: Sequence[str], path: Path | str) -> Iterator[zarr.Array[Any]]:
@@ -232,6 +233,16 @@ def _named_axes(names: Sequence[str | None] | None) -> str | None:
     try:
         return parse_axes([str(n) for n in names])
     except AxesError:
+        return None
+
+
+def _place(node: zarr.Group) -> GeoReference | None:
+    """Return where labels lie on Earth, if they are of this program and it says so."""
+    manifest = dict(node.attrs).get("napari-unet")
+    place = manifest.get("place") if isinstance(manifest, Mapping) else None
+    try:
+        return GeoReference.from_dict(place) if isinstance(place, Mapping) else None
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""Images from files: TIFF, OME-Zarr, PNG, JPEG, BMP and NumPy; and to the first two and the last."""
+"""Images from files: TIFF, OME-Zarr, PNG, JPEG, BMP, NumPy, rasters; and to the first two and the NumPy's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import PIL.Image
 from napari_unet.core.axes import AXES, Image, as_image, parse_axes
 from napari_unet.core.errors import ImageError, OutputError
 
+from ._geo_tags import is_georeferenced
+from ._georeferenced import has_rasterio, read_georeferenced, write_number_raster
 from ._tiff import read_tiff, write_tiff
 from ._zarr import check_replaceable, write_image_zarr
 from ._zarr_reader import is_zarr, read_zarr
@@ -26,7 +28,8 @@ __all__ = ["SUFFIXES", "WRITTEN", "read_image", "write_image"]
 
 WRITTEN: Final = (".zarr", ".tif", ".tiff", ".npy")
 _TIFFS: Final = (".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
-SUFFIXES: Final = (*_TIFFS, ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
+_RASTERS: Final = (".vrt", ".jp2", ".j2k")
+SUFFIXES: Final = (*_TIFFS, *_RASTERS, ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
 _MODES: Final = {"1": "1", "L": "L", "LA": "L", "I": "I", "F": "F", "I;16": "I;16", "I;16B": "I;16B", "I;16L": "I;16L"}
 
 
@@ -69,8 +72,8 @@ def write_image(
     Parameters
     ----------
     path : path-like
-        ``.zarr`` or ``.ome.zarr``: OME-Zarr 0.5 with a pyramid. ``.tif`` or ``.tiff``: compressed OME-TIFF. ``.npy``:
-        keeps no scale.
+        ``.zarr`` or ``.ome.zarr``: OME-Zarr 0.5 with a pyramid. ``.tif`` or ``.tiff``: compressed OME-TIFF; of an image
+        that lies somewhere on Earth a cloud-optimized GeoTIFF. ``.npy``: keeps no scale.
     image : Image
         Real numbers.
     manifest : mapping, optional
@@ -88,8 +91,11 @@ def write_image(
     if suffix not in WRITTEN:
         raise OutputError(f"An image cannot be written to '{target}': use one of the suffixes {', '.join(WRITTEN)}.")
     axes = "".join(a for a in AXES if a in image.axes)
+    if suffix in (".tif", ".tiff") and image.geo is not None and axes == "yx" and has_rasterio():
+        write_number_raster(target, image, facts)
+        return
     values = np.asarray(image.data).transpose([image.axes.index(a) for a in axes]).astype(np.float32, copy=False)
-    ordered = Image(values, axes, *image.along(axes)[1:], image.name)
+    ordered = Image(values, axes, *image.along(axes)[1:], image.name, geo=image.geo)
     if suffix == ".zarr":
         if overwrite:
             check_replaceable(target)
@@ -142,6 +148,8 @@ def _read(file: Path, axes: str | None, labels: bool) -> Image:
         return read_zarr(file, axes, labels)
     if file.is_dir():
         raise ImageError(f"'{file}' is a folder that is not a zarr store. Choose a file in it: {', '.join(SUFFIXES)}.")
+    if suffix in _RASTERS or (suffix in _TIFFS and is_georeferenced(file)):
+        return read_georeferenced(file, axes, labels)
     if suffix in _TIFFS:
         return read_tiff(file, axes)
     if suffix == ".npy":

@@ -47,7 +47,8 @@ class LabelStore:
         self.folder, self.name = folder, name
         axes = "".join(a for a in AXES if a in image.label_axes)
         shape, scale, units = image.along(axes)
-        self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name)
+        geo = image.geo and image.geo.without_bands
+        self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name, geo=geo)
         try:
             there = _reopened(folder, name, shape)
             if there is None:
@@ -61,7 +62,7 @@ class LabelStore:
     def labels(self) -> Image:
         """The labels as far as they are written, not loaded; axes in the order ``tzyx``."""
         frame = self._frame
-        return Image(self._level, frame.axes, frame.scale, frame.units, frame.name)
+        return Image(self._level, frame.axes, frame.scale, frame.units, frame.name, geo=frame.geo)
 
     def windows(self, plane: Plane) -> Sequence[Window]:
         """List the parts of a plane that are written at once: whole shards."""

@@ -17,6 +17,7 @@ from napari_unet.core.axes import AXES, Image, parse_axes
 from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import Table
 
+from ._georeferenced import has_rasterio, write_label_raster
 from ._tiff import LAZY_BYTES, write_tiff
 from ._zarr import Window, check_replaceable, write_labels_zarr
 from .atomic import atomic_file, atomic_folder
@@ -44,7 +45,8 @@ def write_labels(
     path : path-like
         ``.zarr`` or ``.ome.zarr``: OME-Zarr 0.5 label image with a pyramid (uint32, zstd, sharded), written piece by
         piece. ``.tif`` or ``.tiff``: compressed OME-TIFF (uint16, or uint32 where needed), in which a time point or
-        plane that is alone is no axis. ``.npy``: int32, or int64 where needed; keeps no scale. ``.png``: one plane
+        plane that is alone is no axis; of an image that lies somewhere on Earth a cloud-optimized GeoTIFF, piece by
+        piece. ``.npy``: int32, or int64 where needed; keeps no scale. ``.png``: one plane
         of up to 65535 (uint16); keeps no scale.
     labels : Image
         Whole numbers from 0, without channels (or one).
@@ -66,10 +68,12 @@ def write_labels(
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
         raise OutputError(f"Labels cannot be written to '{target}': use one of the suffixes {', '.join(SUFFIXES)}.")
-    facts = as_facts(manifest or {})
     ordered = _ordered(labels)
+    facts = as_facts({"place": ordered.geo.to_dict()} | dict(manifest or {}) if ordered.geo else manifest or {})
     if suffix == ".zarr":
         _write_zarr(target, ordered, facts, overwrite)
+    elif suffix in (".tif", ".tiff") and ordered.geo is not None and ordered.axes == "yx" and has_rasterio():
+        write_label_raster(target, ordered, facts)
     else:
         values = _load(ordered)
         with atomic_file(target) as temporary:
@@ -178,7 +182,7 @@ def _ordered(labels: Image) -> Image:
         raise ImageError(f"'{labels.name}' has {labels.channels} channels; labels have none. Choose one channel.")
     view = _Ordered(labels)
     _, scale, units = labels.along(view.axes)
-    return Image(view, view.axes, scale, units, labels.name)
+    return Image(view, view.axes, scale, units, labels.name, geo=labels.geo and labels.geo.without_bands)
 
 
 def _load(ordered: Image) -> npt.NDArray[np.integer[Any]]:

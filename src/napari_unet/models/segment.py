@@ -195,11 +195,12 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     predict = plan.care.timed(inner(model))
     steps = segment_planes(image, plan, predict, decode, decode if preview else None, beside=spread)
     labels, objects = yield from told(steps, plan.care, Foretold(plan.care, math.prod(shape)))
-    found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}")
+    geo = image.geo and image.geo.without_bands
+    found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}", geo=geo)
     uncertainty = None
     if spread is not None:
         values = spread * np.float32(MOST_UNCERTAIN / 255)
-        uncertainty = Image(values, image.label_axes, scale, units, f"{image.name} uncertainty")
+        uncertainty = Image(values, image.label_axes, scale, units, f"{image.name} uncertainty", geo=geo)
     manifest = {
         **record(image, spec, model),
         **found_out(image, plan, diameter, smallest),
@@ -339,4 +340,5 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         "image": {"name": image.name, **fingerprint(image)},
         "settings": spec.model_dump(mode="json"),
         **({"averaged": model.record} if isinstance(model, Averaged) else {}),
+        **({"place": image.geo.without_bands.to_dict()} if image.geo else {}),
     }

@@ -48,15 +48,16 @@ def cached(image: Image, limit: int = LIMIT) -> Image:
     Returns
     -------
     Image
-        Equal in all but the types of its data and levels: each is a :class:`ChunkedArray` where it has chunks.
+        Equal in all but the types of its data, levels and masks: each is a :class:`ChunkedArray` where it has chunks.
     """
     shelf, name = Shelf(limit), image.source or image.name
 
-    def wrap(data: Any) -> Any:
+    def wrap(data: Any, axes: str = image.axes) -> Any:
         plain = isinstance(data, ChunkedArray) or not _chunks(data)
-        return data if plain else ChunkedArray(data, image.axes, name, shelf)
+        return data if plain else ChunkedArray(data, axes, name, shelf)
 
-    return replace(image, data=wrap(image.data), levels=tuple(map(wrap, image.levels)))
+    levels, valid = tuple(map(wrap, image.levels)), tuple(wrap(mask, "yx") for mask in image.valid)
+    return replace(image, data=wrap(image.data), levels=levels, valid=valid)
 
 
 class ChunkedArray:

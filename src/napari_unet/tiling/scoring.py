@@ -154,7 +154,9 @@ def _cropped(scores: npt.NDArray[Any], tile: Tile, plan: Plan) -> Scores:
 def _predicted(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predict | Storing) -> npt.NDArray[Any]:
     shape = tiles[0][1].read_shape
     storing = predict if isinstance(predict, Storing) and set(plan.factor) == {1} else None
-    if storing is not None and storing.looks_up and tiles[0][0].image.data.dtype in (np.uint8, np.uint16):
+    image = tiles[0][0].image
+    # What has holes is read as numbers with a fraction, which are not looked up.
+    if storing is not None and storing.looks_up and not image.valid and image.data.dtype in (np.uint8, np.uint16):
         batch = np.stack([_read_stored(view, tile) for view, tile in tiles])
         predicted = storing.stored(batch, plan.outputs, lookup(batch.dtype, plan.statistics))
     else:

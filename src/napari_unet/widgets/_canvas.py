@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_unet.core.axes import Image
 from napari_unet.core.results import MOST_UNCERTAIN, Piece, Segmentation
 
-from ._layers import KEY, channel_axis, placement, repeat
+from ._layers import KEY, channel_axis, placed, placement, repeat
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -98,7 +98,10 @@ class Canvas:
         """
         layer = self.layer
         layer.features = result.table
-        layer.metadata = {**layer.metadata, KEY: {**result.manifest, "axes": self.axes, **more}}
+        layer.metadata = {
+            **layer.metadata,
+            KEY: {**result.manifest, **placed(result.labels), "axes": self.axes, **more},
+        }
         if result.uncertainty is not None:
             self._add_uncertainty(self._shown(result.uncertainty.data))
 

@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from napari_unet.core.axes import Image, as_image, guess_axes, parse_axes
 from napari_unet.core.errors import AxesError
+from napari_unet.core.place import GeoReference
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["KEY", "channel_axis", "layer_axes", "layer_image", "placement", "repeat", "source_of"]
+__all__ = ["KEY", "channel_axis", "layer_axes", "layer_image", "placed", "placement", "repeat", "source_of"]
 
 KEY: Final = "napari-unet"  # of the record in a layer's metadata
 
@@ -89,7 +90,9 @@ def layer_image(layer: Layer, axes: str) -> Image:
     if isinstance(record := layer.metadata.get(KEY), dict) and "levels" in record:
         levels = levels[: int(record["levels"])]  # others are made for display, and not in the file
     source = str(layer.source.path or "")
-    image = as_image(data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels)
+    image = as_image(
+        data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels, **_kept(layer)
+    )
     if not _is_repeated(data, at := image.axes.find("c")):
         return image
     # Labels that were repeated along the channels for display (see ``_canvas.py``) are the same in each.
@@ -100,7 +103,26 @@ def layer_image(layer: Layer, axes: str) -> Image:
         tuple(scale[i] for i in rest),
         tuple(units[i] for i in rest),
         layer.name,
+        geo=image.geo,
     )
+
+
+def placed(image: Image) -> dict[str, Any]:
+    """Return what of an image's place and holes goes into a layer's record, since layers have no other place for it."""
+    geo = {} if image.geo is None else {"geo": image.geo}
+    return geo | ({"valid": image.valid} if image.valid else {})
+
+
+def _kept(layer: Layer) -> dict[str, Any]:
+    """Return what :func:`placed` has put into a layer's record, if it still fits the layer."""
+    record = layer.metadata.get(KEY)
+    if not isinstance(record, dict) or not isinstance(record.get("geo"), GeoReference):
+        return {}
+    shape = tuple(_data(layer).shape)[-3 if getattr(layer, "rgb", False) else -2 :][:2]
+    valid = tuple(record.get("valid", ()))
+    fits = bool(valid) and tuple(valid[0].shape) == shape
+    # A layer of one channel is one band of several; which of them, nobody wrote down.
+    return {"geo": record["geo"], "valid": valid if fits else ()}
 
 
 def _is_repeated(data: Any, at: int) -> bool:

@@ -12,8 +12,9 @@ import pint
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
+from napari_unet.core.place import Band
 
-from ._layers import KEY
+from ._layers import KEY, placed
 
 __all__ = ["LayerData", "get_reader", "read"]
 
@@ -67,19 +68,37 @@ def _image_layer(image: Image) -> LayerData:
     color = image.axes.endswith("c") and image.channels in _COLORS and str(image.data.dtype) == "uint8"
     axes = image.axes if color else image.label_axes
     options = _options(image, axes.removesuffix("c")) | {"name": image.name, "rgb": color}
-    options["metadata"] = {KEY: {"axes": axes, "levels": len(image.levels)}}
+    options["metadata"] = {KEY: {"axes": axes, "levels": len(image.levels)} | placed(image)}
+    options |= _limits(image, color)
     if "c" in image.axes and not color:
         del options["rgb"]
         options["channel_axis"] = image.axes.index("c")
-        options["name"] = [f"{image.name} channel {number}" for number in range(image.channels)]
+        bands = image.geo.bands if image.geo else ()
+        names = [band.name or f"channel {number}" for number, band in enumerate(bands or [Band()] * image.channels)]
+        options["name"] = [f"{image.name} {name}" for name in names]
     return _resolutions(image), options, "image"
 
 
 def _labels_layer(labels: Image, prefix: str) -> LayerData:
     options = _options(labels, labels.axes) | {"name": f"{prefix}{labels.name}"}
-    options["metadata"] = {KEY: {"axes": labels.axes, "levels": len(labels.levels)}}
+    options["metadata"] = {KEY: {"axes": labels.axes, "levels": len(labels.levels)} | placed(labels)}
     data = np.asarray(labels.data) if isinstance(labels.data, np.ndarray) else _resolutions(labels)
     return data, options, "labels"
+
+
+def _limits(image: Image, color: bool) -> dict[str, Any]:
+    """Say between which values an image with holes is shown: what fills its holes is no brightness."""
+    if color or not image.valid or "c" in image.axes:
+        return {}
+    level = len(image.levels)
+    small = image.levels[-1] if level else image.data
+    if math.prod(small.shape) * np.dtype(small.dtype).itemsize > _WHOLE:
+        return {}
+    seen = image.planes(2)[0].read((slice(0, small.shape[0]), slice(0, small.shape[1])), level)
+    if not np.isfinite(seen).any():
+        return {}
+    low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
+    return {"contrast_limits": (low, high)} if low < high else {}
 
 
 def _options(image: Image, axes: str) -> dict[str, Any]:

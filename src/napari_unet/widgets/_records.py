@@ -31,7 +31,7 @@ def crop_of(layer: Layer) -> dict[str, Any]:
 
 def note(layer: Layer, manifest: dict[str, Any]) -> None:
     """Have a layer say what is in the file by now."""
-    kept = {name: value for name, value in record_of(layer).items() if name in ("axes", "folder")}
+    kept = {name: value for name, value in record_of(layer).items() if name in ("axes", "folder", "geo")}
     layer.metadata = {**layer.metadata, KEY: {**manifest, **kept}}
 
 

@@ -1,0 +1,171 @@
+"""Where on Earth an image lies: its transform and reference system, kept as they came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from .errors import ImageError
+
+__all__ = ["Band", "GeoReference", "pick_bands"]
+
+Transform = tuple[float, float, float, float, float, float]
+Tag = tuple[int, str, tuple[Any, ...]]
+_NO_TURN: Final = 1e-12  # of a pixel's size: what is turned by less is not turned
+
+
+@dataclass(frozen=True)
+class Band:
+    """What a channel of a raster is.
+
+    Attributes
+    ----------
+    name : str
+        As the file says it; empty where it says nothing.
+    wavelength : float or None
+        Its middle, micrometers.
+    """
+
+    name: str = ""
+    wavelength: float | None = None
+
+
+@dataclass(frozen=True)
+class GeoReference:
+    """Where an image lies.
+
+    Numbers are those of the file, to the last bit: napari keeps places as 32-bit numbers on their way to the screen, in
+    which a northing of five million meters is half a meter off.
+
+    Attributes
+    ----------
+    transform : tuple of float or None
+        ``(a, b, c, d, e, f)``: the pixel corner in column ``i`` and row ``j`` (both from 0) lies at
+        ``x = a i + b j + c`` and ``y = d i + e j + f``. None if the file does not say.
+    crs : str
+        The coordinate reference system as WKT; empty if it is not known.
+    title : str
+        What to call the system, such as ``"EPSG:32633"``.
+    unit : str
+        Of ``x`` and ``y``, such as ``"meter"`` or ``"degree"``; ``"pixel"`` if it is not known.
+    bands : tuple of Band
+        One for each channel; empty where the image has no channels of its own, as labels have none.
+    tags : tuple of (int, str, tuple)
+        The GeoTIFF tags of the file as they came: number, type and values. They are written back where nothing better
+        is known of the system.
+    """
+
+    transform: Transform | None = None
+    crs: str = ""
+    title: str = ""
+    unit: str = "pixel"
+    bands: tuple[Band, ...] = ()
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Height and width of a pixel, never negative; 1 where nothing is known."""
+        if self.transform is None:
+            return 1.0, 1.0
+        a, b, _, d, e, _ = self.transform
+        # Not hypot, which may change the last bit of what is not turned at all.
+        return (abs(e) if not b else math.hypot(b, e)) or 1.0, (abs(a) if not d else math.hypot(a, d)) or 1.0
+
+    @property
+    def turned(self) -> bool:
+        """Whether rows and columns do not run along the axes of the system."""
+        if self.transform is None:
+            return False
+        _, b, _, d, _, _ = self.transform
+        height, width = self.pixel
+        return max(abs(b) / height, abs(d) / width) > _NO_TURN
+
+    @property
+    def south_up(self) -> bool:
+        """Whether the first row is the southernmost."""
+        return self.transform is not None and not self.turned and self.transform[4] > 0
+
+    @property
+    def without_bands(self) -> GeoReference:
+        """The same place, of labels."""
+        return replace(self, bands=()) if self.bands else self
+
+    def since(self, y: int, x: int) -> GeoReference:
+        """Return the place of a part.
+
+        Parameters
+        ----------
+        y, x : int
+            First row and column of the part.
+
+        Returns
+        -------
+        GeoReference
+            With another origin. The tags are left out, as they are those of the whole.
+        """
+        if self.transform is None or not (y or x):
+            return self
+        a, b, c, d, e, f = self.transform
+        return replace(self, transform=(a, b, a * x + b * y + c, d, e, d * x + e * y + f), tags=())
+
+    def same_grid(self, other: GeoReference) -> bool:
+        """Say whether pixels of equal number lie at the same place."""
+        return self.transform == other.transform and self.crs == other.crs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for a manifest; JSON keeps every bit of a number."""
+        return {
+            "transform": None if self.transform is None else list(self.transform),
+            "crs": self.crs,
+            "title": self.title,
+            "unit": self.unit,
+            "tags": [[number, kind, list(values)] for number, kind, values in self.tags],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GeoReference:
+        """Build from :meth:`to_dict`'s result; ValueError, KeyError or TypeError if it is something else."""
+        found = values["transform"]
+        transform = None
+        if found is not None:
+            a, b, c, d, e, f = map(float, found)
+            transform = (a, b, c, d, e, f)
+        tags = tuple((int(number), str(kind), tuple(held)) for number, kind, held in values.get("tags", ()))
+        crs, title, unit = (str(values.get(name, "")) for name in ("crs", "title", "unit"))
+        return cls(transform, crs, title, unit or "pixel", (), tags)
+
+
+def pick_bands(names: Sequence[str], bands: Sequence[Band], image: str) -> tuple[int, ...]:
+    """Find channels by number or name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Numbers from 0, or names of bands in any case.
+    bands : sequence of Band
+        What there is.
+    image : str
+        Name of the image, for messages.
+
+    Returns
+    -------
+    tuple of int
+        Numbers of the channels, in the order asked for.
+
+    Raises
+    ------
+    ImageError
+        If a band is missing; the message names it, and those that are there.
+    """
+    known = {band.name.casefold(): number for number, band in reversed(list(enumerate(bands))) if band.name}
+    missing = [name for name in names if not name.isdigit() and name.casefold() not in known]
+    if missing:
+        there = ", ".join(f"{number} {band.name}".strip() for number, band in enumerate(bands))
+        raise ImageError(
+            f"'{image}' has no band named {', '.join(missing)}. "
+            + (f"It has: {there}. " if there else "It names no bands. ")
+            + "Choose by number, counted from 0, or by name."
+        )
+    return tuple(int(name) if name.isdigit() else known[name.casefold()] for name in names)

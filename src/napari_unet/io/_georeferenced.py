@@ -1,0 +1,177 @@
+"""Images that lie somewhere on Earth: by rasterio where it is installed, else TIFF with its tags carried over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.axes import Image
+from ..core.errors import ImageError, MissingExtraError, OutputError
+from ._geo_tags import place_of_tags, read_tags
+from ._tiff import read_tiff
+
+__all__ = [
+    "has_rasterio", "read_georeferenced", "row_blocks", "whole", "write_label_raster", "write_number_raster",
+]  # fmt: skip
+
+_TIFFS: Final = (".tif", ".tiff", ".btf", ".tf8")
+_AT_ONCE: Final = 1 << 25  # pixels
+
+
+def has_rasterio() -> bool:
+    """Say whether the package that knows rasters is installed, without loading it."""
+    return find_spec("rasterio") is not None
+
+
+def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False) -> Image:
+    """Read a raster.
+
+    Parameters
+    ----------
+    file : Path
+        GeoTIFF, JPEG 2000 or VRT.
+    axes, labels : str or None, bool
+        See :func:`napari_unet.io._raster_reader.read_raster`.
+
+    Returns
+    -------
+    Image
+        Without rasterio a TIFF's pixels, pixel size and tags only.
+
+    Raises
+    ------
+    ImageError, AxesError
+        If it cannot be read.
+    MissingExtraError
+        If it is no TIFF and rasterio is not installed.
+    """
+    if has_rasterio():
+        from ._raster_reader import read_raster  # noqa: PLC0415  # few images are rasters, and rasterio is an extra
+
+        return read_raster(file, axes, labels)
+    if file.suffix.lower() not in _TIFFS:
+        raise MissingExtraError("rasterio", "geo", f"Opening {file.suffix} files")
+    image, geo = read_tiff(file, axes), place_of_tags(read_tags(file))
+    if geo is None or geo.transform is None:
+        return replace(image, geo=geo)
+    sizes = dict(zip("yx", geo.pixel, strict=True))
+    return replace(
+        image,
+        geo=geo,
+        scale=tuple(sizes.get(a, s) for a, s in zip(image.axes, image.scale, strict=True)),
+        units=tuple(geo.unit if a in sizes else u for a, u in zip(image.axes, image.units, strict=True)),
+    )
+
+
+def write_label_raster(path: Path, labels: Image, facts: Mapping[str, Any]) -> None:
+    """Write labels as a cloud-optimized GeoTIFF in which 0 is nodata, block by block.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    labels : Image
+        Whole numbers, axes ``yx``; read in windows, twice.
+    facts : mapping
+        How they were made, as plain values.
+
+    Raises
+    ------
+    OutputError, ImageError
+        If it cannot be written, or the labels do not fit.
+    """
+    from ._raster_writer import Layout, write_cog  # noqa: PLC0415  # rasterio is an extra
+
+    top = max(int(np.max(block)) for _, block in row_blocks(labels))
+    if top > np.iinfo(np.uint32).max:
+        raise OutputError(f"The labels reach {top}, which does not fit. Renumber them from 1.")
+    dtype = "uint16" if top <= np.iinfo(np.uint16).max else "uint32"
+    height, width = labels.shape
+    write_cog(
+        path, Layout((height, width), dtype, labels.geo, 0, manifest=facts, title="labels"), lambda w: whole(labels, w)
+    )
+
+
+def write_number_raster(path: Path, image: Image, facts: Mapping[str, Any]) -> None:
+    """Write numbers as a cloud-optimized GeoTIFF of 32 bits in which NaN is nodata, block by block.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    image : Image
+        Real numbers, axes ``yx``.
+    facts : mapping
+        How they were made, as plain values.
+
+    Raises
+    ------
+    OutputError, ImageError
+        If it cannot be written or read.
+    """
+    from ._raster_writer import Layout, write_cog  # noqa: PLC0415  # rasterio is an extra
+
+    def read(window: tuple[slice, slice]) -> npt.NDArray[Any]:
+        return np.asarray(image.planes(2)[0].read(window)[0])
+
+    height, width = image.along("yx")[0]
+    layout = Layout((height, width), "float32", image.geo, float("nan"), manifest=facts, smooth=True, title=image.name)
+    write_cog(path, layout, read)
+
+
+def whole(labels: Image, window: tuple[slice, slice]) -> npt.NDArray[np.integer[Any]]:
+    """Read a window of labels.
+
+    Parameters
+    ----------
+    labels : Image
+        Axes ``yx``.
+    window : tuple of slice
+        Rows and columns.
+
+    Returns
+    -------
+    ndarray of int
+        From 0.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or holds negative numbers or fractions.
+    """
+    values = labels.read(window)
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "ui" or (values.dtype.kind == "i" and values.min(initial=0) < 0):
+        raise ImageError(f"'{labels.name}' does not hold labels: they are whole numbers from 0 up.")
+    return values  # type: ignore[return-value]
+
+
+def row_blocks(labels: Image) -> Iterator[tuple[tuple[slice, slice], npt.NDArray[np.integer[Any]]]]:
+    """Go through labels from the top, a few whole rows at a time.
+
+    Parameters
+    ----------
+    labels : Image
+        Axes ``yx``.
+
+    Yields
+    ------
+    window : tuple of slice
+        Rows and columns.
+    block : ndarray of int
+        Labels, from 0.
+    """
+    height, width = labels.shape
+    rows = max(1, min(1024, _AT_ONCE // width))
+    for top in range(0, height, rows):
+        window = slice(top, min(top + rows, height)), slice(0, width)
+        yield window, whole(labels, window)
