@@ -1,0 +1,81 @@
+"""Rasters as layers: their place, holes and names of bands come along, and go on to an image made of a layer."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from napari.components import ViewerModel
+from npe2 import PluginManifest
+from rasterio.transform import Affine
+
+from napari_unet.widgets import _reader
+from napari_unet.widgets._layers import KEY, layer_axes, layer_image
+from napari_unet.widgets._reader import read
+
+MANIFEST = PluginManifest.from_file(Path(_reader.__file__).parents[1] / "napari.yaml")
+PLACE = Affine(0.7, 0.0, 500000 + 1 / 3, 0.0, -0.9, 5300000 + 1 / 7)
+
+
+def write(path: Path, bands: np.ndarray, **more: object) -> Path:
+    count, height, width = bands.shape
+    facts = {"count": count, "height": height, "width": width, "dtype": bands.dtype}
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32633", transform=PLACE, **facts, **more) as raster:
+        raster.write(bands)
+        raster.descriptions = [f"B{number}" for number in range(1, count + 1)]
+    return path
+
+
+def shown(path: Path) -> list:
+    viewer = ViewerModel()
+    for layer in read(path):
+        if "channel_axis" in layer[1]:
+            viewer.add_image(layer[0], **layer[1])
+        else:
+            viewer._add_layer_from_data(*layer)
+    return list(viewer.layers)
+
+
+def test_a_layer_keeps_the_place_that_32_bits_cannot_hold(tmp_path: Path):
+    heights = np.arange(600, dtype=np.float32).reshape(1, 20, 30)
+    heights[0, 0] = -9999
+    (layer,) = shown(write(tmp_path / "a.tif", heights, nodata=-9999))
+    assert tuple(layer.scale) == (0.9, 0.7)
+    assert tuple(map(str, layer.units)) == ("meter", "meter")
+    assert tuple(layer.contrast_limits) == (30, 599)
+    image = layer_image(layer, layer_axes(layer)[0])
+    assert image.geo.transform == tuple(PLACE)[:6]
+    assert not image.valid[0][0].any()
+    assert image.valid[0][1:].all()
+
+
+def test_colors_are_one_layer_and_other_bands_are_named(tmp_path: Path):
+    (color,) = shown(write(tmp_path / "a.tif", np.full((3, 20, 30), 7, np.uint8), nodata=0))
+    assert color.rgb
+    assert layer_image(color, layer_axes(color)[0]).geo.title == "EPSG:32633"
+    bands = shown(write(tmp_path / "b.tif", np.zeros((5, 20, 30), np.uint16), nodata=0))
+    assert [layer.name for layer in bands] == [f"b B{number}" for number in range(1, 6)]
+    assert layer_image(bands[2], "yx").geo.transform == tuple(PLACE)[:6]
+
+
+def test_large_rasters_are_lazy_layers_that_can_be_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("napari_unet.io._raster_reader.LAZY_BYTES", 100)
+    path = write(tmp_path / "a.tif", np.arange(90000, dtype=np.uint16).reshape(1, 300, 300), tiled=True, nodata=0)
+    with rasterio.open(path, "r+") as raster:
+        raster.build_overviews([2], rasterio.enums.Resampling.nearest)
+    (layer,) = shown(path)
+    assert layer.multiscale
+    assert [level.shape for level in layer.data] == [(300, 300), (150, 150)]
+    image = layer_image(layer, "yx")
+    assert len(image.levels) == 1
+    again = copy.deepcopy(layer.metadata[KEY]["valid"])
+    assert not again[0][0, 0]
+    assert again[0][0, 1]
+
+
+def test_napari_offers_this_reader_for_rasters():
+    patterns = {pattern for each in MANIFEST.contributions.readers for pattern in each.filename_patterns}
+    assert {"*.vrt", "*.jp2", "*.tif"} <= patterns
