@@ -70,6 +70,16 @@ def test_a_gap_keeps_its_track_in_a_folder(tmp_path):
     assert len(read_tracks(tmp_path / "filled").tracks.nodes["t"]) == 4
 
 
+def test_the_text_of_a_folder_speaks_of_the_masks_that_were_filled_in(tmp_path):
+    labels = np.zeros((5, 30, 70), np.uint8)
+    labels[:2, 10:20, 10:50] = 1
+    labels[2:, 10:20, 10:29], labels[3:, 10:20, 31:50] = 2, 3  # the second daughter is missing in frame 2
+    found = track(labels)
+    write_tracks(tmp_path / "one", found, relabel(labels, found, fill_gaps=True))
+    assert (tmp_path / "one" / "res_track.txt").read_text() == "1 0 1 0\n2 2 4 1\n3 2 4 1\n"
+    assert read_tracks(tmp_path / "one").problems == ()
+
+
 def test_what_is_wrong_with_a_folder_is_listed(movie, tmp_path):
     truth = movie.tracks()
     place = tmp_path / "bad"

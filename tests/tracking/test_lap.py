@@ -284,3 +284,27 @@ def test_tables_keep_the_tracks(movie, tmp_path):
 def test_the_face_and_the_spec():
     assert napari_unet.track is track
     assert LinkSpec.model_validate_json(LinkSpec().model_dump_json()) == LinkSpec()
+
+
+def test_a_daughter_at_the_border_is_one_who_lies_where_her_mother_was():
+    # A rod across the border divides: three quarters of what is seen are one daughter, the rest is the other.
+    labels = np.zeros((3, 60, 60), np.int32)
+    labels[:, 40:50, 40:50] = 7
+    labels[0, 10:20, :24], labels[1:, 10:20, :5], labels[1:, 10:20, 6:24] = 1, 1, 2
+    assert track(labels).counts["divisions"] == 1
+    # The same rod stays behind, and another comes in beside it.
+    labels[1:, :25, :25] = 0
+    labels[1:, 10:20, 3:24], labels[1:, 22:32, :5] = 2, 1
+    assert track(labels).counts["divisions"] == 0
+
+
+@pytest.mark.parametrize("lost", [[(2, 3)], [(2, 3), (3, 3)], [(1, 1)], [(1, 1), (2, 3)]])
+def test_a_division_is_found_where_one_of_the_family_was_missing(lost):
+    labels = np.zeros((6, 50, 90), np.int32)
+    labels[:, 35:45, 10:45] = 9
+    labels[:2, 10:20, 20:60], labels[2:, 10:20, 20:39], labels[2:, 10:20, 41:60] = 1, 2, 3
+    for t, name in lost:
+        labels[t][labels[t] == name] = 0
+    found = track(labels)
+    assert found.counts["divisions"] == 1
+    assert found.counts["lineages"] == 2

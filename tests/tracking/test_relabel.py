@@ -50,3 +50,31 @@ def test_gaps_are_filled_by_choice_and_never_over_others():
 def test_an_unknown_number():
     with pytest.raises(SpecError, match="track or lineage"):
         relabel(np.zeros((2, 8, 8), int), track(np.zeros((2, 8, 8), int)), by="cell")
+
+
+def _division() -> np.ndarray:
+    """Make a rod of 40 pixels that is two of 20 from frame 2 on, and moves one pixel a frame."""
+    labels = np.zeros((5, 40, 80), np.uint8)
+    for t, frame in enumerate(labels):
+        parts = [(20, 60, 1)] if t < 2 else [(20, 40, 2), (41, 61, 3)]
+        for a, b, name in parts:
+            frame[15:25, a + t : b + t] = name
+    return labels
+
+
+@pytest.mark.parametrize(("frame", "lost"), [(1, 1), (2, 3)])
+def test_what_is_missing_around_a_division_is_filled_where_it_was(frame, lost):
+    truth = _division()
+    labels = truth.copy()
+    labels[frame][labels[frame] == lost] = 0
+    found = track(labels)
+    assert found.counts["divisions"] == 1
+    made = np.asarray(relabel(labels, found, fill_gaps=True).data)
+    gone = truth[frame] == lost
+    number = np.bincount(made[frame][gone]).argmax()
+    # It is the mother's own number, or that of the daughter who is seen later.
+    other = truth[0] == 1 if lost == 1 else truth[3] == 3
+    assert number == made[0 if lost == 1 else 3][other][0]
+    drawn = made[frame] == number
+    assert (drawn & gone).sum() > 0.85 * (drawn | gone).sum()
+    assert np.array_equal(np.delete(made, frame, 0) > 0, np.delete(truth, frame, 0) > 0)

@@ -66,15 +66,18 @@ def write(path: Path, tracks: Tracks, labels: Callable[[int], npt.NDArray[Any]],
     np.minimum.at(first, track, t)
     np.maximum.at(last, track, t)
     parent[track] = nodes["parent"]
-    lines = [f"{i} {first[i]} {last[i]} {parent[i]}\n" for i in range(1, count + 1)]
     frames = len(labels) if hasattr(labels, "__len__") else int(t.max(initial=-1)) + 1
     digits = max(3, len(str(frames - 1)))
     with atomic_folder(path, overwrite) as folder:
         for frame in range(frames):
             masks = labels(frame).astype(np.uint16)
+            # Masks that were filled in may begin before what was tracked does, or end after it.
+            drawn = np.flatnonzero(np.bincount(masks.reshape(-1), minlength=1)[: count + 1])
+            first[drawn], last[drawn] = np.minimum(first[drawn], frame), np.maximum(last[drawn], frame)
             tifffile.imwrite(
                 folder / f"mask{frame:0{digits}d}.tif", masks, compression="zlib", photometric="minisblack"
             )
+        lines = [f"{i} {first[i]} {last[i]} {parent[i]}\n" for i in range(1, count + 1)]
         (folder / "res_track.txt").write_text("".join(lines), encoding="ascii")
 
 

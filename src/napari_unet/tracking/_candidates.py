@@ -27,6 +27,7 @@ _SMALLER: Final = 0.75  # of a mother, where her daughters cannot be measured
 _UNKNOWN: Final = 0.5
 _AWAY: Final = 1.0  # object widths from a mother to a daughter, where it is all that is known
 _FAR: Final = 1.0
+_INSIDE: Final = 0.5  # share of a daughter that is cut and lies where her mother was
 _SUM: Final = (0.5, 1.6)  # what daughters have together, in sizes of the mother
 
 Ints = npt.NDArray[np.int64]
@@ -201,11 +202,15 @@ def triples(pairs: Pairs, one: Side, two: Side, scale: Scale, cropped: bool = Tr
     gain = size / one.areas[m]
     # What lies outside of the picture may be as large as one likes.
     cut = two.cut[a] | two.cut[b]
+    inside = np.minimum(pairs.common[i] / two.areas[a], pairs.common[j] / two.areas[b])
     whole = (unlike <= np.log2(_RATIO)) & (gain >= _SUM[0]) & (gain <= _SUM[1])
     away = np.maximum(*(np.linalg.norm(two.places[d] - one.places[m], axis=1) for d in (a, b)))
     fits = (np.maximum(two.areas[a], two.areas[b]) <= _SMALLER * one.areas[m]) & (away <= _AWAY)
+    # Who comes in from outside does not lie where another has been; a daughter does.
+    fits |= (inside >= _INSIDE) & (gain >= _SUM[0]) & (gain <= _SUM[1])
     good = np.where(cut, fits & cropped, whole)
-    i, j, m, a, b, size, unlike, cut, away = (column[good] for column in (i, j, m, a, b, size, unlike, cut, away))
+    columns = (i, j, m, a, b, size, unlike, cut, away, inside)
+    i, j, m, a, b, size, unlike, cut, away, inside = (column[good] for column in columns)
     unlike = np.where(cut, np.minimum(unlike, _UNKNOWN), unlike)
     # Of daughters that are cut, the middle of what is seen is nearest to that of the mother.
     share = np.where(cut, two.areas[a] / size, 0.5)[:, None]
@@ -214,7 +219,7 @@ def triples(pairs: Pairs, one: Side, two: Side, scale: Scale, cropped: bool = Tr
     common = pairs.common[i] + pairs.common[j]
     overlap = common / (one.areas[m] + size - common)
     change = np.where(cut, _CUT, 1.0) * _SIZE * np.abs(np.log2(size / one.areas[m]))
-    change += np.where(cut, _FAR * away**2, 0.0)
+    change += np.where(cut, np.minimum(_FAR * away**2, _FAR * (1 - inside)), 0.0)
     cost = step + _OVERLAP * (1 - overlap) + change + _UNLIKE * unlike + _EVENT
     cost += _LOOK * _change(two.looks[a], two.looks[b])
     return Events(np.stack([m, a, b], axis=1), cost)

@@ -68,7 +68,7 @@ def close_gaps(
         for t in range(len(nodes) - wait):
             found.append(_joins(ends[t], starts[t + wait], side, wide, wait, count))
             if division:
-                found.append(_births(ends[t], starts[t + wait], side, wide, wait, count))
+                found.append(_births(ends[t], starts[t + 1 : t + wait + 1], side, wide, count))
                 found.append(_second(mothers[t], starts[t + wait], side, wide, (wait, count), child))
     events = gather(found)
     allowed = known.allow(events.who[:, 0] % count, events.who[:, 1] % count)
@@ -94,13 +94,15 @@ def _joins(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count:
     return Events(who[keep], np.maximum(costs[keep], 0))
 
 
-def _births(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count: int) -> Events:
-    """List ends that divided unseen: both daughters start."""
-    before, here = side.take(ends), side.take(starts)
+def _births(ends: Ints, starts: list[Ints], side: Side, scale: Scale, count: int) -> Events:
+    """List ends that divided unseen: both daughters start, one of them in the last of some frames, one up to then."""
+    later = np.concatenate(starts)
+    before, here = side.take(ends), side.take(later)
     found = triples(near(before, here, scale.reach, _NONE), before, here, scale, False)
+    found = found.take(np.flatnonzero(found.who[:, 1:].max(axis=1) >= len(later) - len(starts[-1])))
     m, a, b = found.who.T
-    who = np.stack([ends[m], 2 * count + starts[a], 2 * count + starts[b]], axis=1)
-    return Events(who, np.maximum(found.costs - _HALF_OVERLAP + _WAIT * (wait - 1), 0))
+    who = np.stack([ends[m], 2 * count + later[a], 2 * count + later[b]], axis=1)
+    return Events(who, np.maximum(found.costs - _HALF_OVERLAP + _WAIT * (len(starts) - 1), 0))
 
 
 def _second(mothers: Ints, starts: Ints, side: Side, scale: Scale, sizes: tuple[int, int], child: Ints) -> Events:

@@ -33,7 +33,8 @@ def relabel(labels: Image, tracks: Tracks, by: str = "track", fill_gaps: bool = 
     by : {"track", "lineage"}
         Which number.
     fill_gaps : bool
-        Where a track skips frames, draw masks between the last one before and the first one after.
+        Where a track skips frames, draw masks between the last one before and the first one after; likewise those that
+        are missing around a division.
 
     Returns
     -------
@@ -89,5 +90,5 @@ class _View:
             at = np.minimum(np.searchsorted(ids, flat), len(ids) - 1)
             made.reshape(-1)[here] = np.where(ids[at] == flat, numbers[at], 0)
         for fill in self.fills.get(t, ()):
-            draw(made, values, fill, (self._source(fill.before[0]), self._source(fill.after[0])))
+            draw(made, values, fill, self._source)
         return made
