@@ -65,6 +65,7 @@ from scipy.ndimage import gaussian_filter
 from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.specs import SegmentSpec
+from napari_unet.models._bricks import Alone
 from napari_unet.models.segment import segment_image
 from napari_unet.models.stored import store_segmentation
 from napari_unet.samples.simulated import nuclei
@@ -278,7 +279,7 @@ def start(edge: int) -> dict[str, float]:
     begun = time.perf_counter()
     looking = {"y": slice(edge // 2, edge // 2 + 1000), "x": slice(edge // 2, edge // 2 + 1000)}
     steps = store_segmentation(
-        Image(Repeated(field, edge), "yx"), spec(), model, folder / "l.ome.zarr", looking=lambda: looking
+        Image(Repeated(field, edge), "yx"), spec(), model, folder / "l.ome.zarr", crew=Alone(lambda: looking)
     )
     for step in steps:
         found.setdefault("first_report", round(time.perf_counter() - begun, 2))

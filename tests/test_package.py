@@ -96,6 +96,7 @@ def test_extras_are_declared(extra):
 def test_everything_imported_is_declared():
     base = [re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in requires(DISTRIBUTION) or []]
     imports = {"PIL": "pillow", "skimage": "scikit-image", "qtpy": "napari", "superqt": "napari", "pint": "napari"}
+    imports |= {"dask_jobqueue": "dask-jobqueue"}
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             found = [a.name for a in node.names] if isinstance(node, ast.Import) else []
@@ -140,5 +141,5 @@ def test_every_room_is_under_contract(root):
     engine = {f"napari_unet.{room}" for room in ROOMS if room not in ("cli", "widgets", "workflows")}
     assert engine <= set(by["viewer"]["source_modules"])
     assert engine - {"napari_unet.core"} <= set(by["screens"]["forbidden_modules"])
-    torch = {f"napari_unet.{room}" for room in ("nets", "targets", "models", "training")}
+    torch = {f"napari_unet.{room}" for room in ("nets", "targets", "models", "training", "cluster")}
     assert engine - torch <= set(by["torch-rooms"]["source_modules"])

@@ -11,9 +11,9 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Background", "Batch", "Binary", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels", "LinkZ",
-    "Metrics", "MinScore", "MinSize", "Models", "Region", "Runtime", "Source", "Table", "Threshold", "Tile",
-    "Tolerance", "Uncertainty", "Unreadable", "Workers",
+    "Average", "Background", "Batch", "Binary", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels",
+    "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "Region", "Runtime", "Scheduler", "Slurm",
+    "Source", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Workers",
 ]  # fmt: skip
 
 Source = Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)]
@@ -75,6 +75,15 @@ Tile = Annotated[int, typer.Option(help="Edge of a tile, pixels; 0 chooses. Chan
 Batch = Annotated[int, typer.Option(help="Tiles computed together.")]
 Workers = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
 Table = Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")]
+Scheduler = Annotated[
+    str, typer.Option(help="Compute on a dask cluster: address of its scheduler, such as tcp://10.0.0.1:8786.")
+]
+LocalWorkers = Annotated[
+    int, typer.Option(help="Compute in so many processes of this computer, one for each graphics card.")
+]
+Slurm = Annotated[
+    Path | None, typer.Option(help="Compute in jobs of a queue (SLURM, PBS, ...) that this .toml describes.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: time, memory, disk.")]
 Metrics = Annotated[
     str, typer.Option(help="What to compare by, with commas between: matching, overlap, surfaces, lesions.")

@@ -90,6 +90,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     workers: options.Workers = _SEGMENT.tiling.workers,
     axes: _Axes = None,
     table: options.Table = None,
+    scheduler: options.Scheduler = "",
+    local_workers: options.LocalWorkers = 0,
+    slurm: options.Slurm = None,
     dry_run: options.DryRun = False,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
@@ -112,8 +115,13 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
         return
     measures = ("objects",) if table else ()
-    steps = workflows.segment_steps(source, spec, measures, preview=False, output=output, overwrite=overwrite)
-    found = _segmented(steps, output)
+    with workflows.open_cluster(scheduler, local_workers, slurm) as client:
+        found = _segmented(
+            workflows.segment_steps(
+                source, spec, measures, preview=False, output=output, overwrite=overwrite, client=client
+            ),
+            output,
+        )
     if table:
         workflows.write_table(table, found.table)
     if uncertainty and found.uncertainty:

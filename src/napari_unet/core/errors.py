@@ -3,6 +3,7 @@
 __all__ = [
     "AxesError",
     "Cancelled",
+    "ClusterError",
     "ConflictError",
     "EditError",
     "ImageError",
@@ -60,6 +61,10 @@ class TrainingDataError(UNetError):
 
 class TrainingError(UNetError):
     """A training cannot go on."""
+
+
+class ClusterError(UNetError):
+    """Other processes cannot be reached, or cannot do what a run asks of them."""
 
 
 class ConflictError(UNetError):

@@ -41,16 +41,23 @@ class LabelStore:
         Whose labels they are.
     ndim : int
         Spatial dimensions of its planes.
+    make : bool
+        Make them where there are none. False for who writes into labels that another process has made.
     """
 
-    def __init__(self, folder: Path, name: str, image: Image, ndim: int) -> None:
+    def __init__(self, folder: Path, name: str, image: Image, ndim: int, make: bool = True) -> None:
         self.folder, self.name = folder, name
         axes = "".join(a for a in AXES if a in image.label_axes)
         shape, scale, units = image.along(axes)
         geo = image.geo and image.geo.without_bands
         self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name, geo=geo)
         try:
-            there = _reopened(folder, name, shape)
+            there = _reopened(folder, name, shape, make)
+            if there is None and not make:
+                raise OutputError(
+                    f"'{folder}' was made by another process and cannot be opened here. Check that all processes see "
+                    "the same disk, then give the same command again: the run goes on where it was."
+                )
             if there is None:
                 shutil.rmtree(folder, ignore_errors=True)
             self._level = create_labels(folder, name, self._frame, ndim) if there is None else there
@@ -92,7 +99,9 @@ class LabelStore:
         block = labels.astype(np.uint32).reshape([s.stop - s.start for s in place])
         try:
             for file in shard_files(self._level, place):
-                file.unlink()  # zarr reads a shard before it writes one: half a shard, after a power cut, would stop it
+                file.unlink(
+                    missing_ok=True
+                )  # zarr reads a shard before it writes one: half a shard, after a power cut, would stop it
             self._level[place] = block
             for file in shard_files(self._level, place):
                 sync(file)
@@ -154,10 +163,10 @@ class LabelStore:
             raise OutputError(_unwritable(self.folder, error)) from error
 
 
-def _reopened(folder: Path, name: str, shape: Sequence[int]) -> zarr.Array[Any] | None:
+def _reopened(folder: Path, name: str, shape: Sequence[int], mend: bool) -> zarr.Array[Any] | None:
     """Open labels that were begun, or return None where there are none, or they are damaged."""
     try:
-        if folder.is_dir():
+        if mend and folder.is_dir():
             mend_groups(folder, name)
         level = open_labels(folder, name)
     except (*_BROKEN, OutputError):

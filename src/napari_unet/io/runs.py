@@ -24,7 +24,7 @@ from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
 from .swaps import Swaps
 
-__all__ = ["RunFolder", "describe_unfinished", "find_finished", "find_manifest", "peek"]
+__all__ = ["RunFolder", "describe_unfinished", "find_finished", "find_manifest", "peek", "store_of"]
 
 _STORE: Final = "labels.zarr"
 _REPLACED: Final = "replaced.zarr"
@@ -94,8 +94,7 @@ class RunFolder:
         OutputError
             If it cannot be written.
         """
-        name = self.output.stem.removesuffix(".ome") or "labels"
-        return LabelStore(self.folder / _STORE, name, image, ndim)
+        return store_of(self.output, image, ndim)
 
     def publish_steps(
         self, manifest: Mapping[str, Any], store: LabelStore, digests: npt.NDArray[np.uint8] | None = None
@@ -144,6 +143,32 @@ class RunFolder:
         (self.folder / MANIFEST).unlink(missing_ok=True)
         self.journal.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def store_of(output: Path, image: Image, ndim: int, make: bool = True) -> LabelStore:
+    """Open the labels of an unfinished run.
+
+    Parameters
+    ----------
+    output : Path
+        Where they are to be in the end.
+    image, ndim : Image, int
+        See :meth:`RunFolder.store`.
+    make : bool
+        Make them where there are none, or what is there is damaged; only who holds the run may.
+
+    Returns
+    -------
+    LabelStore
+        Where to write.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, or there is none to open.
+    """
+    name = output.stem.removesuffix(".ome") or "labels"
+    return LabelStore(run_folder(output) / _STORE, name, image, ndim, make)
 
 
 def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:

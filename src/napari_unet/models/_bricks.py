@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.specs import SegmentSpec, TargetSpec
+from ..core.steps import Looking
 from ..io.journal import Journal as Folder
 from ..targets import explorer, grower
 from ..tiling._brick_jobs import Finding, Jobs, Journal, Sink
 from ..tiling.care import Care
 from ..tiling.statistics import Statistics
-from ..tiling.stream import Plan
+from ..tiling.stream import Plan, stream
 from ..tiling.where import choose_where
 from ._scorer import Predict, Scorer, inner
 from .segment import decode_stored, draft_plan, object_rule, plan_run, sized
 
-__all__ = ["Work", "begin", "can_store", "prepare", "share_left"]
+__all__ = ["Alone", "Crew", "Work", "begin", "can_store", "prepare", "share_left"]
 
 
 def can_store(spec: SegmentSpec, model: Scorer) -> bool:
@@ -68,6 +69,48 @@ class Work:
     def jobs(self, journal: Journal, sink: Sink) -> Jobs:
         """Return the jobs that do it."""
         return Jobs(self.plan, self.predict, self.finding, journal, sink)
+
+
+class Crew(Protocol):
+    """Who does the work of a run, and where somebody looks meanwhile."""
+
+    @property
+    def looking(self) -> Looking | None:
+        """See :func:`~napari_unet.tiling.bricked.segment_bricks`; where there is one, pieces to show are wanted."""
+
+    def begin(self, image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
+        """Measure what is measured once, and choose how the work is cut; see :func:`begin`."""
+
+    def jobs(self, work: Work, journal: Journal, sink: Sink) -> Jobs:
+        """Return the jobs that do it."""
+
+    def hands(self, next_job: Callable[[], Callable[[], Any] | None], workers: int, /) -> Generator[Any, None, None]:
+        """Do jobs; see :func:`~napari_unet.tiling._threads.stream`."""
+
+
+class Alone:
+    """The threads of this process.
+
+    Parameters
+    ----------
+    looking : callable, optional
+        See :func:`~napari_unet.tiling.bricked.segment_bricks`.
+    """
+
+    def __init__(self, looking: Looking | None = None) -> None:
+        self.looking = looking
+
+    def begin(self, image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
+        """Measure and choose here."""
+        return begin(image, spec, model)
+
+    def jobs(self, work: Work, journal: Journal, sink: Sink) -> Jobs:
+        """Return jobs that compute where they are called."""
+        return work.jobs(journal, sink)
+
+    def hands(self, next_job: Callable[[], Callable[[], Any] | None], workers: int, /) -> Generator[Any, None, None]:
+        """Call jobs in threads."""
+        return stream(next_job, workers)
 
 
 def begin(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:

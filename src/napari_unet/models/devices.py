@@ -13,7 +13,15 @@ import torch
 
 from ..core.errors import MemoryShortError, ModelError
 
-__all__ = ["bfloat16_is_fast", "choose_device", "device_memory", "fast_precision", "on_device", "one_thread"]
+__all__ = [
+    "bfloat16_is_fast",
+    "choose_device",
+    "count_cards",
+    "device_memory",
+    "fast_precision",
+    "on_device",
+    "one_thread",
+]
 
 R = TypeVar("R")
 # Torch asks Linux for every large array anew. In pages of 2 MB instead of 4 kB that takes a sixth of the time of a
@@ -155,3 +163,8 @@ def _is_short(error: Exception) -> bool:
         return True
     text = str(error)
     return any(word in text for word in _SHORT)
+
+
+def count_cards() -> int:
+    """Return the number of NVIDIA cards."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -339,6 +339,6 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         **agreement_of(model),
         "image": {"name": image.name, **fingerprint(image)},
         "settings": spec.model_dump(mode="json"),
-        **({"averaged": model.record} if isinstance(model, Averaged) else {}),
+        **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),
         **({"place": image.geo.without_bands.to_dict()} if image.geo else {}),
     }

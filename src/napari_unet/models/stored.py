@@ -17,15 +17,16 @@ from ..core.errors import OutputError
 from ..core.hashes import label_hash_steps
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
-from ..core.steps import Looking, Progress, Steps
+from ..core.steps import Progress, Steps
 from ..io.behind import Behind
 from ..io.runs import RunFolder, find_finished
 from ..tiling._brick_jobs import intact
-from ..tiling.bricked import segment_bricks, written_digests
+from ..tiling._written import written_digests
+from ..tiling.bricked import segment_bricks
 from ..tiling.care import told
 from ..tiling.chunks import cached
 from ..tiling.unreadable import mended
-from ._bricks import begin, can_store, prepare, share_left
+from ._bricks import Alone, Crew, can_store, prepare, share_left
 from ._foretold import Foretold
 from ._scorer import Scorer
 from .segment import careful, found_out, record
@@ -56,7 +57,7 @@ def store_segmentation(
     output: Path,
     *,
     overwrite: bool = False,
-    looking: Looking | None = None,
+    crew: Crew | None = None,
 ) -> Steps[Segmentation]:
     """Find the objects of an image with a model and write their labels as OME-Zarr.
 
@@ -75,8 +76,8 @@ def store_segmentation(
         An OME-Zarr folder to write.
     overwrite : bool
         Replace other labels that are there.
-    looking : callable, optional
-        See :func:`~napari_unet.tiling.bricked.segment_bricks`; given, pieces to show are attached to the progress.
+    crew : Crew, optional
+        Who does the work, and whether somebody looks on; by default the threads of this process.
 
     Returns
     -------
@@ -95,7 +96,7 @@ def store_segmentation(
     OutputError
         If something else is at the place, another program is writing there, or it cannot be written.
     """
-    start, image = time.perf_counter(), mended(cached(image), spec)
+    start, image, crew = time.perf_counter(), mended(cached(image), spec), crew or Alone()
     yield Progress(0, 0, "Looking for an earlier run")
     wanted = identity(record(image, spec, model))
     done = yield from _verified(output, wanted, overwrite)
@@ -104,24 +105,22 @@ def store_segmentation(
     with RunFolder(output) as folder:
         if not folder.begun:
             yield Progress(0, 0, "Measuring intensities and object size")
-            folder.journal.begin({"identity": wanted} | begin(image, spec, model))
+            folder.journal.begin({"identity": wanted} | crew.begin(image, spec, model))
         _check_same(folder, wanted)
-        found = yield from _written(image, spec, model, folder, looking)
+        found = yield from _written(image, spec, model, folder, crew)
     return replace(found, seconds=time.perf_counter() - start)
 
 
-def _written(
-    image: Image, spec: SegmentSpec, model: Scorer, folder: RunFolder, looking: Looking | None
-) -> Steps[Segmentation]:
+def _written(image: Image, spec: SegmentSpec, model: Scorer, folder: RunFolder, crew: Crew) -> Steps[Segmentation]:
     """Do what is left of a run, and put the result where it belongs."""
     care = careful(spec, model, _retried(folder), partial(_note_retried, folder))
-    work = prepare(image, spec, model, folder.begun, care, looking is not None)
+    work = prepare(image, spec, model, folder.begun, care, crew.looking is not None)
     plan, store = work.plan, folder.store(image, work.plan.ndim)
     foretold = Foretold(care, round(share_left(folder.journal, folder.begun) * math.prod(store.labels.shape)))
     foretold.store(folder.output, folder.journal, image, plan, work.rule)
     with Behind(folder.journal) as journal:
-        jobs = work.jobs(journal, store)
-        objects, found_hash = yield from told(segment_bricks(image, jobs, looking), care, foretold)
+        jobs = crew.jobs(work, journal, store)
+        objects, found_hash = yield from told(segment_bricks(image, jobs, crew.looking, crew.hands), care, foretold)
         digests = written_digests(image, image.planes(plan.ndim), jobs)
     yield Progress(0, 0, "Writing the overviews")
     facts = found_out(image, plan, work.diameter, work.finding.smallest)

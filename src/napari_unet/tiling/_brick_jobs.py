@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..core.errors import ImageError, OutputError
+from ..core.errors import OutputError
 from ..core.hashes import block_digests
 from ._plane_work import PlaneWork, key_of
 from ._rims import borders, pack, widened
@@ -39,11 +39,13 @@ __all__ = [
     "Explored",
     "Finding",
     "Glimpsed",
+    "Hands",
     "Jobs",
     "Journal",
     "Numbered",
     "Scored",
     "Sink",
+    "Waited",
     "Written",
     "intact",
 ]
@@ -167,6 +169,20 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Waited:
+    """Nothing came for a while; what there is to say of it."""
+
+    words: str
+
+
+class Hands(Protocol):
+    """Who does the jobs of a run."""
+
+    def __call__(self, next_job: Callable[[], Callable[[], Any] | None], workers: int, /) -> Generator[Any, None, None]:
+        """Do jobs and yield their results as they come; see :func:`~napari_unet.tiling._threads.stream`."""
+
+
+@dataclass(frozen=True)
 class Jobs:
     """All that jobs need.
 
@@ -207,15 +223,19 @@ class Jobs:
         scores = score_tiles([(work.plane, tile)], self.plan, self.predict)[0].scores
         return Glimpsed(number, tile.window, preview(scores))
 
-    def explore(self, number: int, work: PlaneWork, position: Position, rims: dict[Position, Scores]) -> Explored:
+    def explore(self, number: int, work: PlaneWork, position: Position) -> Explored:
         """Grow the trees of a brick and keep them in place of its scores."""
         key = key_of(position, number)
         kept = intact(self.journal, "scores", key)
         scores, notes = self._scored(work, position) if kept is None else (kept["scores"], Notes.of(kept))
-        trees, forest = self._grown(work, position, scores, rims)
+        trees, forest = self._grown(work, position, scores, self._rims(number, work, position))
         self.journal.put("trees", key, trees=trees)
         self.journal.put("forest", key, **pack(forest), **notes.arrays())
         return Explored(number, position, forest)
+
+    def _rims(self, number: int, work: PlaneWork, position: Position) -> dict[Position, Scores]:
+        """Return the scores just beyond a brick whose neighbors are scored."""
+        return work.rims(position)
 
     def _scored(self, work: PlaneWork, position: Position) -> ScoredTile:
         return score_tiles([(work.plane, work.tiles[position])], self.plan, self.predict)[0]
@@ -246,25 +266,30 @@ class Jobs:
 
     def compare(self, numbers: tuple[int, int], works: tuple[PlaneWork, PlaneWork], position: Position) -> Compared:
         """Count what the objects of two planes have in common in a brick."""
-        upper, lower = (self._outlines(number, work, position) for number, work in zip(numbers, works, strict=True))
-        return Compared(*numbers, overlaps(upper, lower))
+        return Compared(*numbers, self.in_common(numbers, works, position, [work.outlines(position) for work in works]))
 
-    def _outlines(self, number: int, work: PlaneWork, position: Position) -> Labels:
-        """Return a brick with the ids that objects have within their plane."""
-        if work.objects is None:
-            raise ImageError("Planes were to be joined before objects were numbered. Please report this.")
-        return relabel(self._trees(number, work, position), work.objects.numbers[position])
+    def in_common(
+        self, numbers: Sequence[int], works: Sequence[PlaneWork], position: Position, ids: Sequence[Labels]
+    ) -> npt.NDArray[np.int64]:
+        """Count what two planes have in common in a brick, by the ids that trees have within their planes."""
+        sides = zip(numbers, works, ids, strict=True)
+        return overlaps(*(relabel(self._trees(number, work, position), own) for number, work, own in sides))
 
     def write(self, number: int, work: PlaneWork, window: Window) -> Written:
         """Write a part of a plane's labels, unless it is written and as it should be."""
-        labels = self._labels(number, work, window)
+        labels = self.put(number, work, window, work.finals(window))
+        return Written(number, window, labels if self.finding.preview else None)
+
+    def put(self, number: int, work: PlaneWork, window: Window, ids: Mapping[Position, Labels]) -> Labels:
+        """Write a part of a plane's labels by the final ids of the trees of each brick; return the labels."""
+        labels = self._labels(number, work, window, ids)
         digests = np.frombuffer(b"".join(block_digests(labels)), np.uint8)
         key = f"{number}.{key_of(window)}"
         kept = intact(self.journal, "written", key)
         if kept is None or (kept["digests"] != digests).any() or not self._reads(work.plane, window, digests):
             self.sink.write(work.plane, window, labels)
             self.journal.put("written", key, digests=digests)
-        return Written(number, window, labels if self.finding.preview else None)
+        return labels
 
     def holds(self, number: int, plane: Plane, window: Window) -> bool:
         """Say whether a part of a plane's labels is there, as it was written."""
@@ -274,15 +299,13 @@ class Jobs:
     def _reads(self, plane: Plane, window: Window, digests: npt.NDArray[np.uint8]) -> bool:
         return b"".join(block_digests(self.sink.read(plane, window))) == digests.tobytes()
 
-    def _labels(self, number: int, work: PlaneWork, window: Window) -> Labels:
-        if work.objects is None or work.ids is None:
-            raise ImageError("Labels were to be written before objects were numbered. Please report this.")
+    def _labels(self, number: int, work: PlaneWork, window: Window, ids: Mapping[Position, Labels]) -> Labels:
         labels = np.zeros([s.stop - s.start for s in window], np.int32)
-        for position in work.bricks.meeting(window):
+        for position, final in ids.items():
             own = work.bricks.window(position)
             common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(own, window, strict=True)]
             trees = self._trees(number, work, position)
             part = trees[tuple(slice(c.start - o.start, c.stop - o.start) for c, o in zip(common, own, strict=True))]
             place = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, window, strict=True))
-            relabel(np.ascontiguousarray(part), work.ids[work.objects.numbers[position]], labels[place])
+            relabel(np.ascontiguousarray(part), final, labels[place])
         return labels

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..core.errors import ImageError
 from .bricks import Bricks
 from .stitch import Stitch
 from .where import Notes
@@ -106,6 +107,18 @@ class PlaneWork:
             way = tuple(b - a for a, b in zip(position, other, strict=True))
             found[way] = edges[other][tuple(-step for step in way)]
         return found
+
+    def outlines(self, position: Position) -> Ints:
+        """Return the ids that the trees of a brick have within this plane."""
+        if self.objects is None:
+            raise ImageError("Planes were to be joined before objects were numbered. Please report this.")
+        return self.objects.numbers[position]
+
+    def finals(self, window: Window) -> dict[Position, Ints]:
+        """Return the final ids of the trees of each brick that a window meets."""
+        if self.ids is None:
+            raise ImageError("Labels were to be written before objects were numbered. Please report this.")
+        return {position: self.ids[self.outlines(position)] for position in self.bricks.meeting(window)}
 
     def needs_scores(self, position: Position) -> bool:
         """Say whether the scores of a brick are needed still, for its own trees or those around it."""

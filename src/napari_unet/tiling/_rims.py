@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Scores = npt.NDArray[np.uint8]
 
-__all__ = ["borders", "pack", "unpack", "widened"]
+__all__ = ["borders", "pack", "pack_edges", "unpack", "unpack_edges", "widened"]
 
 _TABLES: Final = tuple(field.name for field in fields(Forest) if field.name not in ("rims", "corners", "kinds"))
 
@@ -62,3 +62,14 @@ def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> Forest:
         **{name: arrays[name] for name in _TABLES}, rims=rims, corners=bool(arrays["corners"]),
         kinds=arrays.get("kinds"),
     )  # fmt: skip
+
+
+def pack_edges(edges: Mapping[Position, Scores]) -> dict[str, Scores]:
+    """Name the borders of a brick, see :func:`borders`, for a journal."""
+    return {f"way_{'_'.join(map(str, way))}": values for way, values in edges.items()}
+
+
+def unpack_edges(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[Position, Scores]:
+    """Turn the arrays of :func:`pack_edges` into the borders that they were."""
+    ways = {name: tuple(map(int, name.split("_")[1:])) for name in arrays if name.startswith("way_")}
+    return {way: arrays[name] for name, way in ways.items()}

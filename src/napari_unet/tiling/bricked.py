@@ -9,7 +9,6 @@ it depends on when it was written, a run that was stopped at any moment ends wit
 from __future__ import annotations
 
 import itertools
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -19,14 +18,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..core.axes import AXES
-from ..core.hashes import BLOCK, block_numbers, hash_of
 from ..core.results import Piece
 from ..core.steps import Progress
-from ._brick_jobs import Compared, Explored, Finding, Glimpsed, Jobs, Journal, Numbered, Scored, Sink, Written, intact
+from ._brick_jobs import (
+    Compared,
+    Explored,
+    Finding,
+    Glimpsed,
+    Jobs,
+    Journal,
+    Numbered,
+    Scored,
+    Sink,
+    Waited,
+    Written,
+    intact,
+)
 from ._joining import Joining
 from ._plane_work import PlaneWork, key_of
-from ._rims import borders, unpack
+from ._rims import borders, unpack, unpack_edges
+from ._written import written_hash
 from .empty import Sparing
 from .grid import Tile, middle_part
 from .run import placed, plane_words, raised
@@ -35,19 +46,19 @@ from .sweep import sweep
 from .where import Notes
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..core.axes import Image, Plane
     from ..core.steps import Looking, Steps
-    from ._brick_jobs import Labels
+    from ._brick_jobs import Hands, Labels
     from .bricks import Position
 
-__all__ = ["Finding", "Journal", "Sink", "segment_bricks", "written_digests"]
+__all__ = ["Finding", "Journal", "Sink", "segment_bricks"]
 
 _GLIMPSE: Final = {1: 2**12, 2: 256, 3: 48}  # net pixels
 
 
-def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> Steps[tuple[int, str]]:
+def segment_bricks(
+    image: Image, jobs: Jobs, looking: Looking | None = None, hands: Hands = stream
+) -> Steps[tuple[int, str]]:
     """Segment every plane of an image, number the objects through and write them.
 
     Parameters
@@ -59,6 +70,8 @@ def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> 
     looking : callable, optional
         Says now and then which part of the image somebody looks at, as a slice for each axis, or None; that comes
         first.
+    hands : callable
+        Who does the jobs: by default threads of this process.
 
     Returns
     -------
@@ -82,11 +95,11 @@ def segment_bricks(image: Image, jobs: Jobs, looking: Looking | None = None) -> 
     queue = _Queue(planes, jobs, looking)
     yield from queue.take_up()
     yield Progress(queue.done, queue.total, "Going on" if queue.done else "Starting")
-    with closing(stream(queue.next_job, jobs.plan.threads)) as results:
+    with closing(hands(queue.next_job, jobs.plan.threads)) as results:
         for result in results:
             for note, piece in queue.note(result):
                 yield Progress(queue.done, queue.total, note, piece)
-    return queue.joining.depth.objects, _hash(image, planes, jobs)
+    return queue.joining.depth.objects, written_hash(image, planes, jobs)
 
 
 class _Queue:
@@ -145,15 +158,15 @@ class _Queue:
         seen: dict[Position, Notes] = {}
         for position in here.bricks:
             key = key_of(position, number)
-            scores, forest = (intact(self.journal, kind, key) for kind in ("scores", "forest"))
+            scores, forest, rims = (intact(self.journal, kind, key) for kind in ("scores", "forest", "rims"))
             if forest is not None:
                 here.stitch.add(position, unpack(forest))
                 here.explored.add(position)
                 here.asked.add(position)
                 seen[position] = Notes.of(forest)
-            if scores is not None:
-                here.edges[position] = borders(scores["scores"])
-                seen[position] = Notes.of(scores)
+            if scores is not None or rims is not None:
+                here.edges[position] = borders(scores["scores"]) if scores is not None else unpack_edges(rims or {})
+                seen.setdefault(position, Notes.of(scores or rims or {}))
             yield Progress(self.done, self.total, "Reading what is done already")
         for position, notes in seen.items():
             # Trees that were lost need the scores around them, which were let go of: those bricks are scored again.
@@ -270,6 +283,8 @@ class _Queue:
             self._settle()
             piece = placed(here.plane, result.window, result.labels) if result.labels is not None else None
             yield f"Writing objects{self._which(result.plane)}", piece
+        elif isinstance(result, Waited):
+            yield result.words, None
 
     def _which(self, number: int) -> str:
         return plane_words(number, len(self.planes))
@@ -298,7 +313,7 @@ class _Queue:
         here = self.active[number]
         if here.ready(position):
             here.asked.add(position)
-            self.ready.append(partial(self.jobs.explore, number, here, position, here.rims(position)))
+            self.ready.append(partial(self.jobs.explore, number, here, position))
 
     def _note_explored(self, result: Explored) -> None:
         here, number = self.active[result.plane], result.plane
@@ -347,7 +362,7 @@ class _Queue:
                 self.journal.put("plane", str(self.settled), objects=np.array(begun), **here.notes.arrays())
                 self.joining.forget(self.settled)
                 for position in here.bricks:
-                    for kind in ("scores", "trees", "forest"):
+                    for kind in ("scores", "rims", "trees", "forest"):
                         self.journal.drop(kind, key_of(position, self.settled))
                 del self.active[self.settled]
             self.settled += 1
@@ -355,40 +370,3 @@ class _Queue:
     def _is_written(self, number: int) -> bool:
         here = self.active.get(number)
         return here is not None and here.ids is not None and not here.windows
-
-
-def written_digests(image: Image, planes: list[Plane], jobs: Jobs) -> npt.NDArray[np.uint8]:
-    """Return the digests of all blocks of labels, as they were written.
-
-    Parameters
-    ----------
-    image : Image
-        Whose labels they are.
-    planes : list of Plane
-        Of the image.
-    jobs : Jobs
-        That wrote them.
-
-    Returns
-    -------
-    ndarray of uint8, shape (blocks, 32)
-        In the order of :func:`~napari_unet.core.hashes.block_digests` for all labels, axes in the order ``tzyx``.
-    """
-    axes = "".join(a for a in AXES if a in image.label_axes)
-    shape = image.along(axes)[0]
-    digests: npt.NDArray[np.uint8] = np.zeros(
-        (math.prod(shape[:-2]) * math.prod(-(-n // BLOCK) for n in shape[-2:]), 32), np.uint8
-    )
-    for number, plane in enumerate(planes):
-        held = {image.axes[dimension]: slice(position, position + 1) for dimension, position in plane.fixed}
-        for window in jobs.sink.windows(plane):
-            at = held | dict(zip(plane.axes, window, strict=True))
-            blocks = block_numbers(shape, tuple(at[a] for a in axes))
-            digests[blocks] = jobs.journal.get("written", f"{number}.{key_of(window)}")["digests"].reshape(-1, 32)
-    return digests
-
-
-def _hash(image: Image, planes: list[Plane], jobs: Jobs) -> str:
-    """Return the hash of all labels from the digests of what was written."""
-    shape = image.along("".join(a for a in AXES if a in image.label_axes))[0]
-    return hash_of(shape, map(bytes, written_digests(image, planes, jobs)))

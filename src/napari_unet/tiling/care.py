@@ -172,6 +172,23 @@ class Care:
             if self._note is not None:
                 self._note(self.retried)
 
+    def learn(self, pixels: int, retried: Mapping[str, int]) -> None:
+        """Take in what other processes have done.
+
+        Parameters
+        ----------
+        pixels : int
+            Of the image, that were scored there.
+        retried : mapping of str to int
+            How often more than is known was tried again, and in which way.
+        """
+        with self._lock:
+            self._start = self._start or time.perf_counter()
+            self.pixels += pixels
+        for way, count in retried.items():
+            for _ in range(count):
+                self._tell(way)
+
     def timed(self, predict: Predict | Storing) -> Predict | Storing:
         """Return what predicts the same, and is watched for becoming slow."""
         return _Timed(predict, self._watch)

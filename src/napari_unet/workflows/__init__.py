@@ -6,6 +6,7 @@ widget or a progress bar drives, and ``<verb>`` drives it to the end.
 
 from ..core.conflict import check_conflict
 from .checks import audit, audit_steps, preflight, preflight_steps
+from .clusters import open_cluster
 from .collecting import Collection, collect, collect_steps, list_collections
 from .corrections import (
     correct,
@@ -91,7 +92,8 @@ __all__ = [
     "drop_draft", "edit_labels_steps", "evaluate", "export_model", "export_model_steps", "find_draft",
     "find_unfinished", "follow_ids_steps", "forget_edits", "has_draft", "hold_training", "info", "is_unfinished",
     "keep_draft", "list_collections", "list_damaged", "list_doubts", "list_models", "load_model", "load_task",
-    "locate_model", "match_labels", "measure", "measure_steps", "new_wishes", "open_pyramid", "place_corrections",
+    "locate_model", "match_labels", "measure", "measure_steps", "new_wishes", "open_cluster", "open_pyramid",
+    "place_corrections",
     "plan", "plan_steps", "preflight", "preflight_steps", "preview_patches", "preview_patches_steps",
     "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks", "relabel",
     "relabel_steps", "remove_model", "said_by_training", "sample", "sample_movie", "score_tracks",

@@ -15,6 +15,7 @@ from ..core.registry import load
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps, finish
+from .clusters import segment_on
 from .files import read_labels, write_labels
 from .models import load_task
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "measure", "measure_steps", "segment", "segment_steps"]
 
 
-def segment_steps(
+def segment_steps(  # noqa: PLR0913  # the face of the verb
     image: Any,
     spec: SegmentSpec | None = None,
     measures: Sequence[str] | None = None,
@@ -32,6 +33,7 @@ def segment_steps(
     preview: bool | Looking = True,
     output: str | Path | None = None,
     overwrite: bool = False,
+    client: Any = None,
 ) -> Steps[Segmentation]:
     """Find the objects of an image, step by step.
 
@@ -51,6 +53,9 @@ def segment_steps(
         stopped goes on where it was when it is asked for again, and labels that are there already are verified.
     overwrite : bool
         Replace other labels that are at `output`.
+    client : distributed.Client or str, optional
+        A dask cluster whose workers do it, or the address of its scheduler. Image and output, which must be OME-Zarr,
+        lie where all workers see them. The labels are the same.
 
     Returns
     -------
@@ -74,12 +79,15 @@ def segment_steps(
     check_conflict()
     source, spec = as_image(image), spec or SegmentSpec()
     place = _place(output, source)
-    yield Progress(0, 0, "Loading the model")
-    from ..models.average import gather
+    if client is not None:
+        found, task = yield from segment_on(client, source, spec, (place, overwrite), _looking(preview))
+    else:
+        yield Progress(0, 0, "Loading the model")
+        from ..models.average import gather
 
-    model = gather(spec)
-    found = yield from _found(source, spec, model, preview, (place, overwrite))
-    measures = load_task(model.card.task).measures if measures is None else measures
+        model = gather(spec)
+        found, task = (yield from _found(source, spec, model, preview, (place, overwrite))), model.card.task
+    measures = load_task(task).measures if measures is None else measures
     return (yield from _with_table(found, source, spec, measures)) if measures else found
 
 
@@ -105,18 +113,23 @@ def _found(
     source: Image, spec: SegmentSpec, model: Scorer, preview: bool | Looking, where: tuple[Path | None, bool]
 ) -> Steps[Segmentation]:
     """Find the objects and write them, while they are found where that is possible."""
+    from ..models._bricks import Alone
     from ..models.segment import segment_image
     from ..models.stored import can_store, store_segmentation
 
     place, overwrite = where
     if place is not None and place.suffix.lower() == ".zarr" and can_store(spec, model):
-        looking = preview if callable(preview) else _nowhere if preview else None
-        return (yield from store_segmentation(source, spec, model, place, overwrite=overwrite, looking=looking))
+        crew = Alone(_looking(preview))
+        return (yield from store_segmentation(source, spec, model, place, overwrite=overwrite, crew=crew))
     found = yield from segment_image(source, spec, model, preview=bool(preview))
     if place is not None:
         yield Progress(1, 1, "Writing the labels")
         write_labels(place, found.labels, found.manifest, overwrite=overwrite)
     return found
+
+
+def _looking(preview: bool | Looking) -> Looking | None:
+    return preview if callable(preview) else _nowhere if preview else None
 
 
 def _nowhere() -> None:
@@ -132,13 +145,14 @@ def _with_uncertainty(table: Table, found: Segmentation) -> Table:
     return table | {"uncertainty": means(found.labels, found.uncertainty, table["index"])}
 
 
-def segment(
+def segment(  # noqa: PLR0913  # the face of the verb
     image: Any,
     spec: SegmentSpec | None = None,
     *,
     measures: Sequence[str] = (),
     output: str | Path | None = None,
     overwrite: bool = False,
+    client: Any = None,
     show: Callable[[Progress], None] | None = None,
     **options: Any,
 ) -> Segmentation:
@@ -156,6 +170,8 @@ def segment(
         Where to write the labels; see :func:`segment_steps`.
     overwrite : bool
         Replace other labels that are there.
+    client : distributed.Client or str, optional
+        See :func:`segment_steps`.
     show : callable, optional
         Called with every Progress.
     **options : Any
@@ -172,7 +188,8 @@ def segment(
         See :func:`segment_steps`.
     """
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
-    return finish(segment_steps(image, spec, measures, preview=False, output=output, overwrite=overwrite), show)
+    steps = segment_steps(image, spec, measures, preview=False, output=output, overwrite=overwrite, client=client)
+    return finish(steps, show)
 
 
 def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",)) -> Table:

@@ -1,0 +1,164 @@
+"""Can these workers do that run? Asked before it begins; who cannot, and why, is said by name."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.errors import ClusterError, OutputError
+from ..core.steps import Progress, Steps
+from .remote import describe, see, versions
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from .errand import Errand
+    from .told import Told
+
+__all__ = ["ask_steps", "call_all", "check_versions"]
+
+_OURS: Final = ("napari-unet-suite", "dask", "distributed")  # must be the same as here
+_THEIRS: Final = ("python", "torch", "numpy")  # must be the same on all workers
+_SEEN: Final = 20.0  # seconds that a file written elsewhere may take to be seen here
+
+
+def ask_steps(client: Client, errand: Errand) -> Steps[Told]:
+    """See that all workers can do a run, and what they compute with.
+
+    Parameters
+    ----------
+    client : Client
+        Connected.
+    errand : Errand
+        The run.
+
+    Returns
+    -------
+    Told
+        The model, as all of them have it.
+
+    Yields
+    ------
+    Progress
+        While they are asked.
+
+    Raises
+    ------
+    ClusterError
+        If there is no worker, or some cannot do it; it says which and why.
+    """
+    yield Progress(0, 0, "Asking the workers")
+    info = client.scheduler_info(n_workers=-1)
+    if not info["workers"]:
+        raise ClusterError(
+            f"The cluster at {info['address']} has no workers. Start some, for example: dask worker {info['address']}"
+        )
+    check_versions(call_all(client, versions), versions())
+    _check_disk(client, errand.place.parent)
+    yield Progress(0, 0, "Loading the model on the workers")
+    told: dict[str, Told] = call_all(client, describe, errand)
+    first = next(iter(told.values()))
+    if others := {address: model for address, model in told.items() if model.same != first.same}:
+        raise ClusterError(
+            f"The workers do not compute alike: {_named(others)}: {' '.join(next(iter(others.values())).same)}; the "
+            f"others: {' '.join(first.same)}. Give --device and --runtime, and the same model to all."
+        )
+    return first
+
+
+def call_all(client: Client, function: Callable[..., Any], *words: Any) -> dict[str, Any]:
+    """Call a function on all workers.
+
+    Parameters
+    ----------
+    client : Client
+        Connected.
+    function : callable
+        Of this program.
+    *words : Any
+        What it is called with.
+
+    Returns
+    -------
+    dict
+        What it returned, by address.
+
+    Raises
+    ------
+    ClusterError
+        If it could not be called on some, or raised there; it says on which.
+    """
+    found: dict[str, Any] = client.run(function, *words, on_error="return")
+    failed = {address: error for address, error in found.items() if isinstance(error, BaseException)}
+    if not failed:
+        return found
+    error = next(iter(failed.values()))
+    alike = [address for address, other in failed.items() if str(other) == str(error)]
+    if isinstance(error, ImportError | AttributeError):
+        raise ClusterError(
+            f"{_named(alike)} cannot load this program ({error}). Install the same version of it where workers run: "
+            'pip install "napari-unet-suite[cluster]"'
+        ) from error
+    raise ClusterError(f"{_named(alike)} cannot take part: {str(error) or type(error).__name__}") from error
+
+
+def check_versions(there: Mapping[str, Mapping[str, str]], here: Mapping[str, str]) -> None:
+    """Check that versions fit together.
+
+    Parameters
+    ----------
+    there : mapping of str to mapping
+        By worker, then by package.
+    here : mapping of str to str
+        By package.
+
+    Raises
+    ------
+    ClusterError
+        If they do not; it names package, versions and workers.
+    """
+    first = next(iter(there.values()))
+    for package, expected, who in (
+        *((name, here[name], "this program") for name in _OURS),
+        *((name, first[name], "other workers") for name in _THEIRS),
+    ):
+        others = [address for address, found in there.items() if found[package] != expected]
+        if others:
+            raise ClusterError(
+                f"{_named(others)} have {package} {there[others[0]][package]}, {who} {expected}. Install the same "
+                "version everywhere: labels could differ."
+            )
+
+
+def _check_disk(client: Client, folder: Path) -> None:
+    """See that all workers can read and write where the labels are to be, by a small file."""
+    name = f".{uuid.uuid4().hex[:12]}.hello"
+    try:
+        (folder / name).write_bytes(b"")
+    except OSError as error:
+        raise OutputError(f"'{folder}' cannot be written: {error.strerror or error}. Choose another folder.") from error
+    try:
+        answers = call_all(client, see, str(folder), name)
+        end = time.monotonic() + _SEEN
+        while missing := [worker for worker, answer in answers.items() if not (folder / answer).exists()]:
+            if time.monotonic() > end:
+                raise ClusterError(
+                    f"What {_named(missing)} write to '{folder}' cannot be seen here. Labels and journal must lie on a "
+                    "disk that all workers share under the same name."
+                )
+            time.sleep(0.2)
+    finally:
+        for file in folder.glob(f"{name}*"):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _named(workers: Collection[str]) -> str:
+    """Name workers, a few of them."""
+    shown, more = list(workers)[:3], len(workers) - 3
+    words = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return f"The worker {words}" if len(workers) == 1 else f"The workers {words}"

@@ -1,0 +1,121 @@
+"""What a process must know of a run to work on it: names and settings, no pixels and no weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.axes import Image
+from ..core.errors import ClusterError
+from ..core.specs import SegmentSpec
+from ..io.addresses import as_address
+from ..io.images import read_image
+from ..tiling.fingerprint import fingerprint
+
+__all__ = ["Errand", "errand_of"]
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A run, as it is told to a process.
+
+    Attributes
+    ----------
+    output : str
+        Where the labels are to be in the end; every process sees that folder.
+    source, axes : str
+        File or address of the image, and its axes.
+    spec : dict
+        Fields of :class:`~napari_unet.core.specs.SegmentSpec`, as JSON holds them; models are named, not sent.
+    image : dict
+        What the image is, see :func:`~napari_unet.tiling.fingerprint.fingerprint`.
+    """
+
+    output: str
+    source: str
+    axes: str
+    spec: dict[str, Any]
+    image: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """A short name that no other run has."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def place(self) -> Path:
+        """Where the labels are to be in the end."""
+        return Path(self.output)
+
+    @property
+    def settings(self) -> SegmentSpec:
+        """The settings as they were."""
+        return SegmentSpec.of(**self.spec)
+
+    def open_image(self) -> Image:
+        """Open the image, and see that it is the one.
+
+        Returns
+        -------
+        Image
+            Not loaded.
+
+        Raises
+        ------
+        ClusterError
+            If it is another one.
+        ImageError
+            If it cannot be read.
+        """
+        image = read_image(self.source, self.axes)
+        if fingerprint(image) != self.image:
+            raise ClusterError(
+                f"'{self.source}' is another image here than where the run was begun. All processes must see the same "
+                "file under the same name."
+            )
+        return image
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+
+def errand_of(image: Image, spec: SegmentSpec, output: Path) -> Errand:
+    """Say what other processes must know of a run.
+
+    Parameters
+    ----------
+    image : Image
+        As it was read from a file or an address.
+    spec : SegmentSpec
+        Settings; models that are folders are named by their whole path.
+    output : Path
+        An OME-Zarr folder to write.
+
+    Returns
+    -------
+    Errand
+        To be sent.
+
+    Raises
+    ------
+    ClusterError
+        If other processes cannot open the image, or the labels are to be no OME-Zarr.
+    """
+    if output.suffix.lower() != ".zarr":
+        raise ClusterError(
+            f"Several processes cannot write '{output.name}' together. Give an output that ends in .ome.zarr."
+        )
+    if not image.source:
+        raise ClusterError(
+            f"'{image.name}' is in the memory of this program, where other processes cannot see it. Write it to a file "
+            "first (OME-Zarr suits best), and open that."
+        )
+    source = as_address(image.source) or os.path.realpath(image.source)
+    models = [str(Path(name).resolve()) if Path(name).is_dir() else name for name in spec.models]
+    told = spec.model_dump(mode="json") | {"model": models[0] if len(models) == 1 else models}
+    return Errand(os.path.realpath(output), source, image.axes, told, fingerprint(image))

@@ -1,0 +1,176 @@
+"""What is called on workers, by name. Each process loads a run's image and model once, when it is first asked."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import uuid
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.errors import ClusterError
+from ..models._bricks import begin
+from ..models.average import gather
+from ..tiling.chunks import cached
+from ..tiling.unreadable import mended
+from .bench import Bench
+from .told import Told, tell
+
+if TYPE_CHECKING:
+    from .errand import Errand
+
+__all__ = ["PACKAGES", "describe", "do", "forget", "know", "measure", "see", "versions"]
+
+PACKAGES: Final = ("napari-unet-suite", "dask", "distributed", "torch", "numpy", "zarr")
+
+
+@dataclass
+class _Kept:
+    """A run that this process knows of."""
+
+    errand: Errand
+    bench: Bench | None = None
+
+
+_kept: dict[str, _Kept] = {}
+_lock = threading.Lock()
+
+
+def know(errand: Errand) -> None:
+    """Take in what a run is; nothing is loaded yet."""
+    with _lock:
+        _kept.setdefault(errand.name, _Kept(errand))
+
+
+def forget(name: str) -> None:
+    """Let go of all that belongs to a run."""
+    with _lock:
+        _kept.pop(name, None)
+
+
+def do(name: str, verb: str, *words: Any) -> Any:
+    """Do a job of a run.
+
+    Parameters
+    ----------
+    name : str
+        Of the run, see :func:`know`.
+    verb : str
+        Method of :class:`~napari_unet.cluster.bench.Bench`.
+    *words : Any
+        What it is called with.
+
+    Returns
+    -------
+    Any
+        Small.
+
+    Raises
+    ------
+    ClusterError
+        If nobody has told this process of the run.
+    UNetError
+        As the job says.
+    """
+    with _lock:
+        kept = _kept.get(name)
+        if kept is None:
+            raise ClusterError("A worker was not told of this run. Give the same command again: it goes on.")
+        if kept.bench is None:
+            kept.bench = Bench(kept.errand)
+    answer = getattr(kept.bench, verb)(*words)
+    return None if verb == "explore" else answer  # trees are in the journal
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what labels may depend on, and of what processes speak to each other with."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def see(folder: str, name: str) -> str:
+    """Read a file in a folder, and leave one beside it.
+
+    Parameters
+    ----------
+    folder : str
+        Where the labels are to be.
+    name : str
+        Of the file.
+
+    Returns
+    -------
+    str
+        The name of the file that was left.
+
+    Raises
+    ------
+    ClusterError
+        If the one cannot be read or the other not be written.
+    """
+    place, answer = Path(folder), f"{name}.{uuid.uuid4().hex[:8]}"
+    try:
+        (place / name).read_bytes()
+        (place / answer).write_bytes(b"")
+    except OSError as error:
+        raise ClusterError(
+            f"the folder '{folder}' is not the one of this program, or cannot be written "
+            f"({error.strerror or error}). Labels and journal must lie on a disk that all workers share under the same "
+            "name."
+        ) from error
+    return answer
+
+
+def describe(errand: Errand) -> Told:
+    """Load model and image of a run, and say what the model is.
+
+    Parameters
+    ----------
+    errand : Errand
+        The run.
+
+    Returns
+    -------
+    Told
+        Small.
+
+    Raises
+    ------
+    ClusterError, ImageError, ModelError
+        If they are not here, or others.
+    """
+    errand.open_image()
+    return tell(gather(errand.settings))
+
+
+def measure(errand: Errand, workers: int) -> dict[str, Any]:
+    """Measure what is measured once for an image, and choose how the work is cut.
+
+    Parameters
+    ----------
+    errand : Errand
+        The run.
+    workers : int
+        How many threads all processes have together.
+
+    Returns
+    -------
+    dict
+        See :func:`napari_unet.models._bricks.begin`.
+    """
+    spec = errand.settings
+    spread = spec.model_copy(update={"tiling": spec.tiling.model_copy(update={"workers": workers})})
+    return begin(mended(cached(errand.open_image()), spec), spread, gather(spec))
+
+
+def process() -> tuple[str, int]:
+    """Return the name of this computer and the number of this process."""
+    return platform.node(), os.getpid()
