@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from napari_unet import cli, workflows
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import RegistryError, SpecError
+from napari_unet.core.errors import AxesError, RegistryError, SpecError
 
 MM = ("millimeter",) * 3
 SCALE = (3.0, 1.0, 1.0)
@@ -111,3 +111,175 @@ def test_what_has_no_score_is_null(here):
     scores = json.loads(good("evaluate", "empty.tif", "some.tif", "--metrics", "overlap", "--json"))
     assert scores["volume_error_percent"] is None
     assert scores["dice"] == 0
+
+
+# Tables
+
+
+def test_a_map_of_classes_becomes_lesions_with_totals(volume):
+    image, classes = volume
+    found = workflows.measure_lesions(classes, image, classes=True, scores=image, organ=classes, quantity="SUV")
+    assert found.table["class"].tolist() == [1, 1, 2]
+    assert sorted(np.unique(found.labels.data)) == [0, 1, 2, 3]
+    assert found.totals["lesions"].tolist() == [2, 1]
+    assert found.totals["volume_ml"].sum() == pytest.approx((classes.data > 0).sum() * 3 / 1000)
+    assert found.units["intensity_mean"] == "SUV"
+    np.testing.assert_allclose(found.table["confidence"], found.table["intensity_mean"])
+    # The measure by itself, as every other.
+    plain = workflows.measure(found.labels, image, ("lesions",))
+    np.testing.assert_array_equal(plain["longest_diameter"], found.table["longest_diameter"])
+
+
+def test_measure_lesions_on_the_command_line(here, volume):
+    said = good("measure", "classes.tif", "--measure", "lesions", "--classes", "--image", "scan.tif", "-o", "a.csv")
+    table = workflows.read_table("a.csv")
+    expected = workflows.measure_lesions(volume[1], volume[0], classes=True).table
+    assert list(table) == list(expected)
+    for name, column in table.items():
+        np.testing.assert_allclose(column.astype(float), expected[name].astype(float), rtol=1e-6)
+    assert "Lesions" in said
+    assert f"{expected['volume_ml'].sum():.5g} ml" in said
+    # Two labels, one a class: without --classes each is one lesion.
+    good("measure", "classes.tif", "--measure", "lesions", "-o", "b.csv")
+    assert workflows.read_table("b.csv")["index"].tolist() == [1, 2]
+    assert "add --measure lesions" in bad("measure", "classes.tif", "--classes", "-o", "c.csv")
+    assert "--before" in bad("measure", "classes.tif", "--measure", "lesions", "--changes", "d.csv", "-o", "c.csv")
+    assert "Choose one of" in bad("measure", "classes.tif", "--measure", "nonsense", "-o", "c.csv")
+    assert not (here / "c.csv").exists()
+
+
+def test_organ_scores_and_growth_on_the_command_line(here, volume):
+    classes = volume[1]
+    organ = Image(np.ones(classes.shape, np.uint8), "zyx", SCALE, MM)
+    organ.data[:, :, :4] = 0
+    workflows.write_labels("organ.tif", organ)
+    workflows.write_image("scores.tif", Image(np.full(classes.shape, 0.5, np.float32), "zyx", SCALE, MM))
+    smaller = Image(np.where(classes.data == 2, 0, classes.data), "zyx", SCALE, MM)
+    workflows.write_labels("before.tif", smaller)
+    said = good(
+        "measure", "classes.tif", "--measure", "lesions", "--classes", "--organ", "organ.tif", "--scores",
+        "scores.tif", "--before", "before.tif", "--changes", "changes.csv", "-o", "a.csv",
+    )  # fmt: skip
+    table, changes = workflows.read_table("a.csv"), workflows.read_table("changes.csv")
+    assert table["confidence"].tolist() == [0.5] * 3
+    assert table["organ_distance"][0] < table["organ_distance"][1] < table["organ_distance"][2]
+    assert changes["status"].tolist() == ["matched", "matched", "new"]
+    assert changes["volume_change"][:2].tolist() == [0, 0]
+    assert "Volume change" in said
+
+
+def test_tables_as_parquet(here, volume):
+    import pyarrow.parquet
+
+    good("measure", "classes.tif", "--measure", "lesions", "-o", "a.parquet")
+    good("measure", "classes.tif", "--measure", "lesions", "-o", "a.csv")
+    table, expected = pyarrow.parquet.read_table("a.parquet").to_pydict(), workflows.read_table("a.csv")
+    assert list(table) == list(expected)
+    assert all(table[name] == column.tolist() for name, column in expected.items())
+    assert "exists" in bad("measure", "classes.tif", "-o", "a.parquet")
+
+
+def test_parquet_needs_its_package(here, monkeypatch):
+    import importlib.util
+
+    known = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "pyarrow" else known(name))
+    assert "napari-unet-suite[parquet]" in bad("measure", "classes.tif", "-o", "a.parquet")
+    assert not (here / "a.parquet").exists()
+
+
+# Reports
+
+
+def pictures(text):
+    """Return the pictures of a page."""
+    import base64
+    import io
+    import re
+
+    import PIL.Image
+
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    return [PIL.Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB") for data in found]
+
+
+def colors(picture):
+    return {tuple(color) for color in np.asarray(picture).reshape(-1, 3).tolist()}
+
+
+def test_a_report_holds_pictures_and_numbers_and_no_names(here, volume):
+    image, classes = volume
+    said = good(
+        "report", "scan.tif", "classes.tif", "--classes", "-o", "r.html", "--title", "A <study>", "--quantity", "HU"
+    )
+    assert "r.html" in said
+    text = (here / "r.html").read_text("utf-8")
+    assert "Not for clinical use" in text
+    assert "A &lt;study&gt;" in text
+    assert "scan" not in text
+    assert "classes.tif" not in text
+    # Nothing is fetched from anywhere.
+    assert "http" not in text
+    assert "<script" not in text
+    found = workflows.measure_lesions(classes, image, classes=True)
+    shown = pictures(text)
+    assert len(shown) == 1 + 3
+    for picture in shown[1:]:
+        assert max(picture.size) == 300
+        assert any(b > 200 and r < 80 for r, _, b in colors(picture))  # the longest diameter
+        assert any(r > 200 and b > 200 and g < 140 for r, g, b in colors(picture))  # the one across
+    for row in range(3):
+        assert f"{found.table['longest_diameter'][row]:.1f} × {found.table['short_diameter'][row]:.1f} mm" in text
+    assert "Totals" in text
+    assert "Mean (HU)" in text
+    assert "exists" in bad("report", "scan.tif", "classes.tif", "-o", "r.html")
+    assert ".html" in bad("report", "scan.tif", "classes.tif", "-o", "r.pdf")
+
+
+def test_a_report_tells_what_has_changed(here, volume):
+    classes = volume[1]
+    workflows.write_labels("before.tif", Image(np.where(classes.data == 2, 0, classes.data), "zyx", SCALE, MM))
+    good("report", "scan.tif", "classes.tif", "--classes", "--before", "before.tif", "-o", "r.html")
+    text = (here / "r.html").read_text("utf-8")
+    assert "Found again<b>2</b>" in text
+    assert "New<b>1</b>" in text
+    assert "<td>new</td>" in text
+
+
+@pytest.mark.parametrize("kind", ["2D", "movie", "channels", "nothing", "turned"])
+def test_reports_of_other_images(tmp_path, volume, kind):
+    image, classes = volume
+    if kind == "2D":
+        image, classes = (Image(one.data[5], "yx", SCALE[1:], MM[1:]) for one in (image, classes))
+    elif kind == "movie":
+        image, classes = (
+            Image(one.data[:4], "tyx", (1.0, *SCALE[1:]), ("second", *MM[1:])) for one in (image, classes)
+        )
+    elif kind == "channels":
+        image = Image(np.stack([image.data, -image.data]), "czyx", (1.0, *SCALE), ("pixel", *MM))
+    elif kind == "nothing":
+        classes = Image(classes.data * 0, "zyx", SCALE, MM)
+    else:
+        image, classes = (Image(one.data.transpose(2, 1, 0), "xyz", SCALE[::-1], MM) for one in (image, classes))
+    found = workflows.measure_lesions(classes, image, classes=True)
+    workflows.report_lesions(tmp_path / "r.html", found, image)
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert len(pictures(text)) == 1 + min(5, len(found.table["index"]))
+    assert f"Lesions<b>{len(found.table['index'])}</b>" in text
+
+
+def test_a_report_needs_the_image_of_the_labels(tmp_path, volume):
+    image, classes = volume
+    found = workflows.measure_lesions(classes)
+    with pytest.raises(AxesError, match="same pixels"):
+        workflows.report_lesions(tmp_path / "r.html", found, Image(image.data[:4], "zyx"))
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_time_compares_lesions(volume):
+    classes = volume[1]
+    later = Image(np.roll(classes.data, 2, axis=2), "zyx", SCALE, MM)
+    growth = workflows.compare_lesions(*(workflows.measure_lesions(one, classes=True) for one in (classes, later)))
+    assert growth.changes["status"].tolist() == ["matched"] * 3
+    np.testing.assert_allclose(growth.changes["moved"], 2)
+    assert growth.summary["volume_change"] == 0

@@ -42,8 +42,8 @@ def test_lesions_are_matched_by_overlap_then_by_place():
     sums = sum_up_growth(found)
     assert [sums[name] for name in ("matched", "new", "vanished", "split", "merged")] == [3, 1, 1, 0, 0]
     tables = before[1], after[1]
-    assert sums["volume_before"] == pytest.approx(tables[0]["volume"].sum())
-    assert sums["volume_after"] == pytest.approx(tables[1]["volume"].sum())
+    assert sums["volume_ml_before"] == pytest.approx(tables[0]["volume"].sum() / 1000)
+    assert sums["volume_ml_after"] == pytest.approx(tables[1]["volume"].sum() / 1000)
     # The sum follows the lesions that were there at first: the vanished one counts 0, the new one not at all.
     assert sums["diameter_sum_before"] == pytest.approx(tables[0]["longest_diameter"].sum())
     later = tables[1]["longest_diameter"].sum() - tables[1]["longest_diameter"][tables[1]["index"] == 9][0]
@@ -62,13 +62,22 @@ def test_time_turned_around_gives_the_reverse():
     there, back = compare(before, after), compare(after, before)
     assert rows(there) == [(1, 3, "matched"), (0, 4, "new")]
     assert rows(back) == [(3, 1, "matched"), (4, 0, "vanished")]
-    assert there["volume_before"][0] == back["volume_after"][0]
+    assert there["volume_ml_before"][0] == back["volume_ml_after"][0]
 
 
 def test_other_grids_are_compared_by_place():
     before = volume((1, (20, 20, 20), 6), (2, (40, 40, 40), 4))
     after = volume((5, (41, 40, 40), 4), (6, (20, 20, 21), 6), shape=(60, 30, 30), spacing=(1.0, 2.0, 2.0))
     assert rows(compare(before, after)) == [(1, 6, "matched"), (2, 5, "matched")]
+
+
+def test_pixels_have_no_millilitres():
+    flat = Image(np.pad(np.ones((3, 4), np.int32), 2), "yx")
+    solid = Image(np.asarray(flat.data)[None], "zyx")
+    for image, size, value in ((flat, "area", 12), (solid, "volume", 12)):
+        found = compare((image, measure(image)), (image, measure(image)))
+        assert found[f"{size}_before"].tolist() == found[f"{size}_after"].tolist() == [value]
+        assert sum_up_growth(found)[f"{size}_after"] == value
 
 
 def test_nothing_before_or_after():

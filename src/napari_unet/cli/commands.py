@@ -18,7 +18,7 @@ from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
-from . import checks, models, planning, training
+from . import checks, lesions, models, planning, training
 from . import tracks as tracking
 
 __all__ = ["app", "main"]
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.command(epilog="napari-unet track labels.ome.zarr --output tracks.csv --axes tyx")(tracking.track)
 app.command(epilog="napari-unet audit labels.ome.zarr cells.tif")(checks.audit)
+app.command(epilog="napari-unet report scan.tif lesions.tif --output report.html")(lesions.report)
 app.command(epilog="napari-unet plan my-images --validation 0.2")(planning.plan)
 app.command(epilog=training.EXAMPLES)(training.train)
 
@@ -196,21 +197,42 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     tell({"Images": len(pairs)} | {name: f"{value:.3f}" for name, value in scores.items()})
 
 
-@app.command(epilog="napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv")
-def measure(
+@app.command(
+    epilog="napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv\n\n"
+    "napari-unet measure tumors.tif --measure lesions --output tumors.csv"
+)
+def measure(  # noqa: PLR0913  # a command's options are its arguments
     labels: Annotated[Path, typer.Argument(help="Labels, as 'segment' writes them.", show_default=False)],
     output: _Output,
     image: Annotated[Path | None, typer.Option(help="Image whose intensities to measure.")] = None,
     axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as tyx.")] = None,
+    measure: Annotated[str, typer.Option(help="What to measure: objects, or lesions (with diameters).")] = "objects",
+    classes: lesions.Classes = False,
+    organ: lesions.Organ = None,
+    scores: lesions.Scores = None,
+    before: lesions.Before = None,
+    changes: lesions.Changes = None,
     overwrite: _Overwrite = False,
 ) -> None:
-    """Measure size, place, shape and intensity of every object, one line each."""
-    workflows.check_place(output, overwrite=overwrite)
+    """Measure size, place, shape and intensity of every object, one line each.
+
+    With --measure lesions: volume in milliliters, the two diameters of RECIST, surface, percentiles, and what has
+    changed since an earlier time.
+    """
+    files = {"organ": organ, "scores": scores, "before": before, "changes": changes}
+    for place in filter(None, (output, changes)):
+        workflows.check_place(place, overwrite=overwrite)
     source = workflows.read_image(image, axes) if image else None
-    found = workflows.read_labels(labels, source.label_axes if source and axes else axes)
-    table = watch(workflows.measure_steps(found, source))
+    axes = source.label_axes if source and axes else axes
+    if measure == "lesions":
+        table, rows = lesions.measure(labels, source, axes, files, classes)
+    elif classes or any(files.values()):
+        raise SpecError("--classes, --organ, --scores, --before and --changes are for lesions: add --measure lesions.")
+    else:
+        table = watch(workflows.measure_steps(workflows.read_labels(labels, axes), source, (measure,)))
+        rows = {"Objects": len(table["index"])}
     workflows.write_table(output, table)
-    tell({"Objects": len(table["index"]), "Table": output})
+    tell(rows | {"Table": output})
 
 
 @app.command()

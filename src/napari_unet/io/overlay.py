@@ -15,7 +15,7 @@ from ..core.axes import Image, Plane
 from ..core.errors import ImageError
 from .atomic import atomic_file
 
-__all__ = ["write_overlay"]
+__all__ = ["contrast", "write_overlay"]
 
 _EDGE: Final = 2048  # pixels; larger planes are thinned out to this
 _PERCENTILES: Final = (1.0, 99.8)
@@ -71,13 +71,14 @@ def _middle(image: Image) -> Plane:
 def _stretched(block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Turn channels ``(c, y, x)`` into red, green and blue ``(y, x, 3)`` from 0 to 1."""
     color = block.dtype == np.uint8 and len(block) in (3, 4)
-    shown = [channel / 255.0 if color else _contrast(channel) for channel in block[:3]]
+    shown = [channel / 255.0 if color else contrast(channel) for channel in block[:3]]
     while len(shown) < 3:
         shown.append(shown[0] if len(block) == 1 else np.zeros_like(shown[0]))
     return np.stack(shown, axis=-1)
 
 
-def _contrast(channel: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def contrast(channel: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Stretch a channel from its 1st to its 99.8th percentile, to 0 to 1."""
     with np.errstate(over="ignore"):
         values = np.clip(channel.astype(np.float64), -1e300, 1e300)
     known = values[np.isfinite(values)]

@@ -13,6 +13,7 @@ from ._zarr_reader import is_zarr
 from .images import WRITTEN
 from .labels import SUFFIXES
 from .runs import describe_unfinished
+from .tables import TABLES, check_table
 
 __all__ = ["check_apart", "check_place"]
 
@@ -28,8 +29,8 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         Of which the labels are to be written; without it the result is a table.
     overwrite : bool
         Whether something that is there may be replaced.
-    noun : {"labels", "an image"}
-        What is to be written of `image`.
+    noun : {"labels", "an image", "a report"}
+        What is to be written.
 
     Returns
     -------
@@ -42,11 +43,12 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         If the suffix is unknown or does not fit the image, the place is taken or belongs to the image, or the folder
         cannot be written.
     """
-    noun = "a table" if image is None else noun
-    known = {"a table": (".csv",), "labels": SUFFIXES, "an image": WRITTEN}[noun]
+    noun = "a table" if image is None and noun == "labels" else noun
+    known = {"a table": TABLES, "labels": SUFFIXES, "an image": WRITTEN, "a report": (".html",)}[noun]
     suffix = path.suffix.lower()
     if suffix not in known:
         raise OutputError(f"'{path}' is no name for {noun}: it must end in {' or '.join(known)}.")
+    check_table(path)
     if image is not None and suffix == ".png":
         _check_flat(path, image)
     if image is not None:

@@ -1,8 +1,10 @@
-"""Tables of measurements as CSV."""
+"""Tables of measurements as CSV or Parquet."""
 
 from __future__ import annotations
 
 import csv
+import importlib
+import importlib.util
 import math
 import os
 from collections.abc import Callable
@@ -12,23 +14,31 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.errors import ImageError, MissingExtraError, OutputError
 from napari_unet.core.results import Table
 
 from .atomic import atomic_file
 
-__all__ = ["read_table", "write_table"]
+__all__ = ["TABLES", "check_table", "read_table", "write_table"]
+
+TABLES: Final = (".csv", ".parquet")
 
 _BOOLS: Final = {"True": True, "False": False}
 
 
+def check_table(path: str | os.PathLike[str]) -> None:
+    """Raise a MissingExtraError if a table of this name needs a package that is not installed."""
+    if Path(path).suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtraError("pyarrow", "parquet", "A table as Parquet")
+
+
 def write_table(path: str | os.PathLike[str], table: Table) -> None:
-    """Write a table as CSV: one row of names, then one row each; NaN becomes an empty field.
+    """Write a table as CSV (one row of names, then one row each; NaN becomes an empty field) or as Parquet.
 
     Parameters
     ----------
     path : path-like
-        File ending in ``.csv``; an existing one is replaced.
+        File ending in ``.csv`` or ``.parquet``; an existing one is replaced.
     table : dict of str to ndarray
         Columns of one length: whole numbers, floats (written so that they read back as the same double), booleans
         or text.
@@ -36,14 +46,20 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
     Raises
     ------
     OutputError
-        If the file cannot be written, the suffix is not ``.csv``, or the columns do not fit together.
+        If the file cannot be written, the suffix is none of these, or the columns do not fit together.
+    MissingExtraError
+        If it is Parquet, and pyarrow is not installed.
     """
-    if Path(path).suffix.lower() != ".csv":
-        raise OutputError(f"Tables are written as CSV; '{path}' does not end in .csv. Change the name.")
+    if (kind := Path(path).suffix.lower()) not in TABLES:
+        raise OutputError(f"Tables are written as CSV or Parquet; '{path}' ends in neither. End it in .csv.")
     columns = {name: np.asarray(values) for name, values in table.items()}
     lengths = {name: values.shape for name, values in columns.items()}
     if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) > 1:
         raise OutputError(f"The columns of a table must be lists of one length; these have the shapes {lengths}.")
+    if kind == ".parquet":
+        check_table(path)
+        _write_parquet(path, columns)
+        return
     with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -86,6 +102,12 @@ def read_table(path: str | os.PathLike[str]) -> Table:
             f"'{path}', row {bad + 2}, has {len(body[bad])} fields instead of {len(names)}. Repair or export it again."
         )
     return {name: _values([row[i] for row in body]) for i, name in enumerate(names)}
+
+
+def _write_parquet(path: str | os.PathLike[str], columns: dict[str, npt.NDArray[Any]]) -> None:
+    arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    with atomic_file(path) as temporary:
+        parquet.write_table(arrow.table({name: arrow.array(column) for name, column in columns.items()}), temporary)
 
 
 def _texts(column: npt.NDArray[np.generic]) -> list[str]:

@@ -42,9 +42,9 @@ def compare(before: tuple[Image, Table], after: tuple[Image, Table]) -> Table:
     -------
     dict of str to ndarray
         One row a pair, then one for each lesion without a partner: ``before`` and ``after``, the labels, 0 where there
-        is none; ``status``: ``matched``, ``new``, ``vanished``, ``split`` or ``merged``; ``volume_before``,
-        ``volume_after`` and ``volume_change`` in percent (2D: ``area_...``), the same of ``diameter``, and ``moved``,
-        the distance of the centroids. NaN where there is nothing to compare.
+        is none; ``status``: ``matched``, ``new``, ``vanished``, ``split`` or ``merged``; ``volume_ml_before`` and
+        ``_after`` (``volume_...`` where the unit is no length; 2D: ``area_...``) and ``volume_change`` in percent, the
+        same of ``diameter``, and ``moved``, the distance of the centroids. NaN where there is nothing to compare.
 
     Raises
     ------
@@ -83,14 +83,15 @@ def sum_up_growth(changes: Table) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        Number of lesions of each ``status``; ``volume_before``, ``volume_after`` and ``volume_change`` in percent of
-        all lesions (2D: ``area_...``); ``diameter_sum_before``, ``_after`` and ``_change`` of the five lesions with the
-        longest diameters at first, followed up (RECIST 1.1: what has vanished counts 0; new lesions are not in it).
+        Number of lesions of each ``status``; ``volume_ml_before`` and ``_after`` (``volume_...`` where the unit is no
+        length; 2D: ``area_...``) and ``volume_change`` in percent of all lesions; ``diameter_sum_before``, ``_after``
+        and ``_change`` of the five lesions with the longest diameters at first, followed up (RECIST 1.1: what has
+        vanished counts 0; new lesions are not in it).
     """
     known: dict[str, Any] = dict(changes)
     names = ("matched", "new", "vanished", "split", "merged")
     found = {name: float(np.count_nonzero(known["status"] == name)) for name in names}
-    size = "volume" if "volume_before" in known else "area"
+    size = next(name for name in ("volume_ml", "volume", "area") if f"{name}_before" in known)
     found |= _totals(size, np.nansum(known[f"{size}_before"]), np.nansum(known[f"{size}_after"]))
     first = np.nan_to_num(known["diameter_before"])
     targets = np.argsort(-first, kind="stable")[:TARGETS]
@@ -100,7 +101,8 @@ def sum_up_growth(changes: Table) -> dict[str, float]:
 
 def _totals(name: str, before: float, after: float) -> dict[str, float]:
     change = 100 * (after - before) / before if before else math.nan
-    return {f"{name}_before": float(before), f"{name}_after": float(after), f"{name}_change": float(change)}
+    plain = name.removesuffix("_ml")
+    return {f"{name}_before": float(before), f"{name}_after": float(after), f"{plain}_change": float(change)}
 
 
 def _shared(old: Image, new: Image) -> Pairs:
@@ -159,9 +161,11 @@ def _columns(rows: list[tuple[int, int, str]], old: Table, new: Table, axes: str
         "status": np.array([row[2] for row in rows], np.str_),
     }
     size = "volume" if len(axes) == 3 else "area"
-    for name, column in ((size, size), ("diameter", "longest_diameter")):
+    milliliters = "volume_ml" in old and "volume_ml" in new
+    for name, column in ((size, "volume_ml" if milliliters else size), ("diameter", "longest_diameter")):
         first, later = (_taken(t, column, found[key]) for t, key in ((old, "before"), (new, "after")))
-        found |= {f"{name}_before": first, f"{name}_after": later, f"{name}_change": 100 * (later - first) / first}
+        shown = column if name == size else name
+        found |= {f"{shown}_before": first, f"{shown}_after": later, f"{name}_change": 100 * (later - first) / first}
     steps = [_taken(new, f"centroid_{a}", found["after"]) - _taken(old, f"centroid_{a}", found["before"]) for a in axes]
     return found | {"moved": np.sqrt(np.sum(np.square(steps), axis=0))}
 

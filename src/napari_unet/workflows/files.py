@@ -76,7 +76,7 @@ def match_labels(truth: str | Path, predicted: str | Path) -> list[tuple[Path, P
 
 
 def check_place(path: str | Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> str:
-    """Check that the labels of `image`, or a table, can be written; see :func:`napari_unet.io.places.check_place`."""
+    """Check that labels, a table or a report can be written; see :func:`napari_unet.io.places.check_place`."""
     from ..io.places import check_place as check
 
     return check(Path(path), image, overwrite, noun)
@@ -119,7 +119,7 @@ def write_overlay(path: str | Path, image: Image, labels: Image) -> None:
 
 
 def write_table(path: str | Path, table: Table) -> None:
-    """Write a table as CSV."""
+    """Write a table as CSV or Parquet."""
     from ..io.tables import write_table as write
 
     write(Path(path), table)

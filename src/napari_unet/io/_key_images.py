@@ -1,0 +1,195 @@
+"""Pictures of lesions for people to look at: the plane of the longest diameter, and a view from the front."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+from skimage.measure import find_contours
+
+from napari_unet.core.axes import Image
+from napari_unet.core.lesions import Lesions
+
+from .overlay import contrast
+
+__all__ = ["COLORS", "as_png", "draw_lesion", "draw_view"]
+
+# Okabe & Ito: told apart by nearly everybody.
+COLORS: Final = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+LONG: Final = "#00E5FF"
+SHORT: Final = "#FF5CF4"
+_OTHER: Final = "#9E9E9E"
+_EDGE: Final = 300  # pixels of the longer side of a picture
+_FINE: Final = 3  # drawn so many times larger, then shrunk, so that lines are smooth
+_AROUND: Final = 0.6  # of a lesion's width is shown beside it
+_LEAST: Final = 24  # pixels of the image that a picture shows at least
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A picture that is drawn on in pixels of the image."""
+
+    picture: PIL.Image.Image
+    origin: tuple[float, float]
+    zoom: tuple[float, float]  # pixels of the picture for one of the image, along y and x
+
+    def at(self, points: Any) -> list[tuple[float, float]]:
+        """Return the places of pixels (y, x) in the picture, as (x, y)."""
+        found = (np.asarray(points, np.float64) - self.origin + 0.5) * self.zoom
+        return [(float(x), float(y)) for y, x in found]
+
+    def line(self, points: Any, color: str, width: int) -> None:
+        """Draw a line through pixels (y, x)."""
+        PIL.ImageDraw.Draw(self.picture).line(self.at(points), fill=color, width=width * _FINE, joint="curve")
+
+    def say(self, text: str, point: tuple[float, float], color: str) -> None:
+        """Write a few words, dark around so that they can be read on everything."""
+        font = PIL.ImageFont.load_default(12 * _FINE)
+        PIL.ImageDraw.Draw(self.picture).text(
+            point, text, fill=color, font=font, stroke_width=_FINE, stroke_fill="black"
+        )
+
+
+def draw_lesion(lesions: Lesions, image: Image, row: int, unit: str) -> PIL.Image.Image:
+    """Draw the plane of a lesion's longest diameter, with its outline and both diameters.
+
+    Parameters
+    ----------
+    lesions : Lesions
+        Labels and table.
+    image : Image
+        On their grid.
+    row : int
+        Of the table.
+    unit : str
+        Of lengths, for the bar that shows one.
+
+    Returns
+    -------
+    PIL.Image.Image
+        In color; square pixels, whatever those of the image are.
+    """
+    table: dict[str, Any] = dict(lesions.table)
+    labels = lesions.labels
+    t, z = (int(table[name][row]) if name in table else None for name in ("t", "slice"))
+    scale = labels.along("yx")[1]
+    window = _window(table, row, labels.along("yx")[0])
+    plane = contrast(_plane(image, t, z))[window]
+    sheet = _sheet(plane, (window[0].start, window[1].start), scale)
+    ids = _plane(labels, t, z)[window]
+    own = int(table["index"][row])
+    for other in np.unique(ids[ids > 0]).tolist():
+        color, width = (COLORS[(own - 1) % len(COLORS)], 2) if other == own else (_OTHER, 1)
+        _outline(sheet, ids == other, color, width)
+    for name, color in (("longest", LONG), ("short", SHORT)):
+        ends = [[table[f"{name}_{a}{end}"][row] / step for a, step in zip("yx", scale, strict=True)] for end in (0, 1)]
+        sheet.line(ends, color, 2)
+    _bar(sheet, scale[1], unit)
+    return _shrunk(sheet)
+
+
+def draw_view(lesions: Lesions, image: Image) -> PIL.Image.Image:
+    """Draw a view from the front: the plane through the middle of the largest lesion, with the outlines of all lesions.
+
+    Parameters
+    ----------
+    lesions : Lesions
+        Labels and table; of a movie the first time point.
+    image : Image
+        On their grid. In 2D it is shown as it is.
+
+    Returns
+    -------
+    PIL.Image.Image
+        In color; the last plane is on top.
+    """
+    labels, t = lesions.labels, 0 if "t" in lesions.labels.axes else None
+    scale = labels.along("yx")[1]
+    if "z" in labels.axes:
+        depth, front = range(labels.along("z")[0][0]), _front(lesions)
+        bright = np.stack([_plane(image, t, z)[front] for z in reversed(depth)])
+        ids = np.stack([_plane(labels, t, z).max(axis=0) for z in reversed(depth)])
+        scale = (labels.along("z")[1][0], scale[1])
+    else:
+        bright, ids = _plane(image, t, None), _plane(labels, t, None)
+    sheet = _sheet(contrast(bright), (0, 0), scale)
+    for own in np.unique(ids[ids > 0]).tolist():
+        _outline(sheet, ids == own, COLORS[(own - 1) % len(COLORS)], 2)
+        places = np.argwhere(ids == own)
+        (x, y), *_ = sheet.at([(places[:, 0].min(), places[:, 1].max() + 1)])
+        sheet.say(str(own), (min(x, sheet.picture.width - 30 * _FINE), max(y - 14 * _FINE, 0)), "white")
+    return _shrunk(sheet)
+
+
+def _front(lesions: Lesions) -> int:
+    """Return the row through the middle of the largest lesion, or of the image if there is none."""
+    table: dict[str, Any] = dict(lesions.table)
+    (height,), (step,), _ = lesions.labels.along("y")
+    if not len(table["index"]):
+        return height // 2
+    return int(np.clip(round(float(table["centroid_y"][table["volume"].argmax()]) / step), 0, height - 1))
+
+
+def as_png(picture: PIL.Image.Image) -> bytes:
+    """Return a picture as the bytes of a PNG file."""
+    held = io.BytesIO()
+    picture.save(held, format="PNG", optimize=True)
+    return held.getvalue()
+
+
+def _plane(image: Image, t: int | None, z: int | None) -> npt.NDArray[Any]:
+    """Load one plane (y, x) of the first channel."""
+    held = {"t": t or 0, "z": z or 0, "c": 0}
+    block = image.read(tuple(held[a] if a in held else slice(None) for a in image.axes))
+    return block if image.axes.index("y") < image.axes.index("x") else block.T
+
+
+def _window(table: dict[str, Any], row: int, shape: Sequence[int]) -> tuple[slice, slice]:
+    """Return what of a plane is shown around a lesion: as many pixels along both axes, where there are."""
+    boxes = [(int(table[f"bbox_{a}0"][row]), int(table[f"bbox_{a}1"][row])) for a in "yx"]
+    edge = max(_LEAST, *(round((1 + 2 * _AROUND) * (b - a)) for a, b in boxes))
+    found = []
+    for (a, b), n in zip(boxes, shape, strict=True):
+        start = min(max((a + b - edge) // 2, 0), max(n - edge, 0))
+        found.append(slice(start, min(start + edge, n)))
+    return found[0], found[1]
+
+
+def _sheet(plane: Floats, origin: tuple[float, float], scale: Sequence[float]) -> _Sheet:
+    sides = [n * step for n, step in zip(plane.shape, scale, strict=True)]
+    zoom = [_EDGE * _FINE * step / max(sides) for step in scale]
+    size = (max(1, round(plane.shape[1] * zoom[1])), max(1, round(plane.shape[0] * zoom[0])))
+    picture = PIL.Image.fromarray(np.rint(255 * plane).astype(np.uint8)).resize(size, PIL.Image.Resampling.BICUBIC)
+    return _Sheet(picture.convert("RGB"), origin, (zoom[0], zoom[1]))
+
+
+def _outline(sheet: _Sheet, inside: npt.NDArray[np.bool_], color: str, width: int) -> None:
+    for line in find_contours(np.pad(inside, 1).astype(np.float32), 0.5):
+        sheet.line(line - 1 + sheet.origin, color, width)
+
+
+def _bar(sheet: _Sheet, step: float, unit: str) -> None:
+    """Draw a bar of a round length, about a fifth of the width."""
+    width = sheet.picture.width / sheet.zoom[1] * step
+    exponent = 10.0 ** np.floor(np.log10(width / 5))
+    length = float(max(k * exponent for k in (1, 2, 5) if k * exponent <= width / 5))
+    right, bottom = sheet.picture.width - 8 * _FINE, sheet.picture.height - 8 * _FINE
+    left = right - length / step * sheet.zoom[1]
+    PIL.ImageDraw.Draw(sheet.picture).line([(left, bottom), (right, bottom)], fill="white", width=2 * _FINE)
+    text = f"{length:g} {unit}"
+    words = PIL.ImageDraw.Draw(sheet.picture).textlength(text, font=PIL.ImageFont.load_default(12 * _FINE))
+    sheet.say(text, (right - words, bottom - 18 * _FINE), "white")
+
+
+def _shrunk(sheet: _Sheet) -> PIL.Image.Image:
+    size = (max(1, sheet.picture.width // _FINE), max(1, sheet.picture.height // _FINE))
+    return sheet.picture.resize(size, PIL.Image.Resampling.LANCZOS)
