@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,3 +83,64 @@ def disks() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int32]]:
         place = np.array([16 * row + 8, 16 * column + 8]) + rng.uniform(-1, 1, 2)
         truth[np.hypot(y - place[0], x - place[1]) < rng.uniform(4.5, 7)] = i + 1
     return (rng.normal(1000, 60, y.shape) + 3000 * (truth > 0)).astype(np.uint16), truth
+
+
+IDENTITY = {
+    "PatientName": "Doe^Jane", "PatientID": "MRN-4711", "PatientBirthDate": "19610203",
+    "ReferringPhysicianName": "House^Gregory", "InstitutionName": "Princeton-Plainsboro", "AccessionNumber": "ACC-0815",
+    "SeriesDescription": "Jane's thorax", "StudyDescription": "Doe follow-up", "OtherPatientIDs": "SSN-123",
+}  # fmt: skip
+
+
+@pytest.fixture
+def dicom_series() -> Callable[..., list[Path]]:
+    """Return a function that writes a DICOM series, its files named in another order than its planes lie in."""
+
+    def write(folder: Path, values: npt.NDArray[Any], affine: Any = None, **fields: Any) -> list[Path]:
+        """Write ``values[column, row, plane]``; `affine` takes such an index to x, y, z in mm, LPS.
+
+        A field may be a function of the plane's number; None leaves it out.
+        """
+        from pydicom.dataset import FileDataset, FileMetaDataset
+        from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+        affine = np.diag([2.0, 2.0, 3.0, 1.0]) if affine is None else np.asarray(affine, float)
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+        uids = {name: generate_uid() for name in ("Series", "Study")}
+        shared = {
+            **IDENTITY, "Modality": "CT", "SeriesNumber": 1, "SeriesInstanceUID": uids["Series"], "PatientSex": "O",
+            "StudyInstanceUID": uids["Study"], "FrameOfReferenceUID": generate_uid(), "StudyDate": "20200101",
+            "StudyTime": "120000", "StudyID": "1", "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",
+            "BitsAllocated": 16, "BitsStored": 16, "HighBit": 15, "PixelRepresentation": 0, "RescaleSlope": 1,
+            "RescaleIntercept": 0, "PixelSpacing": [float(sizes[1]), float(sizes[0])],
+            "SliceThickness": float(sizes[2]),
+            "ImageOrientationPatient": [float(n) for n in (*(affine[:3, 0] / sizes[0]), *(affine[:3, 1] / sizes[1]))],
+            "SOPClassUID": CTImageStorage, "PositionReferenceIndicator": "",
+        }  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        files = []
+        for number in range(values.shape[2]):
+            data = FileDataset(None, {}, preamble=b"\0" * 128)
+            plane = np.ascontiguousarray(values[:, :, number].T)
+            place = [float(n) for n in affine[:3, 3] + affine[:3, 2] * number]
+            own = {"ImagePositionPatient": place, "InstanceNumber": number + 1, "SOPInstanceUID": generate_uid()}
+            own |= {"Rows": plane.shape[0], "Columns": plane.shape[1], "PixelData": plane.tobytes()}
+            for name, value in (shared | own | fields).items():
+                found = value(number) if callable(value) else value
+                if found is not None:
+                    setattr(data, name, found)
+            data.file_meta = FileMetaDataset()
+            data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+            data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+            files.append(folder / f"IM{(number * 41 + 3) % 97:03}.dcm")
+            data.save_as(files[-1], enforce_file_format=True)
+        return files
+
+    return write
+
+
+@pytest.fixture
+def identity() -> list[str]:
+    """Words that the files of `dicom_series` hold and nobody may repeat."""
+    return sorted({word for text in IDENTITY.values() for word in (text, text.partition("^")[0])})

@@ -12,14 +12,23 @@ from ..core.specs import SegmentSpec
 
 __all__ = [
     "Average", "Background", "Batch", "Binary", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels",
-    "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "Region", "Runtime", "Scheduler", "Slurm",
-    "Source", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Workers",
+    "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "Region", "Runtime", "Scheduler", "Series",
+    "Slurm", "Source", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Workers",
 ]  # fmt: skip
 
-Source = Annotated[Path, typer.Argument(help="Image file: TIFF, OME-Zarr, PNG, JPEG or NumPy.", show_default=False)]
+Source = Annotated[
+    Path,
+    typer.Argument(help="Image file: TIFF, OME-Zarr, NIfTI, PNG, JPEG, NumPy; or a DICOM folder.", show_default=False),
+]
+Series = Annotated[
+    int | None,
+    typer.Option(
+        help="Of a DICOM folder with several series: which. Without it they are listed.", show_default="the only"
+    ),
+]
 Labels = Annotated[
     Path,
-    typer.Option("--output", "-o", help="Labels to write; the ending chooses: .ome.zarr, .tif, .npy or .png."),
+    typer.Option("--output", "-o", help="Labels to write; the ending chooses: .ome.zarr, .tif, .nii.gz, .npy or .png."),
 ]
 Models = Annotated[
     list[str] | None,

@@ -20,6 +20,7 @@ from ..core.steps import Steps
 from . import _options as options
 from . import checks, lesions, models, planning, training
 from . import tracks as tracking
+from .reading import open_image
 
 __all__ = ["app", "main"]
 
@@ -90,6 +91,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     batch: options.Batch = _SEGMENT.tiling.batch,
     workers: options.Workers = _SEGMENT.tiling.workers,
     axes: _Axes = None,
+    series: options.Series = None,
     table: options.Table = None,
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
@@ -110,7 +112,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
-    source = workflows.read_image(image, axes)
+    source = open_image(image, axes, series)
     _check_places(image, source, {"--output": output, "--uncertainty": uncertainty, "--table": table}, overwrite)
     if dry_run:
         checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
@@ -212,6 +214,7 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     scores: lesions.Scores = None,
     before: lesions.Before = None,
     changes: lesions.Changes = None,
+    series: options.Series = None,
     overwrite: _Overwrite = False,
 ) -> None:
     """Measure size, place, shape and intensity of every object, one line each.
@@ -222,7 +225,7 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     files = {"organ": organ, "scores": scores, "before": before, "changes": changes}
     for place in filter(None, (output, changes)):
         workflows.check_place(place, overwrite=overwrite)
-    source = workflows.read_image(image, axes) if image else None
+    source = open_image(image, axes, series) if image else None
     axes = source.label_axes if source and axes else axes
     if measure == "lesions":
         table, rows = lesions.measure(labels, source, axes, files, classes)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from .anatomy import Anatomy, extent
 from .errors import AxesError, ImageError, UNetError
 from .holes import find_holes, punched
 from .place import GeoReference
@@ -52,6 +53,8 @@ class Image:
     valid : tuple of array-like of bool
         Where there is something to be seen, along ``yx``: for `data`, then for its levels as far as known. Planes hold
         no number elsewhere, whatever `data` holds. Empty: everywhere.
+    anatomy : Anatomy or None
+        Of medical images: where in the patient the voxels lie. Left out where it is of another size.
     """
 
     data: Any
@@ -63,6 +66,7 @@ class Image:
     levels: tuple[Any, ...] = ()
     geo: GeoReference | None = None
     valid: tuple[Any, ...] = ()
+    anatomy: Anatomy | None = None
 
     def __post_init__(self) -> None:
         """Fill in missing scales and units, and check that everything fits."""
@@ -78,6 +82,8 @@ class Image:
             raise AxesError(f"'{self.name}': scale, units and axes must have {len(shape)} entries each.")
         if 0 in shape:
             raise ImageError(f"'{self.name}' is empty (shape {shape}). Choose an image with pixels in it.")
+        if self.anatomy is not None and self.anatomy.shape != extent(self):
+            object.__setattr__(self, "anatomy", None)
         object.__setattr__(self, "levels", true_levels(self.data, self.axes, self.levels))
 
     @property

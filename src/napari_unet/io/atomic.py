@@ -11,6 +11,8 @@ from pathlib import Path
 
 from napari_unet.core.errors import OutputError
 
+from .suffixes import suffix_of
+
 __all__ = ["atomic_file", "atomic_folder", "put_in_place", "sync"]
 
 
@@ -133,7 +135,7 @@ def _beside(target: Path, shown: str | os.PathLike[str]) -> Iterator[Path]:
     if not target.parent.is_dir():
         raise OutputError(f"'{shown}' cannot be written: the folder '{target.parent}' does not exist. Create it first.")
     # Independent of the target's name, which may be as long as a name can be; the suffix tells writers the format.
-    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.part{target.suffix}")
+    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.part{suffix_of(target)}")
     try:
         yield temporary
     except PermissionError as error:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from pathlib import Path
 
 from ..core.axes import Image
 from ..core.errors import ImageError
 from ._zarr_reader import is_zarr, label_places
 from .addresses import as_address, as_file
-from .images import read_image
+from .dicom import find_series, is_dicom_place, open_series
+from .dicom_labels import read_dicom_labels
+from .images import OTHERS, read_image
 from .labels import read_labels
+from .suffixes import suffix_of
 
 __all__ = ["read_contents"]
 
@@ -25,7 +30,7 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
     Returns
     -------
     images : list of Image
-        At most one; none for a store that holds nothing but labels.
+        At most one, none for a store that holds nothing but labels; of a DICOM folder all series that can be opened.
     labels : list of Image
         All label images of an OME-Zarr, in the order in which it names them.
 
@@ -35,6 +40,8 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
         If the file cannot be read.
     """
     place = as_address(path) or as_file(path)
+    if isinstance(place, Path) and place.exists() and suffix_of(place) not in OTHERS and is_dicom_place(place):
+        return _dicom_contents(place)
     found = label_places(place) if isinstance(place, str) or is_zarr(place) else []
     labels = [read_labels(label) for label in found]
     if found == [str(place)]:
@@ -45,3 +52,28 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
         if not labels:
             raise
         return [], labels
+
+
+def _dicom_contents(place: Path) -> tuple[list[Image], list[Image]]:
+    """Open all that can be opened; why others cannot is said with the first."""
+    found = find_series(place)
+    around = found if any(series.kind == "image" for series in found) else None
+    images: list[Image] = []
+    labels: list[Image] = []
+    failed: list[ImageError] = []
+    for series in found:
+        try:
+            if series.kind == "image":
+                images.append(replace(open_series(series), source=str(place)))
+            else:
+                labels += read_dicom_labels(Path(series.files[0]), around=around)
+        except ImageError as error:
+            failed.append(error)
+    opened = [*images, *labels]
+    if not opened:
+        raise failed[0]
+    if failed and opened[0].anatomy is not None:
+        said = (*opened[0].anatomy.remarks, *map(str, failed))
+        first = replace(opened[0], anatomy=replace(opened[0].anatomy, remarks=said))
+        images, labels = ([first, *images[1:]], labels) if images else ([], [first, *labels[1:]])
+    return images, labels

@@ -1,4 +1,4 @@
-"""Images from files: TIFF, OME-Zarr, PNG, JPEG, BMP, NumPy, rasters; and to the first two and the NumPy's."""
+"""Images from files: TIFF, OME-Zarr, NIfTI, DICOM, PNG, JPEG, BMP, NumPy, rasters; and to most of them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,25 @@ from ._zarr import check_replaceable, write_image_zarr
 from ._zarr_reader import is_zarr, read_zarr
 from .addresses import as_address, as_file
 from .atomic import atomic_file, atomic_folder
+from .dicom import ENDINGS as DICOM
+from .dicom import is_dicom_place, read_dicom
+from .nifti import ENDINGS as NIFTI
+from .nifti import is_nifti, read_nifti, write_nifti
+from .suffixes import suffix_of
 
 __all__ = ["SUFFIXES", "WRITTEN", "read_image", "write_image"]
 
-WRITTEN: Final = (".zarr", ".tif", ".tiff", ".npy")
+WRITTEN: Final = (".zarr", ".tif", ".tiff", ".npy", *NIFTI)
 _TIFFS: Final = (".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
 _RASTERS: Final = (".vrt", ".jp2", ".j2k")
-SUFFIXES: Final = (*_TIFFS, *_RASTERS, ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy")
+OTHERS: Final = (*_TIFFS, *_RASTERS, ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy", *NIFTI)
+SUFFIXES: Final = (*OTHERS, *DICOM)
 _MODES: Final = {"1": "1", "L": "L", "LA": "L", "I": "I", "F": "F", "I;16": "I;16", "I;16B": "I;16B", "I;16L": "I;16L"}
 
 
-def read_image(path: str | os.PathLike[str], axes: str | Sequence[str] | None = None) -> Image:
+def read_image(
+    path: str | os.PathLike[str], axes: str | Sequence[str] | None = None, series: int | None = None
+) -> Image:
     """Read an image file, as far as needed.
 
     OME-Zarr, NumPy and TIFF files above 256 MB are opened without loading them. Of files with several images the first
@@ -43,9 +51,12 @@ def read_image(path: str | os.PathLike[str], axes: str | Sequence[str] | None = 
     ----------
     path : path-like
         ``.tif``, ``.tiff``, ``.svs``, ``.ndpi``, ``.zarr`` (a folder; OME-Zarr 0.4, 0.5 or a plain array), ``.png``,
-        ``.jpg``, ``.bmp`` or ``.npy``. For OME-Zarr also an address, such as ``https://...`` or ``s3://...``.
+        ``.jpg``, ``.bmp`` or ``.npy``. For OME-Zarr also an address, such as ``https://...`` or ``s3://...``. With the
+        extra ``medical``: ``.nii``, ``.nii.gz``, a folder of DICOM files, or one of them for the series it belongs to.
     axes : str or sequence of str, optional
         One letter of ``tczyx`` for each dimension; where missing, those that the file names or else a guess.
+    series : int, optional
+        Of a DICOM folder that holds several: which (:func:`~napari_unet.io.dicom.find_series` lists them).
 
     Returns
     -------
@@ -61,7 +72,7 @@ def read_image(path: str | os.PathLike[str], axes: str | Sequence[str] | None = 
     MissingExtraError
         If the package that opens such addresses is not installed.
     """
-    return read(path, parse_axes(axes) if axes else None, labels=False)
+    return read(path, parse_axes(axes) if axes else None, labels=False, series=series)
 
 
 def write_image(
@@ -73,7 +84,8 @@ def write_image(
     ----------
     path : path-like
         ``.zarr`` or ``.ome.zarr``: OME-Zarr 0.5 with a pyramid. ``.tif`` or ``.tiff``: compressed OME-TIFF; of an image
-        that lies somewhere on Earth a cloud-optimized GeoTIFF. ``.npy``: keeps no scale.
+        that lies somewhere on Earth a cloud-optimized GeoTIFF. ``.npy``: keeps no scale. ``.nii`` or ``.nii.gz``: on
+        the grid of its source.
     image : Image
         Real numbers.
     manifest : mapping, optional
@@ -87,9 +99,13 @@ def write_image(
         If the suffix is unknown, or the place cannot be written.
     """
     target, facts = Path(path), dict(manifest or {})
-    suffix = target.suffix.lower()
+    suffix = suffix_of(target)
     if suffix not in WRITTEN:
         raise OutputError(f"An image cannot be written to '{target}': use one of the suffixes {', '.join(WRITTEN)}.")
+    if suffix in NIFTI:
+        with atomic_file(target) as temporary:
+            write_nifti(temporary, image, np.float32)
+        return
     axes = "".join(a for a in AXES if a in image.axes)
     if suffix in (".tif", ".tiff") and image.geo is not None and axes == "yx" and has_rasterio():
         write_number_raster(target, image, facts)
@@ -109,7 +125,7 @@ def write_image(
             write_tiff(temporary, ordered, values, facts)
 
 
-def read(place: str | os.PathLike[str], axes: str | None, labels: bool) -> Image:
+def read(place: str | os.PathLike[str], axes: str | None, labels: bool, series: int | None = None) -> Image:
     """Read an image, or labels (of which palettes are the numbers, not the colors).
 
     Parameters
@@ -120,6 +136,8 @@ def read(place: str | os.PathLike[str], axes: str | None, labels: bool) -> Image
         Checked letters, or None.
     labels : bool
         Read numbers rather than colors.
+    series : int, optional
+        Of a DICOM folder.
 
     Returns
     -------
@@ -133,21 +151,27 @@ def read(place: str | os.PathLike[str], axes: str | None, labels: bool) -> Image
     """
     address = as_address(place)
     if address is not None:
-        if (suffix := PurePosixPath(address).suffix.lower()) in SUFFIXES and suffix != ".zarr":
+        if (suffix := suffix_of(PurePosixPath(address))) in SUFFIXES and suffix != ".zarr":
             raise ImageError(f"'{address}' cannot be read in place, only OME-Zarr can. Download it first.")
         return replace(read_zarr(address, axes, labels), source=address)
     file = as_file(place)
     if not file.exists():
         raise ImageError(f"There is no file '{file}'. Check the name; files on servers must be downloaded first.")
+    if not is_zarr(file) and suffix_of(file) not in OTHERS and is_dicom_place(file):
+        return read_dicom(file, axes, series)
     return replace(_read(file, axes, labels), source=str(file))
 
 
 def _read(file: Path, axes: str | None, labels: bool) -> Image:
-    suffix = file.suffix.lower()
+    suffix = suffix_of(file)
     if is_zarr(file):
         return read_zarr(file, axes, labels)
+    if is_nifti(file) and file.is_file():
+        return read_nifti(file, axes)
     if file.is_dir():
-        raise ImageError(f"'{file}' is a folder that is not a zarr store. Choose a file in it: {', '.join(SUFFIXES)}.")
+        raise ImageError(
+            f"'{file}' is a folder without a zarr store or DICOM files. Choose a file in it: {', '.join(OTHERS)}."
+        )
     if suffix in _RASTERS or (suffix in _TIFFS and is_georeferenced(file)):
         return read_georeferenced(file, axes, labels)
     if suffix in _TIFFS:

@@ -20,14 +20,21 @@ from napari_unet.core.results import Table
 from ._georeferenced import has_rasterio, write_label_raster
 from ._tiff import LAZY_BYTES, write_tiff
 from ._zarr import Window, check_replaceable, write_labels_zarr
+from .addresses import as_address, as_file
 from .atomic import atomic_file, atomic_folder
-from .images import read
+from .dicom_labels import is_dicom_labels, read_one
+from .dicom_seg import write_segmentation
+from .images import OTHERS, read
+from .nifti import ENDINGS as NIFTI
+from .nifti import write_nifti
+from .suffixes import stem_of, suffix_of
 from .tables import write_table
 
 __all__ = ["SUFFIXES", "as_facts", "read_labels", "table_path", "write_labels"]
 
-SUFFIXES: Final = (".zarr", ".tif", ".tiff", ".npy", ".png")
+SUFFIXES: Final = (".zarr", ".tif", ".tiff", ".npy", ".png", *NIFTI, ".dcm")
 _MAX_PNG: Final = 65535
+_MAX_BYTE: Final = 255
 _MAX_ID: Final = 2**32 - 1
 
 
@@ -46,8 +53,9 @@ def write_labels(
         ``.zarr`` or ``.ome.zarr``: OME-Zarr 0.5 label image with a pyramid (uint32, zstd, sharded), written piece by
         piece. ``.tif`` or ``.tiff``: compressed OME-TIFF (uint16, or uint32 where needed), in which a time point or
         plane that is alone is no axis; of an image that lies somewhere on Earth a cloud-optimized GeoTIFF, piece by
-        piece. ``.npy``: int32, or int64 where needed; keeps no scale. ``.png``: one plane
-        of up to 65535 (uint16); keeps no scale.
+        piece. ``.npy``: int32, or int64 where needed; keeps no scale. ``.png``: one plane of up to 65535 (uint16);
+        keeps no scale. ``.nii`` or ``.nii.gz``: on the grid of the source, with its affine and codes bit by bit (uint8,
+        uint16 or int32 as needed). ``.dcm``: a DICOM-SEG of the series they were made of.
     labels : Image
         Whole numbers from 0, without channels (or one).
     manifest : mapping, optional
@@ -65,7 +73,7 @@ def write_labels(
         If the values are not labels.
     """
     target = Path(path)
-    suffix = target.suffix.lower()
+    suffix = suffix_of(target)
     if suffix not in SUFFIXES:
         raise OutputError(f"Labels cannot be written to '{target}': use one of the suffixes {', '.join(SUFFIXES)}.")
     ordered = _ordered(labels)
@@ -77,7 +85,12 @@ def write_labels(
     else:
         values = _load(ordered)
         with atomic_file(target) as temporary:
-            if suffix == ".png":
+            if suffix == ".dcm":
+                write_segmentation(temporary, replace(ordered, data=values), facts)
+            elif suffix in NIFTI:
+                narrow = np.uint8 if int(values.max()) <= _MAX_BYTE else np.uint16
+                write_nifti(temporary, replace(ordered, data=values), _dtype(values, narrow, np.int32))
+            elif suffix == ".png":
                 _write_png(temporary, ordered, values)
             elif suffix == ".npy":
                 np.save(temporary, values.astype(_dtype(values, np.int32, np.int64)), allow_pickle=False)
@@ -87,16 +100,20 @@ def write_labels(
         write_table(table_path(target), table)
 
 
-def read_labels(path: str | os.PathLike[str], axes: str | Sequence[str] | None = None) -> Image:
+def read_labels(
+    path: str | os.PathLike[str], axes: str | Sequence[str] | None = None, like: Image | None = None
+) -> Image:
     """Read labels.
 
     Parameters
     ----------
     path : path-like
         A file of :func:`write_labels`, or any image file with one channel of whole numbers; of an OME-Zarr image its
-        first label image.
+        first label image. With the extra ``medical`` also ``.nii``, ``.nii.gz``, DICOM-SEG and RTSTRUCT.
     axes : str or sequence of str, optional
         As in :func:`~napari_unet.io.images.read_image`.
+    like : Image, optional
+        The image that they belong to: segments and outlines of DICOM are put on its grid.
 
     Returns
     -------
@@ -110,6 +127,8 @@ def read_labels(path: str | os.PathLike[str], axes: str | Sequence[str] | None =
     ImageError
         If the file cannot be read or does not hold labels.
     """
+    if suffix_of(Path(path)) not in OTHERS and as_address(path) is None and is_dicom_labels(file := as_file(path)):
+        return read_one(file, like)
     found = read(path, parse_axes(axes) if axes else None, labels=True)
     if found.channels > 1:
         raise ImageError(
@@ -156,8 +175,7 @@ def table_path(path: str | os.PathLike[str]) -> Path:
         Beside it, e.g. ``cells.objects.csv``.
     """
     target = Path(path)
-    stem = target.stem.removesuffix(".ome")
-    return target.with_name(f"{stem}.objects.csv")
+    return target.with_name(f"{stem_of(target)}.objects.csv")
 
 
 class _Ordered:
@@ -182,7 +200,8 @@ def _ordered(labels: Image) -> Image:
         raise ImageError(f"'{labels.name}' has {labels.channels} channels; labels have none. Choose one channel.")
     view = _Ordered(labels)
     _, scale, units = labels.along(view.axes)
-    return Image(view, view.axes, scale, units, labels.name, geo=labels.geo and labels.geo.without_bands)
+    geo = labels.geo and labels.geo.without_bands
+    return Image(view, view.axes, scale, units, labels.name, geo=geo, anatomy=labels.anatomy)
 
 
 def _load(ordered: Image) -> npt.NDArray[np.integer[Any]]:

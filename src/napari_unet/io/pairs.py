@@ -15,6 +15,7 @@ from ._zarr_reader import is_zarr
 from .images import SUFFIXES
 from .regions import SUFFIXES as AREAS
 from .regions import read_region, region_from_json
+from .suffixes import stem_of, suffix_of
 
 __all__ = ["find_examples", "find_pairs", "match_labels"]
 
@@ -144,13 +145,13 @@ def _from_folders(folder: Path) -> Iterator[Example]:
         raise TrainingDataError(
             f"'{folder}' needs two folders, 'images' and 'labels', with files of equal names; or give a CSV table."
         )
-    labels = {p.stem: p for p in sorted(found[0].iterdir()) if not p.name.startswith(".")}
-    regions = {p.stem: p for p in sorted(areas.iterdir()) if p.suffix in AREAS} if areas.is_dir() else {}
+    labels = {stem_of(p): p for p in sorted(found[0].iterdir()) if not p.name.startswith(".")}
+    regions = {stem_of(p): p for p in sorted(areas.iterdir()) if p.suffix in AREAS} if areas.is_dir() else {}
     for image in sorted(p for p in images.iterdir() if not p.name.startswith(".")):
-        if image.stem not in labels:
+        if stem_of(image) not in labels:
             raise TrainingDataError(f"'{image}' has no labels of the same name in '{found[0]}'. Add them or remove it.")
-        region = read_region(regions[image.stem]) if image.stem in regions else None
-        yield Example(image, labels[image.stem], region)
+        region = read_region(regions[stem_of(image)]) if stem_of(image) in regions else None
+        yield Example(image, labels[stem_of(image)], region)
 
 
 def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
@@ -188,9 +189,9 @@ def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
 def _by_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+        if suffix_of(file) not in SUFFIXES or file.name.startswith("."):
             continue
-        name = file.stem.removesuffix(".ome")
+        name = stem_of(file)
         if name in found:
             raise ImageError(f"'{found[name]}' and '{file}' bear the same name. Keep one of them in the folder.")
         found[name] = file

@@ -10,9 +10,11 @@ from ..core.axes import Image
 from ..core.errors import OutputError
 from ._zarr import check_replaceable
 from ._zarr_reader import is_zarr
+from .dicom_seg import check_segmentation
 from .images import WRITTEN
 from .labels import SUFFIXES
 from .runs import describe_unfinished
+from .suffixes import suffix_of
 from .tables import TABLES, check_table
 
 __all__ = ["check_apart", "check_place"]
@@ -45,7 +47,7 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
     """
     noun = "a table" if image is None and noun == "labels" else noun
     known = {"a table": TABLES, "labels": SUFFIXES, "an image": WRITTEN, "a report": (".html",)}[noun]
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix not in known:
         raise OutputError(f"'{path}' is no name for {noun}: it must end in {' or '.join(known)}.")
     check_table(path)
@@ -53,6 +55,8 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         _check_flat(path, image)
     if image is not None:
         check_apart(path, image)
+    if image is not None and suffix == ".dcm":
+        check_segmentation(path, image)
     if path.exists():
         _check_taken(path, overwrite)
     folder = Path(os.path.realpath(path)).parent
@@ -84,9 +88,12 @@ def check_apart(path: Path, image: Image) -> None:
     OutputError
         If they are not apart.
     """
+    place = Path(os.path.realpath(path))
+    if image.anatomy is not None and str(place) in {os.path.realpath(file) for file in image.anatomy.files}:
+        raise OutputError(f"'{path}' would replace a plane of the image itself. Choose another name.")
     if not image.source or not Path(image.source).exists():
         return
-    place, source = Path(os.path.realpath(path)), Path(os.path.realpath(image.source))
+    source = Path(os.path.realpath(image.source))
     while is_zarr(source.parent):
         source = source.parent
     if place == source:

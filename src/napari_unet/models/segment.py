@@ -195,12 +195,12 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     predict = plan.care.timed(inner(model))
     steps = segment_planes(image, plan, predict, decode, decode if preview else None, beside=spread)
     labels, objects = yield from told(steps, plan.care, Foretold(plan.care, math.prod(shape)))
-    geo = image.geo and image.geo.without_bands
-    found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}", geo=geo)
+    place: dict[str, Any] = {"geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy}
+    found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}", **place)
     uncertainty = None
     if spread is not None:
         values = spread * np.float32(MOST_UNCERTAIN / 255)
-        uncertainty = Image(values, image.label_axes, scale, units, f"{image.name} uncertainty", geo=geo)
+        uncertainty = Image(values, image.label_axes, scale, units, f"{image.name} uncertainty", **place)
     manifest = {
         **record(image, spec, model),
         **found_out(image, plan, diameter, smallest),

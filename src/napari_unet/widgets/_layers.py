@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.core.anatomy import Anatomy
 from napari_unet.core.axes import Image, as_image, guess_axes, parse_axes
 from napari_unet.core.errors import AxesError
 from napari_unet.core.place import GeoReference
@@ -104,18 +105,22 @@ def layer_image(layer: Layer, axes: str) -> Image:
         tuple(units[i] for i in rest),
         layer.name,
         geo=image.geo,
+        anatomy=image.anatomy,
     )
 
 
 def placed(image: Image) -> dict[str, Any]:
     """Return what of an image's place and holes goes into a layer's record, since layers have no other place for it."""
-    geo = {} if image.geo is None else {"geo": image.geo}
-    return geo | ({"valid": image.valid} if image.valid else {})
+    places = {"geo": image.geo, "anatomy": image.anatomy}
+    known = {name: place for name, place in places.items() if place is not None}
+    return known | ({"valid": image.valid} if image.valid else {})
 
 
 def _kept(layer: Layer) -> dict[str, Any]:
     """Return what :func:`placed` has put into a layer's record, if it still fits the layer."""
     record = layer.metadata.get(KEY)
+    if isinstance(record, dict) and isinstance(record.get("anatomy"), Anatomy):
+        return {"anatomy": record["anatomy"]}
     if not isinstance(record, dict) or not isinstance(record.get("geo"), GeoReference):
         return {}
     shape = tuple(_data(layer).shape)[-3 if getattr(layer, "rgb", False) else -2 :][:2]

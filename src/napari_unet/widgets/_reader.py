@@ -60,8 +60,18 @@ def read(path: str | Path) -> list[LayerData]:
         If the file cannot be read; napari shows the text.
     """
     images, labels = workflows.read_contents(path)
+    _say([r for each in (*images, *labels) if each.anatomy for r in each.anatomy.remarks])
     found = [_image_layer(image) for image in images]
     return found + [_labels_layer(each, f"{images[0].name} " if images else "") for each in labels]
+
+
+def _say(remarks: list[str]) -> None:
+    if not remarks:
+        return
+    from napari.utils.notifications import show_warning  # noqa: PLC0415  # brings compilers along, and is seldom needed
+
+    for remark in dict.fromkeys(remarks):
+        show_warning(remark)
 
 
 def _image_layer(image: Image) -> LayerData:
@@ -82,6 +92,9 @@ def _image_layer(image: Image) -> LayerData:
 def _labels_layer(labels: Image, prefix: str) -> LayerData:
     options = _options(labels, labels.axes) | {"name": f"{prefix}{labels.name}"}
     options["metadata"] = {KEY: {"axes": labels.axes, "levels": len(labels.levels)} | placed(labels)}
+    if labels.anatomy is not None and labels.anatomy.names:
+        numbers, names = zip(*labels.anatomy.names, strict=True)
+        options["features"] = {"index": [0, *numbers], "name": ["background", *names]}
     data = np.asarray(labels.data) if isinstance(labels.data, np.ndarray) else _resolutions(labels)
     return data, options, "labels"
 
@@ -105,7 +118,13 @@ def _options(image: Image, axes: str) -> dict[str, Any]:
     """Return scale, units and names of the axes that become dimensions of a layer."""
     _, scale, units = image.along(axes)
     known = all(unit in pint.application_registry for unit in units)
-    return {"scale": scale, "units": units if known else ("pixel",) * len(units), "axis_labels": tuple(axes)}
+    found = {"scale": scale, "units": units if known else ("pixel",) * len(units), "axis_labels": tuple(axes)}
+    if image.anatomy is not None and "z" in axes:
+        # Images of one patient lie over each other. What is turned otherwise is shown straight: slices through a
+        # turned layer are not its planes, and the exact place is kept beside the layer.
+        start = dict(zip("zyx", image.anatomy.origin, strict=True))
+        found["translate"] = tuple(start.get(a, 0.0) for a in axes)
+    return found
 
 
 def _resolutions(image: Image) -> Any:

@@ -24,11 +24,11 @@ __all__ = [
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
 
 
-def read_image(path: str | Path, axes: str | None = None) -> Image:
-    """Read an image file or OME-Zarr; see :func:`napari_unet.io.images.read_image`."""
+def read_image(path: str | Path, axes: str | None = None, series: int | None = None) -> Image:
+    """Read an image file, OME-Zarr or DICOM series; see :func:`napari_unet.io.images.read_image`."""
     from ..io.images import read_image as read
 
-    return read(path, axes)
+    return read(path, axes, series)
 
 
 def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:
