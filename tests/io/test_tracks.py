@@ -26,7 +26,7 @@ def links(tracks: Tracks) -> set:
     return {(names[a], names[b]) for a, b in tracks.edges.tolist()}
 
 
-@pytest.mark.parametrize("name", ["tracks.csv", "tracks.geff", "folder"])
+@pytest.mark.parametrize("name", ["tracks.csv", "tracks.geff", "tracks.xml", "folder"])
 def test_nothing_is_lost(movie, tmp_path, name):
     truth = movie.tracks()
     write_tracks(tmp_path / name, truth, relabel(movie.labels, truth))

@@ -46,13 +46,13 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     """Follow objects through time: which track each belongs to, which track that comes from, and its lineage.
 
     The ending of the output says how it is written: .csv is a table with a line for each object and frame, .geff a
-    graph for other programs, and a name without ending a folder of the Cell Tracking Challenge (masks and
-    res_track.txt).
+    graph for other programs, .xml a file for TrackMate, and a name without ending a folder of the Cell Tracking
+    Challenge (masks and res_track.txt).
     """
     spec = LinkSpec.of(
         max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division, merging=merging
     )
-    if output.suffix.lower() == ".csv":
+    if output.suffix.lower() in (".csv", ".xml"):
         workflows.check_place(output, overwrite=overwrite)
     elif output.exists() and not overwrite:
         raise OutputError(f"'{output}' exists. Choose another name, or allow it to be replaced: --overwrite.")

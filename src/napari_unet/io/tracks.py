@@ -13,7 +13,7 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import TrackFile, Tracks
 
-from . import _ctc, _geff, _track_table
+from . import _ctc, _geff, _track_table, _trackmate
 
 __all__ = ["read_tracks", "write_tracks"]
 
@@ -26,7 +26,8 @@ def read_tracks(path: str | os.PathLike[str]) -> TrackFile:
     path : path-like
         ``.csv``: a table as :func:`write_tracks` makes it, or one with the columns ``track`` (or ``track_id``), ``t``
         (or ``frame``), ``y``, ``x`` and perhaps ``z``, ``label`` and ``parent``. A folder of the Cell Tracking
-        Challenge: masks and ``res_track.txt`` or ``man_track.txt``. ``.geff``: a graph exchange folder.
+        Challenge: masks and ``res_track.txt`` or ``man_track.txt``. ``.geff``: a graph exchange folder. ``.xml``:
+        as TrackMate saves it.
 
     Returns
     -------
@@ -43,11 +44,13 @@ def read_tracks(path: str | os.PathLike[str]) -> TrackFile:
         return _track_table.read(place)
     if place.suffix.lower() == ".geff":
         return _geff.read(place)
+    if place.suffix.lower() == ".xml":
+        return _trackmate.read(place)
     if place.is_dir():
         return _ctc.read(place)
     raise ImageError(
-        f"'{path}' holds no tracks that can be read. Choose a table (.csv), a GEFF folder (.geff), or a folder of the "
-        "Cell Tracking Challenge (masks and res_track.txt)."
+        f"'{path}' holds no tracks that can be read. Choose a table (.csv), a GEFF folder (.geff), a file of "
+        "TrackMate (.xml), or a folder of the Cell Tracking Challenge (masks and res_track.txt)."
     )
 
 
@@ -60,7 +63,8 @@ def write_tracks(
     ----------
     path : path-like
         ``.csv``: one row for each object and frame. ``.geff``: a graph exchange folder, which keeps all columns.
-        Without ending: a folder of the Cell Tracking Challenge, with masks numbered by track.
+        ``.xml``: a file for TrackMate. Without ending: a folder of the Cell Tracking Challenge, with masks numbered by
+        track.
     tracks : Tracks
         What to write.
     labels : Image, optional
@@ -78,8 +82,12 @@ def write_tracks(
         _track_table.write(place, tracks)
     elif place.suffix.lower() == ".geff":
         _geff.write(place, tracks, overwrite)
+    elif place.suffix.lower() == ".xml":
+        _trackmate.write(place, tracks)
     elif place.suffix:
-        raise OutputError(f"Tracks cannot be written to '{path}'. Use .csv, .geff, or a folder name without ending.")
+        raise OutputError(
+            f"Tracks cannot be written to '{path}'. Use .csv, .geff, .xml, or a folder name without ending."
+        )
     elif labels is None:
         raise OutputError("A folder of the Cell Tracking Challenge holds masks: give the labels that were tracked too.")
     else:
