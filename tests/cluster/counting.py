@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -13,7 +14,7 @@ def dask_setup(worker: Any) -> None:
     real = _brick_jobs.score_tiles
 
     def counted(tiles: Any, *more: Any) -> Any:
-        with open(os.environ["NAPARI_UNET_COUNTED"], "a") as log:
+        with Path(os.environ["NAPARI_UNET_COUNTED"]).open("a") as log:
             for plane, tile in tiles:
                 held = ".".join(str(position) for _, position in plane.fixed)
                 log.write(f"{held}:{'.'.join(str(span.start) for span in tile.write)}\n")

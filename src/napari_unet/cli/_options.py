@@ -12,8 +12,9 @@ from ..core.specs import SegmentSpec
 
 __all__ = [
     "Average", "Background", "Batch", "Binary", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels",
-    "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "Region", "Runtime", "Scheduler", "Series",
-    "Slurm", "Source", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Workers",
+    "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts", "Region", "Runtime",
+    "Scheduler", "Series", "Slurm", "Source", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty",
+    "Unreadable", "Workers",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -93,6 +94,11 @@ LocalWorkers = Annotated[
 Slurm = Annotated[
     Path | None, typer.Option(help="Compute in jobs of a queue (SLURM, PBS, ...) that this .toml describes.")
 ]
+PartNumber = Annotated[
+    int,
+    typer.Option("--part", help="Do only this part of --of, from 1; 'finalize' completes them."),
+]
+Parts = Annotated[int, typer.Option("--of", help="How many parts there are.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: time, memory, disk.")]
 Metrics = Annotated[
     str, typer.Option(help="What to compare by, with commas between: matching, overlap, surfaces, lesions.")

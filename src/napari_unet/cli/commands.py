@@ -96,6 +96,8 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
     slurm: options.Slurm = None,
+    part: options.PartNumber = 0,
+    of: options.Parts = 0,
     dry_run: options.DryRun = False,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
@@ -118,6 +120,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
         return
     measures = ("objects",) if table else ()
+    if part or of:
+        _do_part(source, spec, output, (part, of), as_json)
+        return
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         found = _segmented(
             workflows.segment_steps(
@@ -132,6 +137,33 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     places = {"image": image, "output": output, "table": table, "uncertainty": uncertainty}
     show = _say_segmented if as_json else _tell_segmented
     show(found, {name: str(place) for name, place in places.items() if place})
+
+
+def _do_part(source: Image, spec: SegmentSpec, output: Path, part: tuple[int, int], as_json: bool) -> None:
+    found = watch(workflows.segment_part_steps(source, spec, output, *part))
+    facts = {"part": found.number, "of": found.of, "bricks": found.bricks, "scored": found.scored}
+    if as_json:
+        say_json(facts)
+        return
+    tell({name.capitalize(): value for name, value in facts.items()})
+    typer.echo(f"When all parts are done: napari-unet finalize {output}", err=True)
+
+
+@app.command(epilog="napari-unet finalize labels.ome.zarr")
+def finalize(
+    output: Annotated[Path, typer.Argument(help="Where the labels are to be: .ome.zarr.", show_default=False)],
+    workers: options.Workers = 0,
+    scheduler: options.Scheduler = "",
+    local_workers: options.LocalWorkers = 0,
+    as_json: _Json = False,
+) -> None:
+    """Complete a segmentation that was begun in parts (segment --part), or that was stopped.
+
+    What no part has done is done now. Image and settings are those that it was begun with.
+    """
+    with workflows.open_cluster(scheduler, local_workers) as client:
+        found = _segmented(workflows.finalize_steps(output, client, workers), output)
+    (_say_segmented if as_json else _tell_segmented)(found, {"output": str(output)})
 
 
 def _segmented(steps: Steps[Segmentation], output: Path) -> Segmentation:

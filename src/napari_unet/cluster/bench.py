@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from ..core.axes import Image
     from ..models._scorer import Scorer
+    from ..models.errand import Errand
     from ..tiling.bricks import Position
     from ..tiling.grid import Tile
-    from .errand import Errand
 
     Scores = npt.NDArray[np.uint8]
     Ints = npt.NDArray[np.int32]

@@ -16,7 +16,7 @@ from .remote import describe, see, versions
 if TYPE_CHECKING:
     from distributed import Client
 
-    from .errand import Errand
+    from ..models.errand import Errand
     from .told import Told
 
 __all__ = ["ask_steps", "call_all", "check_versions"]

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..core.steps import Looking
     from ..models._bricks import Work
     from ..models._scorer import Scorer
+    from ..models.errand import Errand
     from ..tiling._brick_jobs import Jobs, Journal, Sink
-    from .errand import Errand
 
 __all__ = ["DaskCrew", "Knowing"]
 

@@ -20,7 +20,7 @@ from .bench import Bench
 from .told import Told, tell
 
 if TYPE_CHECKING:
-    from .errand import Errand
+    from ..models.errand import Errand
 
 __all__ = ["PACKAGES", "describe", "do", "forget", "know", "measure", "see", "versions"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ClusterError
+from ..models.errand import errand_of
 from ..models.stored import can_store, store_segmentation
 from .checks import ask_steps
 from .crew import DaskCrew
-from .errand import errand_of
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -6,8 +6,10 @@ import errno
 import json
 import struct
 import sys
+import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -26,6 +28,8 @@ _MARK: Final = b"unet-journal-2\n"
 _START: Final = struct.Struct("<QL")  # length and checksum of the header
 _LONGEST: Final = 2**20  # bytes of a header
 _WORTH_PACKING: Final = 2**14  # bytes
+_BYTES: Final = 2**20  # of a lock: one for each part of a run, if it has parts
+_PAUSE: Final = 0.2  # seconds
 _KINDS: Final = frozenset("?biufc")
 _HELD: Final = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what systems say of a lock that another program has
 
@@ -70,10 +74,7 @@ class Journal:
                     f"'{self.folder}' cannot be held for this program alone: {error.strerror or error}. Choose a place "
                     "on a disk of this computer."
                 ) from error
-            raise OutputError(
-                f"Another program is writing this result right now (it holds '{self.folder}'). Wait until it is done, "
-                "or choose another name."
-            ) from error
+            raise OutputError(self._held()) from error
         file = self.folder / MANIFEST
         if file.exists():
             try:
@@ -86,6 +87,58 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         """Let other programs have the folder."""
         self.close()
+
+    @contextmanager
+    def share(self, name: str) -> Iterator[None]:
+        """Take part in a run together with other processes, for as long as the context lasts.
+
+        Parameters
+        ----------
+        name : str
+            Of the part; nobody else may do the same one meanwhile.
+
+        Raises
+        ------
+        OutputError
+            If another process holds the whole run, or does the same part.
+        """
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                whole, own = (stack.enter_context((self.folder / f).open("a+b")) for f in ("lock", f"lock.{name}"))
+            except OSError as error:
+                raise OutputError(
+                    f"'{self.folder}' cannot be written: {error.strerror or error}. Choose another place."
+                ) from error
+            for stream, byte, words in (
+                (own, None, f"Another process is doing part {name} of this run right now. Wait until it is done."),
+                (whole, zlib.crc32(name.encode()) % _BYTES, self._held()),
+            ):
+                try:
+                    _take(stream, byte)
+                except OSError as error:
+                    raise OutputError(words) from error
+            yield
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Wait until no other process is in a context of that name, and keep others out while this one lasts."""
+        with (self.folder / f"lock.{name}").open("a+b") as stream:
+            while True:
+                try:
+                    _take(stream)
+                    break
+                except OSError as error:
+                    if error.errno not in _HELD:
+                        raise OutputError(f"'{self.folder}' cannot be locked: {error.strerror or error}.") from error
+                    time.sleep(_PAUSE)
+            yield
+
+    def _held(self) -> str:
+        return (
+            f"Another program is writing this result right now (it holds '{self.folder}'). Wait until it is done, "
+            "or choose another name."
+        )
 
     def close(self) -> None:
         """Let other programs have the folder; the entries stay."""
@@ -220,14 +273,18 @@ def _unpack(about: Mapping[str, Any], blob: bytes) -> npt.NDArray[Any]:
     return values.reshape(about["shape"])
 
 
-def _take(stream: Any) -> None:
-    """Lock an open file for this program alone; the system lets go of it however the program ends."""
+def _take(stream: Any, byte: int | None = None) -> None:
+    """Lock an open file for this program alone; the system lets go of it however the program ends.
+
+    With `byte` it is shared with others that give one, and kept from those that do not. Windows knows only locks of
+    some bytes, so there all of them are taken, or this one.
+    """
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415  # there is no other place for it
 
-        stream.seek(0)
-        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        stream.seek(byte or 0)
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, _BYTES if byte is None else 1)
     else:
         import fcntl  # noqa: PLC0415
 
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(stream.fileno(), (fcntl.LOCK_EX if byte is None else fcntl.LOCK_SH) | fcntl.LOCK_NB)

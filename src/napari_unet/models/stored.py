@@ -29,13 +29,14 @@ from ..tiling.unreadable import mended
 from ._bricks import Alone, Crew, can_store, prepare, share_left
 from ._foretold import Foretold
 from ._scorer import Scorer
+from .errand import source_of
 from .segment import careful, found_out, record
 
 __all__ = ["can_store", "difference", "identity", "store_segmentation"]
 
 # What makes two runs the same run; all else in a manifest is what came out.
 _IDENTITY: Final = ("program", "model", "sha256", "averaged", "device", "runtime", "precision", "image", "settings")
-_FREE: Final = ("tiling", "device")  # settings that may differ: what was really used is named beside them
+_FREE: Final = ("tiling", "device", "model")  # settings that may differ: what was really used is named beside them
 _LONGEST: Final = 200
 _WORDS: Final = {
     "program": "labels of another version of this program",
@@ -105,7 +106,8 @@ def store_segmentation(
     with RunFolder(output) as folder:
         if not folder.begun:
             yield Progress(0, 0, "Measuring intensities and object size")
-            folder.journal.begin({"identity": wanted} | crew.begin(image, spec, model))
+            told = {"identity": wanted, "errand": source_of(image, spec)}
+            folder.journal.begin(told | crew.begin(image, spec, model))
         _check_same(folder, wanted)
         found = yield from _written(image, spec, model, folder, crew)
     return replace(found, seconds=time.perf_counter() - start)

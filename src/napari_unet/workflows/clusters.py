@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ClusterError, MissingExtraError
+from ..core.axes import as_image
+from ..core.conflict import check_conflict
+from ..core.errors import ClusterError, MissingExtraError, OutputError
+from ..core.specs import SegmentSpec
 
 if TYPE_CHECKING:
+    from ..cluster.parts import Part
     from ..core.axes import Image
     from ..core.results import Segmentation
-    from ..core.specs import SegmentSpec
     from ..core.steps import Looking, Steps
 
-__all__ = ["open_cluster", "segment_on"]
+__all__ = ["finalize_steps", "open_cluster", "segment_on", "segment_part_steps"]
 
 
 @contextmanager
@@ -69,6 +72,93 @@ def segment_on(
     with connect.as_client(client) as connected:
         steps = segment_on_steps(connected, image, spec, output, overwrite=overwrite, looking=looking)
         return (yield from steps)
+
+
+def segment_part_steps(image: Any, spec: SegmentSpec | None, output: str | Path, part: int, of: int) -> Steps[Part]:
+    """Do one part of a segmentation, for jobs that do not speak to each other.
+
+    Parameters
+    ----------
+    image : Image
+        From a file.
+    spec : SegmentSpec or None
+        Settings, the same for all parts.
+    output : path
+        OME-Zarr, on a disk that all parts share.
+    part, of : int
+        Which part, from 1, and how many there are. They are done in any order, at the same time, or again;
+        :func:`finalize_steps` does what is left.
+
+    Returns
+    -------
+    Part
+        What was done.
+
+    Yields
+    ------
+    Progress
+        One for every brick.
+
+    Raises
+    ------
+    UNetError
+        See :func:`napari_unet.cluster.parts.segment_part_steps`.
+    """
+    check_conflict()
+    from ..cluster.parts import Part
+    from ..cluster.parts import segment_part_steps as do
+
+    return (yield from do(as_image(image), spec or SegmentSpec(), Path(output), Part(part, of)))
+
+
+def finalize_steps(output: str | Path, client: Any = None, workers: int = 0) -> Steps[Segmentation]:
+    """Complete a segmentation that was begun in parts, or was stopped, from what its folder says of it.
+
+    Parameters
+    ----------
+    output : path
+        Where its labels are to be.
+    client : distributed.Client or str, optional
+        See :func:`~napari_unet.workflows.segment_steps`.
+    workers : int
+        Threads; 0 takes one a core.
+
+    Returns
+    -------
+    Segmentation
+        The same as if it had been done at once.
+
+    Yields
+    ------
+    Progress
+        One for every brick that is left, and every written part.
+
+    Raises
+    ------
+    OutputError
+        If no run was begun there.
+    UNetError
+        See :func:`~napari_unet.workflows.segment_steps`.
+    """
+    from ..io.runs import find_manifest, peek
+    from .files import read_image
+    from .objects import segment_steps
+
+    place = Path(output)
+    begun = peek(place)
+    errand = begun.get("errand", {})
+    if not errand.get("source"):
+        done = place.exists() and bool(find_manifest(place))
+        raise OutputError(
+            f"'{place}' is finished: nothing is left to do."
+            if done and not begun
+            else f"There is no run to complete for '{place}', or its image was in memory. Give the command 'segment' "
+            "with the image and the same settings."
+        )
+    given = errand["spec"] | {"device": begun["identity"]["device"]}
+    spec = SegmentSpec.of(**given | {"tiling": given["tiling"] | {"workers": workers}})
+    image = read_image(errand["source"], errand["axes"])
+    return (yield from segment_steps(image, spec, (), preview=False, output=place, client=client))
 
 
 def _named(scheduler: str, local_workers: int, profile: str | Path | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..io.addresses import as_address
 from ..io.images import read_image
 from ..tiling.fingerprint import fingerprint
 
-__all__ = ["Errand", "errand_of"]
+__all__ = ["Errand", "errand_of", "source_of"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,24 @@ def errand_of(image: Image, spec: SegmentSpec, output: Path) -> Errand:
             f"'{image.name}' is in the memory of this program, where other processes cannot see it. Write it to a file "
             "first (OME-Zarr suits best), and open that."
         )
-    source = as_address(image.source) or os.path.realpath(image.source)
+    found = {"output": os.path.realpath(output), "image": fingerprint(image)} | source_of(image, spec)
+    return Errand(**found)
+
+
+def source_of(image: Image, spec: SegmentSpec) -> dict[str, Any]:
+    """Say where a run takes everything from, so that it can be gone on with by whoever finds it.
+
+    Parameters
+    ----------
+    image, spec : Image, SegmentSpec
+        Of the run.
+
+    Returns
+    -------
+    dict
+        ``source``, ``axes`` and ``spec`` of an :class:`Errand`; the source is empty for an image in memory.
+    """
+    source = image.source and (as_address(image.source) or os.path.realpath(image.source))
     models = [str(Path(name).resolve()) if Path(name).is_dir() else name for name in spec.models]
     told = spec.model_dump(mode="json") | {"model": models[0] if len(models) == 1 else models}
-    return Errand(os.path.realpath(output), source, image.axes, told, fingerprint(image))
+    return {"source": source, "axes": image.axes, "spec": told}
