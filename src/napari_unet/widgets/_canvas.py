@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_unet.core.axes import Image
 from napari_unet.core.results import MOST_UNCERTAIN, Piece, Segmentation
 
+from ._diameters import draw_diameters
 from ._layers import KEY, channel_axis, placed, placement, repeat
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Canvas:
             **layer.metadata,
             KEY: {**result.manifest, **placed(result.labels), "axes": self.axes, **more},
         }
+        if "longest_diameter" in result.table:
+            draw_diameters(self._viewer, layer, self.axes, result.table)
         if result.uncertainty is not None:
             self._add_uncertainty(self._shown(result.uncertainty.data))
 

@@ -20,6 +20,7 @@ from ._edit import EditRow
 from ._form import Form, explain
 from ._large import open_canvas
 from ._layers import layer_image, source_of
+from ._lesion_table import LesionTable
 from ._meant import Place, Run
 from ._model_box import ModelBox
 from ._news import NEWS
@@ -59,8 +60,7 @@ class SegmentWidget(Panel):
         self.viewer, self.engine, self.pace = viewer, engine, Pace()
         self.canvas: Canvas | None = None
         self.goal: Place | None = None
-        self.images = LayerBox(viewer, ImageLayer)
-        self.axes = AxesRow()
+        self.images, self.axes = LayerBox(viewer, ImageLayer), AxesRow()
         self.only, self.models = RegionBox(viewer), ModelBox()
         self.diameter = pixels(explain(SegmentSpec)["diameter"])
         self.place = PlaceRow(engine, self.noun, self._meant)
@@ -88,9 +88,9 @@ class SegmentWidget(Panel):
         self.copies = CopyRow(self._call, self.noun)
         self.copies.said.connect(self.say)
         self.copies.failed.connect(self.complain)
-        self.column.addWidget(self.copies)
         self.edits = EditRow(self.viewer, self.engine, self)
-        self.column.addWidget(self.edits)
+        for part in (LesionTable(self.viewer), self.copies, self.edits):
+            self.column.addWidget(part)
         self.column.addStretch(1)
 
     def _list_models(self) -> None:

@@ -1,0 +1,85 @@
+"""The diameters of lesions as lines over their labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.core.results import Table
+
+from ._layers import KEY, placement
+
+if TYPE_CHECKING:
+    from napari.layers import Layer, Shapes
+    from napari.viewer import Viewer
+
+__all__ = ["draw_diameters", "middle_of"]
+
+_COLORS: Final = {"longest": "#00E5FF", "short": "#FF5CF4"}  # as in reports
+_WIDTH: Final = 0.6  # pixels
+_LETTERS: Final = {"millimeter": "mm", "micrometer": "µm", "centimeter": "cm", "pixel": "px"}
+
+
+def draw_diameters(viewer: Viewer, layer: Layer, axes: str, table: Table) -> Shapes | None:
+    """Add a layer of lines, each in the plane that it was measured in; one that was drawn before is replaced.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the layer.
+    layer : napari.layers.Labels
+        The lesions.
+    axes : str
+        Of its data.
+    table : dict of ndarray
+        Of the measure ``lesions``.
+
+    Returns
+    -------
+    napari.layers.Shapes or None
+        The layer; None if there is no lesion.
+    """
+    for old in [y for y in viewer.layers if y.metadata.get(KEY, {}).get("diameters_of") is layer]:
+        viewer.layers.remove(old)
+    if not len(table["index"]):
+        return None
+    unit = str(layer.units[axes.index("y")])
+    lines = [_ends(table, name, layer, axes) for name in _COLORS]
+    lengths = [table[f"{name}_diameter"] for name in _COLORS]
+    count = len(table["index"])
+    words = [f"{length:.1f} {_LETTERS.get(unit, unit)}" for length in np.concatenate(lengths)]
+    features = {
+        "index": np.tile(table["index"], 2), "line": np.repeat(list(_COLORS), count), "length": np.concatenate(lengths),
+        "words": np.array(words),
+    }  # fmt: skip
+    active = viewer.layers.selection.active
+    shown = viewer.add_shapes(
+        list(np.concatenate(lines)), shape_type="line", name=f"{layer.name} diameters", features=features,
+        edge_color=np.repeat(list(_COLORS.values()), count).tolist(), edge_width=_WIDTH,
+        text={"string": "{words}", "size": 9, "color": "white", "anchor": "upper_left"},
+        metadata={KEY: {"axes": axes, "diameters_of": layer}}, **placement(layer, axes),
+    )  # fmt: skip
+    shown.editable = False
+    viewer.layers.selection.active = active
+    return shown
+
+
+def middle_of(table: Table, row: int, layer: Layer, axes: str) -> npt.NDArray[np.float64]:
+    """Return the middle of a lesion's longest diameter, in the coordinates of the layer's data."""
+    one = {name: column[row : row + 1] for name, column in table.items()}
+    ends = _ends(one, "longest", layer, axes)[0].mean(axis=0)
+    return np.concatenate([np.zeros(len(layer.scale) - len(ends)), ends])
+
+
+def _ends(table: dict[str, Any], name: str, layer: Layer, axes: str) -> npt.NDArray[np.float64]:
+    """Return both ends of a line of every lesion, shape (lesions, 2, d), in pixels."""
+    held: dict[str, Any] = {"z": table.get("slice", 0), "t": table.get("t", 0), "c": 0}
+    found = np.zeros((len(table["index"]), 2, len(axes)))
+    for k, axis in enumerate(axes):
+        for end in (0, 1):
+            known = axis in "yx"
+            step = abs(float(layer.scale[k]))
+            found[:, end, k] = table[f"{name}_{axis}{end}"] / step if known else held[axis]
+    return found[..., 1:] if axes[0] == "c" else found

@@ -1,0 +1,189 @@
+"""Lesions in the viewer: their table, their diameters in the right plane, and their report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels, Shapes
+from pytestqt.qtbot import QtBot
+
+from napari_unet import workflows
+from napari_unet.widgets._diameters import draw_diameters
+from napari_unet.widgets._lesion_table import LesionTable
+from napari_unet.widgets.measure import MeasureWidget
+from napari_unet.widgets.segment import SegmentWidget
+
+from .conftest import FakeEngine
+
+SCALE, UNITS = (3.0, 1.0, 1.0), ("mm",) * 3
+
+
+def classes() -> np.ndarray:
+    """Return a map of two classes with three lesions."""
+    places = np.stack(np.meshgrid(*(np.arange(n) for n in (12, 40, 44)), indexing="ij"), -1) * SCALE
+    found = np.zeros(places.shape[:3], np.uint8)
+    for center, radius, kind in (((15, 12, 12), 8, 1), ((24, 30, 12), 5, 1), ((9, 20, 32), 7, 2)):
+        found[np.linalg.norm(places - center, axis=-1) <= radius] = kind
+    return found
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    place = {"scale": SCALE, "units": UNITS, "axis_labels": ("z", "y", "x"), "translate": (100.0, 20.0, -7.0)}
+    viewer.add_image(np.random.default_rng(0).random((12, 40, 44)), name="scan", **place)
+    viewer.add_labels(classes(), name="tumor", **place)
+    return viewer
+
+
+@pytest.fixture
+def dock(qtbot: QtBot, viewer: ViewerModel, monkeypatch: pytest.MonkeyPatch) -> MeasureWidget:
+    monkeypatch.setattr("napari_unet.widgets._panel.show_error", pytest.fail)
+    widget = MeasureWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.what.setCurrentText("lesions")
+    return widget
+
+
+def finish(qtbot: QtBot, widget: Any) -> None:
+    assert widget.job is not None, widget.status.text()
+    qtbot.waitUntil(lambda: widget.job is None, timeout=60_000)
+
+
+def test_classes_become_lesions_with_table_and_diameters(
+    qtbot: QtBot, dock: MeasureWidget, viewer: ViewerModel
+) -> None:
+    dock.rows.classes.setChecked(True)
+    dock.images.setCurrentIndex(1)
+    dock.run()
+    finish(qtbot, dock)
+    assert "Measured 3 lesions" in dock.status.text()
+    assert "Not for clinical use" in dock.status.text()
+    lesions, lines = viewer.layers["tumor lesions"], viewer.layers["tumor lesions diameters"]
+    assert isinstance(lesions, Labels)
+    assert isinstance(lines, Shapes)
+    # The layer of classes is as it was.
+    assert viewer.layers["tumor"].data.max() == 2
+    assert np.unique(lesions.data).tolist() == [0, 1, 2, 3]
+    for layer in (lesions, lines):
+        np.testing.assert_allclose(layer.scale, SCALE)
+        np.testing.assert_allclose(layer.translate, (100, 20, -7))
+        assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert list(lesions.features["class"]) == [1, 1, 2]
+    assert "intensity_p95" in lesions.features
+    assert len(lines.data) == 6
+    for line, index, length in zip(lines.data, lines.features["index"], lines.features["length"], strict=True):
+        (plane,) = set(line[:, 0])
+        assert plane == lesions.features["slice"][index - 1]
+        assert np.hypot(*(np.diff(line, axis=0)[0] * SCALE)[1:]) == pytest.approx(length)
+        # The middle of both lines lies in the lesion.
+        assert lesions.data[tuple(np.rint(line.mean(axis=0)).astype(int))] == index
+    assert not dock.viewer.layers.selection.active.name.endswith("diameters")
+
+
+def test_a_click_goes_to_the_lesion(qtbot: QtBot, dock: MeasureWidget, viewer: ViewerModel) -> None:
+    dock.rows.classes.setChecked(True)
+    dock.run()
+    finish(qtbot, dock)
+    table = dock.findChild(LesionTable)
+    assert isinstance(table, LesionTable)
+    assert table.rowCount() == 3
+    heads = [table.horizontalHeaderItem(k).text() for k in range(table.columnCount())]
+    assert heads == ["", "Class", "ml", "Longest", "Across", "Slice"]
+    lesions = viewer.layers["tumor lesions"]
+    for row in range(3):
+        table.selectRow(row)
+        index = int(table.item(row, 0).text())
+        assert viewer.dims.point[0] == pytest.approx(100 + 3 * lesions.features["slice"][index - 1])
+        assert lesions.selected_label == index
+    viewer.layers.remove("tumor lesions")
+    assert table.rowCount() == 0
+
+
+def test_what_has_changed_is_said(qtbot: QtBot, dock: MeasureWidget, viewer: ViewerModel) -> None:
+    earlier = np.where(classes() == 2, 0, classes())
+    viewer.add_labels(earlier, name="earlier", scale=SCALE, units=UNITS, axis_labels=("z", "y", "x"))
+    dock.labels.choose(viewer.layers["tumor"])
+    dock.rows.before.choose(viewer.layers["earlier"])
+    dock.rows.organ.choose(viewer.layers["tumor"])
+    dock.rows.scores.choose(viewer.layers["scan"])
+    dock.run()
+    finish(qtbot, dock)
+    assert "1 matched, 1 new, 0 vanished" in dock.status.text()
+    assert {"organ_distance", "confidence"} <= set(viewer.layers["tumor"].features)
+
+
+def test_table_and_report_are_saved(qtbot: QtBot, dock: MeasureWidget, viewer: ViewerModel, tmp_path: Path) -> None:
+    assert not dock.page.isEnabled()
+    dock.images.setCurrentIndex(1)
+    dock.run()
+    finish(qtbot, dock)
+    dock.save_report(str(tmp_path / "r.html"))
+    finish(qtbot, dock)
+    assert "Not for clinical use" in (tmp_path / "r.html").read_text("utf-8")
+    dock.save_table(str(tmp_path / "t.csv"))
+    finish(qtbot, dock)
+    table = workflows.read_table(tmp_path / "t.csv")
+    np.testing.assert_allclose(table["longest_diameter"], viewer.layers["tumor"].features["longest_diameter"])
+    dock.what.setCurrentText("objects")
+    assert not dock.page.isVisible()
+    assert not dock.save.isEnabled()
+
+
+def test_diameters_are_drawn_once_and_nothing_is_drawn_of_nothing(viewer: ViewerModel) -> None:
+    layer = viewer.layers["tumor"]
+    table = workflows.measure_lesions(workflows_image(layer)).table
+    for _ in range(2):
+        draw_diameters(viewer, layer, "zyx", table)
+    assert [y.name for y in viewer.layers if isinstance(y, Shapes)] == ["tumor diameters"]
+    assert draw_diameters(viewer, layer, "zyx", {name: column[:0] for name, column in table.items()}) is None
+    assert not [y for y in viewer.layers if isinstance(y, Shapes)]
+
+
+def workflows_image(layer: Labels) -> Any:
+    from napari_unet.widgets._layers import layer_image
+
+    return layer_image(layer, "zyx")
+
+
+@pytest.mark.parametrize("axes", ["tyx", "xzy"])
+def test_lines_lie_where_the_axes_say(axes: str) -> None:
+    values = np.zeros((3, 20, 20), np.int32)
+    values[1, 4:9, 4:14], values[2, 10:13, 2:5] = 1, 2
+    data = values if axes == "tyx" else values.transpose(2, 0, 1)
+    viewer = ViewerModel()
+    layer = viewer.add_labels(data, scale=(0.5, 2.0, 0.5), axis_labels=tuple(axes), units=("mm",) * 3)
+    from napari_unet.core.axes import Image
+
+    table = workflows.measure_lesions(Image(data, axes, (0.5, 2.0, 0.5), ("millimeter",) * 3)).table
+    lines = draw_diameters(viewer, layer, axes, table)
+    assert lines is not None
+    for line, index in zip(lines.data, lines.features["index"], strict=True):
+        assert data[tuple(np.rint(line.mean(axis=0)).astype(int))] == index
+
+
+class LesionEngine(FakeEngine):
+    """An engine whose task measures lesions."""
+
+    def segment_steps(self, image: Any, spec: Any = None) -> Any:
+        from dataclasses import replace
+
+        result = yield from super().segment_steps(image, spec)
+        return replace(result, table=workflows.measure_lesions(result.labels).table)
+
+
+def test_the_segmentation_dock_shows_lesions_where_its_task_measures_them(qtbot: QtBot, viewer: ViewerModel) -> None:
+    viewer.layers.remove("tumor")
+    widget = SegmentWidget(viewer, engine=LesionEngine())
+    qtbot.addWidget(widget)
+    table = widget.findChild(LesionTable)
+    assert isinstance(table, LesionTable)
+    assert table.rowCount() == 0
+    widget.run()
+    finish(qtbot, widget)
+    assert table.rowCount() == 2
+    assert len(viewer.layers["scan cells diameters"].data) == 4
