@@ -277,7 +277,7 @@ def test_nothing_found_is_said(here):
         (["cells.tif", "-o", "a.tif", "--threshold", "7"], "threshold"),
         (["cells.tif", "-o", "a.tif", "--tile", "-1"], "tile"),
         (["cells.tif", "-o", "a.tif", "--device", "tpu"], "Choose one of: auto"),
-        (["cells.tif", "-o", "a.tif", "--channels", "red"], "whole numbers"),
+        (["cells.tif", "-o", "a.tif", "--channels", "red"], "no band named red"),
         (["cells.tif", "-o", "a.tif", "--channels", "3"], "channels 0 to 0"),
         (["cells.tif", "-o", "a.tif", "--axes", "zyx"], "axes"),
         (["cells.tif", "-o", "a.tif", "--axes", "qx"], "axes"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.axes import Plane, as_image
+from napari_unet.core.errors import SpecError
 from napari_unet.core.specs import NormaliseSpec
 from napari_unet.tiling.statistics import Statistics, measure_statistics, normalise
 
@@ -113,3 +114,33 @@ def test_intensities_can_stay_as_they_are():
     assert "limits" not in measure_statistics(as_image(data[0], "yx").planes(2), NormaliseSpec()).to_dict()
     limited = measure_statistics(as_image(data[0], "yx").planes(2), NormaliseSpec(kind="none", limits=(0, 1)))
     assert normalise(data, limited).ravel().tolist() == [0, 0.25, 1, 1]
+
+
+def test_fixed_intensities_are_the_same_in_all_images() -> None:
+    data = np.array([[[0, 5000, 10000]], [[100, 300, 900]]], np.uint16)
+    planes = as_image(data, "cyx").planes(2)
+    one = measure_statistics(planes, NormaliseSpec(kind="fixed", offset=(0,), divisor=(10000,)))
+    np.testing.assert_allclose(normalise(data, one)[:, 0], [[0, 0.5, 1], [0.01, 0.03, 0.09]], rtol=1e-6)
+    each = NormaliseSpec(kind="fixed", offset=(0, 100), divisor=(10000, 200), floor=0, ceiling=5000)
+    found = normalise(data, measure_statistics(planes, each))[:, 0]
+    np.testing.assert_allclose(found, [[0, 0.5, 0.5], [0, 1, 4]], rtol=1e-6)
+    with pytest.raises(SpecError, match="of 3 channels are known, but there are 2"):
+        measure_statistics(planes, NormaliseSpec(kind="fixed", offset=(0,) * 3, divisor=(1,) * 3))
+    with pytest.raises(SpecError, match="give an offset and a divisor"):
+        measure_statistics(planes, NormaliseSpec(kind="fixed"))
+
+
+@pytest.mark.parametrize("kind", ["percentile", "mean_std", "none", "fixed"])
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_a_band_that_is_not_there_is_seen_as_zeros(kind: str, joint: bool, dtype: str) -> None:
+    data = np.random.default_rng(0).integers(50, 200, (2, 300, 300)).astype(dtype)
+    numbers = {"offset": (20,), "divisor": (9,)} if kind == "fixed" else {}
+    spec = NormaliseSpec(kind=kind, joint=joint, **numbers)
+    plane = as_image(data, "cyx").planes(2)[0]
+    lacking, both = plane.pick((1, -1, 0)), plane.pick((1, 0))
+    whole = (slice(0, 300), slice(0, 300))
+    found, known = measure_statistics([lacking], spec), measure_statistics([both], spec)
+    seen = normalise(lacking.read(whole), found)
+    assert not seen[1].any()
+    np.testing.assert_array_equal(seen[[0, 2]], normalise(both.read(whole), known))

@@ -190,3 +190,16 @@ def test_a_patch_lies_where_it_is_asked_for(edges):
     # Beyond the edge it is moved so that it still shows mostly image.
     far = sampling_grid(shape, edges, 1.0, STILL, rng(), middle * 0)
     assert (far.abs() <= 1).all(-1).float().mean() > 0.6
+
+
+def test_bands_are_dropped_but_never_all():
+    image = torch.full((5, 8, 8), 0.7)
+    spec = STILL.model_copy(update={"drop_bands": 0.6})
+    seen = [recolor(image, 5, spec, rng(seed)).amax((1, 2)) for seed in range(200)]
+    kept = torch.stack(seen) > 0
+    assert kept.any(1).all()
+    share = 1 - kept.float().mean()
+    assert 0.6 * 0.8 - 0.05 < share < 0.6 * 0.8 + 0.05  # one of five is always kept
+    # A single channel, which stands for all, is never dropped.
+    assert all(recolor(image[:1], 5, spec, rng(seed)).min() > 0 for seed in range(20))
+    assert recolor(image, 5, STILL, rng(3)).min() > 0

@@ -41,7 +41,13 @@ Models = Annotated[
 Diameter = Annotated[
     float | None, typer.Option(help="Typical width of the objects in pixels.", show_default="measured")
 ]
-Channels = Annotated[str | None, typer.Option(help="Channels to use, counted from 0, such as 0,2.", show_default="all")]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        help="Channels to use, counted from 0, such as 0,2, or names of bands, such as red,nir; none: a missing band.",
+        show_default="all",
+    ),
+]
 Threshold = Annotated[
     float | None, typer.Option(help="0 to 1; higher finds fewer and smaller objects.", show_default="the model's")
 ]

@@ -108,7 +108,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     may be of any size, and a run that was stopped goes on where it was when the same command is given again.
     """
     spec = SegmentSpec.of(
-        model=model or _SEGMENT.model, diameter=diameter, channels=_numbers(channels), threshold=threshold,
+        model=model or _SEGMENT.model, diameter=diameter, channels=_channels(channels), threshold=threshold,
         min_size=min_size, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
         uncertainty=uncertainty is not None, device=device, runtime=runtime,
         region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
@@ -339,11 +339,16 @@ def _remarks(found: Segmentation) -> dict[str, str]:
     return {name: text for name, text in remarks.items() if text}
 
 
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    try:
-        return None if text is None else tuple(int(word) for word in text.split(","))
-    except ValueError:
-        raise SpecError(f"--channels takes whole numbers with commas between, such as 0,2; not '{text}'.") from None
+def _channels(text: str | None) -> tuple[int | str, ...] | None:
+    """Return numbers and names, which the image knows."""
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise SpecError(
+            f"--channels takes numbers from 0, or names of bands, with commas between, such as 0,2; not '{text}'."
+        )
+    return tuple(int(word) if word.isdecimal() else word for word in words)
 
 
 def _check_places(image: Path, source: Image, places: dict[str, Path | None], overwrite: bool) -> None:

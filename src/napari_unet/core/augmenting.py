@@ -38,6 +38,9 @@ class AugmentSpec(Spec):
         Largest relative change of contrast and brightness.
     invert, gray, shuffle : float
         Probability to invert intensities, drop the colour, permute the channels.
+    drop_bands : float
+        Probability of each channel to be missing, seen as all 0; one is always left. A model then bears images that
+        lack some.
     """
 
     elastic: float = Field(6.0, ge=0)
@@ -56,3 +59,4 @@ class AugmentSpec(Spec):
     invert: float = Field(0.1, ge=0, le=1)
     gray: float = Field(0.3, ge=0, le=1)
     shuffle: float = Field(0.2, ge=0, le=1)
+    drop_bands: float = Field(0.0, ge=0, lt=1)

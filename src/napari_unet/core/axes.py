@@ -196,7 +196,7 @@ class Plane:
     fixed : tuple of (int, int)
         Dimension and position of every axis that is held.
     channels : tuple of int or None
-        Channels to read, in that order; None reads all.
+        Channels to read, in that order; -1 is one that the image lacks, and reads as zeros. None reads all.
     """
 
     image: Image
@@ -261,9 +261,17 @@ class Plane:
         left = [a for i, a in enumerate(self.image.axes) if i not in held]
         block = block.transpose([left.index(a) for a in "c" * ("c" in left) + self.axes])
         block = block if "c" in left else block[None]
-        block = block if self.channels is None else block[list(self.channels)]
+        block = block if self.channels is None else _picked(block, self.channels)
         # y and x are the last axes of every plane.
         return punched(block, find_holes(self.image, window[-2], window[-1], level))
+
+
+def _picked(block: npt.NDArray[np.generic], channels: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    if min(channels, default=0) >= 0:
+        return block[list(channels)]
+    found = block[[max(0, channel) for channel in channels]]
+    found[[channel < 0 for channel in channels]] = 0
+    return found
 
 
 def parse_axes(text: str | Sequence[str]) -> str:

@@ -29,6 +29,8 @@ class ModelCard(Spec):
         Everything needed to run it.
     channels : tuple of int
         Numbers of channels it accepts.
+    bands : tuple of str
+        What the channels are that it was trained on, where all images named them.
     diameter : float
         Object size it was trained at, pixels of its own grid.
     diameter_range : tuple of float
@@ -65,6 +67,7 @@ class ModelCard(Spec):
     target: TargetSpec
     normalise: NormaliseSpec = NormaliseSpec()
     channels: tuple[int, ...] = (1,)
+    bands: tuple[str, ...] = ()
     diameter: float = Field(24.0, gt=0)
     diameter_range: tuple[float, float] = (8.0, 120.0)
     grid: GridSpec = GridSpec()

@@ -12,6 +12,7 @@ from ._spec import Spec
 from .augmenting import AugmentSpec
 from .grids import GridSpec
 from .networks import NetSpec, read_preset
+from .normalising import NormaliseSpec
 from .region import Polygon
 from .registry import path
 
@@ -84,36 +85,6 @@ class TargetSpec(Spec):
         return self
 
 
-class NormaliseSpec(Spec):
-    """Intensity statistics of the whole image that become 0 and 1.
-
-    Attributes
-    ----------
-    low, high : float
-        Percentiles.
-    joint : bool
-        One pair for all channels (keeps colours) instead of one for each.
-    kind : {"percentile", "mean_std", "none"}
-        What becomes 0 and 1: two percentiles; the mean, and the mean plus one standard deviation; or nothing, which
-        leaves intensities as they are.
-    eps : float
-        Added to what is divided by.
-    floor, ceiling : float or None
-        Intensities are clipped to these before anything is measured.
-    limits : tuple of float or None
-        Normalised values are clipped to these.
-    """
-
-    low: float = Field(1.0, ge=0, lt=50)
-    high: float = Field(99.8, gt=50, le=100)
-    joint: bool = True
-    kind: Literal["percentile", "mean_std", "none"] = "percentile"
-    eps: float = Field(0.0, ge=0)
-    floor: float | None = None
-    ceiling: float | None = None
-    limits: tuple[float, float] | None = (-1.0, 4.0)
-
-
 class TilingSpec(Spec):
     """How the work is cut. Never changes the labels, only time and memory.
 
@@ -176,8 +147,9 @@ class SegmentSpec(Spec):
         Name of a model or path of a model folder; the scores of several are averaged.
     diameter : float or None
         Typical width of the objects in pixels of the image; None measures it.
-    channels : tuple of int or None
-        Channels to use, in the order the model expects; None takes all.
+    channels : tuple of int or str, or None
+        Channels to use, in the order the model expects: numbers from 0, or names where the image knows its bands;
+        "none" stands for a band that it lacks. None takes all, or those that the model knows by name.
     threshold : float or None
         Foreground score above which a pixel belongs to an object; None takes the model's.
     min_size : float or None
@@ -216,7 +188,7 @@ class SegmentSpec(Spec):
 
     model: str | tuple[str, ...] = "nuclei"
     diameter: float | None = Field(None, gt=0)
-    channels: tuple[int, ...] | None = None
+    channels: tuple[int | str, ...] | None = None
     threshold: float | None = Field(None, gt=0, lt=1)
     min_size: float | None = Field(None, ge=0)
     min_score: float | None = Field(None, ge=0, le=1)

@@ -192,6 +192,10 @@ def _preprocessing(card: ModelCard) -> list[dict[str, Any]]:
         steps.append({"id": "scale_range", "kwargs": {"axes": over, **between, "eps": card.normalise.eps or EPS}})
     elif rule.kind == "mean_std":
         steps.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": over, "eps": card.normalise.eps or EPS}})
+    elif rule.kind == "fixed":
+        known = {"mean": list(rule.offset), "std": list(rule.divisor), "axis": "channel"}
+        plain = {"mean": rule.offset[0], "std": rule.divisor[0]}
+        steps.append({"id": "fixed_zero_mean_unit_variance", "kwargs": plain if len(rule.divisor) == 1 else known})
     if rule.limits is not None:
         steps.append({"id": "clip", "kwargs": {"min": rule.limits[0], "max": rule.limits[1]}})
     return [*steps, {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}]

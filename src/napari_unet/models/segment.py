@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.axes import Image, Plane
+from ..core.bands import choose_bands
 from ..core.errors import SpecError
 from ..core.model_card import ModelCard
 from ..core.results import MOST_UNCERTAIN, Segmentation, hash_labels
@@ -97,7 +98,8 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     Plan
         With a factor of 1 and intensities that mean nothing.
     """
-    card, channels, kinds = model.card, spec.channels, count_classes(model.card.target)
+    card, kinds = model.card, count_classes(model.card.target)
+    channels = choose_bands(image, spec.channels, card.bands)
     if channels is None and image.channels == _RGBA and card.net.inputs == _RGBA - 1:
         channels = (0, 1, 2)  # transparency is no color
     used = len(channels) if channels is not None else image.channels
@@ -105,7 +107,7 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     factor = _given(image, spec, card)
     plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
     ahead = 0 if model.device == "cpu" else _AHEAD
-    return replace(plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead)
+    return replace(plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead, bands=card.bands)
 
 
 def _given(image: Image, spec: SegmentSpec, card: ModelCard) -> tuple[float, ...]:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..core.errors import SpecError
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.axes import Plane
     from ..core.specs import NormaliseSpec
 
-__all__ = ["Statistics", "lookup", "measure_statistics", "normalise", "spread"]
+__all__ = ["Statistics", "lookup", "measure_statistics", "normalise", "sample_windows", "spread"]
 
 _EXACT: Final = 4 * 2**20  # pixels up to which everything is read, and values kept of a channel above
 _READ: Final = 16 * 2**20  # pixels read of larger images
@@ -132,12 +134,17 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
     Statistics
         One pair for each channel. Where the two percentiles are equal (a few bright objects on an even ground) the
         extremes are taken instead; without finite values all are 0.
+
+    Raises
+    ------
+    SpecError
+        If intensities are fixed, but not known for these channels.
     """
-    if spec.kind == "none":
-        channels = len(planes[0].channels or range(planes[0].image.channels))
-        return _limited([(0.0, 1.0)] * channels, spec)
+    channels = planes[0].channels or tuple(range(planes[0].image.channels))
+    if (known := _known(len(channels), spec)) is not None:
+        return _limited(_without_missing(known, channels), spec)
     samples: list[npt.NDArray[np.generic]] = []
-    windows = list(_windows(planes))
+    windows = list(sample_windows(planes))
     pixels = sum(math.prod(s.stop - s.start for s in window) for _, window in windows)
     step = -(-pixels // _EXACT)
     step += step > 1 and step % 2 == 0  # an even step would keep to one column of most windows
@@ -145,9 +152,25 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
         block = plane.read(window)
         samples.append(block.reshape(len(block), -1)[:, ::step])
     values = np.concatenate(samples, axis=1)
-    groups = [values.ravel()] if spec.joint else list(values)
+    there = [row for row, channel in enumerate(channels) if channel >= 0]
+    groups = [(values if len(there) == len(values) else values[there]).ravel()] if spec.joint else list(values)
     pairs = [_measured(group, spec) for group in groups]
-    return _limited(pairs * len(values) if spec.joint else pairs, spec)
+    return _limited(_without_missing(pairs * len(values) if spec.joint else pairs, channels), spec)
+
+
+def _known(channels: int, spec: NormaliseSpec) -> list[tuple[float, float]] | None:
+    """Return what becomes 0 and 1 where that is the same for all images."""
+    if spec.open:
+        raise SpecError("It is not said which intensities become 0 and 1: give an offset and a divisor.")
+    try:
+        return spec.pairs(channels)
+    except ValueError as error:
+        raise SpecError(str(error)) from error
+
+
+def _without_missing(pairs: list[tuple[float, float]], channels: Sequence[int]) -> list[tuple[float, float]]:
+    """Return pairs under which a band that is not there is 0, as where it was dropped in training."""
+    return [(0.0, 0.0) if channel < 0 else pair for channel, pair in zip(channels, pairs, strict=True)]
 
 
 def _limited(pairs: Sequence[tuple[float, float]], spec: NormaliseSpec) -> Statistics:
@@ -215,8 +238,19 @@ def _as_float64(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return values.astype(np.float64)
 
 
-def _windows(planes: Sequence[Plane]) -> Iterator[tuple[Plane, tuple[slice, ...]]]:
-    """Choose what to read, the same for the same image."""
+def sample_windows(planes: Sequence[Plane]) -> Iterator[tuple[Plane, tuple[slice, ...]]]:
+    """Choose what of an image is looked at to learn of its intensities: all, or about 16 megapixels spread over it.
+
+    Parameters
+    ----------
+    planes : sequence of Plane
+        All planes of the image.
+
+    Yields
+    ------
+    (Plane, tuple of slice)
+        The same for the same image, however it is stored.
+    """
     shape = planes[0].shape
     if len(planes) * math.prod(shape) <= _EXACT:
         for plane in planes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ..core.bands import MISSING
 from ..core.errors import ImageError, SpecError
 from ..core.specs import TilingSpec
 from ._threads import count_workers, stream
@@ -62,6 +63,8 @@ class Plan:
         Labels are the numbers of classes, the same in all planes, not of objects.
     ahead : int
         Threads more than workers: as many as may wait for a device, so that it never waits for them.
+    bands : tuple of str
+        What the network's channels are called, for messages; empty where they have no names.
     """
 
     factor: tuple[float, ...]
@@ -78,6 +81,7 @@ class Plan:
     care: Care = field(default_factory=Care, compare=False, repr=False)
     classes: bool = False
     ahead: int = 0
+    bands: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse factors that no grid can have."""
@@ -123,12 +127,12 @@ class Plan:
         have = plane.image.channels
         used = tuple(range(have)) if self.channels is None else self.channels
         name = plane.image.name
-        if not all(0 <= c < have for c in used):
+        if not all(MISSING <= c < have for c in used) or all(c == MISSING for c in used):
             raise ImageError(f"'{name}' has the channels 0 to {have - 1}, not {used}. Choose among those.")
         if len(used) not in (1, self.inputs):
             raise ImageError(
-                f"The model takes {self.inputs} channel(s) but '{name}' gives {len(used)}. "
-                "Choose the channels to use, for example channels=(0,)."
+                f"The model takes {self.inputs} channel(s) but '{name}' gives {len(used)}"
+                f"{self._lacking(len(used))}. Choose the channels to use, for example channels=(0,)."
             )
         if len(used) != len(self.statistics.low):
             raise ImageError(
@@ -136,6 +140,12 @@ class Plan:
                 "Measure them again with the same channels."
             )
         return plane.pick(self.channels)
+
+    def _lacking(self, used: int) -> str:
+        """Name the bands that a model looks for, where it knows their names."""
+        if not self.bands or used > self.inputs:
+            return ""
+        return f", while it has learned from the bands {', '.join(self.bands)}; 'none' stands for one that is not there"
 
 
 def batched(jobs: Iterable[tuple[R, Tile]], size: int, where: Where) -> Iterator[list[tuple[R, Tile]]]:

@@ -6,6 +6,8 @@ bicubically (trilinearly in 3D), fused here with rotation, scale and mirroring i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -116,7 +118,16 @@ def recolor(image: torch.Tensor, channels: int, spec: AugmentSpec | None, rng: n
             # Drawn where the image is: of all random numbers only these are many.
             source = torch.Generator(image.device).manual_seed(int(rng.integers(2**63)))
             image = torch.randn(image.shape, generator=source, device=image.device).mul_(strength).add_(image)
+        if spec.drop_bands and image.shape[0] > 1:
+            image = _dropped(image, spec.drop_bands, rng)
     return image.expand(channels, *image.shape[1:]) if image.shape[0] == 1 else image
+
+
+def _dropped(image: torch.Tensor, chance: float, rng: np.random.Generator) -> torch.Tensor:
+    """Let channels be missing: 0 is what one without contrast, or that is not there, is normalised to."""
+    kept = rng.random(image.shape[0]) >= chance
+    kept[rng.integers(image.shape[0])] = True
+    return image * _column(kept, image)
 
 
 def _mix(image: torch.Tensor, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
@@ -148,7 +159,7 @@ def _tone(image: torch.Tensor, spec: AugmentSpec, rng: np.random.Generator) -> t
     return image
 
 
-def _column(values: npt.NDArray[np.float64], image: torch.Tensor) -> torch.Tensor:
+def _column(values: npt.NDArray[Any], image: torch.Tensor) -> torch.Tensor:
     """Return one value a channel, to be multiplied or added."""
     return torch.tensor(values, dtype=torch.float32, device=image.device).reshape(-1, *[1] * (image.ndim - 1))
 

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from ..core.axes import Image, Plane
+from ..core.bands import band_names
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.specs import TrainSpec
@@ -18,7 +19,7 @@ from ..tiling import Statistics, measure_statistics, normalise
 from .pairs import Pair, Truth, make_pair
 from .stored import Shelf, Stored, as_whole, digest, stored_pair
 
-__all__ = ["Loader", "truth_of"]
+__all__ = ["Loader", "matched", "truth_of"]
 
 _LARGE: Final = 2**26  # values of one plane, above which it is never read as a whole
 _HELD: Final = 2**28  # values that are held in memory in all; by the data alone, so that runs can be repeated
@@ -100,7 +101,7 @@ class Loader:
                 f"'{example.name}' has axes {image.axes} and {image.channels} channels; the network takes 1 or "
                 f"{net.inputs} channels. Take images with as many channels as the others have."
             )
-        together = _matched(image, labels, net.ndim, example.name)
+        together = matched(image, labels, net.ndim, example.name)
         statistics = measure_statistics([plane for plane, _ in together], normalised)
         self._check_image(image, statistics, example)
         truth, pairs = truth_of(example, self.spec), []
@@ -115,6 +116,7 @@ class Loader:
                 "units": units,
                 "channels": image.channels,
                 "kind": _kind(image),
+                "bands": band_names(image),
             }
             pairs.append(replace(pair, group=example.group or example.source, facts=facts))
         self._check_labels(pairs, example)
@@ -145,7 +147,7 @@ class Loader:
 
         def again() -> Plane:
             image, labels = self._shelf.image(example.image), self._shelf.labels(example.labels)
-            return _matched(image, labels, ndim, example.name)[number][which]
+            return matched(image, labels, ndim, example.name)[number][which]
 
         return again
 
@@ -206,8 +208,28 @@ def _is_mask(labels: Image) -> bool:
     return np.count_nonzero(values) == 1 and float(values[-1]) != 1.0
 
 
-def _matched(image: Image, labels: Image, ndim: int, name: str) -> list[tuple[Plane, Plane]]:
-    """Return planes of the image with those of its labels."""
+def matched(image: Image, labels: Image, ndim: int, name: str) -> list[tuple[Plane, Plane]]:
+    """Return planes of an image with those of its labels.
+
+    Parameters
+    ----------
+    image, labels : Image
+        That belong together.
+    ndim : int
+        Of what the network looks at.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    list of (Plane, Plane)
+        In the order of the image.
+
+    Raises
+    ------
+    TrainingDataError
+        If they do not fit together.
+    """
     planes, drawn = image.planes(ndim), {_key(plane): plane for plane in labels.planes(ndim)}
     missing = [plane for plane in planes if _key(plane) not in drawn]
     if missing or len(planes) != len(drawn):

@@ -19,7 +19,7 @@ from ..core.networks import NetSpec
 from ..core.specs import TrainSpec
 from .pairs import Pair
 
-__all__ = ["Fingerprint", "fingerprint"]
+__all__ = ["Fingerprint", "common_bands", "fingerprint"]
 
 _FLAT: Final = 3.0  # planes that are so many times as far apart as pixels: nnU-Net's threshold of anisotropy
 _ALIKE: Final = 2.0  # axes whose spacing differs by less are treated alike
@@ -59,6 +59,8 @@ class Fingerprint:
         Median size of a pixel along each axis, mm; empty where not all images know it.
     classes : int
         How many classes of pixels the labels tell apart; 0: they are objects.
+    bands : tuple of str
+        What the channels are called, where all images say the same.
     """
 
     images: int
@@ -71,6 +73,7 @@ class Fingerprint:
     kinds: tuple[str, ...]
     spacing: tuple[float, ...] = ()
     classes: int = 0
+    bands: tuple[str, ...] = ()
 
     @property
     def flat(self) -> bool:
@@ -200,6 +203,12 @@ class Fingerprint:
                 f"Of {each}, the darkest {spec.normalise.low:g} % of an image become 0, the brightest "
                 f"{100 - spec.normalise.high:.2g} % become 1."
             )
+        if spec.normalise and spec.normalise.kind == "fixed":
+            values = zip(spec.normalise.offset, spec.normalise.divisor, strict=True)
+            each = ", ".join(f"{low:.4g} becomes 0 and {low + by:.4g} becomes 1" for low, by in values)
+            yield f"Intensities mean the same in all images: {each}."
+        if spec.net and self.bands:
+            yield f"The model sees the bands {', '.join(self.bands)}, and finds them by their names."
         loss = {"own": "that of the target"}.get(spec.loss, spec.loss)
         yield (
             f"Learned is '{spec.target.name if spec.target else ''}', the loss is {loss}; {spec.foreground:.0%} of the "
@@ -251,8 +260,26 @@ def fingerprint(pairs: Sequence[Pair]) -> Fingerprint:
         len(pairs), len(sizes), sizes, float(np.median(known)) if known else 0.0,
         tuple(np.median(shapes, axis=0).tolist()), float(np.median(ratios)),
         tuple(sorted({int(pair.facts.get("channels", 1)) for pair in pairs})), tuple(k for k, _ in kinds.most_common()),
-        _spacing(pairs), max((len(pair.sizes) - 1 for pair in pairs if pair.kinds), default=0),
+        _spacing(pairs), max((len(pair.sizes) - 1 for pair in pairs if pair.kinds), default=0), common_bands(pairs),
     )  # fmt: skip
+
+
+def common_bands(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Return what the channels are called.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        As they were read.
+
+    Returns
+    -------
+    tuple of str
+        Empty where some have no name, or not all images say the same.
+    """
+    said = {tuple(pair.facts.get("bands", ())) for pair in pairs}
+    names = said.pop() if len(said) == 1 else ()
+    return names if all(names) else ()
 
 
 def _spacing(pairs: Sequence[Pair]) -> tuple[float, ...]:

@@ -26,6 +26,7 @@ from ..models.cards import find_model, read_card
 from .data import Loader
 from .fingerprint import Fingerprint, fingerprint
 from .holdout import Split, check_leaks, hold_out
+from .intensities import is_ct, measure_ct, measure_fixed
 from .pairs import Pair
 from .stored import Shelf
 
@@ -87,7 +88,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     if not examples:
         raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
     split = hold_out(examples, spec)
-    loader = Loader(_filled(spec, examples))
+    loader = Loader((yield from _measured(_filled(spec, examples), spec, split.learned)))
     pairs: list[Pair] = []
     held: list[Pair] = []
     total = len(split.learned) + len(split.held_out)
@@ -127,6 +128,22 @@ def _filled(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
     if wanted.name == "classes" and not wanted.classes:
         chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, examples)})
     return spec.model_copy(update=chosen).filled(task)
+
+
+def _measured(spec: TrainSpec, given: TrainSpec, examples: Sequence[Example]) -> Steps[TrainSpec]:
+    """Fill in the intensities that mean the same in all images: those of CT, and what is left open by name."""
+    rule = spec.normalise
+    if rule is None or given.start:
+        return spec
+    shelf = Shelf()
+    medical = given.normalise is None and rule.kind == "mean_std"
+    if medical and all(is_ct(shelf.image(example.image)) for example in examples[:_LOOKED_AT]):
+        found = yield from measure_ct(examples, spec)
+    elif rule.open:
+        found = yield from measure_fixed(examples, spec)
+    else:
+        return spec
+    return spec.model_copy(update={"normalise": found})
 
 
 def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:

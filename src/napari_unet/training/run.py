@@ -14,6 +14,7 @@ from ..core.specs import GridSpec, NetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..models.cards import user_folder
 from ..targets import target
+from .fingerprint import common_bands
 from .kept import planned_before
 from .plan import Prepared, prepare
 from .runs import Order, run_folder
@@ -70,7 +71,7 @@ def train_model(
     yield Progress(0, 0, "planned", news="\n".join(said))
     order = Order(_settled(data, made), planned, folder, watched)
     learning = planned.model_copy(update={"net": fitted_net(planned)})
-    card = make_card(learning, f"{len(made.learned)} annotated images")
+    card = make_card(learning, f"{len(made.learned)} annotated images", common_bands(made.pairs))
     material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan, spec)
     return (yield from train_whole(material, wishes))
 
@@ -92,7 +93,7 @@ def fitted_net(spec: TrainSpec) -> NetSpec:
     return spec.net.model_copy(update={"outputs": len(target(spec.target).CHANNELS) + 1})
 
 
-def make_card(spec: TrainSpec, data: str) -> ModelCard:
+def make_card(spec: TrainSpec, data: str, bands: tuple[str, ...] = ()) -> ModelCard:
     """Describe the model that a finished run has made."""
     if spec.target is None or spec.normalise is None or spec.diameter is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
@@ -106,6 +107,7 @@ def make_card(spec: TrainSpec, data: str) -> ModelCard:
         target=spec.target,
         normalise=spec.normalise,
         channels=tuple(sorted({1, net.inputs})),
+        bands=bands if len(bands) == net.inputs else (),
         diameter=spec.diameter,
         grid=spec.grid or GridSpec(),
         data=data,

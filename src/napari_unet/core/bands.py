@@ -1,0 +1,80 @@
+"""Channels by name: what the bands of an image are called, and which of them a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .axes import Image
+from .errors import ImageError
+from .place import pick_bands
+
+__all__ = ["MISSING", "band_names", "choose_bands"]
+
+MISSING: Final = -1  # a channel that an image lacks; nothing is seen in it
+_NONE: Final = "none"
+
+
+def band_names(image: Image) -> tuple[str, ...]:
+    """Return what the channels of an image are called.
+
+    Parameters
+    ----------
+    image : Image
+        Of any kind.
+
+    Returns
+    -------
+    tuple of str
+        One for each channel, empty where one has no name; empty where none has.
+    """
+    names = tuple(band.name for band in image.geo.bands) if image.geo else ()
+    return names if len(names) == image.channels and any(names) else ()
+
+
+def choose_bands(image: Image, wanted: Sequence[int | str] | None, known: Sequence[str] = ()) -> tuple[int, ...] | None:
+    """Find the channels that a model is to see.
+
+    Parameters
+    ----------
+    image : Image
+        That has them.
+    wanted : sequence of int or str, or None
+        Numbers from 0 or names, in any case; ``"none"`` for a band that the image lacks. None: nobody chose.
+    known : sequence of str
+        Names of the bands that the model has learned from; empty where they had none.
+
+    Returns
+    -------
+    tuple of int or None
+        Numbers of channels, or :data:`MISSING`; None takes all.
+
+    Raises
+    ------
+    ImageError
+        If the image has no band of a name that is asked for, or lacks some of those that the model knows by name; the
+        message names them.
+    """
+    if wanted is not None:
+        words = [str(word).strip() for word in wanted]
+        lacked = [word.casefold() == _NONE for word in words]
+        there = [word for word, missing in zip(words, lacked, strict=True) if not missing]
+        found = iter(pick_bands(there, image.geo.bands if image.geo else (), image.name))
+        return tuple(MISSING if missing else next(found) for missing in lacked)
+    names = band_names(image)
+    at = {name.casefold(): number for number, name in reversed(list(enumerate(names))) if name}
+    if not (names and known and all(known)):
+        return None
+    lacking = [name for name in known if name.casefold() not in at]
+    if not lacking:
+        return tuple(at[name.casefold()] for name in known)
+    if len(lacking) == len(known) and len(names) == len(known):
+        return None  # other words for the same bands
+    raise ImageError(
+        f"'{image.name}' lacks bands that the model has learned from: {_listed(lacking)}. It has: {', '.join(names)}. Choose "
+        f"what to use instead, in the order {', '.join(known)}; 'none' for a band that there is not."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
