@@ -9,11 +9,12 @@ import typer
 
 from .. import workflows
 from .._terminal import say_json, watch
-from ..core.specs import TrainSpec
+from ..core.errors import SpecError
+from ..core.specs import TargetSpec, TrainSpec
 
 __all__ = [
-    "Balance", "Corner", "Data", "Depth", "Dimensions", "DryRun", "Loss", "Truth", "Validation", "chosen", "plan",
-    "say_plan",
+    "Background", "Balance", "ClassValues", "Classes", "Colors", "Corner", "Data", "Depth", "Dimensions", "DryRun",
+    "Loss", "Truth", "Validation", "chosen", "class_table", "plan", "say_plan",
 ]  # fmt: skip
 
 _TRAIN: Final = TrainSpec()
@@ -35,10 +36,80 @@ Loss = Annotated[
         "objects)."
     ),
 ]
+Classes = Annotated[
+    str,
+    typer.Option(help="Classes of pixels, in the order of their numbers: building,road.", show_default="the task's"),
+]
+Colors = Annotated[str, typer.Option(help="A color for each class: '#e5484d,#8d8d8d'.", show_default="the task's")]
+ClassValues = Annotated[
+    str,
+    typer.Option(
+        help="Value in the masks of each class, such as 255 or building=1,road=6.", show_default="1, 2 and so on"
+    ),
+]
+Background = Annotated[
+    bool | None,
+    typer.Option(help="0 in the masks is none of the classes, or (no) not known.", show_default="the task's"),
+]
 Balance = Annotated[bool, typer.Option("--balance", help="Let the rarer of object and background weigh more.")]
 Dimensions = Annotated[int, typer.Option(help="2: planes of stacks are images; 3: volumes; 0 follows the images.")]
 Depth = Annotated[int, typer.Option(help="Planes of a 3D patch; 0 chooses.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how it would be done, and what may be wrong.")]
+
+
+def class_table(
+    task: str, start: str, classes: str, colors: str, values: str, background: bool | None
+) -> dict[str, Any]:
+    """Return settings for the classes that are to be told apart.
+
+    Parameters
+    ----------
+    task, start : str
+        Preset that is changed; a model that is started from, which has classes of its own.
+    classes, colors, values : str
+        Lists with commas between, as options of the same names; values may be ``name=value`` too.
+    background : bool or None
+        Whether a pixel may be none of them; None takes the task's, and yes for a single class.
+
+    Returns
+    -------
+    dict
+        Fields of :class:`~napari_unet.core.specs.TrainSpec`.
+
+    Raises
+    ------
+    SpecError
+        If they do not fit together.
+    """
+    names, numbers = _words(classes), [word.partition("=") for word in _words(values)]
+    named = [name.strip() for name, equals, _ in numbers if equals]
+    if named and len(named) < len(numbers):
+        raise SpecError("--class-values takes values alone, such as 1,6, or name=value for all: building=1,road=6.")
+    if named and names and sorted(named) != sorted(names):
+        raise SpecError(f"--class-values names {', '.join(named)}, but --classes {', '.join(names)}.")
+    try:
+        found = {name.strip(): int(number) for name, _, number in numbers} if named else {}
+        found_numbers = [found[name] for name in names or named] if named else [int(word) for word, _, _ in numbers]
+    except ValueError:
+        raise SpecError(
+            f"--class-values takes whole numbers, such as 1,6 or building=1,road=6; not '{values}'."
+        ) from None
+    names = names or named
+    chosen: dict[str, Any] = {"class_values": tuple(found_numbers)} if found_numbers else {}
+    if not (names or colors or background is not None):
+        return chosen
+    if start:
+        raise SpecError(f"'{start}' has classes of its own. Leave out --classes, --colors and --background.")
+    usual = workflows.load_task(task).target
+    names = names or list(usual.classes)
+    if background is None:
+        background = usual.background or len(names) == 1
+    table = {"name": "classes", "classes": tuple(names), "colors": tuple(_words(colors)), "background": background}
+    return chosen | {"target": TargetSpec.of(**usual.model_dump() | table)}
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")] if text.strip() else []
 
 
 def plan(  # noqa: PLR0913  # a command's options are its arguments
@@ -56,12 +127,16 @@ def plan(  # noqa: PLR0913  # a command's options are its arguments
     loss: Loss = _TRAIN.loss,
     balance: Balance = _TRAIN.balance,
     dimensions: Dimensions = _TRAIN.ndim,
+    classes: Classes = "",
+    colors: Colors = "",
+    class_values: ClassValues = "",
+    background: Background = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
     """Look at annotated images, and say how 'train' would learn from them and what may be wrong with them."""
     spec = chosen(
         task=task, start=start, network=network, truth=truth, validation=validation, corner=corner, loss=loss,
-        balance=balance, ndim=dimensions,
+        balance=balance, ndim=dimensions, **class_table(task, start, classes, colors, class_values, background),
     )  # fmt: skip
     say_plan(data, spec, as_json)
 

@@ -75,6 +75,10 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     corner: planning.Corner = _TRAIN.corner,
     loss: planning.Loss = _TRAIN.loss,
     balance: planning.Balance = _TRAIN.balance,
+    classes: planning.Classes = "",
+    colors: planning.Colors = "",
+    class_values: planning.ClassValues = "",
+    background: planning.Background = None,
     steps: _Steps = _TRAIN.steps,
     minutes: _Minutes = None,
     patience: _Patience = _TRAIN.patience,
@@ -110,7 +114,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
             ndim=dimensions, truth=truth, validation=validation, corner=corner, loss=loss, balance=balance,
             steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth, rate=rate,
             seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes, accumulate=accumulate,
-            licence=licence,
+            licence=licence, **planning.class_table(task, start, classes, colors, class_values, background),
         )  # fmt: skip
         if dry_run:
             planning.say_plan(data, spec, as_json)

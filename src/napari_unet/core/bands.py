@@ -71,8 +71,8 @@ def choose_bands(image: Image, wanted: Sequence[int | str] | None, known: Sequen
     if len(lacking) == len(known) and len(names) == len(known):
         return None  # other words for the same bands
     raise ImageError(
-        f"'{image.name}' lacks bands that the model has learned from: {_listed(lacking)}. It has: {', '.join(names)}. Choose "
-        f"what to use instead, in the order {', '.join(known)}; 'none' for a band that there is not."
+        f"'{image.name}' lacks bands that the model has learned from: {_listed(lacking)}. It has: {', '.join(names)}. "
+        f"Choose what to use instead, in the order {', '.join(known)}; 'none' for a band that there is not."
     )
 
 

@@ -37,6 +37,8 @@ class Example:
         How often it is drawn, relative to others.
     background : int
         The label that means background where there are scribbles.
+    values : tuple of int
+        Of classes: which value in the labels means each, in their order; empty: 1, 2 and so on.
     """
 
     image: Image | Path
@@ -47,6 +49,7 @@ class Example:
     held_out: bool | None = None
     weight: float = 1.0
     background: int = BACKGROUND
+    values: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:

@@ -80,6 +80,8 @@ class TargetSpec(Spec):
             raise ValueError(f"there are {len(self.classes)} classes but {len(self.colors)} colors; give one for each")
         if not all(re.fullmatch("#[0-9a-fA-F]{6}", color) for color in self.colors):
             raise ValueError("write colors as #rrggbb")
+        if len(self.classes) == 1 and not self.background:
+            raise ValueError("a single class leaves a background: otherwise there is nothing to tell apart")
         if self.nested and not self.background:
             raise ValueError("classes within each other always leave a background around them")
         return self
@@ -247,6 +249,9 @@ class TrainSpec(Spec):
         Name or folder of a model to start from (fine-tuning); empty starts from random weights.
     network : str
         Name of a network preset; empty takes the task's network. A `net` given too comes before it.
+    class_values : tuple of int
+        For targets with classes: which value in the labels means each, in their order; empty: 1, 2 and so on. A mask of
+        0 and 255 of a single class needs none.
     ndim : {0, 2, 3}
         Dimensions that the network looks at: in 2 the planes of a stack are images. 0 follows the images.
     net, target, normalise, augment : Spec or None
@@ -307,6 +312,7 @@ class TrainSpec(Spec):
     name: str = "my-model"
     start: str = ""
     network: str = ""
+    class_values: tuple[int, ...] = ()
     ndim: Literal[0, 2, 3] = 0
     net: NetSpec | None = None
     target: TargetSpec | None = None
@@ -339,6 +345,13 @@ class TrainSpec(Spec):
     nodes: int = Field(1, ge=1)
     accumulate: int = Field(1, ge=1)
     licence: str = ""
+
+    @field_validator("class_values")
+    @classmethod
+    def _values_differ(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(values)) < len(values) or min(values, default=0) < 0:
+            raise ValueError("give every class a value of its own, from 0 up")
+        return values
 
     def filled(self, source: Task | ModelCard) -> TrainSpec:
         """Return the spec with everything that is None taken from a task or from the model it starts from."""

@@ -54,7 +54,8 @@ def truth_of(example: Example, spec: TrainSpec) -> Truth:
     sparse = example.scribbles or spec.truth == "scribbles"
     count = count_classes(spec.target) if spec.target else 0
     unknown = count > 0 and spec.target is not None and not spec.target.background
-    return Truth(example.region, example.background if sparse and not unknown else None, count, unknown)
+    background = example.background if sparse and not unknown else None
+    return Truth(example.region, background, count, unknown, example.values if count else (), example.name)
 
 
 @dataclass

@@ -13,6 +13,7 @@ import torch
 from skimage.measure import label as connected
 from torch.nn import functional
 
+from ..core.class_values import number_classes
 from ..core.errors import TrainingDataError
 from ..core.region import Polygon
 from ..core.sizes import equivalent_diameter
@@ -57,12 +58,18 @@ class Truth:
         Labels are the numbers of so many classes, not of objects; 0: of objects.
     open : bool
         Of classes: 0 means that nobody knows, because every pixel has a class.
+    values : tuple of int
+        Of classes: which value means each; empty: 1, 2 and so on.
+    name : str
+        Of the image, for messages.
     """
 
     region: tuple[Polygon, ...] | None = None
     background: int | None = None
     classes: int = 0
     open: bool = False
+    values: tuple[int, ...] = ()
+    name: str = ""
 
     @property
     def partial(self) -> bool:
@@ -85,8 +92,15 @@ class Truth:
             0 is background, or unknown.
         known : ndarray of bool or None
             None: all of it.
+
+        Raises
+        ------
+        TrainingDataError
+            If a value stands for no class.
         """
         known: Mask | None = None
+        if self.classes and self.values:
+            labels = number_classes(labels, self.values, self.name)
         if self.region is not None:
             inside = Polygons(self.region).mask(window[-2], window[-1])
             known = np.broadcast_to(inside, labels.shape)
@@ -116,7 +130,7 @@ class Truth:
         if self.classes and highest > self.classes:
             raise TrainingDataError(
                 f"'{name}' has labels up to {highest}, but there are {self.classes} classes. Number the classes from 1 "
-                "in the labels, or name as many classes as there are."
+                "in the labels, say which value means which (--class-values), or name as many classes as there are."
             )
 
 

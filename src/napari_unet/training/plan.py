@@ -8,7 +8,7 @@ instead of one spacing, and intensities to percentiles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ from ..core.specs import NormaliseSpec, TargetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..io.pairs import find_examples
 from ..models.cards import find_model, read_card
+from ..targets import count_classes
+from ..tiling.statistics import sample_windows
 from .data import Loader
 from .fingerprint import Fingerprint, fingerprint
 from .holdout import Split, check_leaks, hold_out
@@ -36,6 +38,7 @@ _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
 _VOLUME: Final = 8  # planes from which on a stack is a volume
 _MOST_WARNINGS: Final = 20
 _CLASSES: Final = 200
+_WHITE: Final = 255
 _JOINT: Final = (1, 3)  # channels that share their intensities: gray, colors
 
 
@@ -51,12 +54,15 @@ class Prepared:
         Images to learn from.
     learned, held_out : list of Example
         The examples behind them, and those to judge by.
+    withheld : list of Example
+        The latter as they were given.
     """
 
     plan: Plan
     pairs: list[Pair]
     learned: list[Example]
     held_out: list[Example]
+    withheld: list[Example]
 
 
 def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
@@ -88,13 +94,15 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     if not examples:
         raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
     split = hold_out(examples, spec)
-    loader = Loader((yield from _measured(_filled(spec, examples), spec, split.learned)))
+    filled = _filled(spec, examples)
+    learned, kept = _valued(filled, split.learned), _valued(filled, split.held_out)
+    loader = Loader((yield from _measured(filled, spec, learned)))
     pairs: list[Pair] = []
     held: list[Pair] = []
-    total = len(split.learned) + len(split.held_out)
-    for done, example in enumerate([*split.learned, *split.held_out]):
+    total = len(learned) + len(kept)
+    for done, example in enumerate([*learned, *kept]):
         yield Progress(done, total, f"Reading {example.name}")
-        (pairs if done < len(split.learned) else held).extend(loader.load(example))
+        (pairs if done < len(learned) else held).extend(loader.load(example))
     check_leaks(pairs, held)
     if not any(len(pair.spots) for pair in pairs):
         raise TrainingDataError("None of the training images has a labelled object. Draw some labels first.")
@@ -104,7 +112,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     if len(warnings) > _MOST_WARNINGS:
         warnings = [*warnings[:_MOST_WARNINGS], f"And {len(warnings) - _MOST_WARNINGS} more remarks of this kind."]
     plan = Plan(planned, _words(planned, facts, split), tuple(warnings), facts.counts(examples, split.held_out))
-    return Prepared(plan, pairs, split.learned, split.held_out)
+    return Prepared(plan, pairs, learned, kept, split.held_out)
 
 
 def _filled(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
@@ -125,7 +133,10 @@ def _filled(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
         # Nothing else can be learned from them.
         chosen["target"] = TargetSpec(name="foreground") if task.target.name != "classes" else task.target
     wanted = chosen.get("target") or spec.target or task.target
-    if wanted.name == "classes" and not wanted.classes:
+    if wanted.name == "classes" and not wanted.classes and spec.class_values:
+        names = tuple(f"class {value}" for value in spec.class_values)
+        chosen["target"] = wanted.model_copy(update={"classes": names})
+    elif wanted.name == "classes" and not wanted.classes:
         chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, examples)})
     return spec.model_copy(update=chosen).filled(task)
 
@@ -146,8 +157,34 @@ def _measured(spec: TrainSpec, given: TrainSpec, examples: Sequence[Example]) ->
     return spec.model_copy(update={"normalise": found})
 
 
+def _valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
+    """Say of examples which value of their labels means which class."""
+    count, values = count_classes(spec.target) if spec.target else 0, spec.class_values
+    if values and len(values) != count:
+        raise TrainingDataError(
+            f"Values are given for {len(values)} classes, but there are {count}. Give one value for each class, in the "
+            "same order."
+        )
+    if count == 1 and not values and _is_mask(Shelf(), examples):
+        values = (_WHITE,)
+    return [replace(example, values=values) for example in examples] if values else list(examples)
+
+
+def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
+    """Say whether labels are black and white pictures."""
+    found: set[int] = set()
+    for example in examples[:_LOOKED_AT]:
+        for plane, window in sample_windows(shelf.labels(example.labels).planes(2)):
+            found |= set(np.unique(plane.read(window)).tolist())
+        if not found <= {0, _WHITE}:
+            return False
+    return _WHITE in found
+
+
 def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
     """Name as many classes as there are in the labels, where nobody has named them."""
+    if _is_mask(shelf, examples):
+        return ("class 1",)
     highest = max(int(np.max(np.asarray(shelf.labels(example.labels).data))) for example in examples[:_LOOKED_AT])
     if not 0 < highest <= _CLASSES:
         raise TrainingDataError(

@@ -82,7 +82,7 @@ def _settled(data: Path | Sequence[Example], made: Prepared) -> Path | Sequence[
         return data.resolve()
     if made.plan.spec.corner:
         return data
-    kept = {id(example) for example in made.held_out}
+    kept = {id(example) for example in made.withheld}
     return [replace(example, held_out=id(example) in kept) for example in data]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.axes import Image
+from ..core.class_values import number_classes
 from ..core.examples import Example
 from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec
@@ -110,6 +111,8 @@ def open_example(example: Example, most: float = math.inf, wanted: float | None 
     image = example.image if isinstance(example.image, Image) else read_image(Path(example.image))
     drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels))
     truth = _ordered(drawn, image.label_axes)
+    if example.values:
+        truth = number_classes(truth, example.values, example.name)
     sparse, background = example.scribbles, example.background
     known = None
     if example.region:

@@ -1,0 +1,109 @@
+"""Classes are named, colored and found in the masks as they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from typer.testing import CliRunner
+
+from napari_unet.cli import app
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import TrainingDataError
+from napari_unet.core.examples import Example
+from napari_unet.core.specs import TrainSpec
+from napari_unet.core.steps import finish
+from napari_unet.training.plan import prepare
+from napari_unet.training.validate import open_example
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    """A folder of pictures whose masks hold 1, 6 and nothing."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    for seed in range(2):
+        labels = np.zeros((64, 64), np.uint8)
+        labels[:20], labels[40:] = 1, 6
+        pixels = np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8)
+        Picture.fromarray(pixels).save(tmp_path / "images" / f"{seed}.png")
+        Picture.fromarray(labels).save(tmp_path / "masks" / f"{seed}.png")
+    return tmp_path
+
+
+def plan(*words):
+    result = CliRunner().invoke(app, ["plan", *map(str, words), "--task", "satellite", "--json"])
+    return result, json.loads(result.stdout) if result.exit_code == 0 else {}
+
+
+def test_a_table_is_given_on_the_command_line(tiles):
+    result, said = plan(tiles, "--classes", "building, road", "--class-values", "1,6", "--colors", "#ff0000,#888888")
+    assert result.exit_code == 0, result.output
+    spec = said["spec"]
+    assert spec["target"]["classes"] == ["building", "road"]
+    assert spec["target"]["colors"] == ["#ff0000", "#888888"]
+    assert spec["target"]["background"] is False
+    assert spec["class_values"] == [1, 6]
+    again = plan(tiles, "--class-values", "road=6,building=1", "--classes", "building,road", "--background")[1]["spec"]
+    assert (again["class_values"], again["target"]["background"]) == ([1, 6], True)
+    assert plan(tiles, "--class-values", "building=1,road=6")[1]["spec"]["target"]["classes"] == ["building", "road"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--classes", "building,road"], "labels up to 6, but there are 2 classes"),
+        (["--classes", "building", "--class-values", "1"], "hold the values 6, which stand for no class"),
+        (["--classes", "a,b", "--class-values", "1"], "given for 1 classes, but there are 2"),
+        (["--classes", "a,b", "--class-values", "a=1,6"], "name=value for all"),
+        (["--classes", "a,b", "--class-values", "a=1,c=6"], "names a, c, but --classes a, b"),
+        (["--classes", "a,b", "--class-values", "a=1,b=six"], "whole numbers"),
+        (["--classes", "a,a"], "a name of its own"),
+        (["--classes", "a,b", "--colors", "#ff0000"], "give one for each"),
+        (["--classes", "a,b", "--start", "nuclei"], "has classes of its own"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused_in_words(tiles, words, said):
+    result, _ = plan(tiles, *words)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+
+
+def example(*values):
+    labels = np.random.default_rng(0).choice(np.array(values, np.uint8), (64, 64))
+    image = Image(np.random.default_rng(1).random((64, 64), np.float32), "yx", name="one")
+    return Example(image, Image(labels, "yx"), held_out=False)
+
+
+def prepared(*examples, **more):
+    target = {"name": "classes", "classes": ["roof"]}
+    return finish(prepare(examples, TrainSpec.of(**{"task": "satellite", "target": target} | more)))
+
+
+def test_black_and_white_masks_need_no_values():
+    made = prepared(example(0, 255))
+    assert set(np.unique(made.pairs[0].labels)) == {0, 1}
+    assert open_example(made.learned[0]).truth.max() == 1
+    made = prepared(example(0, 255), target={"name": "classes"})
+    assert made.plan.spec.target.classes == ("class 1",)
+    assert set(np.unique(prepared(example(0, 1)).pairs[0].labels)) == {0, 1}
+
+
+def test_other_values_are_never_guessed():
+    for values in ((0, 1, 255), (0, 254), (0, 2)):
+        with pytest.raises(TrainingDataError, match="labels up to"):
+            prepared(example(*values))
+    with pytest.raises(TrainingDataError, match="hold the values 255"):
+        prepared(example(0, 1, 255), class_values=(1,))
+
+
+def test_held_out_images_are_judged_by_the_same_table():
+    given = [replace(example(0, 9), group="a"), replace(example(0, 9), group="b", held_out=True)]
+    given[1] = replace(given[1], image=replace(given[1].image, data=given[1].image.data[::-1].copy()))
+    made = prepared(*given, class_values=(9,))
+    assert [each.values for each in made.held_out] == [(9,)]
+    assert made.withheld[0] is given[1]
+    assert open_example(made.held_out[0]).truth.max() == 1
