@@ -95,8 +95,8 @@ def buildings() -> list[Example]:
 
 MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
     "breast-ultrasound": (ultrasound, {
-        "task": "tumor", "patch": 224, "batch": 6, "foreground": 0.5, "grid": {"kind": "pixels"},
-        "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 96, 128, 160]},
+        "task": "tumor", "patch": 160, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
+        "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 128, 192]},
         "licence": "BSD-3-Clause; data CC BY 4.0",
     }),
     "hippocampus": (hippocampus, {
@@ -117,14 +117,14 @@ MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
         "licence": "BSD-3-Clause; data CC BY 3.0",
     }),
     "aerial-landcover": (landcover, {
-        "task": "satellite", "patch": 256, "batch": 4, "foreground": 0.5,
-        "net": {"ndim": 2, "inputs": 3, "outputs": 6, "widths": [16, 32, 64, 96, 128, 160]},
+        "task": "satellite", "patch": 192, "batch": 6, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
+        "net": {"ndim": 2, "inputs": 3, "outputs": 6, "widths": [16, 32, 64, 128, 192]},
         "licence": "BSD-3-Clause; data CC0",
     }),
     "buildings": (buildings, {
-        "task": "satellite", "patch": 224, "batch": 5, "foreground": 0.5,
+        "task": "satellite", "patch": 128, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
         "target": {"name": "foreground", "classes": ["building"], "colors": ["#e5484d"], "min_fraction": 0.01},
-        "net": {"ndim": 2, "inputs": 3, "outputs": 2, "widths": [16, 32, 64, 96, 128, 160]},
+        "net": {"ndim": 2, "inputs": 3, "outputs": 2, "widths": [16, 32, 64, 128, 192]},
         "licence": "BSD-3-Clause; data CC BY 4.0, CC0; labels (c) OpenStreetMap contributors, ODbL",
     }),
 }  # fmt: skip
@@ -143,11 +143,13 @@ def main() -> None:
     parser.add_argument("model", choices=sorted(MODELS))
     parser.add_argument("--fold", type=int, default=0, choices=range(FOLDS))
     parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument("--start", default="", help="weights to go on from, a second stage")
+    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bundled")
     wish = parser.parse_args()
     read, settings = MODELS[wish.model]
-    steps = {"steps": 100000, "every": 100, "rate": 2e-3, "average": 0.995, "cooldown": 0.7}
+    steps = {"steps": 100000, "every": 200, "rate": wish.rate, "start": wish.start, "average": 0.995, "cooldown": 0.7}
     spec = TrainSpec.of(name=wish.model, minutes=wish.minutes, threads=wish.threads, **(steps | settings))
     folder = wish.out / f"{wish.model}-{wish.fold}" / wish.model
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -44,3 +44,9 @@ def test_pixels_stay_as_they_are_and_objects_decide_elsewhere():
 def test_what_is_no_grid(wrong):
     with pytest.raises(SpecError):
         GridSpec.of(**wrong)
+
+
+def test_pixels_may_be_seen_larger_or_smaller():
+    assert GridSpec(kind="pixels", zoom=0.5).factor((1.0, 1.0), ("pixel", "pixel")) == (0.5, 0.5)
+    with pytest.raises(SpecError, match="zoom"):
+        GridSpec.of(kind="spacing", zoom=0.5)

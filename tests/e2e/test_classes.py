@@ -104,3 +104,19 @@ def test_organs_are_brought_to_one_spacing(tmp_path):
     plain, _ = field(4, (16, 64, 64))  # knows no spacing: taken as it is
     found = napari_unet.segment(plain, SegmentSpec.of(model=str(tmp_path / "parts")))
     assert found.manifest["magnification"] == [1.0, 1.0, 1.0]
+
+
+def test_what_is_seen_smaller_is_learned_and_found_smaller(tmp_path):
+    spec = TrainSpec.of(
+        task="satellite", name="small", steps=40, every=40, patch=48, batch=4, rate=5e-3, average=0.9,
+        target={"name": "classes", "classes": ["road", "grass", "roof"], "background": False},
+        net={"architecture": "unet", "ndim": 2, "inputs": 1, "outputs": 4, "widths": [8, 16]},
+        grid={"kind": "pixels", "zoom": 0.5},
+    )  # fmt: skip
+    card = read_card(finish(train_model([Example(*field(seed)) for seed in range(3)], spec, tmp_path / "small")))
+    assert "0.5 times as large" in card.widths
+    image, truth = field(11)
+    found = napari_unet.segment(image, SegmentSpec.of(model=str(tmp_path / "small")))
+    assert found.manifest["magnification"] == [0.5, 0.5]
+    known = truth.data > 0
+    assert (found.labels.data == truth.data)[known].mean() > 0.85

@@ -108,6 +108,8 @@ class ModelCard(Spec):
         if self.grid.kind == "spacing" and self.grid.spacing:
             spacing = " x ".join(f"{side:g}" for side in self.grid.spacing)
             return f"not told: images are brought to pixels of {spacing} {self.grid.unit}"
+        if self.grid.kind == "pixels" and self.grid.zoom != 1:
+            return f"not told: images are seen {self.grid.zoom:g} times as large"
         if not self.grid.sized or (self.foreign is not None and self.foreign.size is None):
             return "not told: images are taken as they are"
         low, high = self.diameter_range

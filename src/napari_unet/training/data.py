@@ -190,7 +190,8 @@ class Loader:
             self.warnings.append(
                 f"The scribbles of '{example.name}' mark no background. Paint some with the label {example.background}."
             )
-        if not (example.scribbles or pairs[0].kinds) and _is_mask(self._shelf.labels(example.labels)):
+        apart = self.spec.grid is None or self.spec.grid.sized  # of lesions masks are the rule
+        if apart and not (example.scribbles or pairs[0].kinds) and _is_mask(self._shelf.labels(example.labels)):
             self.warnings.append(
                 f"The labels of '{example.name}' have one value only: what hangs together is taken for an object, and "
                 "objects that touch are one. Give every object a number of its own where that is wrong."

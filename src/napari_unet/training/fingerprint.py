@@ -83,7 +83,7 @@ class Fingerprint:
     def zoom(self, spec: TrainSpec) -> float:
         """Return by how much a typical image is magnified for the network."""
         if spec.grid is not None and not spec.grid.sized:
-            return 1.0
+            return spec.grid.zoom
         return (spec.diameter or 1.0) / self.diameter if self.diameter else 1.0
 
     def grid_for(self, grid: GridSpec) -> GridSpec:
@@ -170,16 +170,16 @@ class Fingerprint:
             return f"{images}{self.classes} class{'es' * (self.classes != 1)} of pixels."
         return f"{images}{self.objects or 'an unknown number of'} labeled objects, {size}."
 
+    @staticmethod
+    def _as_seen(zoom: float) -> str:
+        return "Pixels are taken as they are." if zoom == 1 else f"Images are seen {zoom:g} times as large."
+
     def choices(self, spec: TrainSpec) -> Iterator[str]:
         """Say what was decided."""
         zoom, grid = self.zoom(spec), spec.grid
         if grid is not None and not grid.sized:
             spacing = " x ".join(f"{side:g}" for side in grid.spacing)
-            yield (
-                f"Images are brought to pixels of {spacing} {grid.unit}."
-                if spacing
-                else "Pixels are taken as they are."
-            )
+            yield (f"Images are brought to pixels of {spacing} {grid.unit}." if spacing else self._as_seen(zoom))
         elif self.diameter:
             change = "as they are" if abs(zoom - 1) < 0.05 else f"{zoom:.2f} times as large"
             yield f"Images are learned from {change}, so that an object is about {spec.diameter:g} pixels wide."

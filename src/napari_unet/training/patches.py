@@ -172,7 +172,8 @@ class Sampler:
         if grid is None or grid.sized or augment is None:
             return (self._zoom(pair, augment, rng),) * ndim
         # An image that does not know its spacing is taken as it is, as when it is segmented.
-        base = grid.factor(pair.facts.get("scale", ()), pair.facts.get("units", ())) or (1.0,) * ndim
+        scale, units = pair.facts.get("scale", ()), pair.facts.get("units", ())
+        base = grid.factor(scale if len(scale) == ndim else (1.0,) * ndim, units) or (1.0,) * ndim
         jitter = 2 ** (augment.scale_jitter * rng.standard_normal())
         least = self.spec.patch / (2.5 * max(pair.labels.shape[-2:]))
         jitter = max(jitter, least / max(base[-2:]))
