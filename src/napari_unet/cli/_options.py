@@ -29,7 +29,11 @@ Series = Annotated[
 ]
 Labels = Annotated[
     Path,
-    typer.Option("--output", "-o", help="Labels to write; the ending chooses: .ome.zarr, .tif, .nii.gz, .npy or .png."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Labels to write; the ending chooses: .ome.zarr, .tif, .nii.gz, .dcm (DICOM-SEG), .npy or .png.",
+    ),
 ]
 Models = Annotated[
     list[str] | None,

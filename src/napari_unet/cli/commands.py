@@ -18,7 +18,7 @@ from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
-from . import checks, lesions, models, planning, training
+from . import checks, lesions, models, planning, reading, training
 from . import tracks as tracking
 from .reading import open_image
 
@@ -37,6 +37,8 @@ app.add_typer(models.app, name="models")
 app.command(epilog="napari-unet track labels.ome.zarr --output tracks.csv --axes tyx")(tracking.track)
 app.command(epilog="napari-unet audit labels.ome.zarr cells.tif")(checks.audit)
 app.command(epilog="napari-unet report scan.tif lesions.tif --output report.html")(lesions.report)
+app.command(epilog=reading.EXAMPLES)(reading.regrid)
+app.command(epilog="napari-unet series dicom-folder")(reading.series)
 app.command(epilog="napari-unet plan my-images --validation 0.2")(planning.plan)
 app.command(epilog=training.EXAMPLES)(training.train)
 
@@ -264,7 +266,7 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     elif classes or any(files.values()):
         raise SpecError("--classes, --organ, --scores, --before and --changes are for lesions: add --measure lesions.")
     else:
-        table = watch(workflows.measure_steps(workflows.read_labels(labels, axes), source, (measure,)))
+        table = watch(workflows.measure_steps(workflows.read_labels(labels, axes, source), source, (measure,)))
         rows = {"Objects": len(table["index"])}
     workflows.write_table(output, table)
     tell(rows | {"Table": output})

@@ -95,7 +95,7 @@ def _measured(
     classes: bool,
     quantity: str = "",
 ) -> Lesions:
-    source = workflows.read_labels(labels, axes)
+    source = workflows.read_labels(labels, axes, image)
     others = {name: _beside(files.get(name), source) for name in ("organ", "scores")}
     return watch(workflows.measure_lesions_steps(source, image, classes=classes, quantity=quantity, **others))
 

@@ -1,15 +1,23 @@
-"""Open images for a command, and say what is to be known of them."""
+"""Open images for a command, say what is to be known of them, and bring labels onto their grid."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from .. import workflows
+from .._terminal import say_json, tell
 from ..core.axes import Image
 
-__all__ = ["open_image"]
+__all__ = ["EXAMPLES", "open_image", "regrid", "series"]
+
+EXAMPLES: Final = (
+    "napari-unet regrid outlines.dcm --like ct-folder --output mask.nii.gz\n\n"
+    "napari-unet regrid mask.nii.gz --like scan.nii.gz --output mask-on-scan.nii.gz --resample"
+)
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")]
 
 
 def open_image(path: Path, axes: str | None = None, series: int | None = None) -> Image:
@@ -35,6 +43,58 @@ def open_image(path: Path, axes: str | None = None, series: int | None = None) -
         If it cannot be opened.
     """
     image = workflows.read_image(path, axes, series)
+    _say(path, image)
+    return image
+
+
+def regrid(  # noqa: PLR0913  # a command's options are its arguments
+    labels: Annotated[
+        Path, typer.Argument(help="Labels: any file of labels, DICOM-SEG or RTSTRUCT.", show_default=False)
+    ],
+    like: Annotated[Path, typer.Option(help="Image on whose grid they are to lie.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Labels to write: .nii.gz, .dcm, .ome.zarr or .tif.")],
+    number: Annotated[
+        int | None,
+        typer.Option("--series", help="Of a DICOM folder with several series: which.", show_default="the only"),
+    ] = None,
+    resample: Annotated[
+        bool,
+        typer.Option("--resample", help="Take the nearest label where the grids differ: sizes change a little."),
+    ] = False,
+    as_json: _Json = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Put medical labels onto the grid of their image, and into another kind of file.
+
+    Voxels that coincide are copied. Where the grids differ nothing is guessed: it is refused without --resample.
+    """
+    image = open_image(like, None, number)
+    workflows.check_place(output, image, overwrite)
+    found = workflows.regrid(workflows.read_labels(labels, None, image), image, resample)
+    _say(labels, found)
+    workflows.write_labels(output, found, overwrite=overwrite)
+    names = dict(found.anatomy.names) if found.anatomy else {}
+    if as_json:
+        say_json({"labels": str(labels), "like": str(like), "output": str(output), "names": names})
+        return
+    tell({"Labels": output} | {f"Label {number}": name for number, name in names.items()})
+
+
+def series(
+    folder: Annotated[Path, typer.Argument(help="Folder of DICOM files, or one of them.", show_default=False)],
+    as_json: _Json = False,
+) -> None:
+    """List what a DICOM folder holds; the number is what --series takes. Nothing that names a patient is shown."""
+    found = workflows.list_series(folder)
+    if as_json:
+        say_json(
+            [{"series": s.choice, "kind": s.kind, "name": s.name, "size": s.size, "problem": s.problem} for s in found]
+        )
+        return
+    for each in found:
+        typer.echo(f"{each.choice:>3}  {each.name}: {each.problem or each.size}")
+
+
+def _say(path: Path, image: Image) -> None:
     for remark in image.anatomy.remarks if image.anatomy else ():
         typer.echo(f"{path.name}: {remark}", err=True)
-    return image

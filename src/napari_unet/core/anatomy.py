@@ -146,6 +146,31 @@ class Anatomy:
         world = np.eye(4)[[2, 1, 0, 3]]
         return np.asarray(world @ self.matrix @ turn)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what can be kept as JSON: not the files, whose names may be those of patients, nor the remarks."""
+        return {
+            "affine": [list(row) for row in self.affine], "shape": list(self.shape), "order": list(self.order),
+            "mirrored": list(self.mirrored), "header": self.header.hex(), "modality": self.modality,
+            "quantity": self.quantity, "names": [list(pair) for pair in self.names],
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, kept: Any) -> Anatomy | None:
+        """Return what :meth:`to_dict` has kept; None for anything else."""
+        try:
+            rows = tuple(tuple(float(n) for n in row) for row in kept["affine"])
+            if [len(row) for row in rows] != [4] * 4 or sorted(kept["order"]) != [0, 1, 2]:
+                return None
+            shape, order, mirrored = (tuple(map(int, kept[name])) for name in ("shape", "order", "mirrored"))
+            (z, y, x), (a, b, c), (i, j, k) = shape, order, mirrored
+            names = tuple((int(number), str(name)) for number, name in kept.get("names", ()))
+            return cls(
+                rows, (z, y, x), (a, b, c), (bool(i), bool(j), bool(k)), bytes.fromhex(str(kept.get("header", ""))),
+                modality=str(kept.get("modality", "")), quantity=str(kept.get("quantity", "")), names=names,
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError):
+            return None
+
     def named(self, names: dict[int, str]) -> Anatomy:
         """Return the same place for labels that have names."""
         return replace(self, names=tuple(sorted(names.items())), quantity="", modality="", remarks=())

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import zarr
 
+from napari_unet.core.anatomy import Anatomy
 from napari_unet.core.axes import Image, as_image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError
 from napari_unet.core.place import GeoReference
@@ -189,7 +190,7 @@ def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str
     units = tuple(str(a.get("unit") or "pixel") for a in entries)
     sizes = (_scale(multiscale, array.ndim), _scale(datasets[0], array.ndim))
     scale = tuple(a * b for a, b in zip(*sizes, strict=True))
-    return as_image(array, found, scale=scale, units=units, name=name, levels=tuple(coarser), geo=_place(node))
+    return as_image(array, found, scale=scale, units=units, name=name, levels=tuple(coarser), **_places(node))
 
 
 def _arrays(node: zarr.Group, names: Sequence[str], path: Path | str) -> Iterator[zarr.Array[Any]]:
@@ -236,14 +237,16 @@ def _named_axes(names: Sequence[str | None] | None) -> str | None:
         return None
 
 
-def _place(node: zarr.Group) -> GeoReference | None:
-    """Return where labels lie on Earth, if they are of this program and it says so."""
-    manifest = dict(node.attrs).get("napari-unet")
-    place = manifest.get("place") if isinstance(manifest, Mapping) else None
+def _places(node: zarr.Group) -> dict[str, Any]:
+    """Return where labels lie on Earth or in a patient, if they are of this program and it says so."""
+    manifest: Any = dict(node.attrs).get("napari-unet")
+    if not isinstance(manifest, Mapping):
+        return {}
     try:
-        return GeoReference.from_dict(place) if isinstance(place, Mapping) else None
+        geo = GeoReference.from_dict(manifest["place"])
     except (KeyError, TypeError, ValueError):
-        return None
+        geo = None
+    return {"geo": geo, "anatomy": Anatomy.from_dict(manifest.get("anatomy"))}
 
 
 def _scale(holder: Mapping[str, Any], ndim: int) -> tuple[float, ...]:

@@ -111,7 +111,7 @@ def write_image(
         write_number_raster(target, image, facts)
         return
     values = np.asarray(image.data).transpose([image.axes.index(a) for a in axes]).astype(np.float32, copy=False)
-    ordered = Image(values, axes, *image.along(axes)[1:], image.name, geo=image.geo)
+    ordered = Image(values, axes, *image.along(axes)[1:], image.name, geo=image.geo, anatomy=image.anatomy)
     if suffix == ".zarr":
         if overwrite:
             check_replaceable(target)

@@ -49,8 +49,8 @@ class LabelStore:
         self.folder, self.name = folder, name
         axes = "".join(a for a in AXES if a in image.label_axes)
         shape, scale, units = image.along(axes)
-        geo = image.geo and image.geo.without_bands
-        self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name, geo=geo)
+        place: dict[str, Any] = {"geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy}
+        self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name, **place)
         try:
             there = _reopened(folder, name, shape, make)
             if there is None and not make:
@@ -69,7 +69,8 @@ class LabelStore:
     def labels(self) -> Image:
         """The labels as far as they are written, not loaded; axes in the order ``tzyx``."""
         frame = self._frame
-        return Image(self._level, frame.axes, frame.scale, frame.units, frame.name, geo=frame.geo)
+        place: dict[str, Any] = {"geo": frame.geo, "anatomy": frame.anatomy}
+        return Image(self._level, frame.axes, frame.scale, frame.units, frame.name, **place)
 
     def windows(self, plane: Plane) -> Sequence[Window]:
         """List the parts of a plane that are written at once: whole shards."""

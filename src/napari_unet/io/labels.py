@@ -77,7 +77,8 @@ def write_labels(
     if suffix not in SUFFIXES:
         raise OutputError(f"Labels cannot be written to '{target}': use one of the suffixes {', '.join(SUFFIXES)}.")
     ordered = _ordered(labels)
-    facts = as_facts({"place": ordered.geo.to_dict()} | dict(manifest or {}) if ordered.geo else manifest or {})
+    known = {"place": ordered.geo, "anatomy": ordered.anatomy}
+    facts = as_facts({name: place.to_dict() for name, place in known.items() if place} | dict(manifest or {}))
     if suffix == ".zarr":
         _write_zarr(target, ordered, facts, overwrite)
     elif suffix in (".tif", ".tiff") and ordered.geo is not None and ordered.axes == "yx" and has_rasterio():

@@ -343,4 +343,5 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         "settings": spec.model_dump(mode="json"),
         **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),
         **({"place": image.geo.without_bands.to_dict()} if image.geo else {}),
+        **({"anatomy": image.anatomy.to_dict()} if image.anatomy else {}),
     }

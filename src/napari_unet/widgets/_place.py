@@ -21,7 +21,7 @@ from ._settings import output_name
 __all__ = ["PlaceRow"]
 
 _SUFFIX: Final = ".ome.zarr"
-_KNOWN: Final = (".zarr", ".tif", ".tiff", ".npy", ".png", ".nii", ".gz")
+_KNOWN: Final = (".zarr", ".tif", ".tiff", ".npy", ".png", ".nii", ".gz", ".dcm")
 
 
 class PlaceRow(QWidget):
@@ -131,7 +131,7 @@ class PlaceRow(QWidget):
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
-            self, "Save labels to", self.line.text(), "Labels (*.ome.zarr *.tif *.nii.gz)",
+            self, "Save labels to", self.line.text(), "Labels (*.ome.zarr *.tif *.nii.gz *.dcm)",
             options=QFileDialog.Option.DontConfirmOverwrite,
         )  # fmt: skip
         if path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..core.axes import Image
 from ..core.region import Region, parse_region
 from ..core.results import Table, Tracks
+from ..core.series import Series
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "SAMPLES", "check_place", "is_unfinished", "match_labels", "read_contents", "read_image", "read_labels",
-    "read_region", "read_table", "sample", "sample_movie", "write_image", "write_labels", "write_overlay",
-    "write_table",
+    "SAMPLES", "check_place", "is_unfinished", "list_series", "match_labels", "read_contents", "read_image",
+    "read_labels", "read_region", "read_table", "regrid", "sample", "sample_movie", "write_image", "write_labels",
+    "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -38,11 +39,25 @@ def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:
     return read(path)
 
 
-def read_labels(path: str | Path, axes: str | None = None) -> Image:
+def read_labels(path: str | Path, axes: str | None = None, like: Image | None = None) -> Image:
     """Read labels; see :func:`napari_unet.io.labels.read_labels`."""
     from ..io.labels import read_labels as read
 
-    return read(path, axes)
+    return read(path, axes, like)
+
+
+def list_series(place: str | Path) -> list[Series]:
+    """List the series of a DICOM folder; see :func:`napari_unet.io.dicom.find_series`."""
+    from ..io.dicom import find_series
+
+    return find_series(Path(place))
+
+
+def regrid(labels: Image, like: Image, resample: bool = False) -> Image:
+    """Bring labels onto the grid of an image; see :func:`napari_unet.io.regrid.regrid`."""
+    from ..io.regrid import regrid as bring
+
+    return bring(labels, like, resample)
 
 
 def read_region(source: str | Path) -> Region:

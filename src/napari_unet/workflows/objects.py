@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..core.anatomy import check_grid
 from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
 from ..core.errors import ImageError, SpecError
@@ -242,6 +243,8 @@ def measure_steps(labels: Any, image: Any = None, measures: Sequence[str] = ("ob
     """
     table: Table = {}
     intensities = None if image is None else as_image(image)
+    if intensities is not None:
+        check_grid(as_image(labels), intensities)
     for name in measures:
         measuring = load("measures", name)
         if hasattr(measuring, "measure_steps"):
@@ -288,7 +291,7 @@ def evaluate(
     for metric, known in _with_options([load("metrics", name) for name in metrics], options):
         total = None
         for pair in pairs:
-            expected, got = (_values(labels, binary, getattr(metric, "SCALED", False)) for labels in pair)
+            expected, got = (_values(labels, binary, getattr(metric, "SCALED", False)) for labels in _opened(pair))
             one = metric.count(expected, got, **known)
             total = one if total is None else total + one
         found |= metric.scores(total)
@@ -306,9 +309,16 @@ def _with_options(metrics: list[ModuleType], options: dict[str, Any]) -> list[tu
     return [(m, {k: v for k, v in options.items() if k in names}) for m, names in zip(metrics, knows, strict=True)]
 
 
-def _values(labels: Any, binary: bool, scaled: bool) -> Any:
+def _opened(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Open two labels, and check that they lie on one grid where they say where they lie."""
+    truth, found = (read_labels(labels) if isinstance(labels, str | Path) else labels for labels in pair)
+    if isinstance(truth, Image) and isinstance(found, Image):
+        check_grid(found, truth)
+    return truth, found
+
+
+def _values(found: Any, binary: bool, scaled: bool) -> Any:
     """Return the array of labels, or for metrics that know the size of pixels the image."""
-    found = read_labels(labels) if isinstance(labels, str | Path) else labels
     if binary:
         import numpy as np
 
