@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import http.server
+import random
 import shutil
 import sys
 import tempfile
 import threading
+import types
 from pathlib import Path
 
 import fsspec
@@ -41,6 +43,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append(self.path)
+        if self.server.flaky.random() < self.server.share:
+            self.send_error(self.server.flaky.choice([500, 503, 429]))
+            return
         if self.path in self.server.broken:
             self.send_error(500)
             return
@@ -56,7 +61,7 @@ def server(tmp_path):
     pytest.importorskip("aiohttp")
     handler = functools.partial(Handler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as found:
-        found.asked, found.broken = [], set()
+        found.asked, found.broken, found.flaky, found.share = [], set(), random.Random(0), 0.0
         found.url = f"http://127.0.0.1:{found.server_port}"
         thread = threading.Thread(target=found.serve_forever)
         thread.start()
@@ -117,6 +122,25 @@ def test_a_path_may_be_an_address(tmp_path, server, bright, disks):
     assert remote.hash == workflows.segment(disks[0], model=str(bright)).hash
 
 
+def test_a_server_that_fails_now_and_then_gives_the_same_labels(tmp_path, server, bright, disks):
+    write = zarr.open_group(tmp_path / "disks.zarr", mode="w")
+    write.create_array("0", data=disks[0], chunks=(12, 12))
+    write.attrs["ome"] = {"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]}
+    server.share = 0.05
+    image = workflows.read_image(f"{server.url}/disks.zarr")
+    found = workflows.segment(image, model=str(bright), tiling={"tile": 32}, output=tmp_path / "labels.ome.zarr")
+    assert found.hash == workflows.segment(disks[0], model=str(bright)).hash
+    assert len(server.asked) > len({*server.asked})
+
+
+def test_what_is_forbidden_is_not_asked_for_again(tmp_path, server):
+    store(tmp_path / "a.zarr")
+    server.share, server.flaky = 1.0, types.SimpleNamespace(random=lambda: 0.0, choice=lambda _: 403)
+    with pytest.raises(ImageError, match="403"):
+        read_image(f"{server.url}/a.zarr")
+    assert len(server.asked) == len({*server.asked})
+
+
 def test_what_the_server_does_not_give_is_named(tmp_path, server):
     store(tmp_path / "a.zarr")
     plane = cached(read_image(f"{server.url}/a.zarr")).planes(2)[0]
@@ -146,7 +170,7 @@ def test_missing_packages_are_named(monkeypatch):
     def fail(*_args, **_more):
         raise ImportError("Install s3fs to access S3")
 
-    monkeypatch.setattr(zarr, "open", fail)
+    monkeypatch.setattr("napari_unet.io._zarr_reader.open_address", fail)
     with pytest.raises(MissingExtraError, match=r"s3fs.*napari-unet-suite\[remote\]"):
         read_image("s3://bucket/a.zarr")
     with pytest.raises(MissingExtraError, match="aiohttp"):

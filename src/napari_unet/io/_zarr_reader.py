@@ -16,6 +16,7 @@ from napari_unet.core.place import GeoReference
 
 from ._zarr_checks import check_array, check_inside
 from .addresses import unreachable
+from .patient import open_address
 
 __all__ = ["is_zarr", "label_places", "read_manifest", "read_zarr"]
 
@@ -79,7 +80,7 @@ def read_zarr(place: Path | str, axes: str | None = None, labels: bool = False, 
 
 def _open(place: Path | str) -> zarr.Group | zarr.Array[Any]:
     try:
-        return zarr.open(place, mode="r")
+        return zarr.open(open_address(place) if isinstance(place, str) else place, mode="r")
     except Exception as error:
         if isinstance(place, str):
             raise unreachable(place, error) from error
