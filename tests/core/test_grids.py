@@ -50,3 +50,13 @@ def test_pixels_may_be_seen_larger_or_smaller():
     assert GridSpec(kind="pixels", zoom=0.5).factor((1.0, 1.0), ("pixel", "pixel")) == (0.5, 0.5)
     with pytest.raises(SpecError, match="zoom"):
         GridSpec.of(kind="spacing", zoom=0.5)
+
+
+def test_what_is_done_with_the_spacing_is_said():
+    grid = GridSpec(kind="spacing", spacing=(1.0, 1.0, 1.0), unit="mm")
+    assert grid.words((3.3, 0.977, 0.977), ("millimeter",) * 3) == (
+        "Images are brought to pixels of 1 x 1 x 1 mm; this layer has 3.3 x 0.977 x 0.977 mm."
+    )
+    assert "knows no spacing: its pixels are taken as they are" in grid.words((1.0,) * 3, ("pixel",) * 3)
+    assert "as they are" in GridSpec(kind="pixels").words((1.0, 1.0), ("m", "m"))
+    assert GridSpec().words((1.0, 1.0), ("um", "um")) == ""

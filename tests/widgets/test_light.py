@@ -18,7 +18,7 @@ viewer = ViewerModel()
 before = set(sys.modules)
 from napari_unet.widgets.measure import MeasureWidget
 from napari_unet.widgets.models import ModelsWidget
-from napari_unet.widgets.segment import cells
+from napari_unet.widgets.docks import cells
 from napari_unet.widgets.track import TrackWidget
 from napari_unet.widgets.train import TrainWidget
 

@@ -22,7 +22,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QGuiApplication
 
 from napari_unet.core.errors import ModelError
-from napari_unet.widgets import segment
+from napari_unet.widgets import docks, segment
 from napari_unet.widgets._chooser import LayerBox
 from napari_unet.widgets.segment import SegmentWidget
 
@@ -415,7 +415,7 @@ def test_copies(make: Make, viewer: ViewerModel, engine: FakeEngine, tmp_path: A
 
 
 def test_the_preset_is_a_widget_class() -> None:
-    assert issubclass(segment.cells, SegmentWidget)
+    assert issubclass(docks.cells, SegmentWidget)
 
 
 class TestWindow:

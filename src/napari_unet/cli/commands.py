@@ -121,7 +121,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     if dry_run:
         checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
         return
-    measures = ("objects",) if table else ()
+    measures = None if table else ()
     if part or of:
         _do_part(source, spec, output, (part, of), as_json)
         return
@@ -186,9 +186,8 @@ def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
     written = {title: places[name] for title, name in files.items() if name in places}
     tell(_summary(_facts(found)) | _remarks(found) | written)
     if not found.objects:
-        typer.echo(
-            "Nothing was found. Try a lower --threshold, or give the width of the objects: --diameter.", err=True
-        )
+        advice = ", or give the width of the objects: --diameter" if found.sized else ""
+        typer.echo(f"Nothing was found. Try a lower --threshold{advice}.", err=True)
 
 
 @app.command(epilog="napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json")
@@ -321,15 +320,26 @@ def _facts(found: Segmentation) -> dict[str, Any]:
     return {
         "objects": found.objects, "diameter": found.diameter, "seconds": round(found.seconds, 3),
         "megapixels_per_second": round(speed, 3), **{key: found.manifest[key] for key in keys},
+        "sized": found.sized, "classes": [row.name for row in found.classes], "shares": _shares(found),
         "not_a_number": found.manifest.get("not_a_number", 0), "unreadable": found.manifest.get("unreadable", []),
         **{key: found.manifest[key] for key in ("agreement_percent",) if key in found.manifest},
     }  # fmt: skip
 
 
+def _shares(found: Segmentation) -> dict[str, float]:
+    """Return the share of each class that is there, where it was measured."""
+    if not {"name", "share"} <= set(found.table):
+        return {}
+    pairs = zip(found.table["name"].tolist(), found.table["share"].tolist(), strict=True)
+    return {name: round(share, 6) for name, share in pairs}
+
+
 def _summary(facts: dict[str, Any]) -> dict[str, Any]:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in facts["shares"].items())
+    classes = {"Classes": shares or f"of {len(facts['classes'])}: {', '.join(facts['classes'])}"}
     return {
-        "Objects": facts["objects"],
-        "Object width": f"{facts['diameter']:.1f} pixels",
+        **(classes if facts["classes"] else {"Objects": facts["objects"]}),
+        **({"Object width": f"{facts['diameter']:.1f} pixels"} if facts["sized"] else {}),
         "Time": f"{facts['seconds']:.2f} s ({facts['megapixels_per_second']:.2f} Mpx/s)",
         "Device": f"{facts['device']} ({facts['precision']})",
         "Model": f"{facts['model']} (sha256 {facts['sha256'][:12]})",

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ._spec import Spec
-from .lengths import millimeters
+from .lengths import millimeters, sides_words
 
 __all__ = ["GridSpec"]
 
@@ -73,3 +73,25 @@ class GridSpec(Spec):
         sides = zip(scale, units, self.spacing, strict=True)
         found = tuple(size * millimeters(unit) / (wanted * millimeters(self.unit)) for size, unit, wanted in sides)
         return None if any(map(math.isnan, found)) else found
+
+    def words(self, scale: Sequence[float], units: Sequence[str]) -> str:
+        """Say what is done with the spacing of an image.
+
+        Parameters
+        ----------
+        scale, units : sequence of float, of str
+            Of the image along the network's axes.
+
+        Returns
+        -------
+        str
+            A sentence; empty where the size of objects decides.
+        """
+        if self.kind == "objects":
+            return ""
+        if self.kind == "pixels" or not self.spacing:
+            return "Pixels are taken as they are, whatever their size."
+        start = f"Images are brought to pixels of {sides_words(self.spacing, (self.unit,) * len(self.spacing))}; this "
+        if self.factor(scale, units) is None:
+            return f"{start}layer knows no spacing: its pixels are taken as they are."
+        return f"{start}layer has {sides_words(scale, units)}."

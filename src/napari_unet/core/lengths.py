@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .axes import Image
 
-__all__ = ["milliliters", "millimeters"]
+__all__ = ["milliliters", "millimeters", "sides_words", "symbol"]
 
 _MILLIMETERS: Final = {
     "nanometer": 1e-6, "micrometer": 1e-3, "micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3,
     "metre": 1e3, "kilometer": 1e6, "nm": 1e-6, "um": 1e-3, "µm": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3, "km": 1e6,
+}  # fmt: skip
+_SYMBOLS: Final = {
+    "nanometer": "nm", "micrometer": "µm", "um": "µm", "micron": "µm", "millimeter": "mm", "centimeter": "cm",
+    "meter": "m", "metre": "m", "kilometer": "km",
 }  # fmt: skip
 
 
@@ -27,3 +32,27 @@ def milliliters(image: Image) -> float:
     _, scale, units = image.along(image.spatial)
     lengths = [step * millimeters(unit) for step, unit in zip(scale, units, strict=True)]
     return math.prod(lengths) / 1000 if len(lengths) == 3 else math.nan
+
+
+def symbol(unit: str) -> str:
+    """Return the symbol of a unit of length; other words stay as they are."""
+    return _SYMBOLS.get(unit, unit)
+
+
+def sides_words(scale: Sequence[float], units: Sequence[str]) -> str:
+    """Write the size of a pixel.
+
+    Parameters
+    ----------
+    scale, units : sequence of float, of str
+        Along its axes.
+
+    Returns
+    -------
+    str
+        Such as ``"3 x 0.5 x 0.5 mm"``.
+    """
+    symbols = [symbol(unit) for unit in units]
+    if len(set(symbols)) > 1:
+        return " x ".join(f"{side:.3g} {name}" for side, name in zip(scale, symbols, strict=True))
+    return f"{' x '.join(f'{side:.3g}' for side in scale)} {symbols[0]}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .axes import AXES, Image
+from .classes import ClassRow
 from .hashes import label_hash
 
 if TYPE_CHECKING:
@@ -76,6 +77,16 @@ class Segmentation:
     manifest: dict[str, Any] = field(default_factory=dict)
     table: Table = field(default_factory=dict)
     uncertainty: Image | None = None
+
+    @property
+    def classes(self) -> tuple[ClassRow, ...]:
+        """What the labels 1, 2 and so on mean; empty where they are numbers of objects."""
+        return tuple(ClassRow(**row) for row in self.manifest.get("classes", ()))
+
+    @property
+    def sized(self) -> bool:
+        """Whether `diameter` was measured or given: not where networks see images at one spacing, or as they are."""
+        return str(self.manifest.get("grid", "objects")) == "objects"
 
     @property
     def agreement(self) -> str:

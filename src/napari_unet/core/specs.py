@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ._spec import Spec
 from .augmenting import AugmentSpec
+from .classes import ClassRow, class_table
 from .grids import GridSpec
 from .networks import NetSpec, read_preset
 from .normalising import NormaliseSpec
@@ -86,6 +87,11 @@ class TargetSpec(Spec):
             raise ValueError("classes within each other always leave a background around them")
         return self
 
+    @property
+    def table(self) -> tuple[ClassRow, ...]:
+        """The classes that labels are the numbers of; empty where labels are the numbers of objects."""
+        return class_table(self.classes, self.colors) if self.name == "classes" else ()
+
 
 class TilingSpec(Spec):
     """How the work is cut. Never changes the labels, only time and memory.
@@ -113,6 +119,10 @@ class Task(Spec):
     ----------
     name, title, description : str
         What the user reads.
+    noun : str
+        What its labels are of, more than one.
+    caution : str
+        What the user must know before relying on it.
     model : str
         The model chosen first.
     net, target, normalise, tiling, augment : Spec
@@ -128,6 +138,8 @@ class Task(Spec):
     name: str
     title: str
     description: str = ""
+    noun: str = "objects"
+    caution: str = ""
     model: str = ""
     net: NetSpec = NetSpec()
     target: TargetSpec = TargetSpec()

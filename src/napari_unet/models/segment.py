@@ -339,6 +339,8 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         "runtime": runtime_of(model),
         "precision": str(model.precision).removeprefix("torch."),
         **agreement_of(model),
+        "grid": model.card.grid.kind,
+        **({"classes": [row._asdict() for row in table]} if (table := model.card.target.table) else {}),
         "image": {"name": image.name, **fingerprint(image)},
         "settings": spec.model_dump(mode="json"),
         **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),

@@ -17,7 +17,14 @@ from ._parts import button, row
 __all__ = ["AfterBox", "try_model"]
 
 _PLUGIN: Final = "napari-unet-suite"
-_DOCK: Final = "Segment cells and nuclei"
+# The docks by what they are for; napari opens them by their names.
+_DOCKS: Final = {
+    "cell": "Segment cells and nuclei",
+    "tumor": "Segment tumors and organs",
+    "organ": "Segment tumors and organs",
+    "satellite": "Segment satellite and aerial images",
+    "inspection": "Inspect surfaces",
+}
 
 
 class AfterBox(QWidget):
@@ -61,7 +68,7 @@ class AfterBox(QWidget):
             self.wanted.emit(Path(path))
 
 
-def try_model(viewer: Any, name: str, dock: Any = None) -> Any:
+def try_model(viewer: Any, name: str, dock: Any = None, task: str = "cell") -> Any:
     """Segment the current image with a model, in the dock that segments.
 
     Parameters
@@ -72,6 +79,8 @@ def try_model(viewer: Any, name: str, dock: Any = None) -> Any:
         Of the model.
     dock : SegmentWidget, optional
         The dock; by default the viewer's, which is opened if it is not.
+    task : str
+        Of the model: chooses the dock.
 
     Returns
     -------
@@ -79,7 +88,7 @@ def try_model(viewer: Any, name: str, dock: Any = None) -> Any:
         The dock, which runs now.
     """
     if dock is None:
-        _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCK)
+        _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCKS.get(task, _DOCKS["cell"]))
     active = viewer.layers.selection.active
     if isinstance(active, ImageLayer):
         dock.images.choose(active)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_unet.core.axes import Image
 from napari_unet.core.results import MOST_UNCERTAIN, Piece, Segmentation
 
+from ._classes import color_classes
 from ._diameters import draw_diameters
 from ._layers import KEY, channel_axis, placed, placement, repeat
 
@@ -99,6 +100,7 @@ class Canvas:
         """
         layer = self.layer
         layer.features = result.table
+        color_classes(layer, result.classes)
         layer.metadata = {
             **layer.metadata,
             KEY: {**result.manifest, **placed(result.labels), "axes": self.axes, **more},

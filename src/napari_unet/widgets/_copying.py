@@ -42,7 +42,7 @@ class CopyRow(QWidget):
 
     def __init__(self, ask: Callable[[], Call], noun: str) -> None:
         super().__init__()
-        self._ask, self._noun = ask, noun
+        self._ask, self.noun = ask, noun
         self.command = button("Copy as command", "The same run for a terminal.", self.copy_command)
         self.python = button("Copy as Python", "The same run for a script.", self.copy_python)
         layout = row((self.command, 1), (self.python, 1))
@@ -51,7 +51,7 @@ class CopyRow(QWidget):
 
     def copy_command(self) -> None:
         """Put the shell command that repeats the run on the clipboard."""
-        self._copy(lambda c: as_command(c.spec, c.source, c.axes, c.output or output_name(c.source, self._noun)))
+        self._copy(lambda c: as_command(c.spec, c.source, c.axes, c.output or output_name(c.source, self.noun)))
 
     def copy_python(self) -> None:
         """Put the Python code that repeats the run on the clipboard."""

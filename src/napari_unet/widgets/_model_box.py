@@ -4,49 +4,116 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLineEdit
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit
 
 from napari_unet.core.errors import ModelError
 from napari_unet.core.model_card import ModelCard
+from napari_unet.core.specs import Task
+
+from ._parts import words
 
 __all__ = ["ModelBox"]
+
+_NOTHING: Final = "none yet"
+_MISSING: Final = (
+    "No model for {what} is at hand. Make one from labels of your own: Plugins > U-Net > Train a model, kind "
+    "'{title}'. Or add one that you have been given: Plugins > U-Net > Models."
+)
 
 
 class ModelBox(QComboBox):
     """A list of models to choose from, and a line for further ones whose scores are averaged with it.
 
+    Models of the dock's tasks come first, all others below a line.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        What the dock is for, the most important first.
+
     Attributes
     ----------
     others : QLineEdit
         Names or folders with commas between.
+    missing : QLabel
+        Says what to do if there is no model for the tasks.
     """
 
-    def __init__(self) -> None:
+    picked = Signal()
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__()
+        self._tasks = tuple(tasks)
+        self._cards: dict[str, ModelCard] = {}
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.others = QLineEdit()
         self.others.setPlaceholderText("no other model")
+        self.missing = words()
+        self.currentIndexChanged.connect(self._tell)
 
-    def fill(self, cards: Sequence[ModelCard], first: str) -> None:
-        """List models; the choice stays where it can, else it is `first`."""
-        before = self.currentData()
+    def add_to(self, form: QFormLayout) -> None:
+        """Add the rows to a form."""
+        form.addRow("Model", self)
+        form.addRow(self.missing)
+
+    def _tell(self, _index: int = 0) -> None:
+        self.picked.emit()
+
+    def fill(self, cards: Sequence[ModelCard]) -> None:
+        """List models; the choice stays where it can."""
+        before, blocked = self.currentData(), self.blockSignals(True)
         self.clear()
-        for card in cards:
-            self.addItem(card.caption, card.name)
-            self.setItemData(self.count() - 1, card.description, Qt.ItemDataRole.ToolTipRole)
-        kept = self.findData(before)
-        self.setCurrentIndex(kept if kept >= 0 else max(0, self.findData(first)))
-        names = ", ".join(card.name for card in cards)
+        self._cards = {card.name: card for card in cards}
+        own = [card for task in self._tasks for card in cards if card.task == task.name]
+        for card in own:
+            self._add(card)
+        if cards and not own:
+            self.addItem(_NOTHING, "")
+        if rest := [card for card in cards if card not in own]:
+            self.insertSeparator(self.count())
+            for card in rest:
+                self._add(card)
+        kept, first = self.findData(before), self.findData(self._tasks[0].model)
+        self.setCurrentIndex(kept if before and kept >= 0 else max(0, first) if own else min(0, self.count() - 1))
+        self.blockSignals(blocked)
+        self.missing.setText("" if own else self._lack)
+        self.missing.setVisible(not own)
+        names = ", ".join(self._cards)
         self.others.setToolTip(
             f"Average the scores with those of further models, with commas between. At hand: {names}."
         )
+        self.picked.emit()
+
+    def _add(self, card: ModelCard) -> None:
+        self.addItem(card.caption, card.name)
+        self.setItemData(self.count() - 1, card.description, Qt.ItemDataRole.ToolTipRole)
+
+    @property
+    def _lack(self) -> str:
+        """What to do where there is no model, in words."""
+        what = " or for ".join(task.title[0].lower() + task.title[1:] for task in self._tasks)
+        return _MISSING.format(what=what, title=self._tasks[0].title)
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What is known of the chosen model."""
+        return self._cards.get(str(self.currentData()))
+
+    @property
+    def noun(self) -> str:
+        """What the labels of the chosen model are of, more than one."""
+        card = self.card
+        task = next((task for task in self._tasks if card is not None and card.task == task.name), self._tasks[0])
+        # A task of classes may have models whose labels are objects, such as buildings.
+        return "objects" if card is not None and task.target.table and not card.target.table else task.noun
 
     @property
     def chosen(self) -> tuple[str, ...]:
         """The model, and those it is averaged with; a ModelError says that there is none."""
-        if self.currentIndex() < 0:
-            raise ModelError("No model was found. Reinstall napari-unet-suite, or train one with 'napari-unet train'.")
+        if not self.currentData():
+            raise ModelError(self._lack)
         others = [word.strip() for word in re.split(r"[,;]", self.others.text())]
         return tuple(filter(None, (str(self.currentData()), *others)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ._worker import Pace, in_words
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from napari_unet.core.results import Segmentation
     from napari_unet.core.steps import Progress
 
-__all__ = ["outcome_words", "progress_words"]
+__all__ = ["found_words", "outcome_words", "progress_words"]
+
+_NAMED: Final = 6  # classes that are named one by one
 
 
 def progress_words(progress: Progress, pace: Pace) -> str:
@@ -40,8 +42,20 @@ def outcome_words(result: Segmentation, noun: str, path: Path | None) -> str:
         A few sentences.
     """
     if not result.objects:
-        return "Nothing found. Try a lower threshold (Advanced), or give the object width."
-    text = f"Found {result.objects} {noun}, {result.diameter:.1f} px wide, in {result.seconds:.1f} s."
+        advice = ", or give the object width" if result.sized else ""
+        return f"Nothing found. Try a lower threshold (Advanced){advice}."
+    text = f"Found {found_words(result, noun)} in {result.seconds:.1f} s."
     text = text if path is None else f"{text} Saved: {path}."
     text = f"{text} Agreement: {result.agreement}." if result.agreement else text
     return f"{text} Not seen: {result.unseen}." if result.unseen else text
+
+
+def found_words(result: Segmentation, noun: str) -> str:
+    """Say how many objects or which classes there are, and how wide objects are where that is known."""
+    if not result.classes:
+        width = f", {result.diameter:.1f} px wide," if result.sized else ""
+        return f"{result.objects} {noun}{width}"
+    shares = dict(zip(result.table.get("index", ()), result.table.get("share", ()), strict=False))
+    parts = [f"{row.name} {shares[row.label]:.1%}" for row in result.classes if row.label in shares]
+    many = f"{len(parts) or result.objects} of {len(result.classes)} classes"
+    return f"{many} ({', '.join(parts)})" if 0 < len(parts) <= _NAMED else many

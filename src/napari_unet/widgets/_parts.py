@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["Fold", "button", "copy", "order_tabs", "pixels", "row", "sure", "words"]
+__all__ = ["Caution", "Fold", "button", "copy", "order_tabs", "pixels", "row", "sure", "words"]
 
 
 class Fold(QWidget):
@@ -60,6 +60,23 @@ def words(text: str = "") -> QLabel:
     label.setWordWrap(True)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label
+
+
+class Caution(QLabel):
+    """What must be known before a result is relied on; takes no room if there is nothing.
+
+    Parameters
+    ----------
+    text : str
+        A sentence or two.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setObjectName("caution")
+        self.setStyleSheet("QLabel#caution {color: #d9822b; font-weight: bold}")
+        self.setVisible(bool(text))
 
 
 def button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:

@@ -39,7 +39,7 @@ class PlaceRow(QWidget):
 
     def __init__(self, engine: ModuleType | Any, noun: str, ask: Callable[[], Run]) -> None:
         super().__init__()
-        self._engine, self._noun = engine, noun
+        self._engine, self.noun = engine, noun
         self._image: Image | None = None
         self._source: str | None = None
         self._shown: object = None  # the image that a place was chosen for
@@ -100,7 +100,7 @@ class PlaceRow(QWidget):
         self._shown, self._chosen, self._image, self._source = shown, "", image, source
         self.replace.setChecked(False)
         if image is not None and is_large(image):
-            name = output_name(source or image.name, self._noun, _SUFFIX)
+            name = output_name(source or image.name, self.noun, _SUFFIX)
             self._chosen = str(self._engine.choose_place(source, name))
         self.line.setText(self._chosen)
         self.look()

@@ -21,7 +21,6 @@ PLACEHOLDER: Final = "IMAGE.tif"
 LABELS: Final = {
     "channels": "Channels",
     "threshold": "Threshold",
-    "min_size": "Smallest object",
     "min_score": "Least score",
     "link_z": "Join planes",
     "average": "Average over",
@@ -37,7 +36,7 @@ LABELS: Final = {
 }
 _OWN: Final = "the model's own"
 HINTS: Final = {
-    "channels": "all", "threshold": _OWN, "min_size": _OWN, "min_score": _OWN, "background": "look everywhere",
+    "channels": "all", "threshold": _OWN, "min_score": _OWN, "background": "look everywhere",
 }  # fmt: skip
 CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps"), "runtime": ("auto", *RUNTIMES)}
 
@@ -91,7 +90,7 @@ def output_name(source: str | None, noun: str = "labels", suffix: str = ".tif") 
         ``"<image>-<noun>.tif"``, without a folder.
     """
     name = PurePath(source or PLACEHOLDER).name
-    return f"{name.split('.')[0] or 'image'}-{noun}{suffix}"
+    return f"{name.split('.')[0] or 'image'}-{noun.replace(' ', '-')}{suffix}"
 
 
 def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, output: str | None = None) -> str:

@@ -1,9 +1,9 @@
-"""Find objects in an image layer: one widget, opened with a preset for each kind of object."""
+"""Find objects or classes in an image layer: one widget, opened with presets for each kind of them."""
 
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 
@@ -15,9 +15,10 @@ from napari_unet.core.specs import SegmentSpec, load_task
 from ._axes import AxesRow
 from ._canvas import Canvas
 from ._chooser import LayerBox
+from ._classes import ClassTable, color_classes
 from ._copying import Call, CopyRow
 from ._edit import EditRow
-from ._form import Form, explain
+from ._form import Form
 from ._large import open_canvas
 from ._layers import layer_image, source_of
 from ._lesion_table import LesionTable
@@ -26,18 +27,17 @@ from ._model_box import ModelBox
 from ._news import NEWS
 from ._outcome import outcome_words, progress_words
 from ._panel import Panel
-from ._parts import Fold, pixels
+from ._parts import Caution, Fold
 from ._place import PlaceRow
 from ._region import RegionBox
 from ._settings import CHOICES, HINTS, LABELS
+from ._sizes import SizeRows
 from ._worker import Pace, Report
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["SegmentWidget", "cells", "preset"]
-
-_MEASURED: Final = "measured for you"
+__all__ = ["SegmentWidget"]
 
 
 class SegmentWidget(Panel):
@@ -48,27 +48,29 @@ class SegmentWidget(Panel):
     viewer : napari.Viewer
         Where the images are.
     task : str
-        Preset, an entry of ``tasks/``.
+        Preset, an entry of ``tasks/``; several with commas between.
     engine : module, optional
         Has the verbs of :mod:`napari_unet.workflows`.
     """
 
     def __init__(self, viewer: Viewer, task: str = "cell", engine: ModuleType | Any = workflows) -> None:
-        found = load_task(task)
-        super().__init__(f"Choose an image and press Run. {found.description}", "Run")
-        self.task, self.noun = found, f"{task}s"
+        tasks = [load_task(name) for name in task.split(",")]
+        super().__init__(f"Choose an image and press Run. {' '.join(t.description for t in tasks)}", "Run")
+        self.caution = Caution(" ".join(dict.fromkeys(filter(None, (t.caution for t in tasks)))))
         self.viewer, self.engine, self.pace = viewer, engine, Pace()
         self.canvas: Canvas | None = None
         self.goal: Place | None = None
-        self.images, self.axes = LayerBox(viewer, ImageLayer), AxesRow()
-        self.only, self.models = RegionBox(viewer), ModelBox()
-        self.diameter = pixels(explain(SegmentSpec)["diameter"])
-        self.place = PlaceRow(engine, self.noun, self._meant)
-        hidden, spec = ("model", "diameter", "region"), SegmentSpec(tiling=self.task.tiling)
+        self.images = LayerBox(viewer, ImageLayer)
+        self.axes = AxesRow()
+        self.only, self.models, self.sizes = RegionBox(viewer), ModelBox(tasks), SizeRows(self)
+        self.diameter = self.sizes.width
+        self.place = PlaceRow(engine, self.models.noun, self._meant)
+        hidden, spec = ("model", "diameter", "min_size", "region"), SegmentSpec(tiling=tasks[0].tiling)
         self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=hidden)
         self._lay_out()
         self.images.chosen.connect(self._image_changed)
         self.axes.line.textChanged.connect(self._choose_place)
+        self.models.picked.connect(self._choose_place)
         self.settled.connect(self.place.look)
         self.working.connect(self.place.lock)
         self.place.go_on.chosen.connect(self._go_on)
@@ -77,15 +79,18 @@ class SegmentWidget(Panel):
         self._image_changed()
 
     def _lay_out(self) -> None:
+        self.form.addRow(self.caution)
         self.form.addRow("Image", self.images)
         self.axes.add_to(self.form)
         self.form.addRow("Only inside", self.only)
-        self.form.addRow("Model", self.models)
-        self.form.addRow("Object width", self.diameter)
+        self.models.add_to(self.form)
+        self.sizes.add_to(self.form)
         self.place.add_to(self.form)
         self.settings.rows.insertRow([*self.settings.fields].index("average"), "Also average", self.models.others)
         self.column.addWidget(Fold("Advanced", self.settings.native))
-        self.copies = CopyRow(self._call, self.noun)
+        self.classes = ClassTable(self.viewer, self)
+        self.column.addWidget(self.classes)
+        self.copies = CopyRow(self._call, self.models.noun)
         self.copies.said.connect(self.say)
         self.copies.failed.connect(self.complain)
         self.edits = EditRow(self.viewer, self.engine, self)
@@ -95,15 +100,13 @@ class SegmentWidget(Panel):
 
     def _list_models(self) -> None:
         try:
-            cards = self.engine.list_models()
+            self.models.fill(self.engine.list_models())
         except UNetError as error:
             self.complain(error)
-            return
-        self.models.fill([c for c in cards if c.task == self.task.name] or cards, self.task.model)
 
     def _image_changed(self) -> None:
         layer = self.images.layer
-        self.diameter.setSpecialValueText(_MEASURED)
+        self.sizes.forget()
         self.axes.show_layer(layer)
         self._choose_place()
         if layer is None:
@@ -117,14 +120,18 @@ class SegmentWidget(Panel):
             image = None if layer is None else layer_image(layer, self.axes.axes)
         except UNetError:
             image = None  # its axes are being written
+        card = self.models.card
+        self.sizes.suit(image, card)
+        self.classes.plan(() if card is None else card.target.table)
+        self.place.noun = self.copies.noun = self.models.noun
         self.place.show_image(image, source_of(self.viewer, layer))
 
     def spec(self) -> SegmentSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
         layer = self.images.layer
         region = None if layer is None else self.only.region(layer, self.axes.axes)
-        found = self.settings.spec(model=self.models.chosen, diameter=self.diameter.value() or None, region=region)
-        return found  # type: ignore[return-value]
+        sizes = {"diameter": self.sizes.diameter, "min_size": self.sizes.min_size}
+        return self.settings.spec(model=self.models.chosen, region=region, **sizes)  # type: ignore[return-value]
 
     def _meant(self) -> Run:
         layer = self.images.layer
@@ -152,7 +159,8 @@ class SegmentWidget(Panel):
         if self.job is not None or layer is None or not self.place.estimate.may_run(run):
             return
         self.goal, self.pace = run.place, Pace()
-        self.canvas = open_canvas(layer, run.image, f"{layer.name} {self.noun}", run.place, self)
+        self.canvas = open_canvas(layer, run.image, f"{layer.name} {self.models.noun}", run.place, self)
+        color_classes(self.canvas.layer, self.models.card.target.table if self.models.card else ())
         self.begin(self.canvas.steps(self.engine, run.spec), self._polled, self._done)
 
     def cancel(self, text: str = "Stopped.") -> None:
@@ -186,35 +194,9 @@ class SegmentWidget(Panel):
         if self.canvas is not None:
             self.canvas.finish(result)
         self.canvas = None
-        if not self.diameter.value():
-            self.diameter.setSpecialValueText(f"measured: {result.diameter:.2f} px")
-        return outcome_words(result, self.noun, None if self.goal is None else self.goal.path)
+        self.sizes.tell(result.diameter)
+        return outcome_words(result, self.models.noun, None if self.goal is None else self.goal.path)
 
     def _call(self) -> Call:
         source, place = source_of(self.viewer, self.images.layer), self.place.place
         return Call(self.spec(), source, self.axes.axes, None if place is None else str(place.path))
-
-
-def preset(task: str) -> type[SegmentWidget]:
-    """Open the widget with a preset.
-
-    Parameters
-    ----------
-    task : str
-        An entry of ``tasks/``.
-
-    Returns
-    -------
-    type
-        A class that takes the viewer only, as napari wants it.
-    """
-
-    class Preset(SegmentWidget):
-        def __init__(self, napari_viewer: Viewer) -> None:
-            super().__init__(napari_viewer, task)
-
-    Preset.__name__ = Preset.__qualname__ = f"{task}s"
-    return Preset
-
-
-cells = preset("cell")

@@ -204,7 +204,7 @@ class TrainWidget(Panel):
         return f"Done: '{name}' is in the lists of models."
 
     def _try(self, name: str) -> None:
-        try_model(self.viewer, name)
+        try_model(self.viewer, name, task=self.task.name)
 
     def _export(self, path: Path) -> None:
         if self.job is None:

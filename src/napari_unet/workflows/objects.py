@@ -88,8 +88,13 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
 
         model = gather(spec)
         found, task = (yield from _found(source, spec, model, preview, (place, overwrite))), model.card.task
-    measures = load_task(task).measures if measures is None else measures
+    measures = _measures(found, task) if measures is None else measures
     return (yield from _with_table(found, source, spec, measures)) if measures else found
+
+
+def _measures(found: Segmentation, task: str) -> Sequence[str]:
+    """Say what is measured unasked."""
+    return ("classes",) if found.classes else load_task(task).measures
 
 
 def _with_table(found: Segmentation, source: Image, spec: SegmentSpec, measures: Sequence[str]) -> Steps[Segmentation]:
@@ -98,7 +103,7 @@ def _with_table(found: Segmentation, source: Image, spec: SegmentSpec, measures:
 
     yield Progress(1, 1, "Measuring the objects")
     table = yield from measure_steps(found.labels, mended(source, spec), measures)
-    return replace(found, table=_with_uncertainty(table, found))
+    return replace(found, table=_with_names(_with_uncertainty(table, found), found))
 
 
 def _place(output: str | Path | None, source: Image) -> Path | None:
@@ -135,6 +140,17 @@ def _looking(preview: bool | Looking) -> Looking | None:
 
 def _nowhere() -> None:
     """Look at no part of an image."""
+
+
+def _with_names(table: Table, found: Segmentation) -> Table:
+    """Add the names of classes, second."""
+    if not found.classes or "index" not in table:
+        return table
+    import numpy as np
+
+    names = {row.label: row.name for row in found.classes}
+    named = np.array([names.get(int(label), "") for label in table["index"]], dtype=str)
+    return {"index": table["index"], "name": named, **{key: column for key, column in table.items() if key != "index"}}
 
 
 def _with_uncertainty(table: Table, found: Segmentation) -> Table:
