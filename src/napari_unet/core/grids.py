@@ -90,7 +90,8 @@ class GridSpec(Spec):
         if self.kind == "objects":
             return ""
         if self.kind == "pixels" or not self.spacing:
-            return "Pixels are taken as they are, whatever their size."
+            seen = "taken as they are" if self.zoom == 1 else f"seen {self.zoom:g} times as large"
+            return f"Pixels are {seen}, whatever their size."
         start = f"Images are brought to pixels of {sides_words(self.spacing, (self.unit,) * len(self.spacing))}; this "
         if self.factor(scale, units) is None:
             return f"{start}layer knows no spacing: its pixels are taken as they are."
