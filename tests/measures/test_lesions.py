@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError
@@ -76,9 +77,10 @@ def test_diameters_of_an_ellipsoid_turned_in_the_axial_plane(ellipsoid, angle, s
 
 
 def brute_force(mask, spacing):
-    """Return the longest distance of two points of the border in any plane, and the longest across it."""
+    """Return the longest distance of two points of the border of one piece in any plane."""
     longest = 0.0
-    for plane in mask:
+    pieces = [ndimage.label(plane, np.ones((3, 3))) for plane in mask]
+    for plane in (labels == k + 1 for labels, count in pieces for k in range(count)):
         padded = np.pad(plane, 1)
         points = []
         for axis in (0, 1):
@@ -121,6 +123,20 @@ def test_across_is_the_longest_line_at_right_angles():
     assert row["longest_diameter"] == pytest.approx(78, rel=0.01)
     assert row["short_diameter"] == pytest.approx(30, rel=0.06)
     assert np.all(np.abs(ends(row, "short")[:, 1] / 2 - 26) < 2)
+
+
+def test_a_diameter_does_not_leave_a_piece_for_another():
+    # A horseshoe that stands upright: in the middle planes its legs are apart.
+    values = np.zeros((6, 12, 40), np.uint8)
+    values[:, 4:9, 4:10], values[:, 4:9, 30:36] = 1, 1
+    values[0, 6, 4:36] = 1
+    row = one(measure(Image(values, "zyx")))
+    assert row["slice"] == 0
+    assert row["longest_diameter"] > 31
+    apart = values.copy()
+    apart[0, 6, 10:30] = 0
+    row = one(measure(Image(apart, "zyx")))
+    assert row["longest_diameter"] == pytest.approx(np.hypot(5, 6), abs=1)
 
 
 def test_single_voxels_and_rows_have_the_size_of_their_pixels():

@@ -93,7 +93,7 @@ def test_a_click_goes_to_the_lesion(qtbot: QtBot, dock: MeasureWidget, viewer: V
     assert isinstance(table, LesionTable)
     assert table.rowCount() == 3
     heads = [table.horizontalHeaderItem(k).text() for k in range(table.columnCount())]
-    assert heads == ["", "Class", "ml", "Longest", "Across", "Slice"]
+    assert heads == ["", "Class", "ml", "Long", "Across", "Slice"]
     lesions = viewer.layers["tumor lesions"]
     for row in range(3):
         table.selectRow(row)

@@ -83,7 +83,7 @@ def draw_lesion(lesions: Lesions, image: Image, row: int, unit: str) -> PIL.Imag
     t, z = (int(table[name][row]) if name in table else None for name in ("t", "slice"))
     scale = labels.along("yx")[1]
     window = _window(table, row, labels.along("yx")[0])
-    plane = contrast(_plane(image, t, z))[window]
+    plane = contrast(_plane(image, t, z)[window])
     sheet = _sheet(plane, (window[0].start, window[1].start), scale)
     ids = _plane(labels, t, z)[window]
     own = int(table["index"][row])

@@ -1,8 +1,9 @@
 """The two diameters of a lesion in one plane: the longest, and the longest across it.
 
 As in RECIST 1.1 (Eisenhauer et al., Eur J Cancer 45:228, 2009) and the product of the WHO: measured in the axial plane
-in which the longest is longest, from border to border, in true lengths. The border is a line half-way between the
-centers of pixels inside and outside (marching squares), so that a row of n pixels is n pixels long.
+in which the longest is longest, from border to border, in true lengths. Where a plane cuts a lesion into pieces, a
+diameter lies in one of them. The border is a line half-way between the centers of pixels inside and outside (marching
+squares), so that a row of n pixels is n pixels long.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
 
@@ -28,6 +30,7 @@ _PIECES: Final = {
     7: ((_BOTTOM, _LEFT),), 11: ((_RIGHT, _BOTTOM),), 13: ((_TOP, _RIGHT),), 14: ((_LEFT, _TOP),),
     5: ((_TOP, _RIGHT), (_BOTTOM, _LEFT)), 10: ((_LEFT, _TOP), (_RIGHT, _BOTTOM)),
 }  # fmt: skip
+_CORNERS: Final = np.ones((3, 3), np.bool_)
 _AT_ONCE: Final = 1 << 22
 
 
@@ -66,8 +69,8 @@ def find_diameters(solid: npt.NDArray[np.bool_], spacing: tuple[float, float]) -
     Returns
     -------
     Diameters
-        Of several planes with the same longest diameter, the largest, then the first. Both lines go from border to
-        border and may cross gaps.
+        Of several pieces with the same longest diameter, the largest, then the first. Both lines go from border to
+        border of one piece, and may cross its bays and holes.
     """
     reach = _reach(solid, spacing)
     best: tuple[float, int, int] = (-1.0, 0, 0)
@@ -75,11 +78,13 @@ def find_diameters(solid: npt.NDArray[np.bool_], spacing: tuple[float, float]) -
     for plane in np.argsort(-reach, kind="stable").tolist():
         if reach[plane] < best[0]:
             break
-        border = _border(solid[plane]) * spacing
-        line = _longest(border.reshape(-1, 2))
-        rank = _length(line), int(np.count_nonzero(solid[plane])), -plane
-        if rank > best:
-            best, found = rank, (border, line)
+        pieces, count = ndimage.label(solid[plane], _CORNERS)
+        for number in range(1, count + 1):
+            border = _border(pieces == number) * spacing
+            line = _longest(border.reshape(-1, 2))
+            rank = _length(line), int(np.count_nonzero(pieces == number)), -plane
+            if rank > best:
+                best, found = rank, (border, line)
     border, line = found
     return Diameters(-best[2], line, _across(border, line))
 

@@ -21,7 +21,7 @@ __all__ = ["LesionTable"]
 
 _MOST: Final = 1000  # rows that are listed; the features of the layer have all
 _HEADS: Final = {
-    "index": "", "class": "Class", "volume_ml": "ml", "volume": "Volume", "area": "Area", "longest_diameter": "Longest",
+    "index": "", "class": "Class", "volume_ml": "ml", "volume": "Volume", "area": "Area", "longest_diameter": "Long",
     "short_diameter": "Across", "slice": "Slice", "confidence": "Score",
 }  # fmt: skip
 

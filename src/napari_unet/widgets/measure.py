@@ -60,7 +60,8 @@ class MeasureWidget(Panel):
         self.form.addRow("Labels", self.labels)
         self.form.addRow("Image", self.images)
         self.form.addRow(self.rows)
-        self.column.addWidget(LesionTable(napari_viewer), 1)
+        self.table_of_lesions = LesionTable(napari_viewer)
+        self.column.addWidget(self.table_of_lesions, 1)
         self.save = button("Save table …", "Write the measurements to a file: CSV or Parquet.", self.ask_where)
         self.page = button("Save report (HTML) …", "One page with pictures; needs the image.", self.ask_report)
         for each in (self.save, self.page):

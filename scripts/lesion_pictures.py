@@ -1,0 +1,155 @@
+"""Take the pictures of the manual's page on lesions: the measuring dock in 2D and 3D, and a report.
+
+Run it as ``python scripts/lesion_pictures.py``, under ``xvfb-run -s "-screen 0 1400x900x24"`` where there is no screen.
+The report is drawn by Chromium, where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import napari
+import numpy as np
+from scipy import ndimage
+from screenshots import SIZE, prepare, settle, wait_for
+
+from napari_unet import workflows
+from napari_unet.core.axes import Image
+from napari_unet.widgets.measure import MeasureWidget
+
+SCALE, UNITS = (3.0, 0.8, 0.8), ("millimeter",) * 3
+SHAPE = (48, 220, 260)
+GROWTH = 1.18
+# Class, middle and radii along its axes, in millimeters.
+LESIONS = (
+    (1, (-12, 4, -48), (13, 10, 16)), (1, (16, -14, -14), (9, 13, 7)), (1, (-20, 22, 8), (8, 7, 10)),
+    (2, (4, 26, -28), (8, 10, 8)), (2, (26, 2, 8), (7, 6, 9)),
+)  # fmt: skip
+
+
+def phantom(growth: float, seed: int = 4) -> tuple[Image, Image]:
+    """Draw a body with an organ, and lesions in it.
+
+    Parameters
+    ----------
+    growth : float
+        Of the lesions' diameters.
+    seed : int
+        Of shapes and noise.
+
+    Returns
+    -------
+    image, lesions : Image
+        Intensities, and a map of two classes.
+    """
+    rng = np.random.default_rng(seed)
+    places = np.stack(np.meshgrid(*(np.arange(n) * s for n, s in zip(SHAPE, SCALE, strict=True)), indexing="ij"), -1)
+    middle = np.multiply(SHAPE, SCALE) / 2
+    image = np.where((((places - middle) / (90, 80, 98)) ** 2).sum(-1) < 1, 60.0, -400.0)
+    organ = (((places - middle - (0, 5, -20)) / (58, 45, 60)) ** 2).sum(-1) < 1
+    image[organ] = 110
+    lumps = ndimage.gaussian_filter(rng.normal(0, 1, SHAPE), np.divide(6, SCALE))
+    lumps *= 0.25 / lumps.std()
+    classes = np.zeros(SHAPE, np.uint8)
+    for kind, place, radii in LESIONS:
+        turned = (places - middle - place) @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        classes[(((turned / (growth * np.array(radii))) ** 2).sum(-1) + lumps < 1) & organ] = kind
+    image = np.where(classes == 1, 60, np.where(classes == 2, 150, image))
+    image = ndimage.gaussian_filter(image + rng.normal(0, 14, SHAPE), (0, 0.7, 0.7))
+    place = {"axes": "zyx", "scale": SCALE, "units": UNITS}
+    return Image(image.astype(np.float32), name="scan", **place), Image(classes, name="tumor", **place)
+
+
+def show_lesions(folder: Path) -> list[Path]:
+    """Write the pictures of the measuring dock.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go.
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    prepare(folder)
+    paths = [folder / "lesions.png", folder / "lesions-3d.png"]
+    _, earlier = phantom(1.0)
+    image, classes = phantom(GROWTH)
+    viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
+    viewer.window.resize(*SIZE)
+    place = {"scale": SCALE, "units": UNITS, "axis_labels": ("z", "y", "x")}
+    viewer.add_image(image.data, name="scan", contrast_limits=(-20, 220), **place)
+    viewer.add_labels(earlier.data, name="tumor in March", visible=False, **place)
+    viewer.add_labels(classes.data, name="tumor", **place)
+    widget = MeasureWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Measure objects", area="right")
+    widget.what.setCurrentText("lesions")
+    widget.rows.classes.setChecked(True)
+    widget.images.setCurrentIndex(1)
+    widget.rows.before.choose(viewer.layers["tumor in March"])
+    settle(1.0)
+    viewer.reset_view()
+    widget.run()
+    wait_for(lambda: widget.job is None)
+    viewer.layers["tumor"].visible = False
+    viewer.layers["tumor lesions"].contour = 2
+    largest = int(np.argmax(viewer.layers["tumor lesions"].features["volume_ml"]))
+    widget.table_of_lesions.selectRow(largest)
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.zoom *= 1.3
+    settle(1.5)
+    viewer.screenshot(str(paths[0]), canvas_only=False, flash=False)
+    viewer.dims.ndisplay = 3
+    viewer.layers["tumor lesions"].contour = 0
+    viewer.layers["scan"].visible = False
+    viewer.reset_view()
+    camera.angles = (0, 30, 60)
+    camera.zoom *= 1.4
+    settle(1.5)
+    viewer.screenshot(str(paths[1]), canvas_only=False, flash=False)
+    viewer.close()
+    settle(0.2)
+    return paths
+
+
+def show_report(folder: Path) -> list[Path]:
+    """Write the picture of a report.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+
+    Returns
+    -------
+    list of Path
+        The file; empty where there is no Chromium.
+    """
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        return []
+    _, before = phantom(1.0)
+    image, after = phantom(GROWTH)
+    first = workflows.measure_lesions(before, classes=True)
+    found = workflows.measure_lesions(after, image, classes=True, quantity="HU")
+    path = folder / "lesion-report.png"
+    with tempfile.TemporaryDirectory() as home:
+        page = Path(home) / "report.html"
+        workflows.report_lesions(page, found, image, growth=workflows.compare_lesions(first, found), title="Phantom")
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1020,1480"]
+        subprocess.run([browser, *options, f"--screenshot={path}", page.as_uri()], check=True, capture_output=True)
+    return [path]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
+    given = parser.parse_args()
+    show_lesions(given.folder)
+    show_report(given.folder)
