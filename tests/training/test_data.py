@@ -9,8 +9,9 @@ import tifffile
 import torch
 import zarr
 
+from napari_unet.core.anatomy import stand_up
 from napari_unet.core.axes import Image, as_image
-from napari_unet.core.errors import AxesError, TrainingDataError
+from napari_unet.core.errors import AxesError, ImageError, TrainingDataError
 from napari_unet.core.examples import Example
 from napari_unet.core.specs import AugmentSpec, NetSpec, NormaliseSpec, TargetSpec, TrainSpec
 from napari_unet.targets import target
@@ -235,3 +236,12 @@ def test_a_stack_of_one_plane_is_a_plane():
         loader(3).load(example(image, labels))
     with pytest.raises(TrainingDataError, match="incomplete"):
         Loader(TrainSpec()).load(flat)
+
+
+def test_medical_labels_must_lie_where_their_image_lies():
+    image, labels = (np.repeat(each[None], 4, 0) for each in field())
+    here, there = (stand_up(np.diag([0.7, 0.7, 3.0, 1.0]) + shift, (90, 80, 4)) for shift in (0, np.eye(4, k=3)))
+    scan = Image(image, "zyx", name="scan", anatomy=here)
+    assert loader(3).load(Example(scan, Image(labels, "zyx", anatomy=here)))
+    with pytest.raises(ImageError, match="lie on another grid than the image 'scan'"):
+        loader(3).load(Example(scan, Image(labels, "zyx", anatomy=there)))

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from ..core.anatomy import check_grid
 from ..core.axes import Image, Plane
 from ..core.bands import band_names
 from ..core.errors import TrainingDataError
@@ -92,11 +93,14 @@ class Loader:
         ------
         TrainingDataError
             If image, labels and network do not fit together.
+        ImageError
+            If a file cannot be read, or medical labels lie on another grid than their image.
         """
         net, normalised = self.spec.net, self.spec.normalise
         if net is None or normalised is None:
             raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
         image, labels = self._shelf.image(example.image), self._shelf.labels(example.labels)
+        check_grid(labels, image)
         if image.channels not in (1, net.inputs):
             raise TrainingDataError(
                 f"'{example.name}' has axes {image.axes} and {image.channels} channels; the network takes 1 or "
