@@ -20,12 +20,12 @@ from skimage.measure import label
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, MissingExtraError, OutputError
 from napari_unet.core.place import GeoReference
-from napari_unet.core.polygons import PolygonSpec
+from napari_unet.core.polygons import Meaning, PolygonSpec
 from napari_unet.core.steps import finish
 from napari_unet.io import _georeferenced, polygons
 from napari_unet.io._outlines import outline_steps
 from napari_unet.io._shapes import as_polygons, repaired
-from napari_unet.io.polygons import Meaning, polygon_steps, write_polygons
+from napari_unet.io.polygons import polygon_steps, write_polygons
 
 NORTH_UP = (0.5, 0.0, 500000 + 1 / 3, 0.0, -0.5, 5300000 + 1 / 7)
 

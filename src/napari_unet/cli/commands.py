@@ -14,11 +14,13 @@ from .. import __version__, workflows
 from .._terminal import InWords, plain, say_json, tell, watch
 from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError, SpecError
+from ..core.polygons import Meaning
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
 from . import checks, lesions, models, planning, reading, training
+from . import polygons as mapping
 from . import tracks as tracking
 from .reading import open_image
 
@@ -41,6 +43,9 @@ app.command(epilog=reading.EXAMPLES)(reading.regrid)
 app.command(epilog="napari-unet series dicom-folder")(reading.series)
 app.command(epilog="napari-unet plan my-images --validation 0.2")(planning.plan)
 app.command(epilog=training.EXAMPLES)(training.train)
+app.command(epilog="napari-unet polygons labels.tif --output buildings.gpkg --simplify 1 --min-area 5")(
+    mapping.polygons
+)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]
@@ -95,6 +100,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     axes: _Axes = None,
     series: options.Series = None,
     table: options.Table = None,
+    polygons: options.Polygons = None,
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
     slurm: options.Slurm = None,
@@ -117,7 +123,8 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = open_image(image, axes, series)
-    _check_places(image, source, {"--output": output, "--uncertainty": uncertainty, "--table": table}, overwrite)
+    outputs = {"--output": output, "--uncertainty": uncertainty, "--table": table, "--polygons": polygons}
+    _check_places(image, source, outputs, overwrite)
     if dry_run:
         checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
         return
@@ -136,7 +143,10 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         workflows.write_table(table, found.table)
     if uncertainty and found.uncertainty:
         workflows.write_image(uncertainty, found.uncertainty, found.manifest, overwrite=overwrite)
-    places = {"image": image, "output": output, "table": table, "uncertainty": uncertainty}
+    if polygons:
+        meaning = Meaning(source=str(image), manifest=found.manifest)
+        watch(workflows.write_polygons_steps(found.labels, polygons, meaning=meaning, overwrite=overwrite))
+    places = {"image": image, "output": output, "table": table, "uncertainty": uncertainty, "polygons": polygons}
     show = _say_segmented if as_json else _tell_segmented
     show(found, {name: str(place) for name, place in places.items() if place})
 
@@ -182,7 +192,7 @@ def _say_segmented(found: Segmentation, places: dict[str, str]) -> None:
 
 
 def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
-    files = {"Labels": "output", "Table": "table", "Uncertainty": "uncertainty"}
+    files = {"Labels": "output", "Table": "table", "Uncertainty": "uncertainty", "Polygons": "polygons"}
     written = {title: places[name] for title, name in files.items() if name in places}
     tell(_summary(_facts(found)) | _remarks(found) | written)
     if not found.objects:
@@ -373,7 +383,7 @@ def _check_places(image: Path, source: Image, places: dict[str, Path | None], ov
         if option == "--table":
             workflows.check_place(path, overwrite=overwrite)
         else:
-            noun = "labels" if option == "--output" else "an image"
+            noun = {"--output": "labels", "--polygons": "polygons"}.get(option, "an image")
             # Whether labels in OME-Zarr may stay, because they are those asked for, is seen when the run begins.
             allowed = overwrite or (option == "--output" and path.suffix.lower() == ".zarr")
             if note := workflows.check_place(path, source, allowed, noun):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from ._spec import Spec
+from .results import Table
 
-__all__ = ["PolygonSpec"]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Meaning", "PolygonSpec", "Polygons"]
 
 
 class PolygonSpec(Spec):
@@ -36,3 +43,65 @@ class PolygonSpec(Spec):
     min_area: float = Field(0.0, ge=0)
     holes: Literal["keep", "fill"] = "keep"
     each: Literal["object", "part"] = "object"
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What is known of labels besides their place.
+
+    Attributes
+    ----------
+    classes : mapping of int to str
+        Names of classes by number.
+    members : mapping of int to int
+        Class of each label; where it is missing, a label is its class.
+    scores : mapping of int to float
+        Mean score of each label, 0 to 1.
+    source : str
+        Where the labels come from.
+    manifest : mapping
+        How they were made.
+    """
+
+    classes: Mapping[int, str] = field(default_factory=dict)
+    members: Mapping[int, int] = field(default_factory=dict)
+    scores: Mapping[int, float] = field(default_factory=dict)
+    source: str = ""
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    def class_of(self, label: int) -> str | None:
+        """Return the name of the class of a label, or None."""
+        number = self.members.get(label, label)
+        return self.classes.get(number)
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """Polygons of labels.
+
+    Attributes
+    ----------
+    shapes : ndarray of MultiPolygon
+        In the coordinate reference system of the image.
+    table : dict of ndarray
+        One row each: ``label``, ``class``, ``area_m2``, ``pixels``, ``x`` and ``y`` (centroid), ``confidence``,
+        ``source``.
+    ground : Ground
+        What turns pixels into coordinates; see :mod:`napari_unet.io._ground`.
+    repaired : int
+        How many crossed themselves after they were simplified or given right angles.
+    uneven : int
+        How many were left without right angles, because none were like them.
+    small : int
+        How many were left out because they are small.
+    """
+
+    shapes: npt.NDArray[np.object_]
+    table: Table
+    ground: Any
+    repaired: int = 0
+    uneven: int = 0
+    small: int = 0
+
+    def __len__(self) -> int:
+        return len(self.shapes)

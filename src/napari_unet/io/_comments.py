@@ -1,4 +1,4 @@
-"""How labels in a TIFF file were made, as :func:`._tiff.write_tiff` keeps it."""
+"""How labels in a TIFF file were made, as those that write it keep it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from napari_unet.core.errors import ImageError
 __all__ = ["read_comment"]
 
 _COMMENT: Final = re.compile(r'<CommentAnnotation[^>]*"napari-unet"[^>]*>\s*<Value>(.*?)</Value>', re.DOTALL)
+_ITEM: Final = re.compile(r'<Item name="NAPARI_UNET">(.*?)</Item>', re.DOTALL)
+_GDAL_METADATA: Final = 42112
 
 
 def read_comment(file: Path) -> dict[str, Any]:
@@ -38,6 +40,11 @@ def read_comment(file: Path) -> dict[str, Any]:
     try:
         with tifffile.TiffFile(file) as tiff:
             found = _COMMENT.search(tiff.ome_metadata or "")
+            stored = tiff.pages.first.tags.get(_GDAL_METADATA)
+            item = None if found or stored is None else _ITEM.search(str(stored.value))
+        if item:
+            # GDAL escapes it twice: as text, and as a part of a document.
+            return dict(json.loads(html.unescape(html.unescape(item[1]))))
         return dict(json.loads(html.unescape(found[1]))) if found else {}
     except (tifffile.TiffFileError, OSError, ValueError, TypeError) as error:
         raise ImageError(f"'{file}' could not be read: {error}. Give labels that this program wrote.") from error

@@ -16,6 +16,7 @@ import PIL.Image
 from napari_unet.core.axes import AXES, Image, parse_axes
 from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import Table
+from napari_unet.core.steps import finish
 
 from ._georeferenced import has_rasterio, write_label_raster
 from ._tiff import LAZY_BYTES, write_tiff
@@ -30,9 +31,11 @@ from .nifti import write_nifti
 from .suffixes import stem_of, suffix_of
 from .tables import write_table
 
-__all__ = ["SUFFIXES", "as_facts", "read_labels", "table_path", "write_labels"]
+__all__ = ["SUFFIXES", "WRITTEN", "as_facts", "read_labels", "table_path", "write_labels"]
 
 SUFFIXES: Final = (".zarr", ".tif", ".tiff", ".npy", ".png", *NIFTI, ".dcm")
+_POLYGONS: Final = (".gpkg", ".geojson")
+WRITTEN: Final = (*SUFFIXES, *_POLYGONS)
 _MAX_PNG: Final = 65535
 _MAX_BYTE: Final = 255
 _MAX_ID: Final = 2**32 - 1
@@ -55,7 +58,8 @@ def write_labels(
         plane that is alone is no axis; of an image that lies somewhere on Earth a cloud-optimized GeoTIFF, piece by
         piece. ``.npy``: int32, or int64 where needed; keeps no scale. ``.png``: one plane of up to 65535 (uint16);
         keeps no scale. ``.nii`` or ``.nii.gz``: on the grid of the source, with its affine and codes bit by bit (uint8,
-        uint16 or int32 as needed). ``.dcm``: a DICOM-SEG of the series they were made of.
+        uint16 or int32 as needed). ``.dcm``: a DICOM-SEG of the series they were made of. ``.gpkg`` or
+        ``.geojson``: polygons, see :func:`~napari_unet.io.polygons.write_polygons`.
     labels : Image
         Whole numbers from 0, without channels (or one).
     manifest : mapping, optional
@@ -74,13 +78,17 @@ def write_labels(
     """
     target = Path(path)
     suffix = suffix_of(target)
-    if suffix not in SUFFIXES:
-        raise OutputError(f"Labels cannot be written to '{target}': use one of the suffixes {', '.join(SUFFIXES)}.")
+    if suffix not in WRITTEN:
+        raise OutputError(f"Labels cannot be written to '{target}': use one of the suffixes {', '.join(WRITTEN)}.")
     ordered = _ordered(labels)
     known = {"place": ordered.geo, "anatomy": ordered.anatomy}
     facts = as_facts({name: place.to_dict() for name, place in known.items() if place} | dict(manifest or {}))
     if suffix == ".zarr":
         _write_zarr(target, ordered, facts, overwrite)
+    elif suffix in _POLYGONS:
+        from .polygons import polygon_steps, write_polygons  # noqa: PLC0415  # it compiles, and needs an extra
+
+        write_polygons(target, finish(polygon_steps(ordered)), facts)
     elif suffix in (".tif", ".tiff") and ordered.geo is not None and ordered.axes == "yx" and has_rasterio():
         write_label_raster(target, ordered, facts)
     else:

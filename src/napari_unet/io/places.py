@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from ..core.axes import Image
 from ..core.errors import OutputError
@@ -12,12 +13,14 @@ from ._zarr import check_replaceable
 from ._zarr_reader import is_zarr
 from .dicom_seg import check_segmentation
 from .images import WRITTEN
-from .labels import SUFFIXES
+from .labels import WRITTEN as LABELS
 from .runs import describe_unfinished
 from .suffixes import suffix_of
 from .tables import TABLES, check_table
 
 __all__ = ["check_apart", "check_place"]
+
+_POLYGONS: Final = (".gpkg", ".geojson")
 
 
 def check_place(path: Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> str:
@@ -31,7 +34,7 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         Of which the labels are to be written; without it the result is a table.
     overwrite : bool
         Whether something that is there may be replaced.
-    noun : {"labels", "an image", "a report"}
+    noun : {"labels", "an image", "a report", "polygons"}
         What is to be written.
 
     Returns
@@ -46,13 +49,17 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         cannot be written.
     """
     noun = "a table" if image is None and noun == "labels" else noun
-    known = {"a table": TABLES, "labels": SUFFIXES, "an image": WRITTEN, "a report": (".html",)}[noun]
+    known = {"a table": TABLES, "labels": LABELS, "an image": WRITTEN, "a report": (".html",), "polygons": _POLYGONS}[
+        noun
+    ]
     suffix = suffix_of(path)
     if suffix not in known:
         raise OutputError(f"'{path}' is no name for {noun}: it must end in {' or '.join(known)}.")
     check_table(path)
     if image is not None and suffix == ".png":
         _check_flat(path, image)
+    if image is not None and suffix in _POLYGONS:
+        _check_polygons(path, image)
     if image is not None:
         check_apart(path, image)
     if image is not None and suffix == ".dcm":
@@ -108,8 +115,20 @@ def _check_flat(path: Path, image: Image) -> None:
     outer = image.label_axes.replace("y", "").replace("x", "")
     if any(n > 1 for n in image.along(outer)[0]):
         raise OutputError(
-            f"'{path}': PNG holds one plane, but '{image.name}' has the axes {image.axes} and the shape {image.shape}. "
+            f"'{path}' holds one plane, but '{image.name}' has the axes {image.axes} and the shape {image.shape}. "
             "Choose a name that ends in .tif or .ome.zarr."
+        )
+
+
+def _check_polygons(path: Path, image: Image) -> None:
+    from .polygons import check_packages  # noqa: PLC0415  # it compiles, and few want polygons
+
+    check_packages()
+    _check_flat(path, image)
+    if path.suffix.lower() == ".geojson" and not (image.geo and image.geo.crs and image.geo.transform):
+        raise OutputError(
+            f"'{path}': GeoJSON is in longitude and latitude, but '{image.name}' does not say in which coordinate "
+            "reference system it lies. Choose a name that ends in .gpkg."
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from ..core.axes import Image
 from ..core.errors import ImageError, MissingExtraError, OutputError
-from ..core.polygons import PolygonSpec
+from ..core.polygons import Meaning, Polygons, PolygonSpec
 from ..core.results import Table
 from ..core.steps import Progress, Steps
 from ._outlines import outline_steps
@@ -23,68 +22,11 @@ from .atomic import atomic_file
 if TYPE_CHECKING:
     from ._ground import Ground
 
-__all__ = ["SUFFIXES", "Meaning", "Polygons", "check_packages", "polygon_steps", "write_polygons"]
+__all__ = ["SUFFIXES", "check_packages", "polygon_steps", "write_polygons"]
 
 SUFFIXES: Final = (".gpkg", ".geojson")
 _PACKAGES: Final = ("shapely", "pyproj", "pyogrio")
 _AT_ONCE: Final = 100_000  # polygons written in one go
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What is known of labels besides their place.
-
-    Attributes
-    ----------
-    classes : mapping of int to str
-        Names of classes by number.
-    members : mapping of int to int
-        Class of each label; where it is missing, a label is its class.
-    scores : mapping of int to float
-        Mean score of each label, 0 to 1.
-    source : str
-        Where the labels come from.
-    """
-
-    classes: Mapping[int, str] = field(default_factory=dict)
-    members: Mapping[int, int] = field(default_factory=dict)
-    scores: Mapping[int, float] = field(default_factory=dict)
-    source: str = ""
-
-    def class_of(self, label: int) -> str | None:
-        """Return the name of the class of a label, or None."""
-        number = self.members.get(label, label)
-        return self.classes.get(number)
-
-
-@dataclass(frozen=True)
-class Polygons:
-    """Polygons of labels.
-
-    Attributes
-    ----------
-    shapes : ndarray of MultiPolygon
-        In the coordinate reference system of the image.
-    table : dict of ndarray
-        One row each: ``label``, ``class``, ``area_m2``, ``pixels``, ``x`` and ``y`` (centroid), ``confidence``,
-        ``source``.
-    repaired : int
-        How many crossed themselves after they were simplified or given right angles.
-    uneven : int
-        How many were left without right angles, because none were like them.
-    small : int
-        How many were left out because they are small.
-    """
-
-    shapes: npt.NDArray[np.object_]
-    table: Table
-    ground: Ground
-    repaired: int = 0
-    uneven: int = 0
-    small: int = 0
-
-    def __len__(self) -> int:
-        return len(self.shapes)
 
 
 def check_packages() -> None:

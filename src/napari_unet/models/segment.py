@@ -100,7 +100,8 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     """
     card, kinds = model.card, count_classes(model.card.target)
     channels = choose_bands(image, spec.channels, card.bands)
-    if channels is None and image.channels == _RGBA and card.net.inputs == _RGBA - 1:
+    picture = image.channels == _RGBA and not (image.geo and image.geo.bands)  # of rasters it is known what is no band
+    if channels is None and picture and card.net.inputs == _RGBA - 1:
         channels = (0, 1, 2)  # transparency is no color
     used = len(channels) if channels is not None else image.channels
     nothing = Statistics((0.0,) * used, (0.0,) * used)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -131,7 +131,7 @@ class Plan:
             raise ImageError(f"'{name}' has the channels 0 to {have - 1}, not {used}. Choose among those.")
         if len(used) not in (1, self.inputs):
             raise ImageError(
-                f"The model takes {self.inputs} channel(s) but '{name}' gives {len(used)}"
+                f"The model takes {self.inputs} channel(s) but '{name}' gives {len(used)}{_named(plane, used)}"
                 f"{self._lacking(len(used))}. Choose the channels to use, for example channels=(0,)."
             )
         if len(used) != len(self.statistics.low):
@@ -146,6 +146,13 @@ class Plan:
         if not self.bands or used > self.inputs:
             return ""
         return f", while it has learned from the bands {', '.join(self.bands)}; 'none' stands for one that is not there"
+
+
+def _named(plane: Plane, used: Sequence[int]) -> str:
+    """Return the names of channels in brackets, where there are some."""
+    bands = plane.image.geo.bands if plane.image.geo else ()
+    names = [bands[number].name for number in used if 0 <= number < len(bands)]
+    return f" ({', '.join(names)})" if any(names) else ""
 
 
 def batched(jobs: Iterable[tuple[R, Tile]], size: int, where: Where) -> Iterator[list[tuple[R, Tile]]]:

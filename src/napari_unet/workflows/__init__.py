@@ -73,6 +73,7 @@ from .models import (
 )
 from .objects import evaluate, measure, measure_steps, segment, segment_steps
 from .planning import plan, plan_steps, preview_patches, preview_patches_steps
+from .polygons import write_polygons, write_polygons_steps
 from .tracks import (
     follow_ids_steps,
     read_tracks,
@@ -110,6 +111,6 @@ __all__ = [
     "report_lesions_steps", "said_by_training", "sample", "sample_movie", "score_tracks", "score_tracks_steps",
     "segment", "segment_part_steps", "segment_steps", "show", "summarize_frames", "summarize_tracks", "track",
     "track_steps", "train", "train_apart_steps", "train_steps", "training_folder", "undo_edit",
-    "unfinished_training", "write_image", "write_labels", "write_overlay", "write_picture", "write_table",
-    "write_tracks",
+    "unfinished_training", "write_image", "write_labels", "write_overlay", "write_picture", "write_polygons",
+    "write_polygons_steps", "write_table", "write_tracks",
 ]  # fmt: skip
