@@ -7,35 +7,149 @@ from typing import Annotated
 
 import typer
 
+from ..core.errors import SpecError
 from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Average over mirrored (flips) or also rotated views (rotations), or none.", "Average over so many
-    networks with channels dropped; 0: off.", "Background", "Batch", "Binary", "Channels", "Channels to use, counted
-    from 0, such as 0,2, or names of bands, such as red,nir; none: a missing band.", "Compare foreground with
-    background only, whatever the numbers are.", "Compute in jobs of a queue (SLURM, PBS, ...) that this .toml
-    describes.", "Compute in so many processes of this computer, one for each graphics card.", "Compute on a dask
-    cluster: address of its scheduler, such as tcp://10.0.0.1:8786.", "Diameter", "Do only this part of --of, from
-    1; 'finalize' completes them.", "DropoutSamples", "DryRun", "Edge of a tile, pixels; 0 chooses. Changes no
-    label.", "How many parts there are.", "Image file: TIFF, GeoTIFF, OME-Zarr, NIfTI, PNG ...; or a DICOM folder.",
-    "Labels", "Labels to write; the ending chooses: .ome.zarr, .tif, .nii.gz, .dcm (DICOM-SEG), .npy or .png.",
-    "Labels to write; the ending chooses: .ome.zarr, .tif, .nii.gz, .npy, .png, .gpkg or .geojson.", "LinkZ",
-    "LocalWorkers", "Look only inside: a file of shapes (.csv from napari, .geojson) or y,x of the corners: '0,0
-    0,99 49,99'.", "Measure the objects too, and write a .csv here.", "Metrics", "MinScore", "MinSize", "Models",
-    "Name of a model ('napari-unet models' lists them) or its folder; given again, models are averaged.", "Of a
-    DICOM folder with several series: which. Without it they are listed.", "Of surfaces: how far off is still right,
-    in mm (or the image's units).", "Only say what it would take: time, memory, disk.", "PartNumber", "Parts",
-    "Polygons", "Region", "Runtime", "Scheduler", "Series", "Skip what is darker and not near anything brighter, on
-    a scale where 0 is the background's intensity ", "Slurm", "Smallest object kept, in pixels.", "Source", "Stacks:
-    overlap at which outlines in neighboring planes are one object, 0 to 1; 0 never.", "Table", "Threads; 0 uses all
-    cores.", "Threshold", "Tile", "Tiles computed together.", "Tolerance", "Typical width of the objects in
-    pixels.", "Uncertainty", "Unreadable", "What computes: auto, {', '.join(RUNTIMES)}.", "What to compare by, with
-    commas between: matching, overlap, surfaces, lesions.", "Where the image file is damaged: stop, or skip that
-    part as background and say where.", "Workers", "Write here where the averaged answers differ: .ome.zarr, .tif or
-    .npy. Also a column of the table.", "Write the objects as polygons, too: .gpkg or .geojson; see 'napari-unet
-    polygons'.", " ", "--binary", "--dry-run", "--of", "--output", "--part", "-o", "0 to 1; higher finds fewer and
-    smaller objects.", "0 to 1; how sure the model must be of an object's middle.", "1", "all", "and 1 that of the
-    brightest objects. Saves time; can change labels.", "everywhere", "look everywhere", "measured", "the model's",
-    "the only",
+    "Average", "Background", "Batch", "Binary", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels",
+    "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts", "Polygons", "Region",
+    "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty",
+    "Unreadable", "Workers", "chosen_channels",
+]  # fmt: skip
+
+Source = Annotated[
+    Path,
+    typer.Argument(help="Image file: TIFF, GeoTIFF, OME-Zarr, NIfTI, PNG ...; or a DICOM folder.", show_default=False),
 ]
+Series = Annotated[
+    int | None,
+    typer.Option(
+        help="Of a DICOM folder with several series: which. Without it they are listed.", show_default="the only"
+    ),
+]
+Labels = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Labels to write; the ending chooses: .ome.zarr, .tif, .nii.gz, .dcm (DICOM-SEG), .npy, .png, .gpkg or "
+        ".geojson.",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Name of a model ('napari-unet models' lists them) or its folder; given again, models are averaged.",
+        show_default=" ".join(SegmentSpec().models),
+    ),
+]
+Diameter = Annotated[
+    float | None, typer.Option(help="Typical width of the objects in pixels.", show_default="measured")
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        help="Channels to use, counted from 0, such as 0,2, or names of bands, such as red,nir; none: a missing band.",
+        show_default="all",
+    ),
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="0 to 1; higher finds fewer and smaller objects.", show_default="the model's")
+]
+MinSize = Annotated[float | None, typer.Option(help="Smallest object kept, in pixels.", show_default="the model's")]
+MinScore = Annotated[
+    float | None,
+    typer.Option(help="0 to 1; how sure the model must be of an object's middle.", show_default="the model's"),
+]
+LinkZ = Annotated[
+    float,
+    typer.Option(help="Stacks: overlap at which outlines in neighboring planes are one object, 0 to 1; 0 never."),
+]
+Average = Annotated[str, typer.Option(help="Average over mirrored (flips) or also rotated views (rotations), or none.")]
+DropoutSamples = Annotated[int, typer.Option(help="Average over so many networks with channels dropped; 0: off.")]
+Uncertainty = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write here where the averaged answers differ: .ome.zarr, .tif or .npy. Also a column of the table."
+    ),
+]
+Runtime = Annotated[str, typer.Option(help=f"What computes: auto, {', '.join(RUNTIMES)}.")]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        help="Look only inside: a file of shapes (.csv from napari, .geojson) or y,x of the corners: '0,0 0,99 49,99'.",
+        show_default="everywhere",
+    ),
+]
+Background = Annotated[
+    float | None,
+    typer.Option(
+        help="Skip what is darker and not near anything brighter, on a scale where 0 is the background's intensity "
+        "and 1 that of the brightest objects. Saves time; can change labels.",
+        show_default="look everywhere",
+    ),
+]
+Unreadable = Annotated[
+    str, typer.Option(help="Where the image file is damaged: stop, or skip that part as background and say where.")
+]
+Tile = Annotated[int, typer.Option(help="Edge of a tile, pixels; 0 chooses. Changes no label.")]
+Batch = Annotated[int, typer.Option(help="Tiles computed together.")]
+Workers = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
+Table = Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")]
+Polygons = Annotated[
+    Path | None, typer.Option(help="Write the objects as polygons, too: .gpkg or .geojson; see 'napari-unet polygons'.")
+]
+Scheduler = Annotated[
+    str, typer.Option(help="Compute on a dask cluster: address of its scheduler, such as tcp://10.0.0.1:8786.")
+]
+LocalWorkers = Annotated[
+    int, typer.Option(help="Compute in so many processes of this computer, one for each graphics card.")
+]
+Slurm = Annotated[
+    Path | None, typer.Option(help="Compute in jobs of a queue (SLURM, PBS, ...) that this .toml describes.")
+]
+PartNumber = Annotated[
+    int,
+    typer.Option("--part", help="Do only this part of --of, from 1; 'finalize' completes them."),
+]
+Parts = Annotated[int, typer.Option("--of", help="How many parts there are.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: time, memory, disk.")]
+Metrics = Annotated[
+    str, typer.Option(help="What to compare by, with commas between: matching, overlap, surfaces, lesions.")
+]
+Binary = Annotated[
+    bool, typer.Option("--binary", help="Compare foreground with background only, whatever the numbers are.")
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(help="Of surfaces: how far off is still right, in mm (or the image's units).", show_default="1"),
+]
+
+
+def chosen_channels(text: str | None) -> tuple[int | str, ...] | None:
+    """Return what ``--channels`` says.
+
+    Parameters
+    ----------
+    text : str or None
+        Numbers and names with commas between.
+
+    Returns
+    -------
+    tuple of int or str, or None
+        Names are known by the image only.
+
+    Raises
+    ------
+    SpecError
+        If there is nothing between two commas.
+    """
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise SpecError(
+            f"--channels takes numbers from 0, or names of bands, with commas between, such as 0,2; not '{text}'."
+        )
+    return tuple(int(word) if word.isdecimal() else word for word in words)

@@ -13,13 +13,13 @@ import typer
 from .. import __version__, workflows
 from .._terminal import InWords, plain, say_json, tell, watch
 from ..core.axes import Image
-from ..core.errors import MissingExtraError, OutputError, SpecError
+from ..core.errors import MissingExtraError, OutputError
 from ..core.polygons import Meaning
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
-from . import checks, lesions, models, planning, reading, training
+from . import checks, inspection, lesions, models, planning, reading, training
 from . import polygons as mapping
 from . import tracks as tracking
 from .reading import open_image
@@ -46,6 +46,7 @@ app.command(epilog=training.EXAMPLES)(training.train)
 app.command(epilog="napari-unet polygons labels.tif --output buildings.gpkg --simplify 1 --min-area 5")(
     mapping.polygons
 )
+app.command(epilog=inspection.EXAMPLES)(inspection.inspect)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]
@@ -116,7 +117,8 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     may be of any size, and a run that was stopped goes on where it was when the same command is given again.
     """
     spec = SegmentSpec.of(
-        model=model or _SEGMENT.model, diameter=diameter, channels=_channels(channels), threshold=threshold,
+        model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
+        threshold=threshold,
         min_size=min_size, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
         uncertainty=uncertainty is not None, device=device, runtime=runtime,
         region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
@@ -359,18 +361,6 @@ def _summary(facts: dict[str, Any]) -> dict[str, Any]:
 def _remarks(found: Segmentation) -> dict[str, str]:
     remarks = {"Agreement": found.agreement, "Not seen": found.unseen}
     return {name: text for name, text in remarks.items() if text}
-
-
-def _channels(text: str | None) -> tuple[int | str, ...] | None:
-    """Return numbers and names, which the image knows."""
-    if text is None:
-        return None
-    words = [word.strip() for word in text.split(",")]
-    if not all(words):
-        raise SpecError(
-            f"--channels takes numbers from 0, or names of bands, with commas between, such as 0,2; not '{text}'."
-        )
-    return tuple(int(word) if word.isdecimal() else word for word in words)
 
 
 def _check_places(image: Path, source: Image, places: dict[str, Path | None], overwrite: bool) -> None:

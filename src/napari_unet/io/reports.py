@@ -1,0 +1,172 @@
+"""The report of an inspection: a table of defects and one of images, written as they come.
+
+The row of an image in ``<name>.images.csv`` is written last and says that the image is done. What was torn when a run
+was killed is cut off before it goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..core.defects import Defect, Inspection, Verdict
+from ..core.errors import OutputError
+from .atomic import atomic_file
+
+__all__ = ["Report", "images_table"]
+
+_DEFECTS: Final = (
+    "image", "defect", "class", "plane", "y", "x", "area_pixels", "length_pixels", "area_mm2", "length_mm",
+    "confidence", "top", "left", "bottom", "right",
+)  # fmt: skip
+_IMAGES: Final = ("image", "verdict", "defects", "reason", "seconds", "bytes", "changed")
+
+
+def images_table(path: Path) -> Path:
+    """Return where the verdicts lie that belong to a table of defects."""
+    return path.with_name(f"{path.stem}.images{path.suffix}")
+
+
+class Report:
+    """Two tables that grow.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table of defects, ``.csv``.
+    settings : mapping
+        Plain values: what the verdicts depend on. Another run goes on only with the same.
+    overwrite : bool
+        Begin anew whatever is there.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], overwrite: bool = False) -> None:
+        if path.suffix.lower() != ".csv":
+            raise OutputError(f"'{path}' is to be a report: give it a name that ends in .csv.")
+        self.path, self.images = path, images_table(path)
+        self._done: dict[str, dict[str, str]] = {}
+        said = json.loads(json.dumps(settings))
+        kept = path.with_name(f"{path.stem}.settings.json")
+        try:
+            if not overwrite and (path.exists() or self.images.exists()):
+                self._go_on(kept, said)
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for file in (self.images, path, kept):
+                file.unlink(missing_ok=True)
+            _rewrite(kept, json.dumps(said, indent=1))
+            _rewrite(path, _lines([_DEFECTS]))
+            _rewrite(self.images, _lines([_IMAGES]))
+        except OSError as error:
+            raise OutputError(
+                f"'{path}' cannot be written: {error.strerror or error}. Choose another place."
+            ) from error
+
+    def _go_on(self, kept: Path, said: Mapping[str, Any]) -> None:
+        """Read what is done, and cut off what is torn."""
+        try:
+            before = json.loads(kept.read_text("utf-8"))
+        except (OSError, ValueError):
+            before = None
+        if before != said:
+            changed = [name for name in said if before is None or before.get(name) != said[name]] if before else []
+            what = f" with another {', '.join(changed)}" if changed else ""
+            raise OutputError(
+                f"'{self.path}' is there and was made{what or ' by something else'}. Choose another name, or allow it "
+                "to be replaced: --overwrite."
+            )
+        rows = _whole_rows(self.images)
+        self._done = {row[0]: dict(zip(_IMAGES, row, strict=True)) for row in rows if len(row) == len(_IMAGES)}
+        _rewrite(self.images, _lines([_IMAGES, *(list(row.values()) for row in self._done.values())]))
+        self._keep()
+
+    def _keep(self) -> None:
+        """Leave the defects of images that are done."""
+        rows = [row for row in _whole_rows(self.path) if len(row) == len(_DEFECTS) and row[0] in self._done]
+        _rewrite(self.path, _lines([_DEFECTS, *rows]))
+
+    def has(self, image: str, file: Path | None) -> bool:
+        """Say whether an image is done, and still the same file."""
+        row = self._done.get(image)
+        return row is not None and row["verdict"] != "error" and (row["bytes"], row["changed"]) == _stamp(file)
+
+    def add(self, verdict: Verdict, file: Path | None = None) -> None:
+        """Write what was found in an image.
+
+        Parameters
+        ----------
+        verdict : Verdict
+            And its defects.
+        file : Path, optional
+            The image, so that a change of it is noticed.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or the place is gone.
+        """
+        told = (verdict.image, verdict.verdict, len(verdict.defects), verdict.reason, f"{verdict.seconds:.2f}")
+        row = [*told, *_stamp(file)]
+        try:
+            if verdict.image in self._done:
+                del self._done[verdict.image]
+                _rewrite(self.images, _lines([_IMAGES, *(list(each.values()) for each in self._done.values())]))
+                self._keep()
+            _append(self.path, _lines(_row(verdict.image, n, one) for n, one in enumerate(verdict.defects, 1)))
+            _append(self.images, _lines([row]))
+        except OSError as error:
+            raise OutputError(
+                f"'{self.path}' cannot be written: {error.strerror or error}. Make room, then do the same again."
+            ) from error
+        self._done[verdict.image] = dict(zip(_IMAGES, map(str, row), strict=True))
+
+    def summary(self) -> Inspection:
+        """Count what is in the report."""
+        said = [row["verdict"] for row in self._done.values()]
+        defects = sum(int(row["defects"]) for row in self._done.values())
+        return Inspection(said.count("pass"), said.count("fail"), said.count("error"), defects)
+
+
+def _row(image: str, number: int, one: Defect) -> list[Any]:
+    numbers = (one.y, one.x, one.area, one.length, one.area_mm2, one.length_mm, one.confidence)
+    told = ["" if value is None else f"{value:.6g}" for value in numbers]
+    return [image, number, one.kind, " ".join(map(str, one.plane)), *told, *one.box]
+
+
+def _stamp(file: Path | None) -> tuple[str, str]:
+    if file is None or not file.exists():
+        return "", ""
+    found = file.stat()
+    return str(found.st_size), str(found.st_mtime_ns)
+
+
+def _lines(rows: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _whole_rows(file: Path) -> Sequence[list[str]]:
+    """Return the rows of a table without its title, and without a last line that has no end."""
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        return []
+    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))[1:]
+
+
+def _rewrite(file: Path, text: str) -> None:
+    with atomic_file(file) as part:
+        part.write_text(text, "utf-8")
+
+
+def _append(file: Path, text: str) -> None:
+    with file.open("a", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

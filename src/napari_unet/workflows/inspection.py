@@ -1,0 +1,258 @@
+"""Inspect images: defects one by one, and whether an image passes."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.axes import Image
+from ..core.defects import Inspection, Verdict
+from ..core.errors import ImageError, MemoryShortError, OutputError, UNetError
+from ..core.inspecting import InspectSpec
+from ..core.rules import Rule, parse_rule
+from ..core.specs import SegmentSpec
+from ..core.steps import Progress, Steps, finish
+from .files import read_image
+from .objects import segment_steps
+
+if TYPE_CHECKING:
+    from ..core.defects import Defect
+    from ..core.model_card import ModelCard
+
+__all__ = ["inspect", "inspect_image_steps", "inspect_steps"]
+
+_LARGE: Final = 64 << 20  # pixels, above which labels are kept on the disk while they are measured
+_MILLIMETER: Final = "millimeter"
+
+
+def inspect_image_steps(
+    image: Image, spec: SegmentSpec, rule: Rule | str = "count > 0", name: str = "", keep: Path | None = None
+) -> Steps[Verdict]:
+    """Find the defects of one image, and say whether it passes.
+
+    Parameters
+    ----------
+    image : Image
+        Of any size: labels of very large ones, such as line scans, are kept on the disk.
+    spec : SegmentSpec
+        Which model, and how.
+    rule : Rule or str
+        When it fails, see :func:`~napari_unet.core.rules.parse_rule`.
+    name : str
+        What to call it; its own name if empty.
+    keep : Path, optional
+        Where the labels go.
+
+    Returns
+    -------
+    Verdict
+        Pass or fail, and all defects.
+
+    Yields
+    ------
+    Progress
+        Of the segmentation, then of the measurement.
+
+    Raises
+    ------
+    UNetError
+        If it cannot be inspected, or the rule asks for what is not known of it.
+    """
+    start, rule = time.perf_counter(), parse_rule(rule) if isinstance(rule, str) else rule
+    defects = yield from _defects(image, spec, keep)
+    reason = rule.failed_by(defects)
+    seconds = time.perf_counter() - start
+    return Verdict(name or image.name, "fail" if reason else "pass", reason, defects, seconds)
+
+
+def _defects(image: Image, spec: SegmentSpec, keep: Path | None) -> Steps[tuple[Defect, ...]]:
+    from ..measures._defects import find_defects
+    from ..models.cards import find_model, read_card
+    from ..targets import count_classes
+
+    card = read_card(find_model(spec.models[0]))
+    names = _names(card) if count_classes(card.target) else ()
+    with tempfile.TemporaryDirectory(prefix="napari-unet-") as folder:
+        output = keep
+        if output is None and math.prod(image.along(image.label_axes)[0]) > _LARGE:
+            output = Path(folder) / "labels.ome.zarr"
+        found = yield from segment_steps(image, spec, (), preview=False, output=output, overwrite=True)
+        defects = yield from find_defects(found.labels, names, found.uncertainty)
+    if names or not card.target.classes:
+        return defects
+    return tuple(replace(one, kind=card.target.classes[0]) for one in defects)
+
+
+def _names(card: ModelCard) -> tuple[str, ...]:
+    return card.target.classes or ("object",)
+
+
+def inspect_steps(
+    source: str | Path | Sequence[str | Path],
+    output: str | Path,
+    spec: SegmentSpec,
+    how: InspectSpec | None = None,
+    *,
+    labels: str | Path | None = None,
+    overwrite: bool = False,
+) -> Steps[Inspection]:
+    """Inspect images one after the other; a run that was stopped goes on with those that are left.
+
+    Parameters
+    ----------
+    source : path or sequence of path
+        Images, or a folder of them.
+    output : path
+        Table of all defects, ``.csv``; verdicts go to ``<name>.images.csv`` beside it. Rows are written as they come.
+    spec : SegmentSpec
+        Which model, and how.
+    how : InspectSpec, optional
+        When an image passes: by default if it has no defect.
+    labels : path, optional
+        Folder for the labels of each image, as OME-Zarr.
+    overwrite : bool
+        Begin anew where there is a report with other settings.
+
+    Returns
+    -------
+    Inspection
+        How many images passed and failed; an image that cannot be inspected counts as an error, and the others go on.
+
+    Yields
+    ------
+    Progress
+        One an image, and those of the image at hand; the payload is a Verdict where one is there.
+
+    Raises
+    ------
+    UNetError
+        If the rule, the model or the place for the report cannot be used.
+    """
+    files, how = _files(source), how or InspectSpec()
+    from ..io.reports import Report
+    from ..models.cards import find_model, read_card
+
+    models = [read_card(find_model(name)).sha256 for name in spec.models]
+    settings = {"model": models, "settings": _lasting(spec), "rule": how.rule, "pixel size": how.pixel_size}
+    report = Report(Path(output), settings, overwrite)
+    names = _short(files)
+    for done, (file, name) in enumerate(zip(files, names, strict=True)):
+        yield Progress(done, len(files), f"Inspecting {name}")
+        if report.has(name, file):
+            continue
+        keep = Path(labels) / f"{Path(name).with_suffix('')}.ome.zarr" if labels else None
+        verdict = yield from _judged(file, name, (spec, how, keep), (done, len(files)))
+        report.add(verdict, file)
+        yield Progress(done + 1, len(files), f"Inspecting {name}", verdict, news=_said(verdict))
+    return report.summary()
+
+
+def _judged(
+    file: Path, name: str, how: tuple[SegmentSpec, InspectSpec, Path | None], at: tuple[int, int]
+) -> Steps[Verdict]:
+    """Inspect an image; what is wrong with it alone is its verdict."""
+    spec, wanted, keep = how
+    start = time.perf_counter()
+    try:
+        image = read_image(file)
+        if wanted.pixel_size is not None:
+            image = _scaled(image, wanted.pixel_size)
+        if keep is not None:
+            keep.parent.mkdir(parents=True, exist_ok=True)
+        steps = inspect_image_steps(image, spec, wanted.rule, name, keep)
+        try:
+            while True:
+                yield replace(next(steps), done=at[0], total=at[1], payload=None)
+        except StopIteration as end:
+            found: Verdict = end.value
+            return found
+        finally:
+            steps.close()
+    except (OutputError, MemoryShortError):
+        raise
+    except UNetError as error:
+        return Verdict(name, "error", str(error), seconds=time.perf_counter() - start)
+
+
+def _scaled(image: Image, pixel_size: float) -> Image:
+    """Return an image whose pixels are so many millimeters large."""
+    scale = tuple(pixel_size if axis in "yx" else side for axis, side in zip(image.axes, image.scale, strict=True))
+    units = tuple(_MILLIMETER if axis in "yx" else unit for axis, unit in zip(image.axes, image.units, strict=True))
+    return replace(image, scale=scale, units=units)
+
+
+def _files(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    from ..io._zarr_reader import is_zarr
+    from ..io.images import SUFFIXES
+
+    found: list[Path] = []
+    for path in map(Path, [source] if isinstance(source, str | Path) else source):
+        if not path.exists():
+            raise ImageError(f"'{path}' does not exist. Give an image, or a folder of images.")
+        if not path.is_dir() or is_zarr(path):
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        found += [
+            p for p in inside if not any(is_zarr(parent) for parent in p.relative_to(path).parents if parent.name)
+        ]
+    if not found:
+        raise ImageError(f"'{source}' holds no images. Choose a folder with files that end in {', '.join(SUFFIXES)}.")
+    return found
+
+
+def _short(files: Sequence[Path]) -> list[str]:
+    """Return names that tell files apart: without the folders that all have in common."""
+    if len({file.parent for file in files}) == 1:
+        return [file.name for file in files]
+    import os
+
+    root = Path(os.path.commonpath([file.resolve().parent for file in files]))
+    return [file.resolve().relative_to(root).as_posix() for file in files]
+
+
+def _lasting(spec: SegmentSpec) -> dict[str, Any]:
+    """Return settings that can change a verdict."""
+    return spec.model_dump(mode="json", exclude={"model", "tiling", "device"})
+
+
+def _said(verdict: Verdict) -> str:
+    count = f"{len(verdict.defects)} defect{'s' * (len(verdict.defects) != 1)}"
+    why = f": {verdict.reason}" if verdict.reason else ""
+    return f"{verdict.image}: {verdict.verdict}{why}" + (f" ({count})" if verdict.verdict != "error" else "")
+
+
+def inspect(
+    source: str | Path | Sequence[str | Path],
+    output: str | Path,
+    spec: SegmentSpec | None = None,
+    *,
+    show: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Inspection:
+    """Inspect images one after the other; see :func:`inspect_steps`.
+
+    Parameters
+    ----------
+    source, output, spec : Any
+        As for :func:`inspect_steps`.
+    show : callable, optional
+        Called with every Progress.
+    **options : Any
+        ``labels`` and ``overwrite`` of :func:`inspect_steps`, the fields of InspectSpec (``rule``, ``pixel_size``), and
+        those of SegmentSpec.
+
+    Returns
+    -------
+    Inspection
+        How many images passed.
+    """
+    own = {name: options.pop(name) for name in ("labels", "overwrite") if name in options}
+    how = InspectSpec.of(**{name: options.pop(name) for name in InspectSpec.model_fields if name in options})
+    spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
+    return finish(inspect_steps(source, output, spec, how, **own), show)

@@ -1,0 +1,155 @@
+"""Inspection from a few examples to a verdict: report, exit code, resumption, long scans."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tifffile import imwrite
+from typer.testing import CliRunner
+
+import napari_unet
+from napari_unet import workflows
+from napari_unet.cli import app
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.examples import Example
+from napari_unet.core.specs import SegmentSpec, TrainSpec
+from napari_unet.core.steps import finish
+from napari_unet.training.run import train_model
+
+
+def surface(seed, spots, shape=(96, 96)):
+    """Return a gray surface with bright spots (1) and dark scratches (2), and its map."""
+    rng = np.random.default_rng(seed)
+    truth = np.zeros(shape, np.uint8)
+    for kind, y, x in spots:
+        truth[y : y + (8 if kind == 1 else 4), x : x + (8 if kind == 1 else 24)] = kind
+    return (np.array([120, 210, 30])[truth] + rng.normal(0, 5, shape)).clip(0, 255).astype(np.uint8), truth
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    rng, examples = np.random.default_rng(0), []
+    for seed in range(6):
+        spots = [(1 + n % 2, int(rng.integers(4, 80)), int(rng.integers(4, 68))) for n in range(4)]
+        image, truth = surface(seed, spots)
+        examples.append(Example(Image(image, "yx", name=str(seed)), Image(truth, "yx")))
+    spec = TrainSpec.of(
+        task="inspection", name="spots", steps=80, every=80, patch=64, batch=4, rate=5e-3, average=0.9,
+        target={"name": "classes", "classes": ["spot", "scratch"]}, foreground=0.7,
+        normalise={"kind": "fixed", "offset": [120], "divisor": [100]},
+        augment={"elastic": 0, "scale_jitter": 0.05, "gamma": 0, "invert": 0, "contrast": 0, "noise": 0, "blur": 0},
+        net={"architecture": "unet", "ndim": 2, "inputs": 1, "outputs": 4, "widths": [8, 16]},
+    )  # fmt: skip
+    return finish(train_model(examples, spec, tmp_path_factory.mktemp("spots") / "spots"))
+
+
+@pytest.fixture
+def line(tmp_path, monkeypatch):
+    """A folder with a good image, one with a spot, one with a scratch and two spots, and no image at all."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "line" / "day 2").mkdir(parents=True)
+    imwrite("line/good.tif", surface(20, [])[0])
+    imwrite("line/spot.tif", surface(21, [(1, 20, 30)])[0])
+    imwrite("line/day 2/bad.tif", surface(22, [(1, 10, 10), (1, 60, 60), (2, 40, 20)])[0])
+    return tmp_path / "line"
+
+
+def inspect(*words):
+    result = CliRunner().invoke(app, ["inspect", *map(str, words)])
+    return result.exit_code, result.output
+
+
+def rows(path):
+    with Path(path).open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_folder_is_inspected(model, line):
+    code, said = inspect(line, "--model", model, "-o", "report.csv", "--pixel-size", "0.1", "--json")
+    assert code == 1
+    assert json.loads(said[said.index("{") :]) == {"passed": 1, "failed": 2, "errors": 0, "defects": 4}
+    found = rows("report.csv")
+    assert [row["image"] for row in found] == ["day 2/bad.tif"] * 3 + ["spot.tif"]
+    assert sorted(row["class"] for row in found) == ["scratch", "spot", "spot", "spot"]
+    spot = found[-1]
+    assert float(spot["y"]) == pytest.approx(23.5, abs=1)
+    assert float(spot["x"]) == pytest.approx(33.5, abs=1)
+    assert float(spot["area_mm2"]) == pytest.approx(0.64, rel=0.3)
+    assert float(spot["length_mm"]) == pytest.approx(np.hypot(0.8, 0.8), rel=0.25)
+    verdicts = {row["image"]: row["verdict"] for row in rows("report.images.csv")}
+    assert verdicts == {"good.tif": "pass", "spot.tif": "fail", "day 2/bad.tif": "fail"}
+
+
+def test_rules_decide_and_the_exit_code_says_so(model, line):
+    how = [line, "--model", model, "--overwrite", "-o", "report.csv"]
+    assert inspect(*how, "--fail-if", "area > 900")[0] == 0
+    assert inspect(*how, "--fail-if", "class = scratch")[0] == 1
+    assert [row["verdict"] for row in rows("report.images.csv")] == ["fail", "pass", "pass"]
+    assert inspect(*how, "--fail-if", "class = spot and count >= 2")[0] == 1
+    assert rows("report.images.csv")[0]["reason"] == "class = spot and count >= 2"
+    code, _ = inspect(*how, "--fail-if", "area > 2 mm2")
+    assert code == 2
+    assert "--pixel-size" in rows("report.images.csv")[0]["reason"]
+    assert inspect(*how, "--fail-if", "area > 2 apples")[0] == 2
+    assert inspect(line / "none", "--model", model, "-o", "other.csv")[0] == 2
+
+
+def test_what_cannot_be_read_is_an_error_and_the_others_go_on(model, line):
+    (line / "broken.tif").write_bytes(b"II*\0 nothing")
+    code, _ = inspect(line, "--model", model, "-o", "report.csv")
+    assert code == 2
+    verdicts = {row["image"]: row["verdict"] for row in rows("report.images.csv")}
+    assert verdicts["broken.tif"] == "error"
+    assert verdicts["good.tif"] == "pass"
+    imwrite(line / "broken.tif", surface(20, [])[0])
+    assert inspect(line, "--model", model, "-o", "report.csv")[0] == 1
+    assert {row["verdict"] for row in rows("report.images.csv")} == {"pass", "fail"}
+
+
+def test_a_stopped_inspection_goes_on(model, line):
+    spec = SegmentSpec.of(model=str(model))
+    steps = workflows.inspect_steps(line, "report.csv", spec)
+    for progress in steps:
+        if progress.payload is not None:
+            break
+    steps.close()
+    assert len(rows("report.images.csv")) == 1
+    seen = []
+    found = napari_unet.workflows.inspect(line, "report.csv", spec, show=lambda p: seen.append(p.payload))
+    assert len([one for one in seen if one is not None]) == 2
+    assert (found.passed, found.failed, found.defects) == (1, 2, 4)
+    with pytest.raises(OutputError, match="another rule"):
+        workflows.inspect(line, "report.csv", spec, rule="area > 3")
+    (line / "empty").mkdir()
+    with pytest.raises(ImageError, match="holds no images"):
+        workflows.inspect(line / "empty", "other.csv", spec)
+
+
+def test_labels_and_confidence_come_if_asked_for(model, line):
+    spec = SegmentSpec.of(model=str(model), average="flips", uncertainty=True)
+    workflows.inspect(line / "spot.tif", "report.csv", spec, rule="confidence > 0.5", labels="labels")
+    assert 0.5 < float(rows("report.csv")[0]["confidence"]) <= 1
+    assert rows("report.images.csv")[0]["verdict"] == "fail"
+    assert set(np.unique(napari_unet.read_labels("labels/spot.ome.zarr").data[:])) == {0, 1}
+
+
+def test_a_long_scan_needs_the_memory_of_a_part(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(workflows.inspection, "_LARGE", 1 << 16)
+    spots = [(1, 100, 20), (2, 3000, 30), (1, 5900, 70)]
+    image, _ = surface(30, spots, (6000, 96))
+    imwrite(tmp_path / "scan.tif", image)
+    tracemalloc.start()
+    spec = SegmentSpec.of(model=str(model), tiling={"tile": 256, "workers": 1})
+    verdict = finish(workflows.inspect_image_steps(napari_unet.read_image(tmp_path / "scan.tif"), spec))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [one.kind for one in verdict.defects] == ["spot", "scratch", "spot"]
+    places = [(one.y, one.x) for one in verdict.defects]
+    np.testing.assert_allclose(places, [(103.5, 23.5), (3001.5, 41.5), (5903.5, 73.5)], atol=1.5)
+    assert peak < 64 << 20

@@ -1,0 +1,85 @@
+"""The report of an inspection grows row by row, and survives being killed."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from napari_unet.core.defects import Defect, Verdict
+from napari_unet.core.errors import OutputError
+from napari_unet.io.reports import Report, images_table
+
+CRACK = Defect("crack", 12, 5, 1.25, 2, (0, 1, 2, 3), area_mm2=0.12, length_mm=0.5)
+SETTINGS = {"model": ["abc"], "rule": "count > 0"}
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_rows_are_there_at_once(tmp_path):
+    path = tmp_path / "new" / "report.csv"
+    report = Report(path, SETTINGS)
+    report.add(Verdict("a.png", "fail", "count > 0", (CRACK, CRACK), 0.5))
+    assert [row["defect"] for row in rows(path)] == ["1", "2"]
+    row = rows(path)[0]
+    assert (row["image"], row["class"], row["area_mm2"], row["y"], row["confidence"]) == (
+        "a.png",
+        "crack",
+        "0.12",
+        "1.25",
+        "",
+    )
+    report.add(Verdict("b, c.png", "pass"))
+    report.add(Verdict("d.png", "error", 'cannot be "read"'))
+    said = rows(images_table(path))
+    assert [(one["image"], one["verdict"], one["defects"]) for one in said] == [
+        ("a.png", "fail", "2"), ("b, c.png", "pass", "0"), ("d.png", "error", "0"),
+    ]  # fmt: skip
+    found = report.summary()
+    assert (found.passed, found.failed, found.errors, found.defects, found.code) == (1, 1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("torn", ["b.png,1,cra", "b.png,1,crack,,1,2,3,4,5,6,,1,2,3,4\n", ""])
+def test_what_was_torn_is_cut_off(tmp_path, torn):
+    path, file = tmp_path / "report.csv", tmp_path / "a.png"
+    file.write_bytes(b"123")
+    Report(path, SETTINGS).add(Verdict("a.png", "fail", "x", (CRACK,)), file)
+    before = path.read_text(), images_table(path).read_text()
+    path.write_text(before[0] + torn)
+    images_table(path).write_text(before[1] + torn[:7])
+    again = Report(path, SETTINGS)
+    assert (path.read_text(), images_table(path).read_text()) == before
+    assert again.has("a.png", file)
+    assert not again.has("b.png", None)
+
+
+def test_a_changed_image_is_inspected_again(tmp_path):
+    path, file = tmp_path / "report.csv", tmp_path / "a.png"
+    file.write_bytes(b"123")
+    report = Report(path, SETTINGS)
+    report.add(Verdict("a.png", "fail", "x", (CRACK,)), file)
+    report.add(Verdict("b.png", "error", "x"))
+    file.write_bytes(b"1234")
+    report = Report(path, SETTINGS)
+    assert not report.has("a.png", file)
+    assert not report.has("b.png", None), "errors are tried again"
+    report.add(Verdict("a.png", "pass"), file)
+    assert rows(path) == []
+    assert [one["verdict"] for one in rows(images_table(path))] == ["error", "pass"]
+
+
+def test_another_inspection_is_not_mixed_in(tmp_path):
+    path = tmp_path / "report.csv"
+    Report(path, SETTINGS).add(Verdict("a.png", "pass"))
+    with pytest.raises(OutputError, match="with another rule"):
+        Report(path, SETTINGS | {"rule": "area > 3"})
+    assert Report(path, SETTINGS | {"rule": "area > 3"}, overwrite=True).summary().passed == 0
+    (tmp_path / "other.csv").write_text("mine")
+    with pytest.raises(OutputError, match="made by something else"):
+        Report(tmp_path / "other.csv", SETTINGS)
+    assert (tmp_path / "other.csv").read_text() == "mine"
+    with pytest.raises(OutputError, match=r"ends in \.csv"):
+        Report(tmp_path / "report.txt", SETTINGS)
