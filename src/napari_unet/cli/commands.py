@@ -13,7 +13,7 @@ import typer
 from .. import __version__, workflows
 from .._terminal import InWords, plain, say_json, tell, watch
 from ..core.axes import Image
-from ..core.errors import MissingExtraError, OutputError
+from ..core.errors import MissingExtraError, OutputError, SpecError
 from ..core.polygons import Meaning
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec

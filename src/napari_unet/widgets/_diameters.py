@@ -60,7 +60,8 @@ def draw_diameters(viewer: Viewer, layer: Layer, axes: str, table: Table) -> Sha
         edge_color=np.repeat(list(_COLORS.values()), count).tolist(), edge_width=_WIDTH,
         text={"string": "{words}", "size": 9, "color": "white", "anchor": "upper_left"},
         # Lines inside of lesions are seen in 3D too.
-        blending="translucent_no_depth", metadata={KEY: {"axes": axes, "diameters_of": layer}}, **placement(layer, axes),
+        blending="translucent_no_depth", metadata={KEY: {"axes": axes, "diameters_of": layer}},
+        **placement(layer, axes),
     )  # fmt: skip
     shown.editable = False
     viewer.layers.selection.active = active
