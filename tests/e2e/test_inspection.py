@@ -43,7 +43,9 @@ def model(tmp_path_factory):
         task="inspection", name="spots", steps=80, every=80, patch=64, batch=4, rate=5e-3, average=0.9,
         target={"name": "classes", "classes": ["spot", "scratch"]}, foreground=0.7,
         normalise={"kind": "fixed", "offset": [120], "divisor": [100]},
-        augment={"elastic": 0, "scale_jitter": 0.05, "gamma": 0, "invert": 0, "contrast": 0, "noise": 0, "blur": 0},
+        augment={
+            "elastic": 0, "scale_jitter": 0.05, "gamma": 0, "invert": 0, "contrast": 0.05, "noise": 0.02, "blur": 0,
+        },
         net={"architecture": "unet", "ndim": 2, "inputs": 1, "outputs": 4, "widths": [8, 16]},
     )  # fmt: skip
     return finish(train_model(examples, spec, tmp_path_factory.mktemp("spots") / "spots"))

@@ -19,7 +19,7 @@ from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
-from . import checks, inspection, lesions, models, planning, reading, training
+from . import change, checks, inspection, lesions, models, planning, reading, training
 from . import polygons as mapping
 from . import tracks as tracking
 from .reading import open_image
@@ -47,6 +47,7 @@ app.command(epilog="napari-unet polygons labels.tif --output buildings.gpkg --si
     mapping.polygons
 )
 app.command(epilog=inspection.EXAMPLES)(inspection.inspect)
+app.command(epilog=change.EXAMPLES)(change.change)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]

@@ -1,0 +1,121 @@
+"""The same place at several dates: how much of each class, and what turned into what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from ..core.axes import Image, as_image
+from ..core.errors import AxesError, ImageError
+from ..core.results import Table
+from ..core.steps import Progress, Steps, finish
+from .files import read_labels
+
+__all__ = ["change", "change_steps"]
+
+_DATED: Final = 3  # axes of an array
+
+
+def change_steps(
+    labels: Any, names: Sequence[str] = (), unit: str = "", *, empty: bool = True
+) -> Steps[tuple[Table, Table]]:
+    """Measure how a map of classes changes over time, step by step.
+
+    Parameters
+    ----------
+    labels : Image, array-like or path, or a list of them
+        Maps of classes with the axes ``tyx`` (arrays too); or several maps ``yx`` of one grid, in the order
+        of their dates.
+    names : sequence of str
+        Of the classes 1, 2 and so on.
+    unit : str
+        ``"m2"``, ``"ha"``, ``"km2"``, ``"mm2"`` or ``"pixels"``; empty: square meters where the size of a pixel is
+        known, else pixels.
+    empty : bool
+        Whether 0 counts as a class; if not, nothing is known where it is at either date.
+
+    Returns
+    -------
+    areas, changes : dict of str to ndarray
+        A row for each date and class; a row for each two dates and two classes. In area units, pixels and shares.
+
+    Yields
+    ------
+    Progress
+        One for each window.
+
+    Raises
+    ------
+    UNetError
+        If these are no maps of classes on one grid, or the unit cannot be had.
+    """
+    from ..measures._change import measure_change
+
+    given = labels if isinstance(labels, list | tuple) else [labels]
+    images = [_map(one) for one in given]
+    return (yield from measure_change(images[0] if len(images) == 1 else _joined(images), names, unit, empty))
+
+
+def _map(given: Any) -> Image:
+    """Return a map of classes; an array of three axes starts with time."""
+    if isinstance(given, str | Path):
+        return read_labels(given)
+    return as_image(given, None if isinstance(given, Image) or len(given.shape) != _DATED else "tyx")
+
+
+def _joined(images: Sequence[Image]) -> Image:
+    """Return maps of one grid as one image with time; nothing is loaded."""
+    first = images[0]
+    for image in images:
+        if sorted(image.axes) != ["x", "y"]:
+            raise AxesError(f"'{image.name}' has the axes '{image.axes}'; maps of several dates have y and x only.")
+        if image.axes != first.axes or image.shape != first.shape:
+            raise ImageError(
+                f"'{first.name}' has {first.shape} pixels and '{image.name}' {image.shape}. Maps of several dates must "
+                "lie on one grid: reproject them first."
+            )
+        apart = image.geo and first.geo and not image.geo.same_grid(first.geo)
+        if apart or (image.scale, image.units) != (first.scale, first.units):
+            raise ImageError(
+                f"'{first.name}' and '{image.name}' do not lie at the same place, or have pixels of other sizes. "
+                "Reproject them to one grid first."
+            )
+    scale, units = (1.0, *first.scale), ("pixel", *first.units)
+    return replace(
+        first, data=_Dates([image.data for image in images]), axes="t" + first.axes, scale=scale, units=units,
+        levels=(), valid=(), name="maps",
+    )  # fmt: skip
+
+
+class _Dates:
+    """Arrays of equal shape as one with another axis in front."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        import numpy as np
+
+        self._parts = parts
+        self.shape = (len(parts), *parts[0].shape)
+        self.dtype = np.result_type(*(part.dtype for part in parts))
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, window: Any) -> Any:
+        import numpy as np
+
+        first, *inner = window
+        chosen = [self._parts[first]] if isinstance(first, int) else self._parts[first]
+        found = np.stack([np.asarray(part[tuple(inner)], self.dtype) for part in chosen])
+        return found[0] if isinstance(first, int) else found
+
+
+def change(
+    labels: Any,
+    names: Sequence[str] = (),
+    unit: str = "",
+    *,
+    empty: bool = True,
+    show: Callable[[Progress], None] | None = None,
+) -> tuple[Table, Table]:
+    """Measure how a map of classes changes over time; see :func:`change_steps`."""
+    return finish(change_steps(labels, names, unit, empty=empty), show)

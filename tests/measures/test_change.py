@@ -1,0 +1,124 @@
+"""Areas of classes at several dates, and what turned into what."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from napari_unet import workflows
+from napari_unet.cli import app
+from napari_unet.core import windows
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import AxesError, ImageError, SpecError
+
+MAPS = np.zeros((3, 10, 20), np.uint8)
+MAPS[:, :, :10] = 1
+MAPS[1, :5, :10] = 2
+MAPS[2, :, :5] = 2
+NAMES = ["forest", "town"]
+
+
+def image(data=MAPS, side=10.0, unit="meter", axes="tyx"):
+    scale = tuple(side if axis in "yx" else 1.0 for axis in axes)
+    units = tuple(unit if axis in "yx" else "pixel" for axis in axes)
+    return Image(data, axes, scale, units, "maps")
+
+
+def table(rows, *keys):
+    """Return areas by names of columns."""
+    found = zip(*(rows[key] for key in keys), rows["area"].tolist(), strict=True)
+    return {tuple(map(str, key)): area for *key, area in found}
+
+
+def test_areas_and_changes_are_in_units_of_area():
+    areas, changes = workflows.change(image(), NAMES)
+    assert set(areas["unit"]) == {"m2"}
+    assert table(areas, "t", "name") == {
+        ("0", "background"): 10000, ("0", "forest"): 10000, ("0", "town"): 0,
+        ("1", "background"): 10000, ("1", "forest"): 5000, ("1", "town"): 5000,
+        ("2", "background"): 10000, ("2", "forest"): 5000, ("2", "town"): 5000,
+    }  # fmt: skip
+    moved = table(changes, "t_from", "t_to", "name_from", "name_to")
+    assert moved["0", "1", "forest", "town"] == 5000
+    assert moved["1", "2", "forest", "town"] == moved["1", "2", "town", "forest"] == 2500
+    assert moved["0", "2", "forest", "town"] == 5000
+    assert moved["0", "1", "background", "background"] == 10000
+    assert len(moved) == 3 * 9
+    hectares = workflows.change(image(), NAMES, "ha")[0]
+    assert table(hectares, "t", "name")["0", "forest"] == pytest.approx(1.0)
+    assert table(workflows.change(image(), NAMES, "km2")[0], "t", "name")["1", "town"] == pytest.approx(0.005)
+
+
+def test_nothing_is_said_of_what_is_not_known():
+    areas, changes = workflows.change(image(), NAMES, empty=False)
+    assert "background" not in areas["name"]
+    assert table(areas, "t", "name")["1", "town"] == 5000
+    shares = areas["share"][areas["t"] == 1]
+    assert shares.tolist() == [0.5, 0.5]
+    assert set(changes["from"]) == {1, 2}
+    half = MAPS.copy()
+    half[1, :, :10] = 0
+    assert workflows.change(image(half), empty=False)[1]["pixels"][:4].sum() == 0
+
+
+def test_pixels_count_where_no_length_is_known():
+    areas, _ = workflows.change(MAPS)  # an array
+    assert (areas["unit"][0], areas["area"][1], areas["name"][1]) == ("pixels", 100, "class 1")
+    assert workflows.change(image(), unit="pixels")[0]["area"][1] == 100
+    with pytest.raises(SpecError, match="projected system"):
+        workflows.change(image(unit="degree"), unit="ha")
+    with pytest.raises(SpecError, match="no unit of area"):
+        workflows.change(image(), unit="acre")
+
+
+def test_what_is_no_map_with_dates_is_refused():
+    with pytest.raises(AxesError, match="along t, y and x"):
+        workflows.change(image(MAPS[0], axes="yx"))
+    with pytest.raises(ImageError, match="follow objects with 'track'"):
+        workflows.change(image(np.full((2, 4, 4), 999)))
+    first = image(MAPS[0], axes="yx")
+    with pytest.raises(ImageError, match="on one grid"):
+        workflows.change([first, image(MAPS[1, :5], axes="yx")])
+    with pytest.raises(ImageError, match="same place"):
+        workflows.change([first, image(MAPS[1], 5.0, axes="yx")])
+
+
+@given(st.integers(0, 99), st.sampled_from(["tyx", "ytx", "xyt"]))
+def test_sums_agree_however_it_is_read(seed, axes):
+    rng = np.random.default_rng(seed)
+    data = rng.integers(0, 4, (int(rng.integers(2, 5)), 13, 17), np.uint8)
+    turned = data.transpose(["tyx".index(axis) for axis in axes])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "_STEPS", ((), (7,), (4, 5), (2, 3, 3)))
+        areas, changes = workflows.change(Image(turned, axes))
+    count = len(set(areas["class"].tolist()))
+    assert areas["pixels"].reshape(len(data), count).sum(1).tolist() == [13 * 17] * len(data)
+    first = changes["pixels"][: count**2].reshape(count, count)
+    assert first.sum(1).tolist() == areas["pixels"][:count].tolist()
+    assert first.sum(0).tolist() == areas["pixels"][count : 2 * count].tolist()
+    kinds = sorted(set(areas["class"].tolist()))
+    expected = [[int(((data[0] == a) & (data[1] == b)).sum()) for b in kinds] for a in kinds]
+    assert first.tolist() == expected
+
+
+def test_the_command_writes_both_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for year, data in zip((2019, 2024), MAPS, strict=False):
+        tifffile.imwrite(f"{year}.tif", data)
+    words = ["change", "2019.tif", "2024.tif", "-o", "change.csv", "--areas", "areas.csv", "--classes", "forest,town"]
+    result = CliRunner().invoke(app, [*words, "--json"])
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["classes"]["town"] == {"first": 0, "last": 50}
+    with (tmp_path / "change.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if (row["name_from"], row["name_to"]) == ("forest", "town")]
+    assert [row["pixels"] for row in rows] == ["50"]
+    assert (tmp_path / "areas.csv").is_file()
+    assert CliRunner().invoke(app, words).exit_code == 2  # never replaced unasked
