@@ -36,6 +36,9 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     division: Annotated[bool, typer.Option(help="Let an object become two.")] = _LINK.division,
     merging: Annotated[bool, typer.Option(help="Let two objects become one.")] = _LINK.merging,
     image: Annotated[Path | None, typer.Option(help="What was segmented: brightness helps to tell who is who.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Model that foretells motion (task motion); needs --image.", show_default="none")
+    ] = "",
     fill_gaps: Annotated[
         bool, typer.Option(help="Draw masks where a track skips frames, in a folder of masks.")
     ] = False,
@@ -58,7 +61,7 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
         raise OutputError(f"'{output}' exists. Choose another name, or allow it to be replaced: --overwrite.")
     movie = workflows.read_labels(labels, axes)
     picture = workflows.read_image(image, axes) if image else None
-    found = watch(workflows.track_steps(movie, spec, picture))
+    found = watch(workflows.track_steps(movie, spec, picture, model))
     workflows.write_tracks(output, found, workflows.relabel(movie, found, fill_gaps=fill_gaps), overwrite)
     if as_json:
         say_json({"labels": str(labels), "output": str(output)} | found.counts)

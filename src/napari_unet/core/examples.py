@@ -8,6 +8,7 @@ from typing import Final
 
 from .axes import Image
 from .region import Polygon
+from .results import Tracks
 
 __all__ = ["BACKGROUND", "Example"]
 
@@ -39,6 +40,10 @@ class Example:
         The label that means background where there are scribbles.
     values : tuple of int
         Of classes: which value in the labels means each, in their order; empty: 1, 2 and so on.
+    tracks : Tracks or Path or None
+        Of a movie from which motion is learned: who is who in its labels. None: every number is a track.
+    before : Image or Path or None
+        Of an image of two frames: the labels of the earlier one, see :mod:`napari_unet.targets`.
     """
 
     image: Image | Path
@@ -50,6 +55,8 @@ class Example:
     weight: float = 1.0
     background: int = BACKGROUND
     values: tuple[int, ...] = ()
+    tracks: Tracks | Path | None = None
+    before: Image | Path | None = None
 
     @property
     def name(self) -> str:

@@ -36,9 +36,11 @@ def find_examples(data: Path) -> list[Example]:
     data : Path
         A CSV table with the columns ``image`` and ``labels`` (relative to the table) and perhaps ``weight``, ``group``,
         ``split`` (``train`` or ``validation``), ``region`` (GeoJSON, a file of areas relative to the table, or
-        :func:`~napari_unet.core.region.region_text`), ``scribbles`` (``yes`` or ``no``) and ``background`` (the label
-        of scribbles on the background). Or a folder that holds ``images`` and ``labels`` (or ``masks``) with files of
-        equal names; areas of the same names in a folder ``regions``, if there is one.
+        :func:`~napari_unet.core.region.region_text`), ``scribbles`` (``yes`` or ``no``), ``background`` (the label of
+        scribbles on the background), ``tracks`` (of a movie from which motion is learned: a file as
+        :func:`~napari_unet.io.tracks.read_tracks` reads it) and ``before`` (of an image of two frames: labels of the
+        earlier one). Or a folder that holds ``images`` and ``labels`` (or ``masks``) with files of equal names; areas
+        of the same names in a folder ``regions``, if there is one.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def find_examples(data: Path) -> list[Example]:
     if not examples:
         raise TrainingDataError(f"'{data}' names no annotated image. Expected a table or images and labels in folders.")
     for example in examples:
-        for file in (example.image, example.labels):
+        for file in (example.image, example.labels, example.tracks, example.before):
             if isinstance(file, Path) and not file.exists():
                 raise TrainingDataError(f"'{file}', named by '{data}', does not exist. Correct the table or folder.")
     return examples
@@ -108,7 +110,13 @@ def _from_table(file: Path) -> Iterator[Example]:
             _word(row.get("split"), _SPLITS, "split", where),
             _number(row.get("weight"), "weight", where),
             int(_number(row.get("background"), "background", where)),
+            tracks=_file(row.get("tracks"), file.parent),
+            before=_file(row.get("before"), file.parent),
         )
+
+
+def _file(text: str | None, folder: Path) -> Path | None:
+    return folder / text if text else None
 
 
 def _number(text: str | None, column: str, where: str) -> float:

@@ -19,6 +19,11 @@ A file is a representation and offers
 ``CLASSES``
     only if labels are the numbers of classes of pixels, not of objects: how many there are.
 
+``FRAMES``
+    only if it is learned from several frames: how many. The image then shows the later frame's channels first, and
+    ``encode(labels, before=None)`` is given the labels of the earlier frame too, numbered by what becomes of them:
+    ``2 * p`` there is ``2 * p``, or ``2 * p`` and ``2 * p + 1``, here.
+
 ``explore(scores, spec, window, shape, grow=None)``
     only if objects can be found brick by brick: stored scores of a brick's window and one pixel around it, to its trees
     and their :class:`~napari_unet.core.forest.Forest`. Stitched, they give the objects of ``decode``, pixel by pixel.
@@ -52,8 +57,8 @@ from ._losses import LOSSES, Classify, class_weights
 from ._weights import border_weights
 
 __all__ = [
-    "ZERO", "Classify", "Explore", "Target", "border_weights", "classifier", "count_classes", "directions", "explorer",
-    "grower", "target",
+    "ZERO", "Classify", "Explore", "Target", "border_weights", "classifier", "count_classes", "count_frames",
+    "directions", "explorer", "grower", "target",
 ]  # fmt: skip
 
 Explore = Callable[..., tuple[npt.NDArray[np.int32], Forest]]
@@ -68,8 +73,8 @@ class Target(Protocol):
     def CHANNELS(self) -> tuple[str, ...]:  # noqa: N802  # a constant of most
         """Names of the score channels."""
 
-    def encode(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
-        """Turn labels into what a network learns."""
+    def encode(self, labels: npt.NDArray[np.integer[Any]], *before: Any) -> npt.NDArray[np.float32]:
+        """Turn labels into what a network learns; where it has `FRAMES`, those of the frame before come too."""
 
     def activate(self, scores: Any) -> Any:
         """Bring raw scores into 0 to 1."""
@@ -123,6 +128,27 @@ def count_classes(rule: TargetSpec | str) -> int:
         If there is no such file.
     """
     return int(getattr(target(rule), "CLASSES", 0))
+
+
+def count_frames(rule: TargetSpec | str) -> int:
+    """Return how many frames of a movie a representation is learned from.
+
+    Parameters
+    ----------
+    rule : TargetSpec or str
+        As for :func:`target`.
+
+    Returns
+    -------
+    int
+        1 for most.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such file.
+    """
+    return int(getattr(target(rule), "FRAMES", 1))
 
 
 def directions(rule: TargetSpec | str) -> tuple[int | None, ...]:

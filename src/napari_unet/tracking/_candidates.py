@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,7 @@ _SMALLER: Final = 0.75  # of a mother, where her daughters cannot be measured
 _UNKNOWN: Final = 0.5
 _AWAY: Final = 1.0  # object widths from a mother to a daughter, where it is all that is known
 _FAR: Final = 1.0
+_CHANCE: Final = 0.5  # what it costs to act against a network that is sure of a division, or of none
 _INSIDE: Final = 0.5  # share of a daughter that is cut and lies where her mother was
 _SUM: Final = (0.5, 1.6)  # what daughters have together, in sizes of the mother
 
@@ -48,16 +49,37 @@ class Side:
         Logarithm (base 2) of the brightness; NaN without an image.
     cut : ndarray of bool, shape (n,)
         Whether a part of it may lie outside of the picture, so that its size says little.
+    back : ndarray of float64, shape (n, d)
+        From where it is to where its parent was a frame before, as far as that is foretold; else 0.
+    chances : ndarray of float64, shape (n,)
+        Of having come out of a division since the frame before; NaN where nobody knows.
     """
 
     places: Floats
     areas: Floats
     looks: Floats
     cut: npt.NDArray[np.bool_]
+    back: Floats
+    chances: Floats
 
     def take(self, which: npt.NDArray[np.generic]) -> Side:
         """Return some of them."""
-        return Side(self.places[which], self.areas[which], self.looks[which], self.cut[which])
+        return Side(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def join(self, other: Side) -> Side:
+        """Return these and others."""
+        return Side(
+            *(np.concatenate([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self))
+        )
+
+    def earlier(self, frames: int | Ints) -> Side:
+        """Return them where their parents are foretold to have been some frames before.
+
+        What is foretold of one frame is taken for all of a gap, and then says nothing of divisions.
+        """
+        places = self.places + np.reshape(frames, (-1, 1)) * self.back
+        unknown = np.where(np.asarray(frames) == 1, self.chances, np.nan)
+        return replace(self, places=places, chances=unknown)
 
 
 @dataclass(frozen=True)
@@ -150,6 +172,7 @@ def links(pairs: Pairs, before: Side, here: Side, scale: Scale) -> Floats:
     weight = np.where(before.cut[p] | here.cut[c], _CUT, 1.0) * _SIZE
     cost = step + _OVERLAP * (1 - overlap) + weight * _change(np.log2(before.areas[p]), np.log2(here.areas[c]))
     cost += _LOOK * _change(before.looks[p], here.looks[c])
+    cost += _CHANCE * np.nan_to_num(here.chances[c])
     return np.where(overlap >= scale.min_overlap, cost, np.inf)
 
 
@@ -222,4 +245,5 @@ def triples(pairs: Pairs, one: Side, two: Side, scale: Scale, cropped: bool = Tr
     change += np.where(cut, np.minimum(_FAR * away**2, _FAR * (1 - inside)), 0.0)
     cost = step + _OVERLAP * (1 - overlap) + change + _UNLIKE * unlike + _EVENT
     cost += _LOOK * _change(two.looks[a], two.looks[b])
+    cost += _CHANCE * np.nan_to_num(1 - (two.chances[a] + two.chances[b]) / 2)
     return Events(np.stack([m, a, b], axis=1), cost)

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from napari_unet.core.axes import Image, Plane
 from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.motion import Motion
 from napari_unet.core.steps import Progress, Steps
 
 __all__ = ["Frame", "detect", "spatial_axes"]
@@ -38,6 +39,11 @@ class Frame:
         Logarithm (base 2) of how bright each is, compared with the median of the frame; NaN without an image.
     cut : ndarray of bool, shape (n,)
         Whether it touches the border of the picture along y or x: a part of it may lie outside.
+    back : ndarray of float64, shape (n, d)
+        From where it is to where its parent is foretold to have been, pixels; `common` is counted there. 0 where
+        nothing is foretold.
+    chances : ndarray of float64, shape (n,)
+        Of having come out of a division; NaN where nobody knows.
     """
 
     labels: Ints
@@ -48,6 +54,8 @@ class Frame:
     common: Ints
     looks: Floats
     cut: npt.NDArray[np.bool_]
+    back: Floats
+    chances: Floats
 
 
 def spatial_axes(labels: Image) -> str:
@@ -68,7 +76,7 @@ def spatial_axes(labels: Image) -> str:
     return "zyx" if "z" in labels.axes else "yx"
 
 
-def detect(labels: Image, image: Image | None = None) -> Steps[list[Frame]]:
+def detect(labels: Image, image: Image | None = None, motion: Motion | None = None) -> Steps[list[Frame]]:
     """List the objects of every frame; two frames are in memory at once.
 
     Parameters
@@ -78,6 +86,8 @@ def detect(labels: Image, image: Image | None = None) -> Steps[list[Frame]]:
         value at one time are one object.
     image : Image, optional
         Intensities on the same grid; the mean of several channels is taken.
+    motion : Motion, optional
+        What a network foretells of these labels.
 
     Returns
     -------
@@ -92,7 +102,7 @@ def detect(labels: Image, image: Image | None = None) -> Steps[list[Frame]]:
     Raises
     ------
     AxesError, ImageError
-        If these are no labels with time, or the image does not fit them.
+        If these are no labels with time, or the image or the motion do not fit them.
     """
     axes = spatial_axes(labels)
     dimension = labels.axes.index("t")
@@ -110,15 +120,41 @@ def detect(labels: Image, image: Image | None = None) -> Steps[list[Frame]]:
         places = np.unravel_index(where, values.shape)
         sums = [np.bincount(which, weights=place, minlength=len(ids)) for place in places]
         positions = np.stack(sums, axis=1) / areas[:, None]
-        common = _common(rows[where], which) if t else (which[:0],) * 3
+        back, chances = _foretold(motion, t, ids, positions)
+        common = (which[:0],) * 3 if not t else _common(*_moved(rows, which, (where, places), (back, values.shape)))
         looks = np.full(len(ids), np.nan)
         if image is not None and len(ids):
             seen = Plane(image, axes, ((image.axes.index("t"), t),)).read(window).mean(axis=0, dtype=np.float64)
             looks = _looks(np.bincount(which, weights=seen.reshape(-1)[where], minlength=len(ids)) / areas)
-        frames.append(Frame(ids, areas, positions, *common, looks, _cut(ids, values)))
+        frames.append(Frame(ids, areas, positions, *common, looks, _cut(ids, values), back, chances))
         rows = np.zeros(values.size, np.int64)
         rows[where] = which + 1  # 0 stays background
     return frames
+
+
+def _foretold(motion: Motion | None, t: int, ids: Ints, positions: Floats) -> tuple[Floats, Floats]:
+    """Return what is foretold of the objects of a frame."""
+    if motion is None:
+        return np.zeros_like(positions), np.full(len(ids), np.nan)
+    if t >= len(motion.labels) or not np.array_equal(motion.labels[t], ids) or motion.back[t].shape != positions.shape:
+        raise ImageError(
+            f"The motion that was foretold speaks of other labels in frame {t}. Foretell it for these labels."
+        )
+    return motion.back[t], motion.chances[t]
+
+
+def _moved(
+    rows: Ints, which: Ints, pixels: tuple[Ints, tuple[Ints, ...]], by: tuple[Floats, tuple[int, ...]]
+) -> tuple[Ints, Ints]:
+    """Return the row of the frame before (from 1) under each pixel, and its own; objects are moved back first."""
+    (where, places), (back, shape) = pixels, by
+    if not back.any():
+        return rows[where], which
+    steps = np.rint(back).astype(np.int64)
+    moved = [place + steps[which, axis] for axis, place in enumerate(places)]
+    inside = np.logical_and.reduce([(at >= 0) & (at < n) for at, n in zip(moved, shape, strict=True)])
+    index = tuple(at[inside] for at in moved)
+    return rows[np.ravel_multi_index(index, shape)], which[inside]
 
 
 def _check_fit(labels: Image, image: Image, axes: str) -> None:

@@ -84,7 +84,7 @@ def close_gaps(
 
 def _joins(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count: int) -> Events:
     """List ends that go on as starts."""
-    before, here = side.take(ends), side.take(starts)
+    before, here = side.take(ends), side.take(starts).earlier(wait)
     pairs = near(before, here, scale.reach, _NONE)
     costs = links(pairs, before, here, replace(scale, min_overlap=0.0)) - _HALF_OVERLAP + _WAIT * (wait - 1)
     p, c = pairs.parents, pairs.children
@@ -97,7 +97,8 @@ def _joins(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count:
 def _births(ends: Ints, starts: list[Ints], side: Side, scale: Scale, count: int) -> Events:
     """List ends that divided unseen: both daughters start, one of them in the last of some frames, one up to then."""
     later = np.concatenate(starts)
-    before, here = side.take(ends), side.take(later)
+    waits = np.repeat(np.arange(1, len(starts) + 1), [len(rows) for rows in starts])
+    before, here = side.take(ends), side.take(later).earlier(waits)
     found = triples(near(before, here, scale.reach, _NONE), before, here, scale, False)
     found = found.take(np.flatnonzero(found.who[:, 1:].max(axis=1) >= len(later) - len(starts[-1])))
     m, a, b = found.who.T
@@ -112,14 +113,11 @@ def _second(mothers: Ints, starts: Ints, side: Side, scale: Scale, sizes: tuple[
     for _ in range(wait):
         sister = np.where(sister >= 0, child[sister], -1)
     mothers, sister = mothers[sister >= 0], sister[sister >= 0]
-    before, here = side.take(mothers), side.take(starts)
+    before, here = side.take(mothers), side.take(starts).earlier(wait)
     pairs = near(before, here, scale.reach, _NONE)
     # Each mother meets her first daughter and one start.
     m, own = pairs.parents, sister[pairs.parents]
-    both = Side(
-        *(np.concatenate([getattr(side, name)[own], getattr(here, name)[pairs.children]]) for name in
-          ("places", "areas", "looks", "cut"))
-    )  # fmt: skip
+    both = side.take(own).earlier(wait).join(here.take(pairs.children))
     rows = np.arange(len(m))
     mother = before.take(m)
     twins = Pairs(np.repeat(rows, 2), np.stack([rows, rows + len(m)], axis=1).reshape(-1), np.zeros(2 * len(m)))

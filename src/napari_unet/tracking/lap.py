@@ -17,6 +17,7 @@ import numpy.typing as npt
 from napari_unet.core.axes import Image
 from napari_unet.core.graph import relink
 from napari_unet.core.linking import LinkSpec
+from napari_unet.core.motion import Motion
 from napari_unet.core.results import Tracks
 from napari_unet.core.sizes import equivalent_diameter
 from napari_unet.core.steps import Progress, Steps
@@ -42,7 +43,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def link(labels: Image, spec: LinkSpec, image: Image | None = None) -> Steps[Tracks]:
+def link(labels: Image, spec: LinkSpec, image: Image | None = None, motion: Motion | None = None) -> Steps[Tracks]:
     """Follow objects through time, step by step.
 
     Parameters
@@ -54,6 +55,9 @@ def link(labels: Image, spec: LinkSpec, image: Image | None = None) -> Steps[Tra
         Settings.
     image : Image, optional
         What was segmented, on the same grid.
+    motion : Motion, optional
+        What a network foretells of these labels: objects are compared with those of the frame before at the place where
+        their parent should have been, and a division that it does not see costs more.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def link(labels: Image, spec: LinkSpec, image: Image | None = None) -> Steps[Tra
         If a fixed link speaks of an object that is not there.
     """
     axes = spatial_axes(labels)
-    frames = yield from detect(labels, image)
+    frames = yield from detect(labels, image, motion)
     count = len(frames)
     movie = _Movie.of(labels, axes, frames)
     tracks = _nodes(labels, axes, frames)
@@ -114,7 +118,9 @@ class _Movie:
         places = np.concatenate([frame.positions for frame in frames]) * scale / width
         looks = np.concatenate([frame.looks for frame in frames])
         cut = np.concatenate([frame.cut for frame in frames])
-        return cls(frames, first, Side(places, areas.astype(np.float64), looks, cut))
+        back = np.concatenate([frame.back for frame in frames]) * scale / width
+        chances = np.concatenate([frame.chances for frame in frames])
+        return cls(frames, first, Side(places, areas.astype(np.float64), looks, cut, back, chances))
 
     def at(self, t: int, drift: Floats | float = 0.0) -> Side:
         """Return the objects of a frame, moved by a drift."""
@@ -123,7 +129,7 @@ class _Movie:
 
     def pairs(self, t: int, drift: Floats | float, reach: float) -> tuple[Pairs, Side, Side]:
         """Pair the objects of a frame with those of the next."""
-        before, here, after = self.at(t, drift), self.at(t + 1), self.frames[t + 1]
+        before, here, after = self.at(t, drift), self.at(t + 1).earlier(1), self.frames[t + 1]
         return near(before, here, reach, (after.before, after.here, after.common)), before, here
 
 

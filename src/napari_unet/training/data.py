@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+import torch
 
 from ..core.anatomy import check_grid
 from ..core.axes import Image, Plane
@@ -56,7 +57,8 @@ def truth_of(example: Example, spec: TrainSpec) -> Truth:
     count = count_classes(spec.target) if spec.target else 0
     unknown = count > 0 and spec.target is not None and not spec.target.background
     background = example.background if sparse and not unknown else None
-    return Truth(example.region, background, count, unknown, example.values if count else (), example.name)
+    values, paired = example.values if count else (), example.before is not None
+    return Truth(example.region, background, count, unknown, values, example.name, paired)
 
 
 @dataclass
@@ -124,12 +126,15 @@ class Loader:
                 "bands": band_names(image),
             }
             pairs.append(replace(pair, group=example.group or example.source, facts=facts))
+        if example.before is not None:
+            earlier = matched(image, self._shelf.labels(example.before), net.ndim, example.name)
+            pairs = [replace(p, before=_in_memory(plane)) for p, (_, plane) in zip(pairs, earlier, strict=True)]
         self._check_labels(pairs, example)
         return pairs
 
     def _pair(self, stored: Stored, plane: Plane, drawn: Plane, weight: float) -> Pair:
         values = math.prod(plane.shape) * plane.image.channels
-        if values > _LARGE:
+        if values > _LARGE and not stored.truth.paired:
             return stored_pair(stored, None, weight)
         whole = tuple(slice(0, n) for n in plane.shape)
         block, labels = plane.read(whole), as_whole(drawn.read(whole)[0], stored.name)
@@ -138,6 +143,8 @@ class Loader:
         self._held += values
         if self._held <= _HELD:
             return pair
+        if stored.truth.paired:
+            return stored_pair(replace(stored, ids=np.arange(int(labels.max(initial=0)) + 1)), pair, weight)
         if stored.truth.classes:
             return stored_pair(replace(stored, ids=np.arange(stored.truth.classes + 1)), pair, weight)
         ids = np.unique(stored.truth.read(labels, whole)[0])
@@ -200,6 +207,11 @@ class Loader:
                 f"The labels of '{example.name}' have one value only: what hangs together is taken for an object, and "
                 "objects that touch are one. Give every object a number of its own where that is wrong."
             )
+
+
+def _in_memory(plane: Plane) -> torch.Tensor:
+    values = as_whole(plane.read(tuple(slice(0, n) for n in plane.shape))[0], plane.image.name)
+    return torch.from_numpy(values.astype(np.int32))
 
 
 def _has_background(pair: Pair) -> bool:

@@ -21,6 +21,7 @@ from ..core.steps import finish
 from ..io.atomic import atomic_file
 from ..models.model import Model
 from ..models.segment import segment_image
+from ..targets import count_frames
 from .validate import Judged, Shown, judge, open_example, summarise
 
 __all__ = ["Looks"]
@@ -100,6 +101,8 @@ class Looks:
 
     def score(self, validation: dict[str, float]) -> float | None:
         """Return mAP, or Dice where objects cannot be counted or have no common size; None if nothing was measured."""
+        if count_frames(self.card.target) > 1:
+            return None  # how well objects are found says little of how well their motion is foretold
         names = ("mDice", "mAP", "Dice") if self.card.grid.sized else ("mDice", "Dice")
         return next((validation[name] for name in names if name in validation), None)
 

@@ -62,6 +62,8 @@ class Truth:
         Of classes: which value means each; empty: 1, 2 and so on.
     name : str
         Of the image, for messages.
+    paired : bool
+        The numbers say who comes from whom in another frame, and stay as they are.
     """
 
     region: tuple[Polygon, ...] | None = None
@@ -70,6 +72,7 @@ class Truth:
     open: bool = False
     values: tuple[int, ...] = ()
     name: str = ""
+    paired: bool = False
 
     @property
     def partial(self) -> bool:
@@ -163,6 +166,8 @@ class Pair:
         Of classes: the parts of `spots` that are of one class each, from and up to; empty: of objects.
     places : ndarray of int32, shape (n, ndim), or None
         Some pixels whose truth is known; None: it is everywhere.
+    before : Tensor or None
+        int32 ``(*s)``: labels of the frame before, of an image of two frames. They stay in memory.
     group : str
         What is held out together.
     digest : str
@@ -182,6 +187,7 @@ class Pair:
     spots: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
     kinds: tuple[tuple[int, int], ...] = ()
     places: npt.NDArray[np.int32] | None = None
+    before: torch.Tensor | None = None
     group: str = ""
     digest: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -231,7 +237,7 @@ def make_pair(
     if truth.classes:
         solid, sizes = objects.astype(np.int32), np.zeros(truth.classes + 1, np.float32)
     else:
-        solid = _numbered(objects, apart=truth.background is None)
+        solid = objects.astype(np.int32) if truth.paired else _numbered(objects, apart=truth.background is None)
         sizes = whole_objects(solid, known, ended=False)
     if truth.background is not None:
         sizes[:] = 0

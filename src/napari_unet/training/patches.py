@@ -22,7 +22,7 @@ from ..core.specs import AugmentSpec, TrainSpec
 from ..nets import multiple
 from ..targets import Target, border_weights
 from .augment import recolor, sampling_grid
-from .pairs import Pair, make_pair, whole_objects
+from .pairs import Pair, Windows, make_pair, whole_objects
 
 __all__ = ["Batch", "Drawn", "Pair", "Sampler", "make_pair"]
 
@@ -68,12 +68,15 @@ class Drawn:
         Diameter of every pixel's object, pixels of the patch; 0 unknown.
     known : ndarray of bool or None
         None: everywhere.
+    before : ndarray of int32 or None
+        Objects of the frame before, of an image of two frames.
     """
 
     image: torch.Tensor
     objects: npt.NDArray[np.int32]
     sizes: npt.NDArray[np.float32]
     known: npt.NDArray[np.bool_] | None
+    before: npt.NDArray[np.int32] | None = None
 
 
 class Sampler:
@@ -163,8 +166,10 @@ class Sampler:
         image = _sample(pair.levels[level], points[inner], self.device)
         wanted = self.spec.net.inputs if self.spec.net else image.shape[0]
         image = recolor(image, wanted, augment, rng)
-        objects = labels if self._classes else connected(labels, connectivity=1).astype(np.int32)
-        return Drawn(image, objects, self._sizes(pair, labels, objects, known, zoom), known)
+        before = None if pair.before is None else _nearest(pair.before, points)
+        named = self._classes or before is not None
+        objects = labels if named else connected(labels, connectivity=1).astype(np.int32)
+        return Drawn(image, objects, self._sizes(pair, labels, objects, known, zoom), known, before)
 
     def _zooms(self, pair: Pair, augment: AugmentSpec | None, rng: np.random.Generator) -> tuple[float, ...]:
         """Return how much a patch is magnified along each axis."""
@@ -221,7 +226,8 @@ class Sampler:
     def _encoded(self, drawn: Drawn, pair: Pair) -> tuple[Any, ...]:
         """Return image, target, size, what is known, and the weights of borders of a patch without its margin."""
         inner = (slice(MARGIN, -MARGIN),) * drawn.objects.ndim
-        target = self.target.encode(drawn.objects)[(slice(None), *inner)]
+        frames = () if drawn.before is None else (drawn.before,)
+        target = self.target.encode(drawn.objects, *frames)[(slice(None), *inner)]
         size, known = encode_size(drawn.sizes[inner]), _shapes(drawn, pair.scribbles, self._classes)
         if known is not None:
             known = known[(slice(None), *inner)]
@@ -291,7 +297,10 @@ def _sample(level: Any, points: torch.Tensor, device: str) -> torch.Tensor:
 
 def _truth(pair: Pair, points: torch.Tensor) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_] | None]:
     """Read labels, and what is known, at the nearest pixels."""
-    at, window = _inside(points, pair.labels.shape)
+    return _nearest(pair.labels, points), None if pair.known is None else _nearest(pair.known, points) > 0
+
+
+def _nearest(labels: Windows, points: torch.Tensor) -> npt.NDArray[np.int32]:
+    at, window = _inside(points, labels.shape)
     index = tuple(torch.clamp(at[..., axis].long() - w.start, 0, w.stop - w.start - 1) for axis, w in enumerate(window))
-    labels = pair.labels[window][index].numpy().astype(np.int32, copy=False)
-    return labels, None if pair.known is None else pair.known[window][index].numpy() > 0
+    return labels[window][index].numpy().astype(np.int32, copy=False)

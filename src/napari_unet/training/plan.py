@@ -23,16 +23,17 @@ from ..core.specs import NormaliseSpec, TargetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..io.pairs import find_examples
 from ..models.cards import find_model, read_card
-from ..targets import count_classes
+from ..targets import count_classes, count_frames
 from ..tiling.statistics import sample_windows
 from .data import Loader
 from .fingerprint import Fingerprint, fingerprint
+from .frames import pair_frames
 from .holdout import Split, check_leaks, hold_out
 from .intensities import is_ct, measure_ct, measure_fixed
 from .pairs import Pair
 from .stored import Shelf
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "framed", "prepare"]
 
 _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
 _VOLUME: Final = 8  # planes from which on a stack is a volume
@@ -93,6 +94,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     examples = find_examples(data) if isinstance(data, Path) else list(data)
     if not examples:
         raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
+    examples = framed(examples, spec)
     split = hold_out(examples, spec)
     filled = _filled(spec, examples)
     learned, kept = _valued(filled, split.learned), _valued(filled, split.held_out)
@@ -113,6 +115,32 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
         warnings = [*warnings[:_MOST_WARNINGS], f"And {len(warnings) - _MOST_WARNINGS} more remarks of this kind."]
     plan = Plan(planned, _words(planned, facts, split), tuple(warnings), facts.counts(examples, split.held_out))
     return Prepared(plan, pairs, learned, kept, split.held_out)
+
+
+def framed(examples: Sequence[Example], spec: TrainSpec) -> list[Example]:
+    """Show two frames of movies at once where motion is to be learned; other examples stay as they are.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        What is learned from.
+    spec : TrainSpec
+        Says what is learned.
+
+    Returns
+    -------
+    list of Example
+        In the same order.
+
+    Raises
+    ------
+    TrainingDataError
+        If they are no movies with tracks.
+    """
+    start = read_card(find_model(spec.start)).target if spec.start else load_task(spec.task).target
+    if count_frames(spec.target or start) == 1:
+        return list(examples)
+    return [pair_frames(example) for example in examples]
 
 
 def _filled(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:

@@ -16,7 +16,7 @@ from ..models.cards import user_folder
 from ..targets import target
 from .fingerprint import common_bands
 from .kept import planned_before
-from .plan import Prepared, prepare
+from .plan import Prepared, framed, prepare
 from .runs import Order, run_folder
 from .whole import Material, train_whole
 from .wishes import Wishes
@@ -66,6 +66,8 @@ def train_model(
     # Before anything is read: a name that no model can have must not be found out at the end.
     make_card(spec.filled(load_task(spec.task)), "")
     folder = folder or user_folder() / spec.name
+    if not isinstance(data, Path):
+        data = framed(data, spec)
     made = yield from prepare(data, planned_before(run_folder(folder, spec.name), spec) or spec)
     planned, said = made.plan.spec, (*made.plan.words, *(f"Note: {text}" for text in made.plan.warnings))
     yield Progress(0, 0, "planned", news="\n".join(said))

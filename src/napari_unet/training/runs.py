@@ -18,10 +18,12 @@ from ..core.axes import Image
 from ..core.errors import TrainingDataError
 from ..core.examples import BACKGROUND, Example
 from ..core.region import region_text
+from ..core.results import Tracks
 from ..core.specs import TrainSpec
 from ..io.atomic import atomic_file
 from ..io.images import write_image
 from ..io.labels import write_labels
+from ..io.tracks import write_tracks
 from ..models.cards import user_folder
 
 __all__ = ["Order", "is_run", "note_state", "read_order", "run_folder", "write_order"]
@@ -164,7 +166,9 @@ def _write_text(file: Path, text: str) -> None:
 
 def _table(data: Sequence[Example], run: Path) -> str:
     rows = []
-    more = ("background",) if any(each.background != BACKGROUND for each in data) else ()
+    more: tuple[str, ...] = ("background",) if any(each.background != BACKGROUND for each in data) else ()
+    more += ("tracks",) if any(each.tracks is not None for each in data) else ()
+    more += ("before",) if any(each.before is not None for each in data) else ()
     for example in data:
         region = ""
         if example.region:
@@ -172,7 +176,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             region = f"regions/{_short(text.encode())}.txt"
             (run / "regions").mkdir(exist_ok=True)
             _write_text(run / region, text + "\n")
-        rows.append({
+        row = {
             "image": _place(example.image, run, "images"),
             "labels": _place(example.labels, run, "labels"),
             "weight": f"{example.weight:g}",
@@ -180,12 +184,27 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "split": _SPLITS[example.held_out],
             "region": region,
             "scribbles": "yes" if example.scribbles else "",
-        } | ({"background": str(example.background)} if more else {}))  # fmt: skip
+            "background": str(example.background),
+            "tracks": "" if example.tracks is None else _tracks(example.tracks, run),
+            "before": "" if example.before is None else _place(example.before, run, "labels"),
+        }
+        rows.append({name: row[name] for name in (*_COLUMNS, *more)})
     written = StringIO()
     table = csv.DictWriter(written, (*_COLUMNS, *more), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return written.getvalue()
+
+
+def _tracks(tracks: Tracks | Path, run: Path) -> str:
+    """Return the file of tracks; those of a layer are written."""
+    if not isinstance(tracks, Tracks):
+        return str(Path(tracks).resolve())
+    columns = (tracks.nodes[name] for name in ("t", "label"))
+    file = run / "tracks" / f"{_short(*map(np.ascontiguousarray, columns), np.ascontiguousarray(tracks.edges))}.csv"
+    file.parent.mkdir(exist_ok=True)
+    write_tracks(file, tracks)
+    return str(file.relative_to(run))
 
 
 def _place(what: Image | Path, run: Path, room: str) -> str:

@@ -8,8 +8,11 @@ from typing import Any
 
 from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
+from ..core.errors import ImageError
 from ..core.linking import LinkSpec
+from ..core.motion import Motion
 from ..core.results import TrackFile, Tracks, TrackScores
+from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
 
 __all__ = [
@@ -18,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None) -> Steps[Tracks]:
+def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None, model: str = "") -> Steps[Tracks]:
     """Follow labels through time, step by step.
 
     Parameters
@@ -29,6 +32,8 @@ def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None) ->
         Settings.
     image : Image or array-like, optional
         What was segmented, on the same grid: how bright objects are helps to tell them apart and to see divisions.
+    model : str
+        Name or folder of a model that foretells motion (trained with the task ``motion``); needs the image.
 
     Returns
     -------
@@ -44,12 +49,25 @@ def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None) ->
     ------
     AxesError, ImageError, SpecError
         If these are no labels with time, or the settings do not fit them.
+    ModelError
+        If the model is unknown or foretells no motion.
     """
     check_conflict()
     from ..tracking.lap import link
 
-    picture = None if image is None else movie(image)
-    return (yield from link(movie(labels), spec or LinkSpec(), picture))
+    picture, seen = None if image is None else movie(image), movie(labels)
+    motion = (yield from _foretold(seen, picture, model)) if model else None
+    return (yield from link(seen, spec or LinkSpec(), picture, motion))
+
+
+def _foretold(labels: Image, image: Image | None, model: str) -> Steps[Motion]:
+    from ..models.motion import foretell
+    from ..models.zoo import load_model
+
+    if image is None:
+        raise ImageError("A model foretells motion from the image that was segmented: give it too.")
+    yield Progress(0, 0, f"Loading the model '{model}'")
+    return (yield from foretell(labels, image, SegmentSpec(model=model), load_model(model)))
 
 
 def track(
@@ -58,10 +76,12 @@ def track(
     show: Callable[[Progress], None] | None = None,
     *,
     image: Any = None,
+    model: str = "",
     **options: Any,
 ) -> Tracks:
     """Follow labels through time; see :func:`track_steps`. Options are the fields of LinkSpec."""
-    return finish(track_steps(labels, LinkSpec.of(**((spec.model_dump() if spec else {}) | options)), image), show)
+    settings = LinkSpec.of(**((spec.model_dump() if spec else {}) | options))
+    return finish(track_steps(labels, settings, image, model), show)
 
 
 def relabel_steps(labels: Any, tracks: Tracks, by: str = "track", fill_gaps: bool = False) -> Steps[Image]:
