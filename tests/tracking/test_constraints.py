@@ -7,6 +7,7 @@ import pytest
 
 from napari_unet.core.errors import SpecError
 from napari_unet.core.linking import LinkSpec
+from napari_unet.tracking.edits import Edits
 from napari_unet.workflows import track
 
 
@@ -64,3 +65,17 @@ def test_what_cannot_be_is_said(options, text):
 def test_links_survive_json():
     spec = LinkSpec(fixed=(((0, 1), (1, 2)),), forbidden=(((0, 2), (1, 1)),))
     assert LinkSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_what_was_taken_out_competes_with_nobody():
+    labels = np.zeros((3, 60, 60), np.int32)
+    labels[0, 20:30, 10:20], labels[1, 20:30, 17:27], labels[2, 20:30, 24:34] = 1, 1, 1
+    labels[1, 22:32, 9:19][labels[1, 22:32, 9:19] == 0] = 7  # dirt, nearer than the cell
+    edits = Edits(track(labels))
+    assert edits.children((0, 1)) == [(1, 7)]
+    edits.do("delete", (1, 7))
+    edits.solve(track(labels, fixed=edits.fixed, forbidden=edits.forbidden, absent=edits.deleted))
+    assert edits.children((0, 1)) == [(1, 1)]
+    assert edits.tracks().counts == {"objects": 3, "tracks": 1, "lineages": 1, "divisions": 0}
+    # Objects that are not there are no objects either.
+    assert track(labels, absent=((9, 9),)).counts["objects"] == 4

@@ -166,6 +166,19 @@ def test_the_table_is_saved(make: Make, viewer: ViewerModel, qtbot: QtBot, tmp_p
     assert workflows.read_table(path)["track"].max() == 4
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.geff", "a.xml", "folder"])
+def test_tracks_are_saved_in_every_format_of_the_command(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path, name: str
+) -> None:
+    widget = make(viewer)
+    widget.run()
+    finish(qtbot, widget)
+    widget.save_tracks(str(tmp_path / name))
+    finish(qtbot, widget)
+    assert widget.followed is not None
+    assert workflows.read_tracks(tmp_path / name).tracks.counts == widget.followed.tracks.counts
+
+
 @pytest.mark.parametrize(("axes", "index"), [("tzyx", (slice(None), None)), ("tcyx", (slice(None), None))])
 def test_four_dimensions(make: Make, qtbot: QtBot, axes: str, index: Any) -> None:
     viewer = ViewerModel()

@@ -34,6 +34,8 @@ class LinkSpec(Spec):
         with the same earlier object are a division.
     forbidden : tuple of links
         Links that must not be made.
+    absent : tuple of (int, int)
+        Frame and label of what is no object: nothing is linked with it, and nothing competes with it.
     """
 
     max_distance: float = Field(1.5, gt=0, le=100)
@@ -43,6 +45,7 @@ class LinkSpec(Spec):
     merging: bool = False
     fixed: tuple[Link, ...] = ()
     forbidden: tuple[Link, ...] = ()
+    absent: tuple[Detection, ...] = ()
 
     @model_validator(mode="after")
     def _links_can_be(self) -> Self:

@@ -108,6 +108,9 @@ def live(spec: MovieSpec) -> Iterator[Cells]:
     cells = _begin(rng, spec, round(spec.count * share), size, margin)
     last = len(cells)
     way = _directions(rng, 1, len(size))[0]
+    if spec.heading is not None:
+        angle = np.deg2rad(spec.heading)
+        way = np.concatenate([np.zeros(len(size) - 2), [np.sin(angle), np.cos(angle)]])
     for _ in range(3):
         cells = _push(cells, spec, size)
     for _ in range(spec.frames):

@@ -34,6 +34,8 @@ class MovieSpec(Spec):
         Typical step between two frames, in diameters.
     drift : float
         Common motion of all cells between two frames, in diameters.
+    heading : float or None
+        Direction of the drift, degrees from x towards y; None draws one for each seed.
     noise : float
         0 for none, 1 for a good and 4 for a poor camera picture.
     blur : float
@@ -55,6 +57,7 @@ class MovieSpec(Spec):
     death: float = Field(0.003, ge=0, le=1)
     speed: float = Field(0.15, ge=0, le=10)
     drift: float = Field(0.0, ge=0, le=10)
+    heading: float | None = None
     noise: float = Field(1.0, ge=0, le=20)
     blur: float = Field(1.0, ge=0, le=20)
     bleaching: float = Field(0.2, ge=0, lt=1)

@@ -25,14 +25,21 @@ class Constraints:
         Parent and child.
     count : int
         Number of nodes.
+    absent : ndarray of int64, shape (n,)
+        Nodes that are no objects.
     """
 
     fixed: Ints
     forbidden: Ints
     count: int
+    absent: Ints
+
+    def __len__(self) -> int:
+        """Count what is decided."""
+        return len(self.fixed) + len(self.forbidden) + len(self.absent)
 
     def allow(self, parents: Ints, children: Ints) -> npt.NDArray[np.bool_]:
-        """Say which candidates are left to decide: neither forbidden nor about an object that is decided.
+        """Say which candidates are left to decide: neither forbidden nor about what is decided or absent.
 
         Parameters
         ----------
@@ -47,6 +54,8 @@ class Constraints:
         free = np.ones(len(parents), np.bool_)
         if len(self.fixed):
             free &= ~np.isin(parents, self.fixed[:, 0]) & ~np.isin(children, self.fixed[:, 1])
+        if len(self.absent):
+            free &= ~np.isin(parents, self.absent) & ~np.isin(children, self.absent)
         if len(self.forbidden):
             bad = self.forbidden[:, 0] * self.count + self.forbidden[:, 1]
             free &= ~np.isin(parents * self.count + children, bad)
@@ -73,9 +82,9 @@ def constrain(spec: LinkSpec, time: Ints, labels: Ints) -> Constraints:
     SpecError
         If a fixed link speaks of an object that is not there.
     """
-    wanted = {one for link in spec.fixed + spec.forbidden for one in link}
+    wanted = {one for link in spec.fixed + spec.forbidden for one in link} | set(spec.absent)
     if not wanted:
-        return Constraints(np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64), len(time))
+        return Constraints(np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64), len(time), np.zeros(0, np.int64))
     rows: dict[tuple[int, int], int] = {}
     for frame, label in wanted:
         first, last = np.searchsorted(time, [frame, frame + 1])
@@ -88,7 +97,8 @@ def constrain(spec: LinkSpec, time: Ints, labels: Ints) -> Constraints:
             f"A fixed link speaks of label {lost[0][1]} in frame {lost[0][0]}, but there is no such object. "
             "Remove the link, or choose the labels that it was made for."
         )
-    return Constraints(_rows(spec.fixed, rows), _rows(spec.forbidden, rows), len(time))
+    absent = np.array(sorted(rows[one] for one in set(spec.absent) & rows.keys()), np.int64)
+    return Constraints(_rows(spec.fixed, rows), _rows(spec.forbidden, rows), len(time), absent)
 
 
 def _rows(links: tuple[Link, ...], rows: dict[tuple[int, int], int]) -> Ints:

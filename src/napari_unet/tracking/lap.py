@@ -175,7 +175,7 @@ def _step(
         found = triples(turned, here, before, scale)
         parts.append(Events(found.who[:, [1, 0, 2]] + np.array([0, n, 0]), found.costs))
     events = gather(parts)
-    if len(known.fixed) or len(known.forbidden):
+    if len(known):
         events = events.take(np.flatnonzero(_allowed(events.who + movie.first[t], movie.first[t + 1], known)))
     chosen, margins = choose(events, n, n + len(here.areas), unlinked)
     picked, costs = events.who[chosen], events.costs[chosen]

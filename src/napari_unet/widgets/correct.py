@@ -204,7 +204,7 @@ class CorrectWidget(Panel):
             labels = layer_image(found.labels, found.axes)
             image = layer_image(found.image, layer_axes(found.image)[0]) if found.image is not None else None
             spec = type(found.spec).of(**found.spec.model_dump() | {
-                "fixed": found.edits.fixed, "forbidden": found.edits.forbidden
+                "fixed": found.edits.fixed, "forbidden": found.edits.forbidden, "absent": found.edits.deleted
             })  # fmt: skip
         except UNetError as error:
             self.complain(error)

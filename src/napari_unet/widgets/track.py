@@ -15,7 +15,7 @@ from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError, UNetError
 from napari_unet.core.linking import LinkSpec
-from napari_unet.core.results import Table, Tracks
+from napari_unet.core.results import Tracks
 from napari_unet.core.sizes import equivalent_diameter
 from napari_unet.core.specs import Spec
 from napari_unet.core.steps import Progress, Steps
@@ -42,6 +42,9 @@ _LABELS: Final = {
     "division": "Cells divide",
     "merging": "Cells merge",
 }
+_FORMATS: Final = (
+    "Tables (*.csv)", "GEFF folders (*.geff)", "TrackMate files (*.xml)", "Folders of masks: no ending (*)",
+)  # fmt: skip
 _COLORS: Final = {"by track": "track", "by lineage": "lineage", "no": ""}
 
 
@@ -63,7 +66,7 @@ class TrackWidget(Panel):
         self.labels = LayerBox(napari_viewer, LabelsLayer)
         self.image = LayerBox(napari_viewer, ImageLayer, nothing="none")
         self.axes = AxesRow()
-        self.settings = Form(LinkSpec(), _LABELS, skip=("fixed", "forbidden"))
+        self.settings = Form(LinkSpec(), _LABELS, skip=("fixed", "forbidden", "absent"))
         self.colors = QComboBox()
         self.colors.addItems(list(_COLORS))
         self.colors.setToolTip("Show the labels with one color a track or lineage, in a new layer.")
@@ -73,7 +76,11 @@ class TrackWidget(Panel):
         self.form.addRow("Image", self.image)
         self.form.addRow("Color labels", self.colors)
         self.column.addWidget(self.settings.native)
-        self.save = button("Save tracks …", "Write a table with a row for each object and frame.", self.ask_where)
+        self.save = button(
+            "Save tracks …",
+            "Write a table, GEFF, TrackMate or masks, by the ending.",
+            self.ask_where,
+        )
         self.save_table = button("Save table …", "Write a table with a row for each track.", self.ask_where_table)
         self.column.addLayout(row((self.save, 1), (self.save_table, 1)))
         self.column.addStretch(1)
@@ -146,18 +153,18 @@ class TrackWidget(Panel):
 
     def ask_where(self) -> None:
         """Ask for a file and write the tracks to it."""
-        if path := self._ask("tracks"):
+        if path := self._ask("tracks", _FORMATS):
             self.save_tracks(path)
 
     def ask_where_table(self) -> None:
         """Ask for a file and write the table of tracks to it."""
-        if path := self._ask("table"):
+        if path := self._ask("table", _FORMATS[:1]):
             self.save_tracks(path, "table")
 
-    def _ask(self, what: str) -> str:
+    def _ask(self, what: str, formats: tuple[str, ...]) -> str:
         layer = self.labels.layer
         name = f"{PurePath(layer.name).name if layer is not None else 'labels'}-{what}.csv"
-        return str(QFileDialog.getSaveFileName(self, f"Save {what}", name, "Tables (*.csv)")[0])
+        return str(QFileDialog.getSaveFileName(self, f"Save {what}", name, ";;".join(formats))[0])
 
     def save_tracks(self, path: str, what: str = "tracks") -> None:
         """Write the tracks, with all corrections.
@@ -165,18 +172,23 @@ class TrackWidget(Panel):
         Parameters
         ----------
         path : str
-            A CSV file; replaced if it is there.
+            As :func:`~napari_unet.io.tracks.write_tracks` takes it for tracks; a CSV file for a table. A file is
+            replaced if it is there, a folder is not.
         what : {"tracks", "table"}
             A row for each object and frame, or one for each track.
         """
         found, engine = self.followed, self.engine
         if found is None or self.job is not None:
             return
-        table: Table = found.tracks.nodes if what == "tracks" else found.table
+        tracks, table = found.tracks, found.table
+        labels = layer_image(found.labels, found.axes)
 
         def make() -> Steps[None]:
             yield Progress(0, 0, "Writing")
-            engine.write_table(path, table)
+            if what == "table":
+                engine.write_table(path, table)
+            else:
+                engine.write_tracks(path, tracks, engine.relabel(labels, tracks))
 
         self.begin(make, lambda _reports: None, lambda _: f"Saved {path}.")
 
