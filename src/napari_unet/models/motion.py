@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..core.axes import Image, Plane
 from ..core.errors import AxesError, ImageError, ModelError
 from ..core.motion import Motion
+from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
 from ..targets import ZERO, count_frames, target
@@ -21,6 +22,7 @@ from .segment import plan_run
 __all__ = ["foretell"]
 
 _MIDDLE: Final = round(255 * ZERO)
+_LOOKS: Final = 8  # frames whose objects say how large objects are
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,7 +40,7 @@ def foretell(labels: Image, image: Image, spec: SegmentSpec, model: Scorer) -> S
     image : Image
         What was segmented, on the same grid.
     spec : SegmentSpec
-        Says how large objects are and how the work is cut.
+        Says how the work is cut, and perhaps how large objects are; otherwise the labels say it.
     model : Scorer
         Learned from movies with their tracks.
 
@@ -77,6 +79,8 @@ def foretell(labels: Image, image: Image, spec: SegmentSpec, model: Scorer) -> S
     if count == 1:
         return _gathered([_first(labels, time)])
     both = two_frames(image)
+    if spec.diameter is None:
+        spec = spec.model_copy(update={"diameter": _width(labels, time)})
     plan, _ = plan_run(both, spec, model)
     found = [_first(labels, time)]
     reach = float(getattr(target(card.target), "REACH", 0.0)) / plan.factor[0]
@@ -96,6 +100,16 @@ def _labels(labels: Image, time: int, t: int) -> npt.NDArray[Any]:
         tuple(slice(0, n) for n in labels.along(axes)[0])
     )[0]
     return values
+
+
+def _width(labels: Image, time: int) -> float | None:
+    """Return the median width of the objects of some frames, pixels; None if there are none."""
+    frames = np.unique(np.linspace(0, labels.shape[time] - 1, _LOOKS).astype(int)).tolist()
+    areas = [
+        np.unique(values[values > 0], return_counts=True)[1] for t in frames for values in [_labels(labels, time, t)]
+    ]
+    found = np.concatenate(areas)
+    return float(equivalent_diameter(np.median(found), 2)) if len(found) else None
 
 
 def _first(labels: Image, time: int) -> tuple[Any, Floats, Floats]:
