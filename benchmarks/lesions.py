@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+import numpy as np
+from scipy.special import elliprg
+from skimage.measure import marching_cubes, mesh_surface_area
 
-import numpy as np  # noqa: E402
-from scipy.special import elliprg  # noqa: E402
-from skimage.measure import marching_cubes, mesh_surface_area  # noqa: E402
-
-from napari_unet.core.axes import Image  # noqa: E402
-from napari_unet.measures.lesions import measure  # noqa: E402
+from napari_unet.core.axes import Image
+from napari_unet.measures.lesions import measure
 
 RESULT = Path(__file__).resolve().parent / "results" / "lesions.json"
 UNITS = ("millimeter",) * 3

@@ -283,3 +283,65 @@ def test_time_compares_lesions(volume):
     assert growth.changes["status"].tolist() == ["matched"] * 3
     np.testing.assert_allclose(growth.changes["moved"], 2)
     assert growth.summary["volume_change"] == 0
+
+
+# Files of hospitals
+
+
+@pytest.fixture
+def scan(here, volume):
+    """Image and classes as NIfTI, whose first axis runs to the left and whose origin is somewhere."""
+    import nibabel
+
+    affine = np.array([[-1.0, 0, 0, 70], [0, -1.0, 0, 40], [0, 0, 3.0, -200], [0, 0, 0, 1]])
+    for name, one in zip(("scan", "classes"), volume, strict=True):
+        nibabel.save(nibabel.Nifti1Image(np.asarray(one.data).T, affine), here / f"{name}.nii.gz")
+    return affine
+
+
+def test_lesions_of_nifti_have_millimeters_and_places_in_the_patient(scan, here, volume):
+    good("measure", "classes.nii.gz", "--measure", "lesions", "--classes", "--image", "scan.nii.gz", "-o", "n.csv")
+    table = workflows.read_table("n.csv")
+    expected = workflows.measure_lesions(volume[1], volume[0], classes=True).table
+    np.testing.assert_allclose(np.sort(table["volume_ml"]), np.sort(expected["volume_ml"]), rtol=1e-5)
+    np.testing.assert_allclose(np.sort(table["longest_diameter"]), np.sort(expected["longest_diameter"]), rtol=1e-5)
+    # RAS of NIfTI to LPS: x and y change their sign.
+    x, y, z = (expected[f"centroid_{a}"] for a in "xyz")
+    np.testing.assert_allclose(np.sort(table["patient_x"]), np.sort(x - 70), rtol=1e-4)
+    np.testing.assert_allclose(np.sort(table["patient_y"]), np.sort(y - 40), rtol=1e-4)
+    np.testing.assert_allclose(np.sort(table["patient_z"]), np.sort(z - 200), rtol=1e-4)
+    good("report", "scan.nii.gz", "classes.nii.gz", "--classes", "-o", "n.html")
+    assert "scan" not in (here / "n.html").read_text("utf-8")
+    scores = json.loads(good("evaluate", "classes.nii.gz", "classes.nii.gz", "--metrics", "surfaces", "--json"))
+    assert scores["nsd"] == 1
+
+
+def test_volumes_of_other_places_are_compared_in_the_patient_and_never_mixed(scan, here):
+    import nibabel
+
+    first = nibabel.load("classes.nii.gz")
+    moved = scan.copy()
+    moved[:3, 3] += (5, 7, 9)
+    # The same lesions, cut out of the same patient 5, 7 and 3 voxels later: nothing has moved.
+    values = np.zeros(first.shape, np.uint8)
+    values[5:, 7:, :-3] = np.asarray(first.dataobj)[:-5, :-7, 3:]
+    nibabel.save(nibabel.Nifti1Image(values, moved), "later.nii.gz")
+    good("measure", "later.nii.gz", "--measure", "lesions", "--classes", "--before", "classes.nii.gz", "--changes",
+         "c.csv", "-o", "l.csv")  # fmt: skip
+    changes = workflows.read_table("c.csv")
+    assert changes["status"].tolist() == ["matched"] * 3
+    np.testing.assert_allclose(changes["moved"], 0, atol=1e-3)
+    said = bad("measure", "later.nii.gz", "--measure", "lesions", "--image", "scan.nii.gz", "-o", "x.csv")
+    assert "another grid" in said
+    assert "another grid" in bad("evaluate", "classes.nii.gz", "later.nii.gz", "--metrics", "overlap")
+
+
+def test_what_intensities_are_is_what_the_image_says(volume):
+    from napari_unet.core.anatomy import stand_up
+
+    affine = np.array([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 3.0, 0], [0, 0, 0, 1]])
+    from dataclasses import replace
+
+    place = replace(stand_up(affine, volume[0].shape[::-1]), quantity="SUV (body weight)")
+    found = workflows.measure_lesions(volume[1], replace(volume[0], anatomy=place), classes=True)
+    assert found.units["intensity_mean"] == "SUV (body weight)"

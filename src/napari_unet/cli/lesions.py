@@ -23,7 +23,9 @@ Organ = Annotated[Path | None, typer.Option(help="Mask of the organ, to measure 
 Scores = Annotated[Path | None, typer.Option(help="Scores of the pixels; their mean in a lesion is its confidence.")]
 Before = Annotated[Path | None, typer.Option(help="Labels of an earlier time, on the same grid: what has changed?")]
 Changes = Annotated[Path | None, typer.Option(help="Table of changes since --before to write.")]
-Quantity = Annotated[str, typer.Option(help="What intensities are, such as SUV or HU.", show_default=False)]
+Quantity = Annotated[
+    str, typer.Option(help="What intensities are, such as SUV or HU.", show_default="as the image says")
+]
 
 
 def measure(

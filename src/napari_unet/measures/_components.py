@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -54,7 +55,7 @@ def split_classes(labels: Image) -> tuple[Image, Ints]:
     for frame, numbers in zip(as_classes(frames, labels.name, _ADVICE), found, strict=True):
         _number(frame, numbers, classes)
     back = found.reshape([values.shape[i] for i in order]).transpose(np.argsort(order))
-    return Image(back, labels.axes, labels.scale, labels.units, labels.name), np.array(classes, np.int32)
+    return replace(labels, data=back, levels=()), np.array(classes, np.int32)
 
 
 def _number(frame: npt.NDArray[np.uint8], numbers: Ints, classes: list[int]) -> None:

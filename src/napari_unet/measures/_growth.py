@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from napari_unet.core.anatomy import same_grid
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError
 from napari_unet.core.results import Table
@@ -108,7 +109,7 @@ def _totals(name: str, before: float, after: float) -> dict[str, float]:
 def _shared(old: Image, new: Image) -> Pairs:
     """Count the pixels that two lesions share; none if the grids differ."""
     axes = spatial(old)
-    if old.along(axes)[:2] != new.along(axes)[:2]:
+    if old.along(axes)[:2] != new.along(axes)[:2] or not same_grid(old, new):
         return {}
     shared: Pairs = {}
     one, other = Reader(old.data, old.name), Reader(new.data, new.name)
@@ -136,7 +137,8 @@ def _by_place(
     old: dict[str, Any], new: dict[str, Any], axes: str, pairs: list[tuple[int, int]]
 ) -> list[tuple[int, int]]:
     left = ~np.isin(old["index"], [a for a, _ in pairs]), ~np.isin(new["index"], [b for _, b in pairs])
-    apart = np.linalg.norm(_places(old, axes)[left[0]][:, None] - _places(new, axes)[left[1]], axis=-1)
+    name = _middle(old, new)
+    apart = np.linalg.norm(_places(old, axes, name)[left[0]][:, None] - _places(new, axes, name)[left[1]], axis=-1)
     cost = np.where(apart <= _radii(old, axes)[left[0]][:, None] + _radii(new, axes)[left[1]], apart, _FORBIDDEN)
     rows, columns = linear_sum_assignment(cost)
     ids = old["index"][left[0]].tolist(), new["index"][left[1]].tolist()
@@ -144,8 +146,13 @@ def _by_place(
     return [(ids[0][r], ids[1][c]) for r, c in found if cost[r, c] < _FORBIDDEN]
 
 
-def _places(table: dict[str, Any], axes: str) -> Floats:
-    return np.stack([table[f"centroid_{a}"] for a in axes], axis=1)
+def _places(table: dict[str, Any], axes: str, name: str) -> Floats:
+    return np.stack([table[f"{name}_{a}"] for a in axes], axis=1)
+
+
+def _middle(old: Table, new: Table) -> str:
+    """Say where lesions lie in both tables: in the patient, if both know it."""
+    return "patient" if "patient_z" in old and "patient_z" in new else "centroid"
 
 
 def _radii(table: dict[str, Any], axes: str) -> Floats:
@@ -166,7 +173,8 @@ def _columns(rows: list[tuple[int, int, str]], old: Table, new: Table, axes: str
         first, later = (_taken(t, column, found[key]) for t, key in ((old, "before"), (new, "after")))
         shown = column if name == size else name
         found |= {f"{shown}_before": first, f"{shown}_after": later, f"{name}_change": 100 * (later - first) / first}
-    steps = [_taken(new, f"centroid_{a}", found["after"]) - _taken(old, f"centroid_{a}", found["before"]) for a in axes]
+    name = _middle(old, new)
+    steps = [_taken(new, f"{name}_{a}", found["after"]) - _taken(old, f"{name}_{a}", found["before"]) for a in axes]
     return found | {"moved": np.sqrt(np.sum(np.square(steps), axis=0))}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from napari_unet.core.anatomy import check_grid
 from napari_unet.core.axes import AXES, Image
 from napari_unet.core.errors import AxesError
 from napari_unet.core.windows import Reader, Window
@@ -47,7 +48,8 @@ def spatial(labels: Image) -> str:
 
 
 def check_fit(labels: Image, image: Image) -> None:
-    """Raise an AxesError if the image does not cover the pixels of the labels."""
+    """Raise an error if the image does not cover the pixels of the labels."""
+    check_grid(labels, image)
     own, other = labels.label_axes, image.label_axes
     if set(own) != set(other) or labels.along(own)[0] != image.along(own)[0]:
         raise AxesError(

@@ -77,6 +77,8 @@ def measure(labels: Image, image: Image | None = None, beside: Beside | None = N
           ``longest_y1``, ``longest_x1`` and ``short_y0`` and so on, in units of length.
         - ``centroid_z`` (3D), ``centroid_y``, ``centroid_x``; ``box_z0``, ``box_z1`` and so on: the faces of the box
           around it, in units of length; ``bbox_z0``, ``bbox_z1`` and so on: first pixel and the one after the last.
+        - ``patient_z``, ``patient_y``, ``patient_x``: the centroid in the patient, mm towards head, back and left (LPS
+          of DICOM), where the labels know it.
         - 3D: ``surface`` (Crofton's formula) and ``sphericity``, ``(36 pi volume**2)**(1/3) / surface``, at most 1; 2D:
           ``perimeter`` and ``circularity``, as in :mod:`~napari_unet.measures.objects`.
         - ``border_distance`` from the border of the image, 0 where ``touches_border``; ``organ_distance`` from the
@@ -160,6 +162,7 @@ def units(labels: Image, quantity: str = "") -> dict[str, str]:
         lengths |= dict.fromkeys((f"box_{a}0", f"box_{a}1"), unit)
         if a != "z":
             lengths |= dict.fromkeys((f"{line}_{a}{end}" for line in ("longest", "short") for end in (0, 1)), unit)
+    lengths |= dict.fromkeys((f"patient_{a}" for a in "zyx"), "millimeter")
     if len(axes) == 3:
         lengths |= {"volume_ml": "ml", "surface": f"{one}²" if one != "mixed" else one}
     names = ("mean", "std", "min", "max", *(f"p{p}" for p in PERCENTILES))
@@ -231,6 +234,9 @@ def _ordered(labels: Image, known: dict[str, Any], own: Table, classes: Mapping[
     first = ("longest_diameter", "short_diameter", "slice")
     table |= {name: own[name] for name in first if name in own}
     table |= {f"centroid_{a}": known[f"centroid_{a}"] for a in axes}
+    if labels.anatomy is not None and axes == "zyx":
+        index = np.stack([known[f"centroid_{a}"] / step for a, step in zip(axes, scale, strict=True)], axis=1)
+        table |= {f"patient_{a}": c for a, c in zip(axes, labels.anatomy.to_world(index).T, strict=True)}
     if len(axes) == 3:
         table["surface"] = own["surface"]
         table["sphericity"] = np.minimum(1.0, np.cbrt(36 * math.pi * known["volume"] ** 2) / own["surface"])

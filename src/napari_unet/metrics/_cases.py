@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.core.anatomy import check_grid
 from napari_unet.core.axes import AXES, Image, as_image
 from napari_unet.core.classes import as_classes
 from napari_unet.core.errors import AxesError, ImageError
@@ -123,6 +124,7 @@ def _check(true: Image, guess: Image) -> None:
             f"The true labels have the shape {shape}, the predicted ones {other}. "
             "Compare labels of the same image at the same resolution."
         )
+    check_grid(guess, true)
     if units == named and "pixel" not in units and not np.allclose(scale, steps, rtol=1e-3):
         raise ImageError(
             f"The pixels of the true labels have the size {scale}, of the predicted ones {steps}. "
