@@ -166,6 +166,37 @@ def test_lines_lie_where_the_axes_say(axes: str) -> None:
         assert data[tuple(np.rint(line.mean(axis=0)).astype(int))] == index
 
 
+def test_of_many_lesions_the_longest_are_drawn(viewer: ViewerModel) -> None:
+    layer = viewer.add_labels(np.zeros((2, 30, 30), np.int32), name="many")
+    count = 400
+    table = {
+        "index": np.arange(1, count + 1), "slice": np.zeros(count, int), "longest_diameter": np.arange(count) + 1.0,
+        "short_diameter": np.ones(count),
+    }  # fmt: skip
+    for line in ("longest", "short"):
+        table |= {f"{line}_{a}{end}": np.full(count, 1.0 + end) for a in "yx" for end in (0, 1)}
+    lines = draw_diameters(viewer, layer, "zyx", table)
+    assert lines is not None
+    assert len(lines.data) == 600
+    assert lines.features["index"].min() == 101
+
+
+def test_lesions_of_classes_keep_their_place_in_the_patient(
+    qtbot: QtBot, dock: MeasureWidget, viewer: ViewerModel
+) -> None:
+    from napari_unet.core.anatomy import stand_up
+    from napari_unet.widgets._layers import KEY, layer_image
+
+    place = stand_up(np.diag([1.0, 1.0, 3.0, 1.0]), (44, 40, 12))
+    viewer.layers["tumor"].metadata = {KEY: {"axes": "zyx", "anatomy": place}}
+    dock.rows.classes.setChecked(True)
+    dock.run()
+    finish(qtbot, dock)
+    lesions = viewer.layers["tumor lesions"]
+    assert layer_image(lesions, "zyx").anatomy == place
+    assert "patient_x" in lesions.features
+
+
 class LesionEngine(FakeEngine):
     """An engine whose task measures lesions."""
 

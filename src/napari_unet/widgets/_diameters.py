@@ -19,11 +19,15 @@ __all__ = ["draw_diameters", "middle_of"]
 
 _COLORS: Final = {"longest": "#00E5FF", "short": "#FF5CF4"}  # as in reports
 _WIDTH: Final = 0.6  # pixels
+_MOST: Final = 300  # lesions
+_OF: Final = "napari-unet diameters of"  # in the layer's metadata
 _LETTERS: Final = {"millimeter": "mm", "micrometer": "µm", "centimeter": "cm", "pixel": "px"}
 
 
 def draw_diameters(viewer: Viewer, layer: Layer, axes: str, table: Table) -> Shapes | None:
     """Add a layer of lines, each in the plane that it was measured in; one that was drawn before is replaced.
+
+    Of many lesions those with the longest diameters are drawn: napari takes long over thousands of shapes.
 
     Parameters
     ----------
@@ -41,10 +45,12 @@ def draw_diameters(viewer: Viewer, layer: Layer, axes: str, table: Table) -> Sha
     napari.layers.Shapes or None
         The layer; None if there is no lesion.
     """
-    for old in [y for y in viewer.layers if y.metadata.get(KEY, {}).get("diameters_of") is layer]:
+    for old in [y for y in viewer.layers if y.metadata.get(_OF) is layer]:
         viewer.layers.remove(old)
     if not len(table["index"]):
         return None
+    longest = np.argsort(-np.asarray(table["longest_diameter"], np.float64), kind="stable")[:_MOST]
+    table = {name: column[np.sort(longest)] for name, column in table.items()}
     unit = str(layer.units[axes.index("y")])
     lines = [_ends(table, name, layer, axes) for name in _COLORS]
     lengths = [table[f"{name}_diameter"] for name in _COLORS]
@@ -60,7 +66,7 @@ def draw_diameters(viewer: Viewer, layer: Layer, axes: str, table: Table) -> Sha
         edge_color=np.repeat(list(_COLORS.values()), count).tolist(), edge_width=_WIDTH,
         text={"string": "{words}", "size": 9, "color": "white", "anchor": "upper_left"},
         # Lines inside of lesions are seen in 3D too.
-        blending="translucent_no_depth", metadata={KEY: {"axes": axes, "diameters_of": layer}},
+        blending="translucent_no_depth", metadata={KEY: {"axes": axes}, _OF: layer},
         **placement(layer, axes),
     )  # fmt: skip
     shown.editable = False

@@ -15,7 +15,7 @@ from napari_unet.core.steps import Steps
 
 from ._chooser import LayerBox
 from ._diameters import draw_diameters
-from ._layers import KEY, layer_axes, layer_image, placement
+from ._layers import KEY, layer_axes, layer_image, placed, placement
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -81,8 +81,8 @@ class LesionRows(QWidget):
             if name in self.viewer.layers:
                 self.viewer.layers.remove(name)
             axes = found.labels.axes
-            place = placement(layer, axes)
-            layer = self.viewer.add_labels(found.labels.data, name=name, metadata={KEY: {"axes": axes}}, **place)
+            record, place = {"axes": axes, **placed(found.labels)}, placement(layer, axes)
+            layer = self.viewer.add_labels(found.labels.data, name=name, metadata={KEY: record}, **place)
         layer.features = found.table
         draw_diameters(self.viewer, layer, axes, found.table)
         self.viewer.layers.selection.active = layer
