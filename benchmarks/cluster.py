@@ -1,8 +1,8 @@
 """What a cluster costs: how long it takes to give out a brick, how well workers are kept busy, and how two compare.
 
-- *scheduling*: a plane of many bricks on two worker processes whose network and labels take no time: milliseconds a
-  brick, all included that happens outside of the workers' computing (messages, the queue, reading trees from
-  the journal, numbering). A brick is two jobs, scores and trees. *scheduler_mb* is the memory of the scheduler's
+- *scheduling*: a plane of many bricks on two worker processes of 16 threads whose network and labels take no time:
+  milliseconds a brick, all included that happens outside of the workers' computing (messages, the queue, reading trees
+  from the journal, numbering). A brick is two jobs, scores and trees. *scheduler_mb* is the memory of the scheduler's
   process at a tenth, a half and the end of the bricks; *held* the most jobs that it had at once.
 - *sleeping*: 64 workers that sleep as long as a brick of 1024 x 1024 pixels takes here (measured first, the network
   alone): time slept in parts of 64 times the time from the first to the last brick. They are 64 threads of 4 processes.
@@ -55,8 +55,8 @@ PROCESSES, THREADS = 4, 16
 TILE = 1024
 
 
-def idle_run(client: Any, bricks: int, folder: Path, watch: Any = None) -> float:
-    """Give out a plane of empty bricks; return the seconds that it took."""
+def idle_run(client: Any, bricks: int, folder: Path, watch: Any = None) -> tuple[float, float]:
+    """Give out a plane of empty bricks; return the seconds on the wall, and of this process."""
     side = round(bricks**0.5)
     edge = EDGE * side
     errand = Errand(str(folder / f"{bricks}.ome.zarr"), "", "yx", {}, {"bricks": bricks, "at": time.time()})
@@ -67,14 +67,14 @@ def idle_run(client: Any, bricks: int, folder: Path, watch: Any = None) -> float
         shared = crews.Shared(kept.folder)
         jobs = idle.Idle(plan, None, Finding(None, 0, 0.0), journal, idle.Windows(edge, side), shared)
         idle.empty_forests(Bricks.cut((edge, edge), (EDGE, EDGE)), shared.put, jobs._kind, OUTPUTS)
-        begun = time.perf_counter()
+        begun, busy = time.perf_counter(), time.process_time()
         finish(segment_bricks(image, jobs, None, crew.hands), watch)
-        return time.perf_counter() - begun
+        return time.perf_counter() - begun, time.process_time() - busy
 
 
 def scheduling(bricks: int) -> dict[str, Any]:
     """Give out bricks that take no time."""
-    with tempfile.TemporaryDirectory() as folder, idle.processes(2, 2) as (client, scheduler):
+    with tempfile.TemporaryDirectory() as folder, idle.processes(2, THREADS) as (client, scheduler):
         idle_run(client, 400, Path(folder))
         seen: dict[str, float] = {}
         held = [0]
@@ -87,12 +87,13 @@ def scheduling(bricks: int) -> dict[str, Any]:
                     held[0] = max(held[0], client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
 
         before = scheduler.cpu_times()
-        seconds = idle_run(client, bricks, Path(folder), watch)
+        seconds, ours = idle_run(client, bricks, Path(folder), watch)
         after = scheduler.cpu_times()
     count = round(bricks**0.5) ** 2
     own = after.user + after.system - before.user - before.system
     return {
         "bricks": count, "ms_each": round(1e3 * seconds / count, 3),
+        "client_processor_ms_each": round(1e3 * ours / count, 3),
         "scheduler_processor_ms_each": round(1e3 * own / count, 3), "scheduler_mb": seen, "held": held[0],
     }  # fmt: skip
 
@@ -117,7 +118,7 @@ def sleeping(rounds: int = 20) -> dict[str, Any]:
         idle.processes(PROCESSES, THREADS, **sleeps) as (client, _),
     ):
         count = round((workers * rounds) ** 0.5) ** 2
-        wall = idle_run(client, count, Path(folder))
+        wall, _ = idle_run(client, count, Path(folder))
     windows = -((-round(count**0.5) * EDGE // 1024) ** 2)
     slept = count * (sleeps["score"] + sleeps["explore"]) + windows * sleeps["write"]
     return {"workers": workers, "bricks": count, "sleeps": sleeps, "efficiency": round(slept / wall / workers, 3)}

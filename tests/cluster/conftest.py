@@ -25,11 +25,17 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster(log: Path) -> Iterator[Any]:
     """Two processes that outlive no test session."""
+    import dask
     from distributed import LocalCluster
 
     env = {"NAPARI_UNET_COUNTED": str(log), "OMP_NUM_THREADS": "1"}
     options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
-    with LocalCluster(**options, env=env, preload=[PRELOAD], silence_logs=logging.CRITICAL) as found:
+    # A machine that has much else to do takes its time to start processes.
+    patient = {"distributed.comm.timeouts.connect": "120s", "distributed.comm.timeouts.tcp": "120s"}
+    with (
+        dask.config.set(patient),
+        LocalCluster(**options, env=env, preload=[PRELOAD], silence_logs=logging.CRITICAL) as found,
+    ):
         yield found
 
 

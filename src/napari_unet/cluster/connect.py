@@ -43,7 +43,12 @@ def connected(scheduler: str, local_workers: int, profile: Path | None) -> Itera
     """
     with ExitStack() as stack:
         if local_workers:
-            cluster: Any = stack.enter_context(_local(local_workers))
+            try:
+                cluster: Any = stack.enter_context(_local(local_workers))
+            except (OSError, RuntimeError, TimeoutError) as error:
+                raise ClusterError(
+                    f"{local_workers} processes could not be started: {error}. Try fewer --local-workers."
+                ) from error
         elif profile is not None:
             cluster = stack.enter_context(open_site(read_site(profile)))
         else:

@@ -39,6 +39,7 @@ _LOOK: Final = 2.0  # seconds between looks at who is there
 _NOBODY: Final = 600.0  # seconds without a worker, after which a run gives up
 _BEAT: Final = 0.5  # seconds after which waiting is told
 _GPU: Final = "GPU"
+_NOTHING: Final = type(None)
 
 
 class Knowing(WorkerPlugin):
@@ -182,10 +183,12 @@ class DaskCrew:
                 yield there[future].take(answer)
 
     def _gathered(self, futures: Iterable[Future[Any]]) -> list[tuple[Future[Any], Any]]:
-        """Fetch what jobs returned, all at once; or what they raised."""
+        """Fetch what jobs returned, all at once, as far as they had something to tell; or what they raised."""
         good = [future for future in futures if future.status == "finished"]
-        found = list(zip(good, self._alive(lambda: self.client.gather(good)), strict=True)) if good else []
-        return found + [(future, self._error(future)) for future in futures if future not in set(good)]
+        telling = [future for future in good if future.type is not _NOTHING]
+        answers = dict(zip(telling, self._alive(lambda: self.client.gather(telling)), strict=True)) if telling else {}
+        bad = [future for future in futures if future not in set(good)]
+        return [(f, answers.get(f)) for f in good] + [(f, self._error(f)) for f in bad]
 
     def _error(self, future: Future[Any]) -> BaseException:
         if future.status != "error":

@@ -6,15 +6,17 @@ Where the work is done, results go to the journal, on a disk that all share. Wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import OutputError
-from ..tiling._brick_jobs import Compared, Explored, Glimpsed, Jobs, Scored, Written
+from ..tiling._brick_jobs import Compared, Explored, Glimpsed, Jobs, Scored, Written, intact
 from ..tiling._plane_work import PlaneWork, key_of
 from ..tiling._rims import unpack
+from ..tiling.where import Notes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from ..tiling.bricks import Position
     from ..tiling.grid import Tile
     from ..tiling.stitch import Stitch
-    from ..tiling.where import Notes
     from .bench import Shared
 
 __all__ = ["Errands", "Here", "Order"]
@@ -66,20 +67,34 @@ class Errands(Jobs):
     ----------
     shared : Shared
         The journal, as other processes write to it.
+    pause : list of float
+        Until when nothing is decoded to be shown.
     """
 
     shared: Shared
+    pause: list[float] = field(default_factory=lambda: [0.0])
 
     def score(self, tiles: list[tuple[int, Tile]], works: list[PlaneWork]) -> Any:
         """Have tiles scored."""
         places = [(number, work.position(tile)) for (number, tile), work in zip(tiles, works, strict=True)]
         key = "+".join(key_of(position, number) for number, position in places)
-        return Order("score", (places,), key, partial(self._scored_there, tiles))
+        return Order("score", (places,), key, partial(self._scored_there, tiles, places))
 
-    def _scored_there(self, tiles: list[tuple[int, Tile]], answer: tuple[list[Notes], Mapping[str, int]]) -> Scored:
-        notes, retried = answer
+    def _scored_there(self, tiles: list[tuple[int, Tile]], places: list[tuple[int, Position]], answer: Any) -> Scored:
+        notes, retried = answer or ([Notes()] * len(tiles), {})
         self.plan.care.learn(sum(math.prod(s.size for s in tile.write) for _, tile in tiles), retried)
-        return Scored(tiles, [{} for _ in tiles], [None] * len(tiles), notes)
+        return Scored(tiles, [{} for _ in tiles], [self._seen(*place) for place in places], notes)
+
+    def _seen(self, number: int, position: Position) -> Any:
+        """Return labels to show of a tile, as long as that takes a third of the time at most."""
+        preview = self.finding.preview
+        if preview is None or time.monotonic() < self.pause[0]:
+            return None
+        begun = time.monotonic()
+        kept = intact(self.shared, "scores", key_of(position, number))
+        shown = None if kept is None else preview(kept["scores"])
+        self.pause[0] = time.monotonic() + 2 * (time.monotonic() - begun)
+        return shown
 
     def glimpse(self, number: int, work: PlaneWork, tile: Tile, preview: Preview) -> Any:
         """Show nothing: the model is not here."""

@@ -16,6 +16,7 @@ from ..models._bricks import begin
 from ..models.average import gather
 from ..tiling.chunks import cached
 from ..tiling.unreadable import mended
+from ..tiling.where import Notes
 from .bench import Bench
 from .told import Told, tell
 
@@ -66,7 +67,7 @@ def do(name: str, verb: str, *words: Any) -> Any:
     Returns
     -------
     Any
-        Small.
+        Small; None where there is nothing to tell.
 
     Raises
     ------
@@ -82,6 +83,8 @@ def do(name: str, verb: str, *words: Any) -> Any:
         if kept.bench is None:
             kept.bench = Bench(kept.errand)
     answer = getattr(kept.bench, verb)(*words)
+    if verb == "score" and answer == ([Notes()] * len(answer[0]), {}):
+        return None  # nothing to tell: it need not be fetched
     return None if verb == "explore" else answer  # trees are in the journal
 
 

@@ -46,6 +46,8 @@ _OPTIONS: Final = {
     "--batch 1": "1 in 'Tiles at once' (Advanced)",
     "--workers": "'Threads' (Advanced)",
     "--tile": "'Tile size' (Advanced)",
+    "--device": "'Compute on' (Advanced)",
+    "--runtime": "'Compute with' (Advanced)",
 }
 
 

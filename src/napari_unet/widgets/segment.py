@@ -16,6 +16,7 @@ from ._axes import AxesRow
 from ._canvas import Canvas
 from ._chooser import LayerBox
 from ._classes import ClassTable, color_classes
+from ._cluster import ClusterRows
 from ._copying import Call, CopyRow
 from ._edit import EditRow
 from ._form import Form
@@ -63,6 +64,7 @@ class SegmentWidget(Panel):
         self.images = LayerBox(viewer, ImageLayer)
         self.axes = AxesRow()
         self.only, self.models, self.sizes = RegionBox(viewer), ModelBox(tasks), SizeRows(self)
+        self.cluster = ClusterRows(self)
         self.diameter = self.sizes.width
         self.place = PlaceRow(engine, self.models.noun, self._meant)
         hidden, spec = ("model", "diameter", "min_size", "region"), SegmentSpec(tiling=tasks[0].tiling)
@@ -87,7 +89,8 @@ class SegmentWidget(Panel):
         self.sizes.add_to(self.form)
         self.place.add_to(self.form)
         self.settings.rows.insertRow([*self.settings.fields].index("average"), "Also average", self.models.others)
-        self.column.addWidget(Fold("Advanced", self.settings.native))
+        for part in (Fold("Advanced", self.settings.native), Fold("Cluster", self.cluster)):
+            self.column.addWidget(part)
         self.classes = ClassTable(self.viewer, self)
         self.column.addWidget(self.classes)
         self.copies = CopyRow(self._call, self.models.noun)
@@ -142,7 +145,7 @@ class SegmentWidget(Panel):
     def run(self) -> None:
         """Start a run; what is missing is said in the status line."""
         try:
-            self._begin(self._meant())
+            self._begin(self.cluster.send(self._meant(), source_of(self.viewer, self.images.layer)))
         except UNetError as error:
             self.complain(error)
 
@@ -150,7 +153,7 @@ class SegmentWidget(Panel):
         try:
             run = self.place.go_on.run(stopped, self._meant())
             self.place.line.setText(str(stopped.output))
-            self._begin(run)
+            self._begin(self.cluster.send(run, source_of(self.viewer, self.images.layer)))
         except UNetError as error:
             self.complain(error)
 
@@ -161,7 +164,7 @@ class SegmentWidget(Panel):
         self.goal, self.pace = run.place, Pace()
         self.canvas = open_canvas(layer, run.image, f"{layer.name} {self.models.noun}", run.place, self)
         color_classes(self.canvas.layer, self.models.card.target.table if self.models.card else ())
-        self.begin(self.canvas.steps(self.engine, run.spec), self._polled, self._done)
+        self.begin(self.canvas.steps(self.cluster.engine(self.engine), run.spec), self._polled, self._done)
 
     def cancel(self, text: str = "Stopped.") -> None:
         """Stop; labels that go to a file can be gone on with."""

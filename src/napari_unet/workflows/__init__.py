@@ -7,7 +7,7 @@ widget or a progress bar drives, and ``<verb>`` drives it to the end.
 from ..core.conflict import check_conflict
 from .change import change, change_steps
 from .checks import audit, audit_steps, preflight, preflight_steps
-from .clusters import finalize_steps, open_cluster, segment_part_steps
+from .clusters import finalize_steps, on_cluster_steps, open_cluster, segment_part_steps
 from .collecting import Collection, collect, collect_steps, list_collections
 from .corrections import (
     correct,
@@ -107,8 +107,8 @@ __all__ = [
     "follow_ids_steps", "forget_edits", "has_draft", "hold_training", "info", "inspect", "inspect_image_steps",
     "inspect_steps", "is_unfinished", "keep_draft", "list_collections", "list_damaged", "list_doubts",
     "list_models", "list_series", "load_model", "load_task", "locate_model", "match_labels", "measure",
-    "measure_lesions", "measure_lesions_steps", "measure_steps", "new_wishes", "open_cluster", "open_pyramid",
-    "place_corrections", "plan", "plan_steps", "preflight", "preflight_steps", "preview_patches",
+    "measure_lesions", "measure_lesions_steps", "measure_steps", "new_wishes", "on_cluster_steps", "open_cluster",
+    "open_pyramid", "place_corrections", "plan", "plan_steps", "preflight", "preflight_steps", "preview_patches",
     "preview_patches_steps", "read_contents", "read_image", "read_labels", "read_region", "read_table",
     "read_tracks", "regrid", "relabel", "relabel_steps", "remove_model", "report_lesions", "report_lesions_steps",
     "said_by_training", "sample", "sample_movie", "score_tracks", "score_tracks_steps", "segment",

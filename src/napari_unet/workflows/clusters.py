@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..core.axes import as_image
 from ..core.conflict import check_conflict
 from ..core.errors import ClusterError, MissingExtraError, OutputError
 from ..core.specs import SegmentSpec
+from ..core.steps import Progress
 
 if TYPE_CHECKING:
     from ..cluster.parts import Part
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from ..core.results import Segmentation
     from ..core.steps import Looking, Steps
 
-__all__ = ["finalize_steps", "open_cluster", "segment_on", "segment_part_steps"]
+T = TypeVar("T")
+_LOOK: Final = 2.0  # seconds between looks at who is there
+
+__all__ = ["finalize_steps", "on_cluster_steps", "open_cluster", "segment_on", "segment_part_steps"]
 
 
 @contextmanager
@@ -55,6 +60,55 @@ def open_cluster(scheduler: str = "", local_workers: int = 0, profile: str | Pat
     connect = _connect()
     with connect.connected(scheduler, local_workers, None if profile is None else Path(profile)) as client:
         yield client
+
+
+def on_cluster_steps(
+    make: Callable[..., Steps[T]],
+    scheduler: str = "",
+    local_workers: int = 0,
+    note: Callable[[int, str], None] | None = None,
+) -> Steps[T]:
+    """Do a job on a cluster that is connected to, or started, for as long as the job lasts.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the steps of the job; called with ``client``.
+    scheduler, local_workers : str, int
+        See :func:`open_cluster`.
+    note : callable, optional
+        Called now and then, in the thread of the job, with the number of workers and the address of the dashboard.
+
+    Returns
+    -------
+    T
+        What the job returns.
+
+    Yields
+    ------
+    Progress
+        Those of the job.
+
+    Raises
+    ------
+    ClusterError, MissingExtraError
+        See :func:`open_cluster`.
+    """
+    yield Progress(0, 0, "Connecting to the cluster")
+    with open_cluster(scheduler, local_workers) as client:
+        steps, looked = make(client=client), 0.0
+        try:
+            while True:
+                if note is not None and time.monotonic() - looked > _LOOK:
+                    looked = time.monotonic()
+                    note(len(client.nthreads()) if client is not None else 0, str(client.dashboard_link or ""))
+                try:
+                    yield next(steps)
+                except StopIteration as end:
+                    found: T = end.value
+                    return found
+        finally:
+            steps.close()
 
 
 def segment_on(
