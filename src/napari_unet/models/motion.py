@@ -109,7 +109,7 @@ def _width(labels: Image, time: int) -> float | None:
         np.unique(values[values > 0], return_counts=True)[1] for t in frames for values in [_labels(labels, time, t)]
     ]
     found = np.concatenate(areas)
-    return float(equivalent_diameter(np.median(found), 2)) if len(found) else None
+    return float(equivalent_diameter(np.array([np.median(found)]), 2)[0]) if len(found) else None
 
 
 def _first(labels: Image, time: int) -> tuple[Any, Floats, Floats]:

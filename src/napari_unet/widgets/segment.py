@@ -89,8 +89,8 @@ class SegmentWidget(Panel):
         self.sizes.add_to(self.form)
         self.place.add_to(self.form)
         self.settings.rows.insertRow([*self.settings.fields].index("average"), "Also average", self.models.others)
-        for part in (Fold("Advanced", self.settings.native), Fold("Cluster", self.cluster)):
-            self.column.addWidget(part)
+        for fold in (Fold("Advanced", self.settings.native), Fold("Cluster", self.cluster)):
+            self.column.addWidget(fold)
         self.classes = ClassTable(self.viewer, self)
         self.column.addWidget(self.classes)
         self.copies = CopyRow(self._call, self.models.noun)
