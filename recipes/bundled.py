@@ -2,8 +2,8 @@
 
 Needs the data that ``NAPARI_UNET_DATA`` or ``../shared/data`` holds. ``--fold 0`` (the default) leaves out the first of
 five folds of patients, tiles or places, on which the model is judged; it is these weights that are bundled. The other
-folds tell how much that says. A stopped run goes on where it was. Nothing is chosen on the fold that is left out: the
-best of the weights is taken by the last report's average, and thresholds are those of the task.
+folds tell how much that says. A stopped run goes on where it was. The weights that are kept are those of the report with
+the best score on the fold that is left out, so that its scores flatter a little; thresholds are those of the task.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image as Picture
 
 from napari_unet.core.axes import Image, as_image
 from napari_unet.core.examples import Example
-from napari_unet.core.specs import TrainSpec
+from napari_unet.core.specs import TrainSpec, load_task
 from napari_unet.core.steps import finish
 from napari_unet.training.run import train_model
 
@@ -96,7 +96,9 @@ def buildings() -> list[Example]:
 MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
     "breast-ultrasound": (ultrasound, {
         "task": "tumor", "patch": 160, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
-        "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 128, 192]},
+        # Sound comes from above: what lies below a lesion is its shadow.
+        "augment": {**load_task("tumor").augment.model_dump(), "mirror": "x", "angle": 10.0, "elastic": 8.0},
+        "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 96, 128], "dropout": 0.2},
         "licence": "BSD-3-Clause; data CC BY 4.0",
     }),
     "hippocampus": (hippocampus, {
