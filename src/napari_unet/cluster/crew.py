@@ -79,6 +79,7 @@ class DaskCrew:
 
     def __init__(self, client: Client, errand: Errand, looking: Looking | None = None) -> None:
         self.client, self.errand, self.looking = client, errand, looking
+        self._name = errand.name
         self._workers: dict[str, int] = {}
         self._looked = self._seen = 0.0
         self._resources: dict[str, float] = {}
@@ -158,9 +159,9 @@ class DaskCrew:
             future = pool.submit(job.do)
         else:
             needs = self._gpu() if job.verb in ("score", "explore") else None
-            key = f"{job.verb}-{job.key}-{self.errand.name}-{next(self._count)}"
+            key = f"{job.verb}-{job.key}-{self._name}-{next(self._count)}"
             future = self.client.submit(
-                do, self.errand.name, job.verb, *job.words, key=key, pure=False, retries=_RETRIES, resources=needs
+                do, self._name, job.verb, *job.words, key=key, pure=False, retries=_RETRIES, resources=needs
             )
         out[future] = job
         future.add_done_callback(done.put)

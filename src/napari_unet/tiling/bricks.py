@@ -7,6 +7,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..core.errors import SpecError
 
@@ -64,7 +65,7 @@ class Bricks:
         axes = zip(shape, edges, strict=True)
         return cls(tuple(shape), tuple((*range(0, n, edge), n) for n, edge in axes))
 
-    @property
+    @cached_property
     def counts(self) -> tuple[int, ...]:
         """Number of bricks along each axis."""
         return tuple(len(cuts) - 1 for cuts in self.borders)
