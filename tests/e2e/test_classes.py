@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import napari_unet
+from napari_unet.cli import app
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import SpecError, TrainingDataError
 from napari_unet.core.examples import Example
-from napari_unet.core.specs import SegmentSpec, TrainSpec
+from napari_unet.core.specs import SegmentSpec, TilingSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.models.cards import read_card
 from napari_unet.training.run import train_model
+from napari_unet.workflows import segment_steps
 
 
 def field(seed, shape=(96, 96), scale=None, unit="pixel"):
@@ -73,6 +79,48 @@ def test_a_map_does_not_depend_on_how_it_was_made(land, tmp_path):
     stored = napari_unet.segment(image, spec, output=output)
     assert stored.hash == whole.hash
     np.testing.assert_array_equal(napari_unet.read_labels(output).data[:], whole.labels.data)
+
+
+def test_classes_have_names_sizes_and_a_confidence(land):
+    image, truth = field(11, scale=(0.5, 0.5), unit="m")
+    spec = SegmentSpec.of(model=str(land), confidence=True)
+    found = finish(segment_steps(image, spec))
+    assert [row.name for row in found.classes] == ["road", "grass", "roof"]
+    assert not found.sized
+    table = found.table
+    assert table["name"].tolist() == ["road", "grass", "roof"]
+    assert table["pixels"].sum() == truth.data.size
+    np.testing.assert_allclose(table["area"], table["pixels"] / 4)
+    sure = found.confidence.data
+    assert sure.dtype == np.float32
+    assert sure.shape == truth.shape
+    assert 1 / 3 - 0.01 < sure.min() < sure.max() <= 1
+    wrong = (found.labels.data != truth.data) & (truth.data > 0)
+    assert sure[wrong].mean() < sure[~wrong].mean()
+    for row, number in enumerate(table["index"]):
+        assert table["confidence"][row] == pytest.approx(sure[found.labels.data == number].mean(), rel=1e-5)
+    cut = finish(segment_steps(image, spec.model_copy(update={"tiling": TilingSpec(tile=32, workers=2)})))
+    np.testing.assert_array_equal(cut.confidence.data, sure)
+    assert finish(segment_steps(image, SegmentSpec.of(model=str(land)))).hash == found.hash == cut.hash
+
+
+def test_the_command_line_speaks_of_classes(land, tmp_path):
+    napari_unet.workflows.write_image(tmp_path / "tile.tif", field(12)[0])
+    files = [str(tmp_path / name) for name in ("tile.tif", "map.tif", "map.csv", "sure.tif")]
+    words = ["segment", files[0], "-o", files[1], "--model", str(land), "--table", files[2], "--confidence", files[3]]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"Classes +road \d+\.\d%, grass \d+\.\d%, roof \d+\.\d%", done.output)
+    assert "Objects" not in done.output
+    assert "Object width" not in done.output
+    assert napari_unet.workflows.read_table(files[2])["name"].tolist() == ["road", "grass", "roof"]
+    sure, labels = napari_unet.read_image(files[3]), napari_unet.read_labels(files[1])
+    assert sure.shape == labels.shape
+    assert 0 < np.asarray(sure.data).max() <= 1
+    said = json.loads(CliRunner().invoke(app, [*words, "--json", "--overwrite"]).output)
+    assert said["classes"] == ["road", "grass", "roof"]
+    assert sum(said["shares"].values()) == pytest.approx(1, abs=1e-5)
+    assert said["confidence"] == files[3]
 
 
 def test_a_width_of_objects_means_nothing_to_it(land):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_what_is_stored_beside_the_labels_lies_where_they_lie(axes: str, tiling:
 
     beside = np.zeros(image.shape, np.uint8)
     how = plan(outputs=2, tiling=tiling)
-    labels, _ = finish(segment_planes(image, how, twice, decode, beside=beside))
+    labels, _ = finish(segment_planes(image, how, twice, decode, beside=[(beside, itemgetter(-1))]))
     plain, _ = finish(segment_planes(image, how, twice, decode))
     np.testing.assert_array_equal(labels, plain)
     np.testing.assert_array_equal(beside, np.rint(np.asarray(image.data) / 2 * 255).astype(np.uint8))
@@ -185,6 +186,6 @@ def test_memory_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -
     tight = plan(tiling=TilingSpec(batch=8, workers=4))
     assert run._planes_at_once(planes, tight, tight.grid((1000, 1000))) == (1, 1)
     with pytest.raises(ImageError, match="Close other programs"):
-        finish(segment_planes(image, plan(), same, decode, beside=np.zeros(image.shape, np.uint8)))
+        finish(segment_planes(image, plan(), same, decode, beside=[(np.zeros(image.shape, np.uint8), itemgetter(-1))]))
     monkeypatch.setattr(run, "free_memory", lambda: None)
     assert run._planes_at_once(planes, tight, tight.grid((1000, 1000))) > (1, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QGuiApplication
 
 from napari_unet.core.axes import Image
 from napari_unet.core.grids import GridSpec
@@ -61,7 +62,8 @@ class ClassEngine(FakeEngine):
         manifest = {"model": chosen.name, "grid": chosen.grid.kind} | ({"classes": classes} if classes else {})
         table = measure(found)
         table = {"index": table["index"], "name": np.array(["road", "roof"]), **table} if classes else {}
-        return Segmentation(found, 3, 20.0, 0.5, manifest, table)
+        sure = Image(np.full(shape, 0.75, np.float32), image.label_axes) if self.spec.confidence else None
+        return Segmentation(found, 3, 20.0, 0.5, manifest, table, confidence=sure)
 
 
 @pytest.fixture
@@ -201,6 +203,18 @@ def test_labels_of_classes_have_their_colors_names_and_sizes(make: Make, viewer:
     assert "objects" not in said
     widget.classes.cellClicked.emit(2, 0)
     assert layer.selected_label == 3
+
+
+def test_how_sure_the_model_is_becomes_a_layer(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
+    viewer.add_image(np.zeros((16, 20)), name="tile", scale=(10, 10), units=("m", "m"))
+    widget = make(viewer, "satellite", COVER)
+    widget.settings.fields["confidence"].value = True
+    widget.copies.command.click()
+    assert "--confidence IMAGE-confidence.tif" in QGuiApplication.clipboard().text()
+    labels = run(qtbot, widget)
+    assert [layer.name for layer in viewer.layers] == ["tile", "tile confidence", "tile land cover"]
+    assert viewer.layers[1].contrast_limits == [0, 1]
+    np.testing.assert_array_equal(viewer.layers[1].scale, labels.scale)
 
 
 def test_the_table_follows_the_labels(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -12,10 +12,10 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Background", "Batch", "Binary", "Channels", "Diameter", "DropoutSamples", "DryRun", "Labels",
-    "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts", "Polygons", "Region",
-    "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty",
-    "Unreadable", "Workers", "chosen_channels",
+    "Average", "Background", "Batch", "Binary", "Channels", "Confidence", "Diameter", "DropoutSamples", "DryRun",
+    "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts",
+    "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table", "Threshold", "Tile",
+    "Tolerance", "Uncertainty", "Unreadable", "Workers", "chosen_channels",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -72,6 +72,13 @@ Uncertainty = Annotated[
     Path | None,
     typer.Option(
         help="Write here where the averaged answers differ: .ome.zarr, .tif or .npy. Also a column of the table."
+    ),
+]
+Confidence = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write here how sure the model is of each pixel, 0 to 1: .ome.zarr, .tif or .npy. Also a column of the "
+        "table. Labels are then kept in memory."
     ),
 ]
 Runtime = Annotated[str, typer.Option(help=f"What computes: auto, {', '.join(RUNTIMES)}.")]

@@ -91,6 +91,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     average: options.Average = _SEGMENT.average,
     dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
     uncertainty: options.Uncertainty = None,
+    confidence: options.Confidence = None,
     device: _Device = _SEGMENT.device,
     runtime: options.Runtime = _SEGMENT.runtime,
     region: options.Region = None,
@@ -121,13 +122,14 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
         threshold=threshold,
         min_size=min_size, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
-        uncertainty=uncertainty is not None, device=device, runtime=runtime,
+        uncertainty=uncertainty is not None, confidence=confidence is not None, device=device, runtime=runtime,
         region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = open_image(image, axes, series)
-    outputs = {"--output": output, "--uncertainty": uncertainty, "--table": table, "--polygons": polygons}
-    _check_places(image, source, outputs, overwrite)
+    pictures = {"uncertainty": uncertainty, "confidence": confidence}
+    named = {"output": output, **pictures, "table": table, "polygons": polygons}
+    _check_places(image, source, {f"--{name}": place for name, place in named.items()}, overwrite)
     if dry_run:
         checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
         return
@@ -144,12 +146,13 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         )
     if table:
         workflows.write_table(table, found.table)
-    if uncertainty and found.uncertainty:
-        workflows.write_image(uncertainty, found.uncertainty, found.manifest, overwrite=overwrite)
+    for name, place in pictures.items():
+        if place and (picture := getattr(found, name)):
+            workflows.write_image(place, picture, found.manifest, overwrite=overwrite)
     if polygons:
         meaning = Meaning(source=str(image), manifest=found.manifest)
         watch(workflows.write_polygons_steps(found.labels, polygons, meaning=meaning, overwrite=overwrite))
-    places = {"image": image, "output": output, "table": table, "uncertainty": uncertainty, "polygons": polygons}
+    places = {"image": image, "output": output, "table": table, **pictures, "polygons": polygons}
     show = _say_segmented if as_json else _tell_segmented
     show(found, {name: str(place) for name, place in places.items() if place})
 
@@ -195,7 +198,10 @@ def _say_segmented(found: Segmentation, places: dict[str, str]) -> None:
 
 
 def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
-    files = {"Labels": "output", "Table": "table", "Uncertainty": "uncertainty", "Polygons": "polygons"}
+    files = {
+        "Labels": "output", "Table": "table", "Uncertainty": "uncertainty", "Confidence": "confidence",
+        "Polygons": "polygons",
+    }  # fmt: skip
     written = {title: places[name] for title, name in files.items() if name in places}
     tell(_summary(_facts(found)) | _remarks(found) | written)
     if not found.objects:

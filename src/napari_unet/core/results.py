@@ -68,6 +68,9 @@ class Segmentation:
     uncertainty : Image or None
         float32, like the labels: the standard deviation of the foreground score among the answers that were averaged,
         from 0 (all agree) to 0.5 (half say yes, half no). None if it was not asked for.
+    confidence : Image or None
+        float32, like the labels, 0 to 1: the score of the class that each pixel was given, or of being an object where
+        labels are objects. None if it was not asked for.
     """
 
     labels: Image
@@ -77,6 +80,7 @@ class Segmentation:
     manifest: dict[str, Any] = field(default_factory=dict)
     table: Table = field(default_factory=dict)
     uncertainty: Image | None = None
+    confidence: Image | None = None
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:

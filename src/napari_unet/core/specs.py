@@ -181,6 +181,9 @@ class SegmentSpec(Spec):
         Average over this many networks with randomly silenced channels; only for models trained with dropout. 0: off.
     uncertainty : bool
         Also tell where the averaged answers differ: an image, and a value for each object.
+    confidence : bool
+        Also tell how sure the model is: an image of the score of what each pixel was taken for (of its class, or of
+        being an object), and its mean inside of each object. Labels are then kept in memory.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     runtime : str
@@ -210,6 +213,7 @@ class SegmentSpec(Spec):
     average: Literal["none", "flips", "rotations"] = "none"
     dropout_samples: int = Field(0, ge=0)
     uncertainty: bool = False
+    confidence: bool = False
     device: str = "auto"
     runtime: str = "auto"
     region: tuple[Polygon, ...] | None = None

@@ -37,9 +37,9 @@ def can_store(spec: SegmentSpec, model: Scorer) -> bool:
     Returns
     -------
     bool
-        False for runs that also put out uncertainty, and for objects that need the whole plane at once.
+        False for runs that also put out uncertainty or confidence, and for objects that need the whole plane at once.
     """
-    return not spec.uncertainty and explorer(model.card.target) is not None
+    return not (spec.uncertainty or spec.confidence) and explorer(model.card.target) is not None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..core.results import MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Progress, Steps
-from ..targets import count_classes, target
+from ..targets import confidence, count_classes, target
 from ..tiling.care import Care, told
 from ..tiling.chunks import cached
 from ..tiling.fingerprint import fingerprint
@@ -44,6 +45,7 @@ _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and ex
 _LARGEST_ZOOM: Final = 6.0
 _BEYOND: Final = 1.5  # how far outside the card's range a measured object size is believed
 _RGBA: Final = 4
+_WORTH: Final = {"uncertainty": MOST_UNCERTAIN, "confidence": 1.0}  # what the highest stored value stands for
 _AHEAD: Final = 2  # batches at a graphics card: one that it computes and one that is ready
 
 
@@ -194,23 +196,33 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     rule, smallest = object_rule(spec, model, diameter)
     decode = partial(decode_stored, rule, smallest)
     shape, scale, units = image.along(image.label_axes)
-    spread = np.zeros(shape, np.uint8) if isinstance(model, Averaged) and model.uncertainty else None
+    beside = _beside(spec, model, shape)
     predict = plan.care.timed(inner(model))
-    steps = segment_planes(image, plan, predict, decode, decode if preview else None, beside=spread)
+    steps = segment_planes(image, plan, predict, decode, decode if preview else None, beside=[*beside.values()])
     labels, objects = yield from told(steps, plan.care, Foretold(plan.care, math.prod(shape)))
     place: dict[str, Any] = {"geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy}
     found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}", **place)
-    uncertainty = None
-    if spread is not None:
-        values = spread * np.float32(MOST_UNCERTAIN / 255)
-        uncertainty = Image(values, image.label_axes, scale, units, f"{image.name} uncertainty", **place)
+    more: dict[str, Any] = {
+        name: replace(found, data=values * np.float32(_WORTH[name] / 255), name=f"{image.name} {name}")
+        for name, (values, _) in beside.items()
+    }
     manifest = {
         **record(image, spec, model),
         **found_out(image, plan, diameter, smallest),
         "objects": objects,
         "labels_hash": hash_labels(found),
     }
-    return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, uncertainty=uncertainty)
+    return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, **more)
+
+
+def _beside(spec: SegmentSpec, model: Scorer, shape: tuple[int, ...]) -> dict[str, tuple[npt.NDArray[Any], Any]]:
+    """Return what is told of every pixel beside its label: where it goes, and how it is made of the scores."""
+    picks: dict[str, Any] = {}
+    if isinstance(model, Averaged) and model.uncertainty:
+        picks["uncertainty"] = itemgetter(-1)
+    if spec.confidence:
+        picks["confidence"] = partial(confidence, model.card.target)
+    return {name: (np.zeros(shape, np.uint8), pick) for name, pick in picks.items()}
 
 
 def careful(

@@ -151,6 +151,31 @@ def count_frames(rule: TargetSpec | str) -> int:
     return int(getattr(target(rule), "FRAMES", 1))
 
 
+def confidence(rule: TargetSpec | str, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return how sure a network is of what each pixel is taken for.
+
+    Parameters
+    ----------
+    rule : TargetSpec or str
+        As for :func:`target`.
+    scores : ndarray of uint8, shape (k, *s)
+        As they are stored; what comes after the target's channels does not matter.
+
+    Returns
+    -------
+    ndarray of uint8, shape (*s)
+        The score of the class that a pixel is given, or of foreground.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such file.
+    """
+    found: Any = target(rule)
+    sure = getattr(found, "confidence", None)
+    return scores[0] if sure is None else cast("npt.NDArray[np.uint8]", sure(scores[: len(found.CHANNELS)]))
+
+
 def directions(rule: TargetSpec | str) -> tuple[int | None, ...]:
     """Return the spatial axis along which each channel of a representation is signed, None where it is not.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ..core.forest import Forest
 from ..core.specs import TargetSpec
@@ -63,8 +64,13 @@ class Classes:
         return (labels >= numbers if self.nested else labels == numbers).astype(np.float32)
 
     def activate(self, scores: Any) -> Any:
-        """Bring raw scores into 0 to 1."""
-        return scores.sigmoid() if self.nested else scores.softmax(1)
+        """Bring raw scores into 0 to 1; what comes after the classes, such as a size, has no share in theirs."""
+        count = len(self.CHANNELS)
+        if self.nested:
+            return scores.sigmoid()
+        if scores.shape[1] == count:
+            return scores.softmax(1)
+        return torch.cat([scores[:, :count].softmax(1), scores[:, count:].sigmoid()], 1)
 
     def loss(self, scores: Any, target: Any, known: Any = None, classify: Classify = cross_entropy_and_dice) -> Any:
         """Compare raw scores with targets, both ``(b, k, *s)``.
@@ -97,6 +103,10 @@ class Classes:
             return best
         # Where nobody looked, all scores are 0.
         return np.where(scores.any(0), best + 1, 0).astype(np.int32)
+
+    def confidence(self, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the score of the class that each pixel is given; of the outermost one where they are nested."""
+        return scores[0] if self.nested else np.asarray(scores.max(0))
 
     def explore(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
     Longs = npt.NDArray[np.int64]
     Decode = Callable[[Scores], Labels]
+    Beside = tuple[Scores, Callable[[Scores], Scores]]
 
 __all__ = ["Plan", "placed", "plane_words", "raised", "segment_planes"]
 
@@ -50,7 +51,7 @@ def segment_planes(
     decode: Decode,
     preview: Decode | None = None,
     *,
-    beside: Scores | None = None,
+    beside: Sequence[Beside] = (),
 ) -> Steps[tuple[Labels, int]]:
     """Segment every plane of an image and number the objects through.
 
@@ -68,8 +69,9 @@ def segment_planes(
         uint8 (k, *plane) -> int32 labels (*plane) with ids 1 ... n. Called from several threads.
     preview : callable, optional
         Like `decode`, for one tile's scores at a time; what it returns is only shown.
-    beside : ndarray of uint8, optional
-        Filled with the last of the stored channels; axes ``image.label_axes``.
+    beside : sequence of (ndarray of uint8, callable)
+        Arrays with the axes ``image.label_axes``, each filled with what the callable makes of the stored scores
+        ``(k, *plane)`` of a plane.
 
     Returns
     -------
@@ -94,7 +96,7 @@ def segment_planes(
     """
     planes = [plan.select(p) for p in image.planes(plan.ndim)]
     grid = plan.grid(planes[0].shape, len(planes))
-    at_once, together = _planes_at_once(planes, plan, grid, _LABEL_BYTES + (_BESIDE_BYTES if beside is not None else 0))
+    at_once, together = _planes_at_once(planes, plan, grid, _LABEL_BYTES + _BESIDE_BYTES * len(beside))
     labels = np.zeros(image.along(image.label_axes)[0], np.int32)
     queue = _Queue(planes, plan, grid, Sparing(predict), decode, labels, at_once, together, beside)
     plan.where.notes = Notes()
@@ -173,7 +175,7 @@ class _Queue:
     labels: Labels
     at_once: int
     together: int
-    beside: Scores | None = None
+    beside: Sequence[Beside] = ()
 
     def __post_init__(self) -> None:
         self.depth = Depth(planes_above(self.planes, self.plan.link_z), self.plan.classes)
@@ -237,8 +239,8 @@ class _Queue:
         plane, scores = self.planes[number], self._scores[number]
         found = self.decode(scores)
         self.labels[_where(plane)] = _stored(plane, found)
-        if self.beside is not None:
-            self.beside[_where(plane)] = _stored(plane, scores[-1])
+        for array, pick in self.beside:
+            array[_where(plane)] = _stored(plane, pick(scores))
         highest = int(found.max(initial=0))
         # Of planes that are not linked nobody asks.
         return _Found(number, highest, areas(found, highest) if self.depth.joins(number) else _NOTHING)

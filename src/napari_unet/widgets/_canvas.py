@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Canvas", "Pause"]
 
+_MOST: Final = {"uncertainty": MOST_UNCERTAIN, "confidence": 1.0}
 _PAUSE: Final = 0.2  # seconds between two refreshes, at least
 _SHARE: Final = 4.0  # a refresh that takes long waits this many times as long before the next
 
@@ -107,15 +108,16 @@ class Canvas:
         }
         if "longest_diameter" in result.table:
             draw_diameters(self._viewer, layer, self.axes, result.table)
-        if result.uncertainty is not None:
-            self._add_uncertainty(self._shown(result.uncertainty.data))
+        for name, image in (("uncertainty", result.uncertainty), ("confidence", result.confidence)):
+            if image is not None:
+                self._add_below(name, self._shown(image.data))
 
-    def _add_uncertainty(self, values: npt.NDArray[np.float32]) -> None:
-        """Show where averaged answers differ, below the labels and over the image."""
+    def _add_below(self, name: str, values: npt.NDArray[np.float32]) -> None:
+        """Show where averaged answers differ, or how sure the model is, below the labels and over the image."""
         layers = self._viewer.layers
         self._viewer.add_image(
-            values, name=f"{self._source.name} uncertainty", rgb=False, colormap="inferno", blending="additive",
-            contrast_limits=(0, MOST_UNCERTAIN), metadata={KEY: {"axes": self.axes}}, **self._place,
+            values, name=f"{self._source.name} {name}", rgb=False, colormap="inferno", blending="additive",
+            contrast_limits=(0, _MOST[name]), metadata={KEY: {"axes": self.axes}}, **self._place,
         )  # fmt: skip
         layers.move(len(layers) - 1, layers.index(self.layer))
         layers.selection.active = self.layer

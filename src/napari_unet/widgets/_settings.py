@@ -26,6 +26,7 @@ LABELS: Final = {
     "average": "Average over",
     "dropout_samples": "Dropout samples",
     "uncertainty": "Show uncertainty",
+    "confidence": "Show confidence",
     "device": "Compute on",
     "runtime": "Compute with",
     "background": "Skip darker than",
@@ -123,6 +124,8 @@ def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, o
         options["region"] = region_text(spec.region)
     if spec.uncertainty:
         options["uncertainty"] = output_name(source, "uncertainty")
+    if spec.confidence:
+        options["confidence"] = output_name(source, "confidence")
     del options["model"]
     words += [word for model in spec.models for word in ("--model", model)]
     for name, value in options.items():

@@ -62,8 +62,8 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
     -------
     Segmentation
         Labels of the whole image, not loaded where they were written as OME-Zarr; ids are ordered by first pixel and do
-        not depend on how the work was cut. Where uncertainty is asked for, also its image, and in the table its mean
-        inside of each object.
+        not depend on how the work was cut. Where uncertainty or confidence is asked for, also its image, and in the
+        table its mean inside of each object.
 
     Yields
     ------
@@ -103,7 +103,7 @@ def _with_table(found: Segmentation, source: Image, spec: SegmentSpec, measures:
 
     yield Progress(1, 1, "Measuring the objects")
     table = yield from measure_steps(found.labels, mended(source, spec), measures)
-    return replace(found, table=_with_names(_with_uncertainty(table, found), found))
+    return replace(found, table=_with_names(_with_means(table, found), found))
 
 
 def _place(output: str | Path | None, source: Image) -> Path | None:
@@ -153,13 +153,15 @@ def _with_names(table: Table, found: Segmentation) -> Table:
     return {"index": table["index"], "name": named, **{key: column for key, column in table.items() if key != "index"}}
 
 
-def _with_uncertainty(table: Table, found: Segmentation) -> Table:
-    """Add the mean uncertainty of each object, where it is known."""
-    if found.uncertainty is None:
-        return table
+def _with_means(table: Table, found: Segmentation) -> Table:
+    """Add the mean uncertainty and confidence of each object, where they are known."""
     from ..measures._means import means
 
-    return table | {"uncertainty": means(found.labels, found.uncertainty, table["index"])}
+    known = {"uncertainty": found.uncertainty, "confidence": found.confidence}
+    index = table.get("index")
+    if index is None:
+        return table
+    return table | {name: means(found.labels, image, index) for name, image in known.items() if image is not None}
 
 
 def segment(  # noqa: PLR0913  # the face of the verb
