@@ -163,6 +163,38 @@ def planned(qtbot: QtBot, widget: TrainWidget) -> Plan:
     return widget.plan.plan
 
 
+def test_the_kind_of_model_and_its_classes_are_chosen(
+    make: Make, trainer: Trainer, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = ViewerModel()
+    draw(viewer)
+    widget = make(viewer)
+    kind = widget.kind
+    assert kind.tasks.currentText() == "Cells and nuclei"
+    assert kind.classes.isHidden()
+    assert widget.spec().task == "cell"
+    kind.tasks.setCurrentIndex(kind.tasks.findData("satellite"))
+    assert not kind.classes.isHidden()
+    assert "vegetation" in kind.classes.placeholderText()
+    planned(qtbot, widget)
+    assert trainer.plans[-1][1].start == ""  # a model of cells is no start for land cover
+    assert widget.spec().task == "satellite"
+    assert widget.spec().target is None  # the task's own
+    assert widget.plan.changes() == {}  # other defaults are no wishes
+    kind.classes.setText("road, grass,roof")
+    spec = widget.spec()
+    assert spec.target is not None
+    assert spec.target.classes == ("road", "grass", "roof")
+    assert spec.target.background is False  # as the task has it
+    kind.classes.setText("road, road")
+    widget.run()
+    assert widget.job is None
+    assert "name of its own" in widget.status.text()
+    kind.classes.setText("road")
+    widget.begin_with.choose("nuclei")
+    assert widget.spec().target is None  # which has classes of its own, or none
+
+
 def test_the_first_sensible_pair_is_filled_in_and_the_plan_is_told(
     make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer
 ) -> None:

@@ -80,6 +80,15 @@ class Form:
             widget.tooltip = help_.get(name, "")
             self.fields[key] = widget
 
+    def show(self, spec: Spec) -> None:
+        """Show the values of another spec of the same type."""
+        for key, widget in self.fields.items():
+            value: Any = spec
+            for name in key.split("."):
+                value = getattr(value, name)
+            with widget.changed.blocked():
+                widget.value = _text(value) if isinstance(widget, LineEdit) else value
+
     def values(self) -> dict[str, Any]:
         """Return what the form shows, nested like the spec; empty text stands for None where that is allowed."""
         found: dict[str, Any] = {}
@@ -123,12 +132,15 @@ def _widget(value: Any, annotation: Any, choices: Sequence[str] | None) -> bases
     if choices:
         return ComboBox(value=value, choices=list(choices))
     if get_origin(annotation) in (Union, types.UnionType) or isinstance(value, (tuple, str, float)):
-        text = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-        return LineEdit(value=text)
+        return LineEdit(value=_text(value))
     if isinstance(value, bool):
         return CheckBox(value=value)
     # The range is checked by the spec itself, which says what is wrong in words.
     return SpinBox(value=value, min=0, max=_LARGEST)
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
 def _empty(annotation: Any) -> str | tuple[()] | None:

@@ -119,6 +119,11 @@ class PlanBox(QWidget):
         column.addWidget(Fold("Advanced", self.form.native))
         self.say("")
 
+    def suit(self, task: str) -> None:
+        """Take the defaults of another task; what was changed by hand is forgotten."""
+        self._base = TrainSpec(task=task, augment=load_task(task).augment)
+        self.form.show(self._base)
+
     def _edited(self, _value: object = None) -> None:
         self.edited.emit()
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QW
 
 from napari_unet.core.axes import Image
 from napari_unet.core.model_card import ModelCard, family, is_plain
+from napari_unet.core.specs import Task
 
 from ._parts import words
 
@@ -93,20 +94,21 @@ class StartBox(QWidget):
         self.start.blockSignals(blocked)
         self._look()
 
-    def suit(self, image: Any, first: str) -> None:
-        """Choose the model that fits an image, unless somebody has chosen one.
+    def suit(self, image: Any, task: Task) -> None:
+        """Choose the model of a task that fits an image, unless somebody has chosen one.
 
         Parameters
         ----------
         image : Image or Any
             The first that is learned from; something else if it is in a file.
-        first : str
-            The model that is taken where several fit.
+        task : Task
+            What the model is for; its own model is taken where several fit.
         """
         if self._own:
             return
-        fitting = [card.name for card in self._cards if not isinstance(image, Image) or fits(card, image)]
-        self.choose(first if first in fitting else fitting[0] if fitting else "")
+        own = [card for card in self._cards if card.task == task.name]
+        fitting = [card.name for card in own if not isinstance(image, Image) or fits(card, image)]
+        self.choose(task.model if task.model in fitting else fitting[0] if fitting else "")
 
     def choose(self, name: str) -> None:
         """Start from a model; empty for none."""

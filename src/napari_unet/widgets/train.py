@@ -11,11 +11,12 @@ from qtpy.QtCore import QTimer
 
 from napari_unet import workflows
 from napari_unet.core.errors import SpecError, UNetError
-from napari_unet.core.specs import TrainSpec, load_task
+from napari_unet.core.specs import TrainSpec
 
 from ._after import AfterBox, try_model
 from ._data import DataBox
 from ._growing import GrowRow
+from ._kind import KindBox
 from ._live import Clock, LiveBox, Seen, watching
 from ._news import NEWS
 from ._panel import Panel
@@ -53,7 +54,7 @@ class TrainWidget(Panel):
 
     def __init__(self, napari_viewer: Viewer, engine: ModuleType | Any = workflows, task: str = "cell") -> None:
         super().__init__(_HELP, "Train")
-        self.viewer, self.engine, self.task = napari_viewer, engine, load_task(task)
+        self.viewer, self.engine, self.kind = napari_viewer, engine, KindBox(task)
         self.clock = Clock()
         self.preview: Preview | None = None
         self.going: tuple[Any, TrainSpec] | None = None  # a run that was begun: its data and settings
@@ -62,14 +63,14 @@ class TrainWidget(Panel):
         self._soon.setInterval(_SOON)
         self._soon.timeout.connect(self.look)
         self.data, self.begin_with, self.plan = DataBox(napari_viewer), StartBox(), PlanBox(task)
-        self.live, self.after = LiveBox(), AfterBox()
-        self.grow = GrowRow(napari_viewer, engine, self)
+        self.live, self.after, self.grow = LiveBox(), AfterBox(), GrowRow(napari_viewer, engine, self)
         self.pause = button("Pause", "Stop for a while; nothing that was learned is lost.", self.pause_or_resume)
         self.pause.setMinimumHeight(self.start.minimumHeight())
         self._lay_out()
         self.plan.stopped.connect(self._offer)
         self.settled.connect(self._soon.start)
-        for signal in (self.data.changed, self.plan.edited, self.begin_with.changed):
+        self.kind.chosen.connect(self.plan.suit)
+        for signal in (self.data.changed, self.plan.edited, self.kind.changed, self.begin_with.changed):
             signal.connect(self._soon.start)
         self.after.tried.connect(self._try)
         self.after.wanted.connect(self._export)
@@ -81,7 +82,7 @@ class TrainWidget(Panel):
         self.say("Ready.")
 
     def _lay_out(self) -> None:
-        for widget in (self.data, self.grow, self.begin_with, self.plan):
+        for widget in (self.data, self.grow, self.kind, self.begin_with, self.plan):
             self.form.addRow(widget)
         self.buttons.insertWidget(1, self.pause, 1)
         self.stop.setText("Stop")
@@ -109,14 +110,15 @@ class TrainWidget(Panel):
         self.held = False
         self.pause.setText("Pause" if running or self.going is None else "Resume")
         self.pause.setEnabled(running or self.going is not None)
-        for widget in (self.data, self.begin_with, self.plan):
+        for widget in (self.data, self.kind, self.begin_with, self.plan):
             widget.setEnabled(not running)
         self.after.export.setEnabled(not running)
 
     def spec(self) -> TrainSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
         given = {"steps": _MANY, **self.data.rules, **self.begin_with.values, **self.plan.changes()}
-        return TrainSpec.of(task=self.task.name, **given)
+        given |= {} if given["start"] else self.kind.values
+        return TrainSpec.of(task=self.kind.task.name, **given)
 
     def look(self) -> None:
         """Look at what is chosen: say what is wrong with it, or plan the training in the background."""
@@ -124,7 +126,7 @@ class TrainWidget(Panel):
             return
         try:
             data = self.data.read()
-            self.begin_with.suit(data if isinstance(data, Path) else data[0].image, self.task.model)
+            self.begin_with.suit(data if isinstance(data, Path) else data[0].image, self.kind.task)
             spec, engine = self.spec(), self.engine
         except UNetError as error:
             self.plan.stop()
@@ -172,7 +174,7 @@ class TrainWidget(Panel):
         engine, planned = self.engine, self.plan.plan
         self.plan.stop()
         self.going, self.clock = (data, spec), Clock(spec.minutes)
-        net = self.task.net if planned is None or planned.spec.net is None else planned.spec.net
+        net = self.kind.task.net if planned is None or planned.spec.net is None else planned.spec.net
         self.preview = preview_of(self.viewer, self.data.layers, net.ndim)
         image = None if self.preview is None else self.preview.image
         self.after.setVisible(False)
@@ -204,7 +206,7 @@ class TrainWidget(Panel):
         return f"Done: '{name}' is in the lists of models."
 
     def _try(self, name: str) -> None:
-        try_model(self.viewer, name, task=self.task.name)
+        try_model(self.viewer, name, task=self.kind.task.name)
 
     def _export(self, path: Path) -> None:
         if self.job is None:
