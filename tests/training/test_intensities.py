@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from napari_unet.core.anatomy import Anatomy
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import SpecError
 from napari_unet.core.examples import Example
@@ -32,6 +35,15 @@ def test_ct_is_told_by_its_air():
     assert not is_ct(body(0, air=0).image)
     assert not is_ct(Image(np.zeros((9, 9), np.uint8), "yx"))
     assert not is_ct(Image(np.full((9, 9), np.nan, np.float32), "yx"))
+
+
+def test_what_the_file_says_comes_first():
+    for modality, told in (("CT", True), ("MR", False)):
+        for air in (-1000, 0):
+            image = body(0, air=air).image
+            said = replace(image, anatomy=Anatomy(tuple(map(tuple, np.eye(4))), image.shape, modality=modality))
+            assert said.anatomy is not None
+            assert is_ct(said) is told
 
 
 def test_ct_is_clipped_and_scaled_by_what_is_inside_of_the_labels():

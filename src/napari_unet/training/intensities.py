@@ -46,9 +46,8 @@ def is_ct(image: Image) -> bool:
         What the image says of itself; if it says nothing, whether the lowest values are below -500 and more than half
         of all are negative: a body and the air around it.
     """
-    said = str(getattr(getattr(image, "anatomy", None), "modality", ""))
-    if said:
-        return said == "CT"
+    if image.anatomy is not None and image.anatomy.modality:
+        return image.anatomy.modality == "CT"
     if image.channels > 1 or image.data.dtype.kind not in "if":
         return False
     values = _sampled(image)[0]
