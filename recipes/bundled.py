@@ -1,9 +1,9 @@
 """Make one of the bundled models again, or cross-validate it: ``python recipes/bundled.py breast-ultrasound``.
 
 Needs the data that ``NAPARI_UNET_DATA`` or ``../shared/data`` holds. ``--fold 0`` (the default) leaves out the first of
-five folds of patients, tiles or places, on which the model is judged; it is these weights that are bundled. The other
-folds tell how much that says. A stopped run goes on where it was. The weights that are kept are those of the report with
-the best score on the fold that is left out, so that its scores flatter a little; thresholds are those of the task.
+five folds of patients, tiles or places, on which the model is judged; these weights are bundled. The other folds tell
+how much that says. A stopped run goes on where it was. The weights that are kept are those of the report with the best
+score on the fold that is left out, so that its scores flatter a little; thresholds are those of the task.
 """
 
 from __future__ import annotations
