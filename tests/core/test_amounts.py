@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.core.amounts import UNITS, amount_words, count_pixels
+from napari_unet.core.amounts import UNITS, amount_words, count_pixels, count_pixels_of
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import SpecError
 
 VOXEL = (3.0, 0.5, 0.5), ("mm",) * 3
@@ -51,6 +53,16 @@ def test_what_is_no_size_is_named_with_what_is_known(text, place):
 def test_a_size_needs_to_know_that_of_pixels():
     with pytest.raises(SpecError, match="pixels of unknown size"):
         count_pixels("5 mm3", (1.0,) * 3, ("pixel",) * 3)
+
+
+def test_a_stack_has_areas_in_planes_and_volumes():
+    stack = Image(np.zeros((2, 4, 4)), "zyx", (3.0, 0.5, 0.5), ("mm",) * 3)
+    assert count_pixels_of(stack, "7.5 mm3") == pytest.approx(10)
+    assert count_pixels_of(stack, "7.5 mm²") == pytest.approx(30)
+    assert count_pixels_of(stack, "12") == 12
+    assert count_pixels_of(stack, "") is None
+    with pytest.raises(SpecError, match="is no size"):
+        count_pixels_of(Image(np.zeros((4, 4)), "yx", (0.5, 0.5), ("mm",) * 2), "1 ml")
 
 
 @given(st.floats(1e-3, 1e6), st.sampled_from([(n, u) for n in (2, 3) for u in UNITS[n]]), st.floats(0.01, 100))

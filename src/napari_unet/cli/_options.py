@@ -57,7 +57,13 @@ Channels = Annotated[
 Threshold = Annotated[
     float | None, typer.Option(help="0 to 1; higher finds fewer and smaller objects.", show_default="the model's")
 ]
-MinSize = Annotated[float | None, typer.Option(help="Smallest object kept, in pixels.", show_default="the model's")]
+MinSize = Annotated[
+    str | None,
+    typer.Option(
+        help="Smallest object kept: pixels, or with a unit, such as '50 mm3', '0.5 ml' or '20 m2'.",
+        show_default="the model's",
+    ),
+]
 MinScore = Annotated[
     float | None,
     typer.Option(help="0 to 1; how sure the model must be of an object's middle.", show_default="the model's"),

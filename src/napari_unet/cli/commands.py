@@ -12,6 +12,7 @@ import typer
 
 from .. import __version__, workflows
 from .._terminal import InWords, plain, say_json, tell, watch
+from ..core.amounts import count_pixels_of
 from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError, SpecError
 from ..core.polygons import Meaning
@@ -120,13 +121,13 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     """
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
-        threshold=threshold,
-        min_size=min_size, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
+        threshold=threshold, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
         uncertainty=uncertainty is not None, confidence=confidence is not None, device=device, runtime=runtime,
         region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = open_image(image, axes, series)
+    spec = spec.model_copy(update={"min_size": count_pixels_of(source, min_size or "")})
     pictures = {"uncertainty": uncertainty, "confidence": confidence}
     named = {"output": output, **pictures, "table": table, "polygons": polygons}
     _check_places(image, source, {f"--{name}": place for name, place in named.items()}, overwrite)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import SpecError
 from .lengths import millimeters, symbol
 
-__all__ = ["UNITS", "amount_words", "count_pixels"]
+if TYPE_CHECKING:
+    from .axes import Image
+
+__all__ = ["UNITS", "amount_words", "count_pixels", "count_pixels_of"]
 
 # What they are worth in mm² and mm³, small ones first.
 _AREAS: Final = {"µm²": 1e-6, "mm²": 1.0, "cm²": 1e2, "m²": 1e6, "ha": 1e10, "km²": 1e12}
@@ -88,3 +91,28 @@ def count_pixels(text: str, scale: Sequence[float], units: Sequence[str]) -> flo
             "counted in them. Give the smallest size in pixels, or set scale and units of the image."
         )
     return number * known[name] / pixel
+
+
+def count_pixels_of(image: Image, text: str) -> float | None:
+    """Say how many pixels of an image an area is, or how many voxels a volume.
+
+    Parameters
+    ----------
+    image : Image
+        A volume needs one with depth.
+    text : str
+        As for :func:`count_pixels`.
+
+    Returns
+    -------
+    float or None
+        Pixels in a plane for an area, voxels for a volume; None for none.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, or the image does not know the size of its pixels.
+    """
+    deep = "z" in image.axes and not text.rstrip().endswith(("2", "²", "ha"))
+    _, scale, units = image.along("zyx" if deep else "yx")
+    return count_pixels(text, scale, units)
