@@ -230,6 +230,12 @@ class SegmentSpec(Spec):
             raise ValueError("name one model, or several that differ")
         return model[0] if len(model) == 1 else model
 
+    @field_validator("channels")
+    @classmethod
+    def _numbers_are_numbers(cls, channels: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
+        # A form knows text only.
+        return channels and tuple(int(c) if isinstance(c, str) and c.isdecimal() else c for c in channels)
+
     @field_validator("region")
     @classmethod
     def _areas_have_an_inside(cls, region: tuple[Polygon, ...] | None) -> tuple[Polygon, ...] | None:
