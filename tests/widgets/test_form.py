@@ -34,13 +34,22 @@ def test_skip_labels_and_help(qtbot: QtBot) -> None:
     assert form.spec(model="blobs") == SegmentSpec(model="blobs")
 
 
-@pytest.mark.parametrize(("field", "text"), [("threshold", "much"), ("threshold", "1.5")])
+@pytest.mark.parametrize(("field", "text"), [("threshold", "much"), ("threshold", "1.5"), ("min_size", "-1")])
 def test_bad_values_are_named(qtbot: QtBot, field: str, text: str) -> None:
     form = Form(SegmentSpec())
     qtbot.addWidget(form.native)
     form.fields[field].value = text
     with pytest.raises(SpecError, match=field):
         form.spec()
+
+
+def test_channels_are_numbers_or_names(qtbot: QtBot) -> None:
+    form = Form(SegmentSpec())
+    qtbot.addWidget(form.native)
+    form.fields["channels"].value = "red, 3 none"
+    assert form.spec().channels == ("red", 3, "none")
+    form.fields["channels"].value = ""
+    assert form.spec().channels is None
 
 
 def test_every_field_is_explained() -> None:

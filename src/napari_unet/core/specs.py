@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ._spec import Spec
 from .augmenting import AugmentSpec
+from .channels import Channels
 from .classes import ClassRow, class_table
 from .grids import GridSpec
 from .networks import NetSpec, read_preset
@@ -162,8 +163,7 @@ class SegmentSpec(Spec):
     diameter : float or None
         Typical width of the objects in pixels of the image; None measures it.
     channels : tuple of int or str, or None
-        Channels to use, in the order the model expects: numbers from 0, or names where the image knows its bands;
-        "none" stands for a band that it lacks. None takes all, or those that the model knows by name.
+        Numbers from 0 or names of bands, in the order the model expects; "none" is a missing band. None takes all.
     threshold : float or None
         Foreground score above which a pixel belongs to an object; None takes the model's.
     min_size : float or None
@@ -205,7 +205,7 @@ class SegmentSpec(Spec):
 
     model: str | tuple[str, ...] = "nuclei"
     diameter: float | None = Field(None, gt=0)
-    channels: tuple[int | str, ...] | None = None
+    channels: Channels = None
     threshold: float | None = Field(None, gt=0, lt=1)
     min_size: float | None = Field(None, ge=0)
     min_score: float | None = Field(None, ge=0, le=1)
@@ -229,12 +229,6 @@ class SegmentSpec(Spec):
         if not model or len(set(model)) < len(model):
             raise ValueError("name one model, or several that differ")
         return model[0] if len(model) == 1 else model
-
-    @field_validator("channels")
-    @classmethod
-    def _numbers_are_numbers(cls, channels: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
-        # A form knows text only.
-        return channels and tuple(int(c) if isinstance(c, str) and c.isdecimal() else c for c in channels)
 
     @field_validator("region")
     @classmethod
@@ -272,8 +266,7 @@ class TrainSpec(Spec):
     network : str
         Name of a network preset; empty takes the task's network. A `net` given too comes before it.
     class_values : tuple of int
-        For targets with classes: which value in the labels means each, in their order; empty: 1, 2 and so on. A mask of
-        0 and 255 of a single class needs none.
+        Which value in the labels means each class; empty: 1, 2 and so on (255 in black and white masks of one class).
     ndim : {0, 2, 3}
         Dimensions that the network looks at: in 2 the planes of a stack are images. 0 follows the images.
     net, target, normalise, augment : Spec or None
