@@ -319,6 +319,15 @@ def test_labels_of_a_part_are_put_where_they_were():
     np.testing.assert_array_equal(regrid(image, image).data, image.data)
 
 
+def test_a_coarser_grid_is_another_even_where_centers_meet():
+    coarse = AXIAL @ np.diag([2.0, 2, 1, 1])
+    labels = grid(AXIAL, (20, 16, 9), np.ones((9, 16, 20), np.int32), "mask")
+    with pytest.raises(ImageError, match="another grid"):
+        regrid(labels, grid(coarse, (10, 8, 9)))
+    mirrored = AXIAL @ [[-1, 0, 0, 19], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert regrid(labels, grid(mirrored, (20, 16, 9))).data.all()  # the same voxels, stored the other way round
+
+
 def test_another_grid_is_never_guessed():
     fine = np.diag([1.0, 1.25, 1.5, 1])
     fine[:3, 3] = (-10.4, -20.6, 29)

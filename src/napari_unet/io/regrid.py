@@ -57,16 +57,19 @@ def regrid(labels: Image, like: Image, resample: bool = False) -> Image:
     whole = np.rint(step)
     corners = np.array(list(itertools.product(*((0, n - 1) for n in like.anatomy.shape))))
     off = np.abs(corners @ (step - whole)[:3, :3].T + (step - whole)[:3, 3]).max()
-    if off > TOLERANCE and not resample:
+    # Of equal voxels: a coarser grid may meet every second center, and would lose the others.
+    turned = np.abs(whole[:3, :3])
+    same = off <= TOLERANCE and (turned.sum(0) == 1).all() and (turned.sum(1) == 1).all()
+    if not same and not resample:
         check_grid(labels, like)
-    step = step if off > TOLERANCE else whole
+    step = whole if same else step
     found = _looked_up(values, step, like.anatomy.shape)
     lost = sorted(set(np.unique(values).tolist()) - set(np.unique(found).tolist()))
     said = [f"Labels were brought from another grid ({describe_grid(labels)}) to the nearest voxels of the image."]
-    remarks = said * bool(off > TOLERANCE)
+    remarks = said * (not same)
     if lost:
         remarks.append(f"{len(lost)} labels have no voxel in the image any more: {', '.join(map(str, lost[:9]))}.")
-    elif off <= TOLERANCE and np.count_nonzero(found) < np.count_nonzero(values):
+    elif same and np.count_nonzero(found) < np.count_nonzero(values):
         remarks.append("A part of the labels lies outside of the image and was left out.")
     return _dressed(found, labels, like, tuple(remarks))
 
