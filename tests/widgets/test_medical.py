@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -89,3 +91,22 @@ def test_names_of_labels_are_in_the_table(monkeypatch: pytest.MonkeyPatch, scan:
     ((data, options, kind),) = _reader.read(scan)
     layer = Layer.create(data, options, kind)
     assert list(layer.features["name"]) == ["background", "GTV"]
+
+
+def test_labels_of_a_series_are_saved_as_its_segments(tmp_path: Path, dicom_series: Callable[..., list[Path]]) -> None:
+    files = dicom_series(tmp_path / "scan", RNG.integers(0, 99, (7, 6, 5)).astype(np.uint16))
+    viewer = ViewerModel()
+    ((data, options, kind),) = _reader.read(tmp_path / "scan")
+    layer = viewer.add_layer(Layer.create(data, options, kind))
+    image = layer_image(layer, "zyx")
+    canvas = Canvas(viewer, layer, image)
+    found = Image((np.asarray(data) > 50).astype(np.int32), "zyx", anatomy=image.anatomy)
+    canvas._add(found.data, "found")
+    classes = [{"label": 1, "name": "mass", "color": "#e69f00"}]
+    canvas.finish(Segmentation(found, 1, 5.0, 0.1, {"model": "tumor", "classes": classes}, {}))
+    _label_files.write(str(tmp_path / "seg.dcm"), *canvas.layer.as_layer_data_tuple()[:2])
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    (segment,) = seg.SegmentSequence
+    assert (segment.SegmentLabel, segment.SegmentAlgorithmType) == ("mass", "AUTOMATIC")
+    referenced = {item.ReferencedSOPInstanceUID for item in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence}
+    assert referenced == {pydicom.dcmread(file).SOPInstanceUID for file in files}

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..core.anatomy import Anatomy
 from ..core.axes import Image
 from ..core.errors import OutputError
 from ._dicom_headers import BROKEN, quiet
@@ -90,7 +91,7 @@ def write_segmentation(path: Path, labels: Image, manifest: Mapping[str, Any]) -
                 source_images=sources,
                 pixel_array=segments,
                 segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-                segment_descriptions=_descriptions(highdicom, numbers, dict(anatomy.names), manifest),
+                segment_descriptions=_descriptions(highdicom, numbers, _names(anatomy, manifest), manifest),
                 series_instance_uid=highdicom.UID(),
                 series_number=9000,
                 sop_instance_uid=highdicom.UID(),
@@ -110,6 +111,13 @@ def write_segmentation(path: Path, labels: Image, manifest: Mapping[str, Any]) -
             f"'{path}': a DICOM-SEG of this series cannot be made ({type(error).__name__}): its headers lack what it "
             "needs, such as the ids of patient and study. Choose a name that ends in .nii.gz."
         ) from None
+
+
+def _names(anatomy: Anatomy, manifest: Mapping[str, Any]) -> dict[int, str]:
+    """Return the names of labels: those of the model's classes, and those that they were given."""
+    classes = manifest.get("classes")
+    rows = [row for row in classes if isinstance(row, Mapping)] if isinstance(classes, list | tuple) else []
+    return {int(row["label"]): str(row["name"]) for row in rows if {"label", "name"} <= set(row)} | dict(anatomy.names)
 
 
 def _descriptions(highdicom: Any, numbers: list[int], names: dict[int, str], manifest: Mapping[str, Any]) -> list[Any]:

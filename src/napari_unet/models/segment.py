@@ -200,7 +200,10 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     predict = plan.care.timed(inner(model))
     steps = segment_planes(image, plan, predict, decode, decode if preview else None, beside=[*beside.values()])
     labels, objects = yield from told(steps, plan.care, Foretold(plan.care, math.prod(shape)))
-    place: dict[str, Any] = {"geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy}
+    names = {row.label: row.name for row in model.card.target.table}
+    place: dict[str, Any] = {
+        "geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy and image.anatomy.named(names),
+    }  # fmt: skip
     found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}", **place)
     more: dict[str, Any] = {
         name: replace(found, data=values * np.float32(_WORTH[name] / 255), name=f"{image.name} {name}")

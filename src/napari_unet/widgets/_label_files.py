@@ -13,10 +13,18 @@ from napari_unet.core.anatomy import stand_up
 from napari_unet.core.axes import Image
 from napari_unet.core.lengths import millimeters
 
-from ._layers import layer_axes, layer_image
+from ._layers import KEY, layer_axes, layer_image
 
 __all__ = ["write"]
 
+_PLACES: Final = (
+    "anatomy",
+    "axes",
+    "before",
+    "geo",
+    "levels",
+    "valid",
+)  # of a record, what is not how labels were made
 _KEPT: Final = ("scale", "translate", "units", "axis_labels", "metadata", "name", "multiscale")
 
 
@@ -43,7 +51,9 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If it cannot be written; napari shows the text.
     """
     layer = Labels(data, **{name: meta[name] for name in _KEPT if name in meta})
-    workflows.write_labels(path, _placed(layer_image(layer, layer_axes(layer)[0]), layer))
+    record = layer.metadata.get(KEY)
+    facts = {k: v for k, v in record.items() if k not in _PLACES} if isinstance(record, dict) else {}
+    workflows.write_labels(path, _placed(layer_image(layer, layer_axes(layer)[0]), layer), facts)
     return [path]
 
 
