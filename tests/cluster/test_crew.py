@@ -93,8 +93,11 @@ def test_workers_killed_at_any_moment(client, field, spec, expected, tmp_path, l
         for share in (0.15, 0.4, 0.7):
             while len(counted(log)) < share * 36 and not over.wait(0.01):
                 pass
-            pids = client.run(os.getpid, on_error="return")
-            os.kill(rng.choice([pid for pid in pids.values() if isinstance(pid, int)]), signal.SIGKILL)
+            pids: list[int] = []
+            while not pids and not over.wait(0.05):  # both may be on their way back
+                told = client.run(os.getpid, on_error="return").values()
+                pids = [pid for pid in told if isinstance(pid, int)]
+            os.kill(rng.choice(pids), signal.SIGKILL)
             killed.append(share)
             over.wait(1.0)
 

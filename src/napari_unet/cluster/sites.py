@@ -100,6 +100,7 @@ class Site(Spec):
         found = {
             "cores": self.cores, "processes": self.processes, "memory": self.memory, "worker_extra_args": more,
             "job_extra_directives": list(self.directives), "job_script_prologue": before,
+            "scheduler_options": {"dashboard_address": ":0"},
         }  # fmt: skip
         return found | {name: value for name, value in given.items() if value}
 
