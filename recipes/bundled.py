@@ -24,7 +24,11 @@ from napari_unet.core.axes import Image, as_image
 from napari_unet.core.examples import Example
 from napari_unet.core.specs import TrainSpec, load_task
 from napari_unet.core.steps import finish
+from napari_unet.models.cards import read_card
+from napari_unet.models.store import read_network, write_model
+from napari_unet.models.zoo import load_model
 from napari_unet.training.run import train_model
+from napari_unet.training.validate import judge, open_example, summarise
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
@@ -132,6 +136,61 @@ MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
 }  # fmt: skip
 
 
+WORDS: dict[str, dict[str, Any]] = {
+    "hippocampus": {
+        "title": "Hippocampus",
+        "description": "Anterior and posterior hippocampus in T1 MR volumes cropped around it. Not for clinical use.",
+        "data": "Medical Segmentation Decathlon, Task04 Hippocampus (Antonelli et al. 2022; Simpson et al. 2019)",
+        "citations": (
+            "Antonelli et al., Nat Commun 13:4128 (2022) doi:10.1038/s41467-022-30695-9",
+        ),
+    },
+    "aerial-landcover": {
+        "title": "Land cover from the air",
+        "description": "Buildings, land, roads, vegetation and water in color images of cities taken from the air.",
+        "data": "Semantic segmentation of aerial imagery of Dubai (Humans in the Loop and MBRSC)",
+        "citations": (),
+    },
+    "buildings": {
+        "title": "Buildings from the air",
+        "description": "Roofs in color images taken from drones and from the air.",
+        "data": "OpenAerialMap and OpenStreetMap contributors (HOT, Uganda); Humans in the Loop and MBRSC, Dubai",
+        "citations": (),
+    },
+    "breast-ultrasound": {
+        "title": "Breast ultrasound",
+        "description": "Tumors in ultrasound images of the breast. Not for clinical use.",
+        "data": "Breast Ultrasound Images Dataset (Al-Dhabyani et al. 2020)",
+        "citations": ("Al-Dhabyani et al., Data in Brief 28:104863 (2020) doi:10.1016/j.dib.2019.104863",),
+    },
+    "sarcoma-mri": {
+        "title": "Soft-tissue sarcoma",
+        "description": "Soft-tissue sarcomas in T1 MR volumes of limbs. Not for clinical use.",
+        "data": "Soft-tissue-Sarcoma, The Cancer Imaging Archive (Vallieres et al. 2015)",
+        "citations": ("Vallieres et al., Phys Med Biol 60:5471 (2015) doi:10.1088/0031-9155/60/14/5471",),
+    },
+}  # fmt: skip
+
+
+def bundle(trained: Path, name: str, stages: str) -> Path:
+    """Put a trained model into the package: its weights as they are, its card with what a user reads."""
+    card = read_card(trained)
+    kept = ("seconds", "best step", "steps", "device", "seed", "software", "counts", "settings")
+    facts = {key: value for key, value in card.training.items() if key in kept}
+    model, held_out = load_model(str(trained), "cpu"), [each for each in folded(MODELS[name][0](), 0) if each.held_out]
+    scores, sure = summarise([judge(open_example(example), model) for example in held_out])
+    for key, (low, high) in sure.items():
+        scores |= {f"{key} low": low, f"{key} high": high}
+    scores = {key: round(value, 4) for key, value in scores.items()} | {"images": float(len(held_out))}
+    words = WORDS[name] | {
+        "metrics": {"fold 0": scores}, "training": facts, "licence": MODELS[name][1]["licence"],
+        "recipe": f"python recipes/bundled.py {name}{stages}: {card.recipe}",
+    }  # fmt: skip
+    folder = ROOT / "src" / "napari_unet" / "models" / "weights" / name
+    write_model(folder, card.model_copy(update=words), read_network(trained, card))
+    return folder
+
+
 def folded(examples: list[Example], fold: int) -> list[Example]:
     """Leave out every fifth group."""
     groups = sorted({example.group for example in examples})
@@ -149,7 +208,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bundled")
+    parser.add_argument("--bundle", type=Path, help="put this trained model into the package, and do nothing else")
+    parser.add_argument("--stages", default="", help="what else the recipe was called with, for the card")
     wish = parser.parse_args()
+    if wish.bundle:
+        print(bundle(wish.bundle, wish.model, wish.stages))
+        return
     read, settings = MODELS[wish.model]
     steps = {"steps": 100000, "every": 200, "rate": wish.rate, "start": wish.start, "average": 0.995, "cooldown": 0.7}
     spec = TrainSpec.of(name=wish.model, minutes=wish.minutes, threads=wish.threads, **(steps | settings))

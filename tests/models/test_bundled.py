@@ -1,0 +1,80 @@
+"""The models that come with the package: small, described, licensed, and as good as their cards say."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unet.core.axes import as_image
+from napari_unet.core.specs import SegmentSpec, load_task
+from napari_unet.core.steps import finish
+from napari_unet.models.cards import bundled, find_model, list_models, read_card
+from napari_unet.models.segment import segment_image
+from napari_unet.models.zoo import load_model
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
+CARDS = [card for card in list_models() if bundled(find_model(card.name))]
+NAMES = [card.name for card in CARDS]
+_MOST = 8e6  # bytes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_comes_along_is_small_and_described(name):
+    folder = find_model(name)
+    card = read_card(folder)
+    assert sum(file.stat().st_size for file in folder.iterdir()) < _MOST
+    assert card.title
+    assert card.description
+    assert card.licence
+    assert card.data
+    assert card.recipe.startswith("python recipes/")
+    assert card.metrics
+    assert load_task(card.task).name == card.task
+    if card.task in ("tumor", "organ"):
+        assert "Not for clinical use" in card.description
+    assert (ROOT / card.recipe.split()[1].rstrip(":")).is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs(name):
+    model = load_model(name, "cpu")
+    net = model.card.net
+    shape = {2: (64, 64), 3: (24, 32, 32)}[net.ndim]
+    pixels = np.random.default_rng(0).normal(100, 20, (*shape, net.inputs)).astype(np.float32)
+    image = as_image(pixels, "zyx"[-net.ndim :] + "c")
+    found = finish(segment_image(image, SegmentSpec.of(model=name), model, preview=False))
+    assert found.labels.shape == shape
+    if model.card.target.classes and model.card.target.name == "classes":
+        assert found.labels.data.max() <= len(model.card.target.classes)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "nuclei"])
+def test_the_manual_says_what_the_card_says(name):
+    page = (ROOT / "docs" / "bundled-models.md").read_text("utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}`"))
+    said = [float(value) for value in re.findall(r"\b0\.\d{3}\b", row)]
+    scores = read_card(find_model(name)).metrics["fold 0"]
+    assert said
+    assert all(any(abs(value - score) < 6e-4 for score in scores.values()) for value in said)
+
+
+@pytest.mark.skipif(not (DATA / "organ" / "msd_hippocampus").is_dir(), reason="the data are not here")
+def test_the_hippocampus_is_found_in_volumes_that_were_left_out(monkeypatch):
+    monkeypatch.setenv("NAPARI_UNET_DATA", str(DATA))
+    monkeypatch.syspath_prepend(str(ROOT / "recipes"))
+    import bundled as recipe
+
+    from napari_unet.training.validate import judge, open_example, summarise
+
+    sys.modules.pop("bundled")
+    model = load_model("hippocampus", "cpu")
+    left_out = [example for example in recipe.folded(recipe.hippocampus(), 0) if example.held_out]
+    scores, _ = summarise([judge(open_example(example), model) for example in left_out[:8]])
+    said = read_card(find_model("hippocampus")).metrics["fold 0"]
+    assert scores["mDice"] > said["mDice"] - 0.04
