@@ -13,14 +13,17 @@ import numpy.typing as npt
 
 from ..core.axes import Image
 from ..core.errors import ImageError, MissingExtraError, OutputError
-from ._geo_tags import place_of_tags, read_tags
+from ._geo_tags import is_georeferenced, place_of_tags, read_tags
 from ._tiff import read_tiff
 
 __all__ = [
-    "has_rasterio", "read_georeferenced", "row_blocks", "whole", "write_label_raster", "write_number_raster",
+    "RASTERS", "has_rasterio", "is_raster", "read_georeferenced", "row_blocks", "whole", "write_label_raster",
+    "write_number_raster",
 ]  # fmt: skip
 
+RASTERS: Final = (".vrt", ".jp2", ".j2k")
 _TIFFS: Final = (".tif", ".tiff", ".btf", ".tf8")
+_ITEM: Final = ".json"  # of a SpatioTemporal Asset Catalog
 _AT_ONCE: Final = 1 << 25  # pixels
 
 
@@ -29,13 +32,33 @@ def has_rasterio() -> bool:
     return find_spec("rasterio") is not None
 
 
+def is_raster(place: Path) -> bool:
+    """Say whether something is a raster, a folder of rasters, or a STAC item that names some.
+
+    Parameters
+    ----------
+    place : Path
+        A file or folder that is there.
+
+    Returns
+    -------
+    bool
+        False for TIFF files that do not say where they lie.
+    """
+    if place.is_dir():
+        return bool(_tiles_in(place))
+    suffix = place.suffix.lower()
+    return suffix in (*RASTERS, _ITEM) or (suffix in _TIFFS and is_georeferenced(place))
+
+
 def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False) -> Image:
     """Read a raster.
 
     Parameters
     ----------
     file : Path
-        GeoTIFF, JPEG 2000 or VRT.
+        GeoTIFF, JPEG 2000 or VRT; a folder of tiles that lie side by side; or a STAC item (``.json``) whose assets lie
+        on this computer.
     axes, labels : str or None, bool
         See :func:`napari_unet.io._raster_reader.read_raster`.
 
@@ -47,16 +70,20 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
     Raises
     ------
     ImageError, AxesError
-        If it cannot be read.
+        If it cannot be read, or several files do not fit together; the message says why.
     MissingExtraError
         If it is no TIFF and rasterio is not installed.
     """
     if has_rasterio():
+        if file.is_dir() or file.suffix.lower() == _ITEM:
+            from .mosaics import read_item, read_mosaic  # noqa: PLC0415  # rasterio is an extra
+
+            return read_item(file) if file.is_file() else read_mosaic(_tiles_in(file), file.name, str(file))
         from ._raster_reader import read_raster  # noqa: PLC0415  # few images are rasters, and rasterio is an extra
 
         return read_raster(file, axes, labels)
     if file.suffix.lower() not in _TIFFS:
-        raise MissingExtraError("rasterio", "geo", f"Opening {file.suffix} files")
+        raise MissingExtraError("rasterio", "geo", f"Opening '{file.name}'")
     image, geo = read_tiff(file, axes), place_of_tags(read_tags(file))
     if geo is None or geo.transform is None:
         return replace(image, geo=geo)
@@ -67,6 +94,16 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
         scale=tuple(sizes.get(a, s) for a, s in zip(image.axes, image.scale, strict=True)),
         units=tuple(geo.unit if a in sizes else u for a, u in zip(image.axes, image.units, strict=True)),
     )
+
+
+def _tiles_in(folder: Path) -> list[Path]:
+    """List the rasters of a folder that lie somewhere on Earth, by name; empty if there are none."""
+    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    return [
+        file
+        for file in files
+        if file.suffix.lower() in (".jp2", ".j2k") or (file.suffix.lower() in _TIFFS and is_georeferenced(file))
+    ]
 
 
 def write_label_raster(path: Path, labels: Image, facts: Mapping[str, Any]) -> None:

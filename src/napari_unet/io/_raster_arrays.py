@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-__all__ = ["BROKEN", "Bands", "Holds", "Opened", "open_raster"]
+__all__ = ["BROKEN", "Bands", "Holds", "Opened", "Windowed", "open_raster"]
 
 # What is decoded is kept by who reads; GDAL's own store would take a share of the whole memory of the machine.
 CACHE_BYTES: Final = 64 << 20
@@ -87,6 +87,13 @@ class Opened:
             with self._lock:
                 self._free.append(handle)
 
+    def close(self) -> None:
+        """Close all handles that nobody uses; they are opened anew where they are needed."""
+        with self._lock:
+            free, self._free = self._free, []
+        for handle in free:
+            handle.close()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Open it anew where it is copied or sent to."""
         return Opened, (self.path, self.level)
@@ -96,7 +103,7 @@ class Opened:
             handle.close()
 
 
-class _Windowed:
+class Windowed:
     """What bands and masks have in common: an array that is read by windows."""
 
     shape: tuple[int, ...]
@@ -141,7 +148,7 @@ class _Windowed:
         raise NotImplementedError
 
 
-class Bands(_Windowed):
+class Bands(Windowed):
     """Bands of a raster.
 
     Parameters
@@ -178,7 +185,7 @@ class Bands(_Windowed):
         return np.ascontiguousarray(np.moveaxis(out, 0, -1)) if self.axes == "yxc" else out
 
 
-class Holds(_Windowed):
+class Holds(Windowed):
     """Where a raster holds data, along ``yx``.
 
     Parameters

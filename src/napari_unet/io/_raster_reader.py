@@ -24,7 +24,7 @@ _UNITS: Final = {"metre": "meter", "us survey foot": "survey_foot", "kilometre":
 _NODATA: Final = 42113
 
 
-def read_raster(path: Path, axes: str | None = None, labels: bool = False) -> Image:
+def read_raster(path: Path, axes: str | None = None, labels: bool = False, lazy: bool = False) -> Image:
     """Read a raster, lazily if it is large, with its place, its overviews and where it holds data.
 
     Parameters
@@ -35,6 +35,8 @@ def read_raster(path: Path, axes: str | None = None, labels: bool = False) -> Im
         Overrules the axes; as many as there are.
     labels : bool
         Take every value for a number of an object: nothing is masked.
+    lazy : bool
+        Leave it in its file although it is small.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def read_raster(path: Path, axes: str | None = None, labels: bool = False) -> Im
         sources = [Opened(str(path), level) for level in (None, *range(overviews))]
         arrays: list[Any] = [Bands(source, numbers, order, dtype) for source in sources]
         masks: list[Any] = [] if holes is None else [Holds(source, *holes) for source in sources]
-        if pixels * dtype.itemsize <= LAZY_BYTES:
+        if pixels * dtype.itemsize <= LAZY_BYTES and not lazy:
             arrays, masks = [np.asarray(a) for a in arrays], [np.asarray(m) for m in masks]
             masks = [] if masks and masks[0].all() else masks
     except BROKEN as error:

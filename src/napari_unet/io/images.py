@@ -16,8 +16,7 @@ import PIL.Image
 from napari_unet.core.axes import AXES, Image, as_image, parse_axes
 from napari_unet.core.errors import ImageError, OutputError
 
-from ._geo_tags import is_georeferenced
-from ._georeferenced import has_rasterio, read_georeferenced, write_number_raster
+from ._georeferenced import RASTERS, has_rasterio, is_raster, read_georeferenced, write_number_raster
 from ._tiff import read_tiff, write_tiff
 from ._zarr import check_replaceable, write_image_zarr
 from ._zarr_reader import is_zarr, read_zarr
@@ -33,8 +32,7 @@ __all__ = ["SUFFIXES", "WRITTEN", "read_image", "write_image"]
 
 WRITTEN: Final = (".zarr", ".tif", ".tiff", ".npy", *NIFTI)
 _TIFFS: Final = (".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
-_RASTERS: Final = (".vrt", ".jp2", ".j2k")
-OTHERS: Final = (*_TIFFS, *_RASTERS, ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy", *NIFTI)
+OTHERS: Final = (*_TIFFS, *RASTERS, ".zarr", ".png", ".jpg", ".jpeg", ".bmp", ".npy", *NIFTI)
 SUFFIXES: Final = (*OTHERS, *DICOM)
 _MODES: Final = {"1": "1", "L": "L", "LA": "L", "I": "I", "F": "F", "I;16": "I;16", "I;16B": "I;16B", "I;16L": "I;16L"}
 
@@ -168,12 +166,12 @@ def _read(file: Path, axes: str | None, labels: bool) -> Image:
         return read_zarr(file, axes, labels)
     if is_nifti(file) and file.is_file():
         return read_nifti(file, axes)
+    if is_raster(file):
+        return read_georeferenced(file, axes, labels)
     if file.is_dir():
         raise ImageError(
             f"'{file}' is a folder without a zarr store or DICOM files. Choose a file in it: {', '.join(OTHERS)}."
         )
-    if suffix in _RASTERS or (suffix in _TIFFS and is_georeferenced(file)):
-        return read_georeferenced(file, axes, labels)
     if suffix in _TIFFS:
         return read_tiff(file, axes)
     if suffix == ".npy":

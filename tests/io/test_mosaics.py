@@ -1,0 +1,148 @@
+"""Several rasters as one image, and what does not fit together refused with the reason."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import Affine
+
+from napari_unet.core.errors import ImageError, MissingExtraError
+from napari_unet.core.place import Band
+from napari_unet.io import _georeferenced
+from napari_unet.io.images import read_image
+from napari_unet.io.labels import read_labels, write_labels
+
+PLACE = Affine(0.7, 0.0, 500000 + 1 / 3, 0.0, -0.9, 5300000 + 1 / 7)
+
+
+def write(path, bands, transform=PLACE, crs="EPSG:32633", **more):
+    count, height, width = bands.shape
+    facts = {"count": count, "height": height, "width": width, "dtype": bands.dtype, "driver": "GTiff"}
+    with rasterio.open(path, "w", crs=crs, transform=transform, **facts, **more) as raster:
+        raster.write(bands)
+    return path
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(1, 200, (3, 50, 70)).astype(np.uint8)
+
+
+def tiles(folder, picture, size=20, skip=(), **more):
+    """Write a picture as tiles, the last ones smaller."""
+    folder.mkdir()
+    for number, (y, x) in enumerate(np.ndindex(3, 4)):
+        part = picture[:, y * size : (y + 1) * size, x * size : (x + 1) * size]
+        if part.size and number not in skip:
+            write(folder / f"tile_{number:02}.tif", part, PLACE @ Affine.translation(x * size, y * size), **more)
+    return folder
+
+
+def whole(image):
+    return np.moveaxis(np.asarray(image.data), -1, 0)
+
+
+def test_tiles_of_a_folder_are_one_image(tmp_path, picture, monkeypatch):
+    monkeypatch.setattr("napari_unet.io.mosaics._OPEN", 2)
+    image = read_image(tiles(tmp_path / "city", picture))
+    assert (image.name, image.axes, image.shape) == ("city", "yxc", (50, 70, 3))
+    np.testing.assert_array_equal(whole(image), picture)
+    np.testing.assert_array_equal(image.data[15:45:2, 30:, 1], picture[1, 15:45:2, 30:])
+    assert image.geo.transform == tuple(PLACE)[:6]
+    assert np.asarray(image.valid[0]).all()
+    labels = np.arange(3500, dtype=np.int32).reshape(50, 70)
+    write_labels(tmp_path / "labels.tif", type(image)(labels, "yx", geo=image.geo))
+    assert read_labels(tmp_path / "labels.tif").geo.transform == tuple(PLACE)[:6]
+
+
+def test_gaps_and_holes_of_tiles_hold_no_data(tmp_path, picture):
+    picture[:, :5, :5] = 0
+    image = read_image(tiles(tmp_path / "city", picture, skip=(5,), nodata=0))
+    expected = np.ones((50, 70), bool)
+    expected[:5, :5], expected[20:40, 20:40] = False, False
+    np.testing.assert_array_equal(np.asarray(image.valid[0]), expected)
+    np.testing.assert_array_equal(whole(image)[:, expected], picture[:, expected])
+    corner = read_image(tiles(tmp_path / "rest", picture, skip=(0, 4)))
+    assert corner.shape == (50, 70, 3)
+    assert corner.geo.transform == pytest.approx(tuple(PLACE)[:6], rel=1e-12)
+
+
+def test_where_tiles_overlap_the_last_with_data_is_seen(tmp_path, picture):
+    (tmp_path / "two").mkdir()
+    upper = picture.copy()
+    upper[:, 10:20, 10:20] = 0
+    write(tmp_path / "two" / "a.tif", picture, nodata=0)
+    write(tmp_path / "two" / "b.tif", 255 - upper, nodata=255)
+    found = whole(read_image(tmp_path / "two"))
+    expected = np.where(upper == 0, picture, 255 - upper)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"crs": "EPSG:32634"}, r"EPSG:32634.*EPSG:32633"),
+        ({"transform": PLACE @ Affine.scale(2)}, "its pixels are"),
+        ({"transform": PLACE @ Affine.translation(0.4, 60)}, "off the grid"),
+        ({"transform": PLACE @ Affine.rotation(10)}, "rows do not run"),
+        ({"bands": np.ones((2, 5, 5), np.uint16)}, "2 band"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_reason(tmp_path, picture, change, reason):
+    write(tmp_path / "a.tif", picture)
+    write(tmp_path / "b.tif", **({"bands": picture, "transform": PLACE} | change))
+    with pytest.raises(ImageError, match=reason):
+        read_image(tmp_path)
+
+
+def item(path, assets):
+    path.write_text(json.dumps({"type": "Feature", "stac_version": "1.0.0", "assets": assets}))
+    return path
+
+
+def test_assets_of_an_item_are_bands(tmp_path):
+    bands = np.random.default_rng(0).integers(1, 9000, (2, 30, 40)).astype(np.uint16)
+    bands[1, :3] = 0
+    for name, band in zip(("B04", "B08"), bands, strict=True):
+        write(tmp_path / f"{name}.tif", band[None], nodata=0)
+    red = {"href": "./B04.tif", "eo:bands": [{"name": "red", "center_wavelength": 0.665}], "roles": ["data"]}
+    near = {"href": (tmp_path / "B08.tif").as_uri(), "type": "image/tiff"}
+    other = {"href": "view.png", "type": "image/png", "roles": ["thumbnail"]}
+    image = read_image(item(tmp_path / "scene.json", {"red": red, "nir": near, "thumbnail": other}))
+    assert (image.name, image.axes, image.shape) == ("scene", "cyx", (2, 30, 40))
+    np.testing.assert_array_equal(np.asarray(image.data), bands)
+    assert image.geo.bands == (Band("red", 0.665), Band("nir"))
+    assert image.geo.transform == tuple(PLACE)[:6]
+    assert not np.asarray(image.valid[0])[:3].any()
+    assert np.asarray(image.valid[0])[3:].all()
+    one = read_image(item(tmp_path / "one.json", {"red": red}))
+    np.testing.assert_array_equal(np.asarray(one.data), bands[0])
+
+
+def test_items_that_cannot_be_one_image(tmp_path, picture):
+    write(tmp_path / "a.tif", picture)
+    write(tmp_path / "b.tif", picture, PLACE @ Affine.scale(2))
+    both = {"a": {"href": "a.tif"}, "b": {"href": "b.tif"}}
+    for assets, reason in (
+        (both, "different grids"),
+        ({"a": {"href": "https://example.org/a.tif"}}, "on a server"),
+        ({"a": {"href": "c.tif"}}, "missing"),
+        ({"a": {"href": "c.pdf"}}, "names no rasters"),
+    ):
+        with pytest.raises(ImageError, match=reason):
+            read_image(item(tmp_path / "x.json", assets))
+    (tmp_path / "y.json").write_text("[]")
+    with pytest.raises(ImageError, match="no STAC item"):
+        read_image(tmp_path / "y.json")
+
+
+def test_a_folder_without_rasters_and_a_missing_package(tmp_path, picture, monkeypatch):
+    with pytest.raises(ImageError, match="is a folder without"):
+        read_image(tmp_path)
+    write(tmp_path / "a.tif", picture)
+    monkeypatch.setattr(_georeferenced, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="rasterio"):
+        read_image(tmp_path)
