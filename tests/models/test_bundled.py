@@ -13,13 +13,13 @@ import pytest
 from napari_unet.core.axes import as_image
 from napari_unet.core.specs import SegmentSpec, load_task
 from napari_unet.core.steps import finish
-from napari_unet.models.cards import bundled, find_model, list_models, read_card
+from napari_unet.models.cards import bundled, find_model, list_cards, read_card
 from napari_unet.models.segment import segment_image
 from napari_unet.models.zoo import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
-CARDS = [card for card in list_models() if bundled(find_model(card.name))]
+CARDS = [card for card in list_cards() if bundled(find_model(card.name))]
 NAMES = [card.name for card in CARDS]
 _MOST = 8e6  # bytes
 
