@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,25 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster(log: Path) -> Iterator[Any]:
     """Two processes that outlive no test session."""
+    with processes(log) as found:
+        yield found
+
+
+@pytest.fixture
+def doomed(log: Path) -> Iterator[Any]:
+    """Two processes of a single test, which kills them."""
+    with processes(log) as found:
+        yield found
+
+
+@contextmanager
+def processes(log: Path) -> Iterator[Any]:
+    """Start two processes that write down what they compute."""
     import dask
     from distributed import LocalCluster
 
     env = {"NAPARI_UNET_COUNTED": str(log), "OMP_NUM_THREADS": "1"}
-    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
     # A machine that has much else to do takes its time to start processes.
     patient = {"distributed.comm.timeouts.connect": "120s", "distributed.comm.timeouts.tcp": "120s"}
     with (
@@ -41,11 +56,18 @@ def cluster(log: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def client(cluster: Any, log: Path) -> Iterator[Any]:
+    with connected(cluster, log) as found:
+        yield found
+
+
+@contextmanager
+def connected(cluster: Any, log: Path) -> Iterator[Any]:
+    """Connect to processes, all of which are there."""
     from distributed import Client
 
     log.write_text("")
     with Client(cluster, set_as_default=False) as found:
-        found.wait_for_workers(2)
+        found.wait_for_workers(2, timeout=120)
         yield found
 
 
