@@ -29,7 +29,7 @@ from napari_unet.widgets._settings import as_command
 FACTS = {
     "image": str, "output": str, "table": str | None, "objects": int, "diameter": float, "seconds": float,
     "megapixels_per_second": float, "device": str, "precision": str, "model": str, "sha256": str, "labels_hash": str,
-    "not_a_number": int, "unreadable": list,
+    "not_a_number": int, "unreadable": list, "sized": bool, "classes": list, "shares": dict,
 }  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def test_averages_and_uncertainty(here, disks, bright):
         (["-o", "c.tif", "--uncertainty", "c.tif"], "--uncertainty would replace what --output writes"),
         (["-o", "c.tif", "--uncertainty", "cells.tif", "--overwrite"], "--uncertainty would replace the image"),
         (["-o", "c.tif", "--model", bright], "named before"),
-        (["-o", "c.tif", "--model", "none"], "At hand: bright"),
+        (["-o", "c.tif", "--model", "none"], "At hand: "),
         (["-o", "c.tif", "--dropout-samples", 2], "trained without dropout"),
     ):
         assert said in bad(*common, *words)
@@ -270,7 +270,7 @@ def test_nothing_found_is_said(here):
         (["cells.tif", "-o", "cells.tif"], "would replace the image"),
         (["cells.tif", "-o", "./cells.tif", "--overwrite"], "would replace the image"),
         (["cells.tif", "-o", "a.tif", "--table", "a.txt"], ".csv"),
-        (["cells.tif", "-o", "a.tif", "--model", "none"], "At hand: bright"),
+        (["cells.tif", "-o", "a.tif", "--model", "none"], "At hand: "),
         (["cells.tif", "-o", "a.tif", "--model", "notes.txt"], "is not a model"),
         (["cells.tif", "-o", "a.tif", "--diameter", "-1"], "diameter: Input should be greater than 0"),
         (["cells.tif", "-o", "a.tif", "--diameter", "wide"], "--diameter"),

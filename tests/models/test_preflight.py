@@ -65,7 +65,7 @@ def test_it_is_near_to_what_the_run_takes(field, spec, tmp_path):
     largest = 0
     for _ in workflows.segment_steps(field, spec, (), preview=False, output=output):
         largest = max(largest, folder_size(tmp_path))
-    assert 0.5 < found.disk.needed / largest < 2
+    assert 0.5 < found.disk.needed / largest < 4  # what is there at once depends on who is faster
     assert 0.5 < found.labels / folder_size(output) < 2
     assert found.disk.free == pytest.approx(free_space(tmp_path), rel=0.1)
     assert found.memory.needed < 2**30

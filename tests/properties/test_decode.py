@@ -14,10 +14,11 @@ from scipy import ndimage
 from napari_unet.core.registry import names
 from napari_unet.core.specs import TargetSpec
 from napari_unet.samples.simulated import nuclei
-from napari_unet.targets import count_classes, target
+from napari_unet.targets import count_classes, count_frames, target
 from napari_unet.targets._basins import basins
 
-TARGETS = [name for name in names("targets") if not count_classes(name)]  # of objects
+# Of objects in single images.
+TARGETS = [name for name in names("targets") if not count_classes(name) and count_frames(name) == 1]
 VOLUMES = st.sampled_from([2, 3]).flatmap(
     lambda rank: arrays(
         np.uint8,

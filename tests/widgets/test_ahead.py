@@ -222,6 +222,6 @@ def test_a_run_that_was_stopped_is_offered_and_goes_on(
     assert widget.job is not None, widget.status.text()
     assert widget.place.line.text() == str(output)
     qtbot.waitUntil(lambda: widget.job is None, timeout=60_000)
-    assert viewer.layers[-1].metadata["napari-unet"]["labels_hash"] == expected
+    assert viewer.layers[-1].metadata.get("napari-unet", {}).get("labels_hash") == expected, widget.status.text()
     assert row.isHidden()
     assert not Path(f"{output}.unfinished").exists()

@@ -90,11 +90,11 @@ def test_listing_models_again_keeps_the_choice(make: Any) -> None:
     widget = make(ViewerModel(), FakeEngine())
     widget.models.setCurrentIndex(widget.models.findData("blobs"))
     cards = FakeEngine().list_models()
-    widget.models.fill([*cards[::-1], cards[0].model_copy(update={"name": "new"})], "nuclei")
+    widget.models.fill([*cards[::-1], cards[0].model_copy(update={"name": "new"})])
     assert (widget.models.count(), widget.models.chosen) == (3, ("blobs",))
-    widget.models.fill(cards[1:], "nuclei")
+    widget.models.fill(cards[1:])
     assert widget.models.chosen == ("nuclei",)
-    widget.models.fill([], "nuclei")
+    widget.models.fill([])
     with pytest.raises(ModelError, match="No model"):
         _ = widget.models.chosen
 

@@ -56,7 +56,7 @@ def test_one_hash(qtbot: QtBot, model: str, tmp_path: Path, monkeypatch: pytest.
     widget.models.setCurrentIndex(widget.models.findData(model))
     widget.diameter.setValue(7.25)
     widget.settings.fields["tiling.tile"].value = 32
-    widget.settings.fields["min_size"].value = "2"
+    widget.sizes.smallest.setText("2")
     widget.settings.fields["device"].value = "cpu"
     widget.run()
     qtbot.waitUntil(lambda: widget.job is None, timeout=180_000)

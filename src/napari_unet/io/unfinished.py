@@ -64,8 +64,10 @@ def find_unfinished(image: Image, folders: Sequence[Path] = ()) -> list[Unfinish
     for folder in dict.fromkeys([*folders, data_folder() / "labels"]):
         for run, _ in zip(sorted(folder.glob("*.zarr.unfinished")), range(_MOST), strict=False):
             try:
-                identity = json.loads((run / "manifest.json").read_text())["identity"]
-                shown, settings = identity["image"], dict(identity["settings"])
+                begun = json.loads((run / "manifest.json").read_text())
+                shown, settings = begun["identity"]["image"], dict(begun["identity"]["settings"])
+                # Where a model lies is no part of what a run is, but it has to be found again.
+                settings |= {name: begun["errand"]["spec"][name] for name in ("model",) if name not in settings}
                 when = max(kind.stat().st_mtime for kind in run.iterdir())
             except (OSError, ValueError, KeyError, TypeError):
                 continue

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -15,6 +16,7 @@ from ..io.atomic import sync
 __all__ = ["Checkpoints"]
 
 State = dict[str, Any]
+_BROKEN: Final = (OSError, EOFError, RuntimeError, UnpicklingError, ValueError, KeyError, BadZipFile)
 
 
 class Checkpoints:
@@ -59,7 +61,7 @@ class Checkpoints:
                 continue
             try:
                 state = _read(file, device)
-            except (OSError, EOFError, RuntimeError, UnpicklingError, ValueError, KeyError) as error:
+            except _BROKEN as error:
                 trouble = trouble or f"The checkpoint {file} cannot be read: {error}."
                 continue
             if trouble:
@@ -73,7 +75,7 @@ class Checkpoints:
         """Return the best state, or None where there is none that can be read."""
         try:
             return _read(self.best, device) if self.best.exists() else None
-        except (OSError, EOFError, RuntimeError, UnpicklingError, ValueError, KeyError):
+        except _BROKEN:
             return None
 
     def write(self, state: State) -> None:
@@ -149,6 +151,10 @@ def _no_place(file: Path, error: OSError) -> OutputError:
 
 
 def _read(file: Path, device: str) -> State:
+    # torch does not look at the checksums in the file.
+    with ZipFile(file) as parts:
+        if (damaged := parts.testzip()) is not None:
+            raise ValueError(f"its part '{damaged}' is damaged")
     state = torch.load(file, map_location=device, weights_only=True)
     if not isinstance(state, dict):
         raise ValueError("it holds something else")
