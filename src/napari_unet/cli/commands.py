@@ -199,10 +199,7 @@ def _say_segmented(found: Segmentation, places: dict[str, str]) -> None:
 
 
 def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
-    files = {
-        "Labels": "output", "Table": "table", "Uncertainty": "uncertainty", "Confidence": "confidence",
-        "Polygons": "polygons",
-    }  # fmt: skip
+    files = {"Labels": "output"} | {name.title(): name for name in ("table", "uncertainty", "confidence", "polygons")}
     written = {title: places[name] for title, name in files.items() if name in places}
     tell(_summary(_facts(found)) | _remarks(found) | written)
     if not found.objects:

@@ -22,18 +22,9 @@ if TYPE_CHECKING:
     from .model_card import ModelCard
 
 __all__ = [
-    "AugmentSpec",
-    "GridSpec",
-    "NetSpec",
-    "NormaliseSpec",
-    "SegmentSpec",
-    "Spec",
-    "TargetSpec",
-    "Task",
-    "TilingSpec",
-    "TrainSpec",
-    "load_task",
-]
+    "AugmentSpec", "GridSpec", "NetSpec", "NormaliseSpec", "SegmentSpec", "Spec", "TargetSpec", "Task",
+    "TilingSpec", "TrainSpec", "load_task",
+]  # fmt: skip
 
 
 class TargetSpec(Spec):
