@@ -19,14 +19,16 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
+from torch import nn
 
-from napari_unet.core.axes import Image, as_image
+from napari_unet import read_image, read_labels
+from napari_unet.core.axes import as_image
 from napari_unet.core.examples import Example
 from napari_unet.core.specs import TrainSpec, load_task
 from napari_unet.core.steps import finish
 from napari_unet.models.cards import read_card
+from napari_unet.models.model import Model
 from napari_unet.models.store import read_network, write_model
-from napari_unet.models.zoo import load_model
 from napari_unet.training.run import train_model
 from napari_unet.training.validate import judge, open_example, summarise
 
@@ -50,15 +52,8 @@ def flat(file: Path, mask: Path, group: str, change: Callable[[np.ndarray], np.n
 
 
 def volume(file: Path, mask: Path, group: str) -> Example:
-    """Return a volume and its labels, slices first."""
-    import nibabel
-
-    opened, drawn = nibabel.load(file), nibabel.load(mask)
-    sides = tuple(float(side) for side in opened.header.get_zooms()[:3])[::-1]
-    shown, labels = (np.asarray(each.dataobj).T for each in (opened, drawn))
-    units = ("mm",) * 3
-    image = Image(shown.astype(np.float32), "zyx", sides, units, file.name.split(".")[0])
-    return Example(image, replace(image, data=np.rint(labels).astype(np.int32)), group=group)
+    """Return a volume and its labels, upright: as a user opens them."""
+    return Example(read_image(file), read_labels(mask), group=group)
 
 
 def pairs(folder: Path) -> Iterable[tuple[Path, Path]]:
@@ -172,12 +167,23 @@ WORDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def bundle(trained: Path, name: str, stages: str) -> Path:
-    """Put a trained model into the package: its weights as they are, its card with what a user reads."""
+def mirror(network: nn.Module, axes: str) -> None:
+    """Mirror all kernels: the network then says of mirrored volumes what it said of those it learned from."""
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            weight = part.weight.data
+            part.weight.data = weight.flip([weight.ndim - 1 - "xyz".index(axis) for axis in axes]).contiguous()
+
+
+def bundle(trained: Path, name: str, stages: str, mirrored: str = "") -> Path:
+    """Put a trained model into the package: its card with what a user reads, and scores as they are now."""
     card = read_card(trained)
+    network = read_network(trained, card)
+    mirror(network, mirrored)
     kept = ("seconds", "best step", "steps", "device", "seed", "software", "counts", "settings")
     facts = {key: value for key, value in card.training.items() if key in kept}
-    model, held_out = load_model(str(trained), "cpu"), [each for each in folded(MODELS[name][0](), 0) if each.held_out]
+    held_out = [each for each in folded(MODELS[name][0](), 0) if each.held_out]
+    model = Model(card, network, "cpu")
     scores, sure = summarise([judge(open_example(example), model) for example in held_out])
     for key, (low, high) in sure.items():
         scores |= {f"{key} low": low, f"{key} high": high}
@@ -187,7 +193,9 @@ def bundle(trained: Path, name: str, stages: str) -> Path:
         "recipe": f"python recipes/bundled.py {name}{stages}: {card.recipe}",
     }  # fmt: skip
     folder = ROOT / "src" / "napari_unet" / "models" / "weights" / name
-    write_model(folder, card.model_copy(update=words), read_network(trained, card))
+    fresh = read_network(trained, card)
+    mirror(fresh, mirrored)
+    write_model(folder, card.model_copy(update=words), fresh)
     return folder
 
 
@@ -209,10 +217,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bundled")
     parser.add_argument("--bundle", type=Path, help="put this trained model into the package, and do nothing else")
+    parser.add_argument("--mirrored", default="", help="axes along which its kernels are mirrored first, such as yx")
     parser.add_argument("--stages", default="", help="what else the recipe was called with, for the card")
     wish = parser.parse_args()
     if wish.bundle:
-        print(bundle(wish.bundle, wish.model, wish.stages))
+        print(bundle(wish.bundle, wish.model, wish.stages, wish.mirrored))
         return
     read, settings = MODELS[wish.model]
     steps = {"steps": 100000, "every": 200, "rate": wish.rate, "start": wish.start, "average": 0.995, "cooldown": 0.7}
