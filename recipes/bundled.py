@@ -182,6 +182,7 @@ def bundle(trained: Path, name: str, stages: str, mirrored: str = "") -> Path:
     mirror(network, mirrored)
     kept = ("seconds", "best step", "steps", "device", "seed", "software", "counts", "settings")
     facts = {key: value for key, value in card.training.items() if key in kept}
+    facts["settings"] = facts["settings"] | {"start": Path(facts["settings"]["start"]).name}
     held_out = [each for each in folded(MODELS[name][0](), 0) if each.held_out]
     model = Model(card, network, "cpu")
     scores, sure = summarise([judge(open_example(example), model) for example in held_out])
