@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from napari_unet.cli import app
 from napari_unet.core.axes import as_image
 from napari_unet.core.specs import SegmentSpec, load_task
 from napari_unet.core.steps import finish
@@ -78,3 +80,12 @@ def test_the_hippocampus_is_found_in_volumes_that_were_left_out(monkeypatch):
     scores, _ = summarise([judge(open_example(example), model) for example in left_out[:8]])
     said = read_card(find_model("hippocampus")).metrics["fold 0"]
     assert scores["mDice"] > said["mDice"] - 0.04
+
+
+def test_nothing_found_is_no_matter_of_a_threshold_where_there_is_none(tmp_path):
+    np.save(tmp_path / "dark.npy", np.zeros((16, 16, 16), np.float32))
+    words = ["segment", str(tmp_path / "dark.npy"), "--model", "hippocampus", "--output", str(tmp_path / "out.tif")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0
+    assert "of the kind that the model knows" in done.output
+    assert "--threshold" not in done.output

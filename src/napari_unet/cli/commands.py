@@ -203,8 +203,11 @@ def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
     written = {title: places[name] for title, name in files.items() if name in places}
     tell(_summary(_facts(found)) | _remarks(found) | written)
     if not found.objects:
-        advice = ", or give the width of the objects: --diameter" if found.sized else ""
-        typer.echo(f"Nothing was found. Try a lower --threshold{advice}.", err=True)
+        width = ", or give the width of the objects: --diameter" if found.sized else ""
+        advice = (
+            "Is it an image of the kind that the model knows?" if found.classes else f"Try a lower --threshold{width}."
+        )
+        typer.echo(f"Nothing was found. {advice}", err=True)
 
 
 @app.command(epilog="napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json")
