@@ -204,9 +204,7 @@ def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
     tell(_summary(_facts(found)) | _remarks(found) | written)
     if not found.objects:
         width = ", or give the width of the objects: --diameter" if found.sized else ""
-        advice = (
-            "Is it an image of the kind that the model knows?" if found.classes else f"Try a lower --threshold{width}."
-        )
+        advice = "Is it of the kind that the model knows?" if found.classes else f"Try a lower --threshold{width}."
         typer.echo(f"Nothing was found. {advice}", err=True)
 
 
