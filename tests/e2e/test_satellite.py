@@ -65,6 +65,8 @@ def test_the_command_writes_labels_and_polygons_where_the_raster_lies(tile, brig
     shapes, rows = rows_of(polygons)
     assert rows["label"].tolist() == [*range(1, values.max() + 1)]
     assert set(rows["source"]) == {str(tile)}
+    assert (rows["confidence"] > 0.5).all()
+    assert (rows["confidence"] <= 1).all()
     pairs = list(zip(shapes, rows["label"], strict=True))
     np.testing.assert_array_equal(rasterize(pairs, values.shape, transform=PLACE, dtype="int32"), values)
     np.testing.assert_allclose(rows["area_m2"], rows["pixels"] * 0.25)

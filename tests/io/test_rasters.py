@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 import tifffile
@@ -19,6 +20,7 @@ from napari_unet.io import _georeferenced
 from napari_unet.io._raster_writer import Layout, write_cog
 from napari_unet.io.images import read_image, write_image
 from napari_unet.io.labels import read_labels, write_labels
+from napari_unet.workflows.polygons import write_polygons
 
 UTM = CRS.from_epsg(32633)
 NORTH_UP = Affine(0.7, 0.0, 500000 + 1 / 3, 0.0, -0.9, 5300000 + 1 / 7)
@@ -328,6 +330,28 @@ def test_classes_have_names_and_colors(tmp_path):
         assert raster.colormap(1)[2] == (0, 0, 200, 255)
         assert raster.nodata == 255
         assert json.loads(raster.tags()["CLASS_NAMES"]) == {"1": "building", "2": "water"}
+
+
+def test_labels_of_classes_bring_their_names_and_colors(tmp_path):
+    values = noise(30, 40, low=0, high=3).astype(np.int32)
+    rows = [
+        {"label": 1, "name": "building", "color": "#c80000"},
+        {"label": 2, "name": "water", "color": "#0000c8"},
+    ]
+    labels = Image(values, "yx", geo=GeoReference(tuple(NORTH_UP)[:6], UTM.to_wkt()))
+    write_labels(tmp_path / "classes.tif", labels, {"classes": rows})
+    with rasterio.open(tmp_path / "classes.tif") as raster:
+        assert raster.dtypes == ("uint8",)
+        assert [raster.colormap(1)[value][:3] for value in (1, 2)] == [(200, 0, 0), (0, 0, 200)]
+        assert json.loads(raster.tags()["CLASS_NAMES"]) == {"1": "building", "2": "water"}
+        np.testing.assert_array_equal(raster.read(1), values)
+    np.testing.assert_array_equal(read_labels(tmp_path / "classes.tif").data, values)
+    found = write_polygons(tmp_path / "classes.tif", tmp_path / "classes.gpkg")
+    assert set(zip(found.table["label"], found.table["class"], strict=True)) == {(1, "building"), (2, "water")}
+    assert len(found) > 2  # parts, since labels are classes
+    assert len(write_polygons(tmp_path / "classes.tif", tmp_path / "whole.gpkg", each="object")) == 2
+    write_labels(tmp_path / "direct.gpkg", labels, {"classes": rows})
+    assert pyogrio.read_info(tmp_path / "direct.gpkg")["features"] == len(found)
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path):

@@ -6,10 +6,13 @@ import copy
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 from napari.components import ViewerModel
-from npe2 import PluginManifest
+from napari.layers import Labels
+from npe2 import PluginManager, PluginManifest
+from npe2 import write as save
 from rasterio.transform import Affine
 
 from napari_unet.widgets import _reader
@@ -74,6 +77,25 @@ def test_large_rasters_are_lazy_layers_that_can_be_copied(tmp_path: Path, monkey
     again = copy.deepcopy(layer.metadata[KEY]["valid"])
     assert not again[0][0, 0]
     assert again[0][0, 1]
+
+
+def test_labels_of_a_raster_are_saved_at_its_place(tmp_path: Path):
+    viewer = ViewerModel()
+    for layer in read(write(tmp_path / "a.tif", np.full((1, 20, 30), 7, np.uint16))):
+        viewer._add_layer_from_data(*layer)
+    image = viewer.layers[0]
+    labels = Labels(np.eye(20, 30, dtype=np.int32), scale=image.scale, units=image.units, metadata=image.metadata)
+    PluginManager.instance().discover()
+    for name in ("found.tif", "found.gpkg", "found.geojson"):
+        place = str(tmp_path / name)
+        assert save(place, [labels.as_layer_data_tuple()], plugin_name="napari-unet-suite") == [place]
+    with rasterio.open(tmp_path / "found.tif") as raster:
+        assert (raster.transform, raster.crs.to_epsg()) == (PLACE, 32633)
+        np.testing.assert_array_equal(raster.read(1), labels.data)
+    left, bottom, right, top = pyogrio.read_info(tmp_path / "found.gpkg", force_total_bounds=True)["total_bounds"]
+    np.testing.assert_allclose((left, top), (PLACE.c, PLACE.f), atol=1e-6)
+    np.testing.assert_allclose((right, bottom), PLACE @ (20, 20), atol=1e-6)
+    assert pyogrio.read_info(tmp_path / "found.geojson")["crs"] == "EPSG:4326"
 
 
 def test_napari_offers_this_reader_for_rasters():

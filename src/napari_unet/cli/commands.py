@@ -122,9 +122,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
         threshold=threshold, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
-        uncertainty=uncertainty is not None, confidence=confidence is not None, device=device, runtime=runtime,
-        region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
-        tiling={"tile": tile, "batch": batch, "workers": workers},
+        uncertainty=uncertainty is not None, confidence=(confidence or polygons) is not None, device=device,
+        runtime=runtime, region=workflows.read_region(region) if region else None, background=background,
+        unreadable=unreadable, tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = open_image(image, axes, series)
     spec = spec.model_copy(update={"min_size": count_pixels_of(source, min_size or "")})
@@ -151,8 +151,8 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         if place and (picture := getattr(found, name)):
             workflows.write_image(place, picture, found.manifest, overwrite=overwrite)
     if polygons:
-        meaning = Meaning(source=str(image), manifest=found.manifest)
-        watch(workflows.write_polygons_steps(found.labels, polygons, meaning=meaning, overwrite=overwrite))
+        meaning, sure = Meaning.told_by(found.manifest, str(image)), found.confidence
+        watch(workflows.write_polygons_steps(found.labels, polygons, None, meaning, sure, overwrite=overwrite))
     places = {"image": image, "output": output, "table": table, **pictures, "polygons": polygons}
     show = _say_segmented if as_json else _tell_segmented
     show(found, {name: str(place) for name, place in places.items() if place})

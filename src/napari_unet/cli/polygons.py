@@ -26,9 +26,14 @@ def polygons(  # noqa: PLR0913  # a command's options are its arguments
     right_angles: Annotated[bool, typer.Option(help="Give polygons right angles, as buildings have.")] = False,
     min_area: Annotated[float, typer.Option(help="Leave out what is smaller, square meters.")] = _SPEC.min_area,
     fill_holes: Annotated[bool, typer.Option(help="Fill holes in objects.")] = False,
-    parts: Annotated[bool, typer.Option(help="A polygon for each part of a label, as is useful for classes.")] = False,
+    parts: Annotated[
+        bool | None,
+        typer.Option(
+            "--parts/--whole", help="A polygon for each part of a label; else one. Without it parts of classes only."
+        ),
+    ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="What labels mean, for labels that are classes: '1=building,2=water'.")
+        str | None, typer.Option(help="What labels mean, where their file does not say: '1=building,2=water'.")
     ] = None,
     scores: Annotated[
         Path | None, typer.Option(help="How sure the model was, on the same grid; the mean is an object's confidence.")
@@ -45,7 +50,7 @@ def polygons(  # noqa: PLR0913  # a command's options are its arguments
     """
     spec = PolygonSpec.of(
         simplify=simplify, right_angles=right_angles, min_area=min_area, holes="fill" if fill_holes else "keep",
-        each="part" if parts else "object",
+        each="auto" if parts is None else "part" if parts else "object",
     )  # fmt: skip
     if output.resolve() == labels.resolve():
         raise OutputError(f"--output would replace the labels '{labels}' themselves. Choose another name.")

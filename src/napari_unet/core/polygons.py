@@ -33,16 +33,16 @@ class PolygonSpec(Spec):
         Leave out what is smaller, square meters; pixels where the image has no place.
     holes : {"keep", "fill"}
         What to do with holes in objects. Filled, an object covers those that lie in its holes.
-    each : {"object", "part"}
-        What becomes one polygon: everything with the same number, or each of its parts, as is useful for classes. Parts
-        are what is connected by sides of pixels.
+    each : {"auto", "object", "part"}
+        What becomes one polygon: everything with the same number, or each of its parts. Parts are what is connected by
+        sides of pixels. "auto": parts where labels are classes, else objects.
     """
 
     simplify: float = Field(0.0, ge=0, le=100)
     right_angles: bool = False
     min_area: float = Field(0.0, ge=0)
     holes: Literal["keep", "fill"] = "keep"
-    each: Literal["object", "part"] = "object"
+    each: Literal["auto", "object", "part"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,17 @@ class Meaning:
     scores: Mapping[int, float] = field(default_factory=dict)
     source: str = ""
     manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def told_by(cls, manifest: Mapping[str, Any], source: str) -> Meaning:
+        """Return what the record of a run says of its labels."""
+        rows = manifest.get("classes", ())
+        return cls({row["label"]: row["name"] for row in rows}, source=source, manifest=manifest)
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether labels are the numbers of classes, not of objects."""
+        return bool(self.classes) and not self.members
 
     def class_of(self, label: int) -> str | None:
         """Return the name of the class of a label, or None."""

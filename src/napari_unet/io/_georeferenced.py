@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.axes import Image
+from ..core.classes import ClassRow
 from ..core.errors import ImageError, MissingExtraError, OutputError
 from ._geo_tags import is_georeferenced, place_of_tags, read_tags
 from ._tiff import read_tiff
@@ -107,7 +108,7 @@ def _tiles_in(folder: Path) -> list[Path]:
 
 
 def write_label_raster(path: Path, labels: Image, facts: Mapping[str, Any]) -> None:
-    """Write labels as a cloud-optimized GeoTIFF in which 0 is nodata, block by block.
+    """Write labels as a cloud-optimized GeoTIFF in which 0 is nodata, block by block; classes with names and colors.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def write_label_raster(path: Path, labels: Image, facts: Mapping[str, Any]) -> N
     labels : Image
         Whole numbers, axes ``yx``; read in windows, twice.
     facts : mapping
-        How they were made, as plain values.
+        How they were made, as plain values; ``classes`` are rows of their table, if they are classes.
 
     Raises
     ------
@@ -128,11 +129,15 @@ def write_label_raster(path: Path, labels: Image, facts: Mapping[str, Any]) -> N
     top = max(int(np.max(block)) for _, block in row_blocks(labels))
     if top > np.iinfo(np.uint32).max:
         raise OutputError(f"The labels reach {top}, which does not fit. Renumber them from 1.")
-    dtype = "uint16" if top <= np.iinfo(np.uint16).max else "uint32"
-    height, width = labels.shape
-    write_cog(
-        path, Layout((height, width), dtype, labels.geo, 0, manifest=facts, title="labels"), lambda w: whole(labels, w)
-    )
+    rows = [ClassRow(**row) for row in facts.get("classes", ())]
+    kinds = (np.uint8, np.uint16, np.uint32) if rows else (np.uint16, np.uint32)
+    dtype = next(np.dtype(kind).name for kind in kinds if top <= np.iinfo(kind).max)
+    layout = Layout(
+        (labels.shape[0], labels.shape[1]), dtype, labels.geo, 0, manifest=facts, title="classes" if rows else "labels",
+        classes={row.label: row.name for row in rows},
+        colors={row.label: (*bytes.fromhex(row.color[1:]), 255) for row in rows},
+    )  # fmt: skip
+    write_cog(path, layout, lambda w: whole(labels, w))
 
 
 def write_number_raster(path: Path, image: Image, facts: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ import PIL.Image
 
 from napari_unet.core.axes import AXES, Image, parse_axes
 from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.polygons import Meaning
 from napari_unet.core.results import Table
 from napari_unet.core.steps import finish
 
@@ -88,7 +89,8 @@ def write_labels(
     elif suffix in _POLYGONS:
         from .polygons import polygon_steps, write_polygons  # noqa: PLC0415  # it compiles, and needs an extra
 
-        write_polygons(target, finish(polygon_steps(ordered)), facts)
+        told = Meaning.told_by(facts, ordered.source or ordered.name)
+        write_polygons(target, finish(polygon_steps(ordered, meaning=told)), facts)
     elif suffix in (".tif", ".tiff") and ordered.geo is not None and ordered.axes == "yx" and has_rasterio():
         write_label_raster(target, ordered, facts)
     else:

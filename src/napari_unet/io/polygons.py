@@ -70,6 +70,7 @@ def polygon_steps(labels: Image, spec: PolygonSpec | None = None, meaning: Meani
     from ._ground import Ground  # noqa: PLC0415  # pyproj is an extra
 
     spec, meaning, flat = spec or PolygonSpec(), meaning or Meaning(), _flat(labels)
+    each = ("part" if meaning.of_classes else "object") if spec.each == "auto" else spec.each
     ground = Ground(labels.geo, (flat.shape[0], flat.shape[1]))
     outlines, sizes = yield from outline_steps(flat)
     yield Progress(0, 0, "Making polygons")
@@ -78,7 +79,7 @@ def polygon_steps(labels: Image, spec: PolygonSpec | None = None, meaning: Meani
     exact = parts
     parts, uneven, fixed = yield from _shaped_steps(parts, spec, ground)
     pixels = dict(sizes.tolist())
-    if spec.each == "object" and len(parts):
+    if each == "object" and len(parts):
         parts, ids = shape.gather(parts, ids, spec.holes == "fill")
         counts = np.array([pixels[label] for label in ids.tolist()], np.int64)
     else:

@@ -35,7 +35,7 @@ def write_polygons_steps(
         Settings.
     meaning : Meaning, optional
         Classes of labels, where they come from, and how they were made; see
-        :class:`napari_unet.core.polygons.Meaning`.
+        :class:`napari_unet.core.polygons.Meaning`. What it does not say, the record in the file of the labels does.
     scores : Image or path, optional
         How sure a model was of each pixel, on the same grid; the mean inside of an object is its confidence. Numbers of
         8 bits are taken for parts of 255.
@@ -71,14 +71,16 @@ def write_polygons_steps(
     from ..io.runs import find_manifest
 
     told = meaning or Meaning(source=found.source or found.name)
+    facts = dict(told.manifest)
+    if not facts and not isinstance(labels, Image) and Path(labels).suffix.lower() in (".tif", ".tiff", ".zarr"):
+        facts = find_manifest(Path(labels))
+    if not told.classes:
+        told = replace(told, classes=Meaning.told_by(facts, "").classes)
     polygons = yield from polygon_steps(found, spec, told)
     if scores is not None and len(polygons):
         yield Progress(0, 0, "Reading the scores")
         means = _means(found, scores if isinstance(scores, Image) else read_image(scores), polygons)
         polygons = replace(polygons, table=polygons.table | {"confidence": means})
-    facts = dict(told.manifest)
-    if not facts and not isinstance(labels, Image) and Path(labels).suffix.lower() in (".tif", ".tiff", ".zarr"):
-        facts = find_manifest(Path(labels))
     yield Progress(1, 1, "Writing the polygons")
     write(place, polygons, as_facts(facts))
     return polygons
