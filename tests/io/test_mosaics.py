@@ -122,9 +122,31 @@ def test_assets_of_an_item_are_bands(tmp_path):
     np.testing.assert_array_equal(np.asarray(one.data), bands[0])
 
 
+@pytest.mark.parametrize("factor", [2, 3])
+def test_larger_pixels_that_fit_are_repeated(tmp_path, factor):
+    rng = np.random.default_rng(0)
+    fine = rng.integers(1, 9000, (1, 31, 40)).astype(np.uint16)
+    coarse = rng.integers(0, 9000, (1, -(-31 // factor), -(-40 // factor))).astype(np.uint16)
+    coarse[0, 2] = 0
+    write(tmp_path / "B11.tif", coarse, PLACE @ Affine.scale(factor), nodata=0)
+    write(tmp_path / "B04.tif", fine, nodata=0)
+    image = read_image(item(tmp_path / "scene.json", {"swir": {"href": "B11.tif"}, "red": {"href": "B04.tif"}}))
+    whole = coarse[0].repeat(factor, 0).repeat(factor, 1)[:31, :40]
+    np.testing.assert_array_equal(np.asarray(image.data), [whole, fine[0]])
+    for window in ((slice(3, 11), slice(5, 6)), (slice(30, 31), slice(39, 40)), (slice(4, 4), slice(0, 9))):
+        np.testing.assert_array_equal(image.data[(slice(0, 1), *window)][0], whole[window])
+    np.testing.assert_array_equal(np.asarray(image.valid[0]), whole > 0)
+    assert image.geo.transform == tuple(PLACE)[:6]
+    assert image.along("yx")[1] == pytest.approx((abs(PLACE.e), PLACE.a))
+    # A band that does not reach as far as the others is refused: nobody knows what would be there.
+    write(tmp_path / "B12.tif", coarse[:, :-1], PLACE @ Affine.scale(factor), nodata=0)
+    with pytest.raises(ImageError, match="do not fit into each other"):
+        read_image(item(tmp_path / "short.json", {"swir": {"href": "B12.tif"}, "red": {"href": "B04.tif"}}))
+
+
 def test_items_that_cannot_be_one_image(tmp_path, picture):
     write(tmp_path / "a.tif", picture)
-    write(tmp_path / "b.tif", picture, PLACE @ Affine.scale(2))
+    write(tmp_path / "b.tif", picture, PLACE @ Affine.scale(1.5))
     both = {"a": {"href": "a.tif"}, "b": {"href": "b.tif"}}
     for assets, reason in (
         (both, "different grids"),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..core.axes import Image
 from ..core.errors import ImageError
 from ..core.place import Band, GeoReference
+from ._coarser import finest, repeat_to
 from ._raster_arrays import Bands, Holds, Windowed
 from ._raster_reader import read_raster
 
@@ -177,7 +178,8 @@ def read_item(file: Path) -> Image:
     ----------
     file : Path
         JSON; of its assets, rasters whose roles are missing or include ``data`` are taken, with the names and
-        wavelengths of their bands.
+        wavelengths of their bands. Larger pixels that hold a whole number of the smallest are repeated, as the bands of
+        20 and 60 m beside those of 10 m of Sentinel-2.
 
     Returns
     -------
@@ -197,14 +199,18 @@ def read_item(file: Path) -> Image:
     if not assets:
         raise ImageError(f"'{file}' names no rasters with the role 'data'. Open its files one by one.")
     found = {key: _asset(file, key, asset) for key, asset in assets.items()}
-    (name, first), *others = found.items()
-    for key, image in others:
-        if not _geo(image).same_grid(_geo(first)) or image.along("yx")[0] != first.along("yx")[0]:
+    first = finest(list(found.values()))
+    name = next(key for key, image in found.items() if image is first)
+    for key, image in found.items():
+        fitting = repeat_to(image, first)
+        if fitting is None:
             raise ImageError(
                 f"'{file}': the assets '{name}' and '{key}' lie on different grids: {first.along('yx')[0]} pixels of "
-                f"{_geo(first).pixel} and {image.along('yx')[0]} of {_geo(image).pixel} {_geo(image).unit}. Leave one "
-                "of them out of the item, or bring both to one grid, for example with gdalwarp."
+                f"{_geo(first).pixel} and {image.along('yx')[0]} of {_geo(image).pixel} {_geo(image).unit}, which do "
+                "not fit into each other. Leave one out of the item, or bring both to one grid, for example with "
+                "gdalwarp."
             )
+        found[key] = fitting
     if len(found) == 1:
         return replace(first, name=file.stem, source=str(file))
     bands = tuple(band for image in found.values() for band in _geo(image).bands)
