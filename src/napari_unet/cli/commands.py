@@ -122,9 +122,10 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
         threshold=threshold, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
-        uncertainty=uncertainty is not None, confidence=(confidence or polygons) is not None, device=device,
-        runtime=runtime, region=workflows.read_region(region) if region else None, background=background,
-        unreadable=unreadable, tiling={"tile": tile, "batch": batch, "workers": workers},
+        uncertainty=uncertainty is not None, device=device, runtime=runtime,
+        confidence=bool(confidence or (polygons and output.suffix != ".zarr")),  # which may be too large to keep
+        region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
+        tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = open_image(image, axes, series)
     spec = spec.model_copy(update={"min_size": count_pixels_of(source, min_size or "")})
@@ -134,14 +135,13 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     if dry_run:
         checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
         return
-    measures = None if table else ()
     if part or of:
         _do_part(source, spec, output, (part, of), as_json)
         return
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         found = _segmented(
             workflows.segment_steps(
-                source, spec, measures, preview=False, output=output, overwrite=overwrite, client=client
+                source, spec, None if table else (), preview=False, output=output, overwrite=overwrite, client=client
             ),
             output,
         )
