@@ -83,7 +83,7 @@ def test_a_map_does_not_depend_on_how_it_was_made(land, tmp_path):
 
 def test_classes_have_names_sizes_and_a_confidence(land):
     image, truth = field(11, scale=(0.5, 0.5), unit="m")
-    spec = SegmentSpec.of(model=str(land), confidence=True)
+    spec = SegmentSpec.of(model=str(land), confidence=True, anomaly=True)
     found = finish(segment_steps(image, spec))
     assert [row.name for row in found.classes] == ["road", "grass", "roof"]
     assert not found.sized
@@ -101,6 +101,9 @@ def test_classes_have_names_sizes_and_a_confidence(land):
         assert table["confidence"][row] == pytest.approx(sure[found.labels.data == number].mean(), rel=1e-5)
     cut = finish(segment_steps(image, spec.model_copy(update={"tiling": TilingSpec(tile=32, workers=2)})))
     np.testing.assert_array_equal(cut.confidence.data, sure)
+    # Every pixel has a class: what speaks against it is what is left.
+    np.testing.assert_allclose(found.anomaly.data, 1 - sure, atol=1e-6)
+    assert "anomaly" not in table
     assert finish(segment_steps(image, SegmentSpec.of(model=str(land)))).hash == found.hash == cut.hash
 
 

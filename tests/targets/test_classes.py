@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_unet.core.errors import SpecError
 from napari_unet.core.specs import TargetSpec
-from napari_unet.targets import classifier, count_classes, explorer, target
+from napari_unet.targets import anomaly, classifier, count_classes, explorer, target
 from napari_unet.tiling.bricks import Bricks
 from napari_unet.tiling.stitch import Stitch, relabel
 
@@ -138,3 +138,14 @@ def test_tables_of_classes_are_checked(wrong):
 def test_every_class_can_be_told_from_every_other():
     for one, other in itertools.combinations(range(4), 2):
         assert (target(PLAIN).encode(np.array([[one]])) != target(PLAIN).encode(np.array([[other]]))).any()
+
+
+def test_an_anomaly_is_what_is_not_background():
+    scores = np.array([[200, 0, 90], [40, 0, 100], [15, 0, 65]], np.uint8)
+    known = TargetSpec(name="classes", classes=("dent", "crack"))
+    assert anomaly(known, scores).tolist() == [55, 0, 165]  # where nobody looked there is none
+    assert anomaly(known.model_copy(update={"background": False, "classes": ("a", "b", "c")}), scores).tolist() == [
+        55, 0, 155,
+    ]  # fmt: skip
+    assert anomaly(known.model_copy(update={"nested": True}), scores[:2]).tolist() == [200, 0, 90]
+    assert anomaly("heat", scores).tolist() == [200, 0, 90]

@@ -12,8 +12,8 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Average", "Background", "Batch", "Binary", "Channels", "Confidence", "Diameter", "DropoutSamples", "DryRun",
-    "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts",
+    "Anomaly", "Average", "Background", "Batch", "Binary", "Channels", "Confidence", "Diameter", "DropoutSamples",
+    "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts",
     "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table", "Threshold", "Tile",
     "Tolerance", "Uncertainty", "Unreadable", "Workers", "chosen_channels",
 ]  # fmt: skip
@@ -85,6 +85,13 @@ Confidence = Annotated[
     typer.Option(
         help="Write here how sure the model is of each pixel, 0 to 1: .ome.zarr, .tif or .npy. Also a column of the "
         "table. Labels are then kept in memory."
+    ),
+]
+Anomaly = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write here what is unlike the background, 0 to 1, also where nothing was found: .ome.zarr, .tif or .npy. "
+        "Labels are then kept in memory."
     ),
 ]
 Runtime = Annotated[str, typer.Option(help=f"What computes: auto, {', '.join(RUNTIMES)}.")]

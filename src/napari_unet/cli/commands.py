@@ -16,7 +16,7 @@ from ..core.amounts import count_pixels_of
 from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError, SpecError
 from ..core.polygons import Meaning
-from ..core.results import Segmentation
+from ..core.results import MAPS, Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
@@ -93,6 +93,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
     uncertainty: options.Uncertainty = None,
     confidence: options.Confidence = None,
+    anomaly: options.Anomaly = None,
     device: _Device = _SEGMENT.device,
     runtime: options.Runtime = _SEGMENT.runtime,
     region: options.Region = None,
@@ -122,14 +123,14 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
         threshold=threshold, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
-        uncertainty=uncertainty is not None, device=device, runtime=runtime,
+        uncertainty=uncertainty is not None, anomaly=anomaly is not None, device=device, runtime=runtime,
         confidence=bool(confidence or (polygons and output.suffix != ".zarr")),  # which may be too large to keep
         region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     source = open_image(image, axes, series)
     spec = spec.model_copy(update={"min_size": count_pixels_of(source, min_size or "")})
-    pictures = {"uncertainty": uncertainty, "confidence": confidence}
+    pictures = {"uncertainty": uncertainty, "confidence": confidence, "anomaly": anomaly}
     named = {"output": output, **pictures, "table": table, "polygons": polygons}
     _check_places(image, source, {f"--{name}": place for name, place in named.items()}, overwrite)
     if dry_run:
@@ -153,9 +154,8 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     if polygons:
         meaning, sure = Meaning.told_by(found.manifest, str(image)), found.confidence
         watch(workflows.write_polygons_steps(found.labels, polygons, None, meaning, sure, overwrite=overwrite))
-    places = {"image": image, "output": output, "table": table, **pictures, "polygons": polygons}
     show = _say_segmented if as_json else _tell_segmented
-    show(found, {name: str(place) for name, place in places.items() if place})
+    show(found, {name: str(place) for name, place in ({"image": image} | named).items() if place})
 
 
 def _do_part(source: Image, spec: SegmentSpec, output: Path, part: tuple[int, int], as_json: bool) -> None:
@@ -199,7 +199,7 @@ def _say_segmented(found: Segmentation, places: dict[str, str]) -> None:
 
 
 def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
-    files = {"Labels": "output"} | {name.title(): name for name in ("table", "uncertainty", "confidence", "polygons")}
+    files = {"Labels": "output"} | {name.title(): name for name in ("table", *MAPS, "polygons")}
     written = {title: places[name] for title, name in files.items() if name in places}
     tell(_summary(_facts(found)) | _remarks(found) | written)
     if not found.objects:

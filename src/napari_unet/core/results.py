@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from .specs import TrainSpec
 
 __all__ = [
-    "MOST_UNCERTAIN", "Epoch", "Piece", "Plan", "Segmentation", "Table", "TrackFile", "TrackScores", "Tracks",
+    "MAPS", "MOST_UNCERTAIN", "Epoch", "Piece", "Plan", "Segmentation", "Table", "TrackFile", "TrackScores", "Tracks",
     "hash_labels", "label_hash",
 ]  # fmt: skip
 
+MAPS: Final = ("uncertainty", "confidence", "anomaly")  # what a segmentation tells of every pixel, where it is asked
 MOST_UNCERTAIN: Final = 0.5  # the largest standard deviation that scores between 0 and 1 can have
 Table = dict[str, "npt.NDArray[np.generic]"]
 
@@ -71,6 +72,9 @@ class Segmentation:
     confidence : Image or None
         float32, like the labels, 0 to 1: the score of the class that each pixel was given, or of being an object where
         labels are objects. None if it was not asked for.
+    anomaly : Image or None
+        float32, like the labels, 0 to 1: how much speaks against a pixel being background. None if it was not asked
+        for.
     """
 
     labels: Image
@@ -81,6 +85,7 @@ class Segmentation:
     table: Table = field(default_factory=dict)
     uncertainty: Image | None = None
     confidence: Image | None = None
+    anomaly: Image | None = None
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:

@@ -175,6 +175,9 @@ class SegmentSpec(Spec):
     confidence : bool
         Also tell how sure the model is: an image of the score of what each pixel was taken for (of its class, or of
         being an object), and its mean inside of each object. Labels are then kept in memory.
+    anomaly : bool
+        Also tell what looks unlike the background: an image of how much speaks for any class, or for an object. It
+        shows what was nearly found, too. Labels are then kept in memory.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     runtime : str
@@ -205,6 +208,7 @@ class SegmentSpec(Spec):
     dropout_samples: int = Field(0, ge=0)
     uncertainty: bool = False
     confidence: bool = False
+    anomaly: bool = False
     device: str = "auto"
     runtime: str = "auto"
     region: tuple[Polygon, ...] | None = None

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ..core.axes import Image
 from ..core.errors import OutputError
+from ..core.results import MAPS
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Looking
 from ..io.journal import Journal as Folder
@@ -37,9 +38,9 @@ def can_store(spec: SegmentSpec, model: Scorer) -> bool:
     Returns
     -------
     bool
-        False for runs that also put out uncertainty or confidence, and for objects that need the whole plane at once.
+        False for runs that also put out maps, such as confidence, and for objects that need the whole plane at once.
     """
-    return not (spec.uncertainty or spec.confidence) and explorer(model.card.target) is not None
+    return not any(getattr(spec, name) for name in MAPS) and explorer(model.card.target) is not None
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from ..core.axes import Image, Plane
 from ..core.bands import choose_bands
 from ..core.errors import SpecError
 from ..core.model_card import ModelCard
-from ..core.results import MOST_UNCERTAIN, Segmentation, hash_labels
+from ..core.results import MAPS, MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import Progress, Steps
-from ..targets import confidence, count_classes, target
+from ..targets import anomaly, confidence, count_classes, target
 from ..tiling.care import Care, told
 from ..tiling.chunks import cached
 from ..tiling.fingerprint import fingerprint
@@ -45,7 +45,7 @@ _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and ex
 _LARGEST_ZOOM: Final = 6.0
 _BEYOND: Final = 1.5  # how far outside the card's range a measured object size is believed
 _RGBA: Final = 4
-_WORTH: Final = {"uncertainty": MOST_UNCERTAIN, "confidence": 1.0}  # what the highest stored value stands for
+_WORTH: Final = dict.fromkeys(MAPS, 1.0) | {"uncertainty": MOST_UNCERTAIN}  # what the highest stored value stands for
 _AHEAD: Final = 2  # batches at a graphics card: one that it computes and one that is ready
 
 
@@ -225,6 +225,8 @@ def _beside(spec: SegmentSpec, model: Scorer, shape: tuple[int, ...]) -> dict[st
         picks["uncertainty"] = itemgetter(-1)
     if spec.confidence:
         picks["confidence"] = partial(confidence, model.card.target)
+    if spec.anomaly:
+        picks["anomaly"] = partial(anomaly, model.card.target)
     return {name: (np.zeros(shape, np.uint8), pick) for name, pick in picks.items()}
 
 

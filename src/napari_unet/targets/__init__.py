@@ -176,6 +176,32 @@ def confidence(rule: TargetSpec | str, scores: npt.NDArray[np.uint8]) -> npt.NDA
     return scores[0] if sure is None else cast("npt.NDArray[np.uint8]", sure(scores[: len(found.CHANNELS)]))
 
 
+def anomaly(rule: TargetSpec | str, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return how much each pixel speaks against being background, whatever else it may be.
+
+    Parameters
+    ----------
+    rule : TargetSpec or str
+        As for :func:`target`.
+    scores : ndarray of uint8, shape (k, *s)
+        As they are stored; what comes after the target's channels does not matter.
+
+    Returns
+    -------
+    ndarray of uint8, shape (*s)
+        The sum of the scores of all classes, or the score of foreground. Where every pixel has a class, how much
+        speaks against the class that it is given.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such file.
+    """
+    found: Any = target(rule)
+    odd = getattr(found, "anomaly", None)
+    return scores[0] if odd is None else cast("npt.NDArray[np.uint8]", odd(scores[: len(found.CHANNELS)]))
+
+
 def directions(rule: TargetSpec | str) -> tuple[int | None, ...]:
     """Return the spatial axis along which each channel of a representation is signed, None where it is not.
 

@@ -108,6 +108,13 @@ class Classes:
         """Return the score of the class that each pixel is given; of the outermost one where they are nested."""
         return scores[0] if self.nested else np.asarray(scores.max(0))
 
+    def anomaly(self, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return what is left to the score of the background, or of the class that each pixel is given."""
+        if self.nested:
+            return np.asarray(scores[0])
+        rest = np.uint8(255) - (scores[0] if self._other else scores.max(0))
+        return np.asarray(rest * scores.any(0), np.uint8)  # where nobody looked, all scores are 0
+
     def explore(
         self,
         scores: npt.NDArray[np.uint8],

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import Image
-from napari_unet.core.results import MOST_UNCERTAIN, Piece, Segmentation
+from napari_unet.core.results import MAPS, MOST_UNCERTAIN, Piece, Segmentation
 
 from ._classes import color_classes
 from ._diameters import draw_diameters
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Canvas", "Pause"]
 
-_MOST: Final = {"uncertainty": MOST_UNCERTAIN, "confidence": 1.0}
+_MOST: Final = dict.fromkeys(MAPS, 1.0) | {"uncertainty": MOST_UNCERTAIN}
 _PAUSE: Final = 0.2  # seconds between two refreshes, at least
 _SHARE: Final = 4.0  # a refresh that takes long waits this many times as long before the next
 
@@ -108,8 +108,8 @@ class Canvas:
         }
         if "longest_diameter" in result.table:
             draw_diameters(self._viewer, layer, self.axes, result.table)
-        for name, image in (("uncertainty", result.uncertainty), ("confidence", result.confidence)):
-            if image is not None:
+        for name in _MOST:
+            if (image := getattr(result, name)) is not None:
                 self._add_below(name, self._shown(image.data))
 
     def _add_below(self, name: str, values: npt.NDArray[np.float32]) -> None:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from napari_unet.core.region import region_text
+from napari_unet.core.results import MAPS
 from napari_unet.core.runtimes import RUNTIMES
 from napari_unet.core.specs import SegmentSpec
 
@@ -27,6 +28,7 @@ LABELS: Final = {
     "dropout_samples": "Dropout samples",
     "uncertainty": "Show uncertainty",
     "confidence": "Show confidence",
+    "anomaly": "Show anomalies",
     "device": "Compute on",
     "runtime": "Compute with",
     "background": "Skip darker than",
@@ -122,10 +124,7 @@ def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, o
         options["axes"] = axes
     if spec.region is not None:
         options["region"] = region_text(spec.region)
-    if spec.uncertainty:
-        options["uncertainty"] = output_name(source, "uncertainty")
-    if spec.confidence:
-        options["confidence"] = output_name(source, "confidence")
+    options |= {name: output_name(source, name) for name in MAPS if getattr(spec, name)}
     del options["model"]
     words += [word for model in spec.models for word in ("--model", model)]
     for name, value in options.items():

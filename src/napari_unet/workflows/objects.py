@@ -62,8 +62,8 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
     -------
     Segmentation
         Labels of the whole image, not loaded where they were written as OME-Zarr; ids are ordered by first pixel and do
-        not depend on how the work was cut. Where uncertainty or confidence is asked for, also its image, and in the
-        table its mean inside of each object.
+        not depend on how the work was cut. Where uncertainty, confidence or anomaly is asked for, also its image, and
+        of the first two in the table the mean inside of each object.
 
     Yields
     ------
