@@ -6,14 +6,16 @@ in 2015: objects are what hangs together. Contenders: cross-entropy with the wei
 cross-entropy, and cross-entropy with the weight of the class alone. Reported are AP50, AP75 and the share of touching
 nuclei that were found.
 
-``python benchmarks/border.py --minutes 15`` trains each for so long; a run that was stopped goes on, a finished one is
-not done again unless ``--again``. Only a quiet machine tells the truth.
+``python benchmarks/border.py --images 20 --steps 1000`` trains all as many steps, which a busy machine does not change;
+or give ``--minutes``. A run that was stopped goes on, a finished one is not done again unless ``--again``;
+``--variants`` does a part of it. The picture for the manual shows the image with the most touching nuclei.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,8 @@ import numpy.typing as npt
 import torch
 from nuclei_data import Field, fields
 from peers_cells import machine
+from PIL import Image as Picture
+from skimage.segmentation import find_boundaries
 from skimage.transform import resize
 from torch.nn import functional
 from training_data import pairs_of
@@ -33,23 +37,26 @@ from napari_unet.core.steps import finish
 from napari_unet.metrics.matching import Counts, count, scores
 from napari_unet.targets import target
 from napari_unet.targets._fields import touching
+from napari_unet.training.course import Around
 from napari_unet.training.fit import fit
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "border.json"
+PICTURE = HERE.parent / "docs" / "images" / "border-weights.png"
 VARIANTS: dict[str, dict[str, Any]] = {
     "border": {"loss": "border"},
     "plain": {"loss": "cross-entropy"},
     "balanced": {"loss": "cross-entropy", "balance": True},
 }
 DIAMETER, STEP = 24.0, 16
+EDGE = 160  # pixels of a panel of the picture
 
 
-def spec_of(name: str, minutes: float) -> TrainSpec:
+def spec_of(name: str, length: dict[str, Any]) -> TrainSpec:
     """Return the settings, the same but for the loss."""
     how = TrainSpec(
-        net=NetSpec(inputs=1, widths=(16, 32, 64, 128, 256)), target=TargetSpec(name="foreground"), diameter=DIAMETER,
-        batch=4, patch=256, minutes=minutes, steps=1_000_000, every=50, **VARIANTS[name],
+        net=NetSpec(inputs=1, widths=(16, 32, 64, 128)), target=TargetSpec(name="foreground"), diameter=DIAMETER,
+        batch=4, patch=128, every=100, threads=1, **length, **VARIANTS[name],
     )  # fmt: skip
     return how.filled(load_task("cell"))
 
@@ -91,46 +98,73 @@ def found_of_touching(truth: npt.NDArray[np.int32], labels: npt.NDArray[np.int32
     return hits, len(every)
 
 
-def measure(name: str, minutes: float, images: int, runs: Path) -> dict[str, Any]:
+def measure(name: str, length: dict[str, Any], images: int, folder: Path) -> dict[str, Any]:
     """Train one contender and judge it."""
-    folder, last = runs / name, 0
-
-    def note(progress: Any) -> None:
-        nonlocal last
-        last = max(last, progress.payload.step if progress.payload else 0)
-
     pairs = [pair for pair in pairs_of("train", ("fluo",)) if pair.diameter > 0][:images]
-    network = finish(fit(pairs, spec_of(name, minutes), folder), note)
+    around = Around()
+    torch.set_num_threads(1)
+    network = finish(fit(pairs, spec_of(name, length), folder, around=around))
     total, hits, touched = Counts(), 0, 0
+    shown = max(judged(), key=lambda field: len(np.unique(field.labels[touching(field.labels) > 0])))
     for field in judged():
         labels = predict(network, field)
         total += count(field.labels, labels)
         right, all_ = found_of_touching(field.labels, labels)
         hits, touched = hits + right, touched + all_
+        if field.id == shown.id:
+            np.save(folder.with_suffix(".npy"), labels)
     shutil.rmtree(folder, ignore_errors=True)
     kept = {key: round(value, 4) for key, value in scores(total).items() if key in ("AP50", "AP75")}
+    seconds = round(around.history.rows[-1]["seconds"]) if around.history else 0
     return kept | {
-        "touching_found": round(hits / max(touched, 1), 4), "touching": touched, "minutes": minutes, "steps": last,
-        "images": len(pairs), "machine": machine(),
+        "touching_found": round(hits / max(touched, 1), 4), "touching": touched, "steps": around.steps,
+        "seconds": seconds, "images": len(pairs), "machine": machine(), "load": round(os.getloadavg()[0], 1),
+        "shown": shown.id,
     }  # fmt: skip
+
+
+def draw(found: dict[str, npt.NDArray[np.int32]], id_: str) -> None:
+    """Draw the truth and what each contender finds, side by side."""
+    field = next(field for field in judged() if field.id == id_)
+    near = touching(field.labels) > 0
+    rows, columns = (slice(max(0, int(n.mean()) - EDGE // 2), None) for n in np.nonzero(near))
+    image = field.image if field.image.ndim == 2 else field.image.mean(-1)
+    part = image[rows, columns][:EDGE, :EDGE].astype(np.float32)
+    low, high = np.percentile(part, (1, 99.8))
+    gray = np.clip(255 * (part - low) / max(high - low, 1), 0, 255).astype(np.uint8)
+    panels = []
+    for labels in (field.labels, *found.values()):
+        panel = np.repeat(gray[..., None], 3, -1)
+        panel[find_boundaries(labels[rows, columns][:EDGE, :EDGE], mode="inner")] = (255, 140, 0)
+        panels.append(np.pad(panel, ((0, 0), (0, 4), (0, 0)), constant_values=255))
+    whole = np.concatenate(panels, 1)
+    Picture.fromarray(whole).resize((2 * whole.shape[1], 2 * whole.shape[0])).save(PICTURE, optimize=True)
 
 
 def main() -> None:
     """Measure all and keep the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--images", type=int, default=50)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, help="train for so long instead")
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--result", type=Path, default=RESULT)
-    arguments = parser.parse_args()
-    result: Path = arguments.result
+    wish = parser.parse_args()
+    how = {"steps": wish.steps} if wish.minutes is None else {"minutes": wish.minutes, "steps": 1_000_000}
+    length = f"{wish.steps} steps" if wish.minutes is None else f"{wish.minutes:g} minutes"
+    result: Path = wish.result
     found: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
-    for name in VARIANTS:
-        key = f"{name} {arguments.images} {arguments.minutes:g}"
-        if key not in found or arguments.again:
-            runs = result.with_suffix(f".{arguments.minutes:g}.runs")
-            found[key] = measure(name, arguments.minutes, arguments.images, runs)
+    cell = found.setdefault(f"{wish.images} images, {length}", {})
+    runs = result.with_suffix(".runs")
+    folders = {name: runs / f"{name} {wish.images} {length}" for name in VARIANTS}
+    for name in wish.variants:
+        if name not in cell or wish.again:
+            cell[name] = measure(name, how, wish.images, folders[name])
             result.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    seen = {name: folder.with_suffix(".npy") for name, folder in folders.items()}
+    if result == RESULT and all(file.exists() for file in seen.values()):
+        draw({name: np.load(file) for name, file in seen.items()}, cell["plain"]["shown"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,75 @@
+"""Lines as a picture (SVG) for the manual, readable on light and dark pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+COLORS = ("#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e")
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 560, 300, 64, 48, 16, 150
+INK = "#777777"
+TICKS = 5
+
+Points = Sequence[tuple[float, float]]
+
+
+def draw_lines(file: Path, lines: Mapping[str, Points], titles: tuple[str, str], log: bool = False) -> None:
+    """Draw named lines.
+
+    Parameters
+    ----------
+    file : Path
+        SVG to write.
+    lines : mapping of points
+        Points (x, y) by name, in the order of x.
+    titles : (str, str)
+        Of both axes.
+    log : bool
+        Whether x is drawn as its logarithm.
+    """
+    xs, ys = (np.array([point[i] for points in lines.values() for point in points], float) for i in (0, 1))
+    ends = (xs.min(), xs.max()), (min(0.0, ys.min()), ys.max() * 1.05)
+
+    def across(x: float) -> float:
+        low, high, at = (np.log(v) if log else v for v in (*ends[0], x))
+        return float(LEFT + (WIDTH - LEFT - RIGHT) * (at - low) / max(high - low, 1e-9))
+
+    def up(y: float) -> float:
+        low, high = ends[1]
+        return float(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (y - low) / max(high - low, 1e-9))
+
+    font = f'font-family="sans-serif" font-size="13" fill="{INK}"'
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">']
+    for y in np.linspace(*ends[1], TICKS):
+        parts.append(f'<path d="M{LEFT} {up(y):.1f}H{WIDTH - RIGHT}" stroke="{INK}" stroke-opacity="0.3"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{up(y) + 4:.1f}" text-anchor="end" {font}>{y:.2f}</text>')
+    for x in sorted(set(xs)) if log else np.linspace(*ends[0], TICKS):
+        parts.append(f'<text x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle" {font}>{x:g}</text>')
+    middle, half = (LEFT + WIDTH - RIGHT) / 2, (HEIGHT - BOTTOM + TOP) / 2
+    parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle" {font}>{escape(titles[0])}</text>')
+    turned = f'transform="rotate(-90 14 {half})" text-anchor="middle"'
+    parts.append(f'<text x="14" y="{half}" {turned} {font}>{escape(titles[1])}</text>')
+    for number, points in enumerate(lines.values()):
+        color = COLORS[number % len(COLORS)]
+        strokes = "".join(f"L{across(x):.1f} {up(y):.1f}" for x, y in points)
+        parts.append(f'<path d="M{strokes[1:]}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts += [f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="2.5" fill="{color}"/>' for x, y in points]
+    places = _apart({name: up(points[-1][1]) for name, points in lines.items()})
+    for name, place in places.items():
+        color = COLORS[list(lines).index(name) % len(COLORS)]
+        text = font.replace(INK, color)
+        parts.append(f'<text x="{WIDTH - RIGHT + 10}" y="{place + 4:.1f}" {text}>{escape(name)}</text>')
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([*parts, "</svg>\n"]), "utf-8")
+
+
+def _apart(places: Mapping[str, float], least: float = 16) -> dict[str, float]:
+    """Move names that would lie on each other."""
+    made = dict(sorted(places.items(), key=lambda item: item[1]))
+    for one, other in pairwise(list(made)):
+        made[other] = max(made[other], made[one] + least)
+    return made
