@@ -432,6 +432,31 @@ def test_a_stopped_training_goes_on_to_the_same_model(annotated, here, monkeypat
     good("segment", "cells.tif", "-o", "a.tif", "--model", "parts", "--diameter", 24)
 
 
+def test_a_stopped_training_is_finished_by_name_or_folder(annotated, here, monkeypatch):
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(here / "models"))
+    order = (*TRAIN, "--steps", 3)
+    run_folder = here / "models" / "mine.training"
+    assert "no training that was begun" in bad(*order, "--finish")
+    real = workflows.train_steps
+
+    def stopped(data, spec, folder=None, wishes=None):
+        for progress in real(data, spec, folder, wishes):
+            yield progress
+            if progress.done == 1:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflows, "train_steps", stopped)
+        assert "--finish" in run(*order).stderr
+    with monkeypatch.context() as patch:
+        patch.setattr(workflows, "is_training", lambda folder: True)
+        assert "made by the program that trains" in " ".join(good(*order, "--finish").split())
+    assert (run_folder / "finish").exists()
+    assert json.loads(good(*order, "--finish"))["name"] == "mine"
+    assert not run_folder.exists()
+    assert json.loads((here / "models" / "mine" / "card.json").read_text())["recipe"].startswith("1 of 3 steps")
+
+
 def test_a_trained_model_is_found_by_name(annotated, here, monkeypatch):
     monkeypatch.setenv("NAPARI_UNET_MODELS", str(here / "mine"))
     text = good(*TRAIN[:-1], "--steps", 1)

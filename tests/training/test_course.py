@@ -195,6 +195,26 @@ def test_words_from_a_parent():
     assert wishes.stopped
 
 
+def test_finished_early_the_averaged_weights_of_that_moment_are_judged(tmp_path):
+    wishes, look, shown = Wishes(tmp_path), Watcher([0.5, 0.6]), []
+    steps = fit([field(0)], spec(steps=1000, every=500), tmp_path, around=Around(wishes=wishes, look=look))
+    while not (progress := next(steps)).note.startswith("step"):
+        pass
+    (tmp_path / "finish").touch()
+    network = finish(steps, shown.append)
+    last = shown[-1].payload
+    assert progress.done <= last.step < 500
+    assert (last.best, look.reports) == (True, [last.step])
+    kept = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert kept["step"] == last.step
+    assert same(kept["average"], weights(network))
+    # Before its first step there is nothing to make a model of: one is done.
+    early = Wishes()
+    early.hear("finish\n")
+    finish(fit([field(0)], spec(), tmp_path / "early", around=Around(wishes=early)), shown.append)
+    assert shown[-1].payload.step == 1
+
+
 def test_patience_ends_a_run_and_the_best_weights_are_the_models(tmp_path):
     look = Watcher([0.2, 0.5, 0.4, 0.3, 0.9])
     how, shown = spec(steps=20, patience=2), []

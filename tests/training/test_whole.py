@@ -102,6 +102,28 @@ def test_fine_tuning_is_measured_against_its_start(made, tmp_path):
     assert news[-1] in card.description
 
 
+def test_a_run_that_was_stopped_is_finished_with_what_it_has_learned(tmp_path):
+    folder = tmp_path / "tiny"
+    run = write_order(Order([example(0)], spec(steps=500), folder))
+    steps = workflows.train_steps(run)
+    while not isinstance(next(steps).payload, Epoch):
+        pass
+    assert workflows.is_training(run)
+    with pytest.raises(OutputError, match="Another program"):
+        finish(workflows.train_steps(run))
+    steps.close()
+    assert not workflows.is_training(run)
+    workflows.finish_training(run)
+    assert finish(workflows.train_steps(run)) == folder
+    card = read_card(folder)
+    done = card.training["steps"]
+    assert 2 <= done < 20
+    assert card.recipe.startswith(f"{done} of 500 steps of")
+    assert not run.exists()
+    with pytest.raises(SpecError, match="no training that was begun"):
+        workflows.finish_training(run)
+
+
 def test_a_verdict_says_what_to_do():
     assert verdict("", {}, {"mAP": 1.0}) == ""
     assert "Better than 'nuclei'" in verdict("nuclei", {"mAP": 0.5}, {"mAP": 0.6})

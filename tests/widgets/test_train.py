@@ -42,6 +42,7 @@ class Trainer(FakeEngine):
         self.begun = threading.Event()
         self.collections: list[Any] = []
         self.held: list[tuple[Path, bool]] = []
+        self.finished: list[Path] = []
         self.collected: list[tuple[Any, ...]] = []
         self.exported: list[tuple[Any, ...]] = []
 
@@ -67,6 +68,9 @@ class Trainer(FakeEngine):
 
     def hold_training(self, folder: Path, hold: bool = True) -> None:
         self.held.append((folder, hold))
+
+    def finish_training(self, folder: Path) -> None:
+        self.finished.append(folder)
 
     def collect_steps(self, image: Image, labels: Image, before: Image, model: str, name: str = "") -> Steps[Any]:
         from napari_unet.workflows import Collection
@@ -281,6 +285,33 @@ def test_pause_stop_and_resume(make: Make, viewer: ViewerModel, qtbot: QtBot, tr
     assert "Done" in widget.status.text()
     assert trainer.given[1][0] == trainer.folder / "my-cells.training"
     assert not widget.pause.isEnabled()
+
+
+def test_finish_now_ends_a_training_that_runs_or_was_stopped(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer
+) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    run = trainer.folder / "my-cells.training"
+    assert not widget.steer.finish.isEnabled()
+    trainer.go.clear()
+    widget.run()
+    qtbot.waitUntil(trainer.begun.is_set)
+    widget.steer.finish.click()
+    assert trainer.finished == [run]
+    assert widget.steer.finish.text() == "Finishing …"
+    assert not widget.pause.isEnabled()
+    widget.stop.click()
+    trainer.go.set()
+    qtbot.waitUntil(trainer.closed.is_set)
+    assert widget.steer.finish.text() == "Finish now"
+    qtbot.waitUntil(lambda: widget.plan.plan is not None)
+    widget.steer.finish.click()
+    qtbot.waitUntil(lambda: widget.job is None)
+    assert trainer.finished == [run, run]
+    assert "Done" in widget.status.text()
+    assert trainer.given[-1][0] == run
+    assert not widget.steer.finish.isEnabled()
 
 
 def test_a_run_of_another_day_can_be_gone_on_with(

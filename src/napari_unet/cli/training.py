@@ -28,7 +28,8 @@ EXAMPLES: Final = (
     "napari-unet train my-images --name my-cells --minutes 10\n\n"
     "napari-unet train my-images --name my-cells --start nuclei --patience 5\n\n"
     "my-images holds two folders, images and labels, with files of equal names; or give a CSV table with the columns "
-    "image and labels. The folder of a run that was stopped, my-cells.training, goes on."
+    "image and labels. The folder of a run that was stopped, my-cells.training, goes on; with --finish it ends with "
+    "what was learned so far."
 )
 _TRAIN: Final = TrainSpec()
 _GRACE: Final = 5.0  # seconds to a safe point after the parent process is gone
@@ -59,6 +60,10 @@ _Nodes = Annotated[int, typer.Option(help="Machines that do so; start the same c
 _Accumulate = Annotated[int, typer.Option(help="Compute a step in so many parts: less memory.")]
 _Licence = Annotated[str, typer.Option(help="What others may do with the model, such as CC-BY-4.0; goes on its card.")]
 _Folder = Annotated[Path | None, typer.Option(help="New folder for the model.", show_default="among your models")]
+_Finish = Annotated[
+    bool,
+    typer.Option("--finish", help="End a training that runs or was stopped: what it has learned becomes the model."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -98,6 +103,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     dry_run: planning.DryRun = False,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
+    finish_now: _Finish = False,
     events: Annotated[bool, typer.Option("--events", hidden=True)] = False,
     while_parent_lives: Annotated[bool, typer.Option("--while-parent-lives", hidden=True)] = False,
 ) -> None:
@@ -105,6 +111,12 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
 
     A training that was stopped goes on where it was when the same command is given again.
     """
+    if finish_now:
+        data = data if workflows.unfinished_training(data) else workflows.training_folder(name or data.name, folder)
+        workflows.finish_training(data)
+        if workflows.is_training(data):
+            tell({"Training": data, "Ends": "with its present step; its model is made by the program that trains"})
+            return
     known = workflows.unfinished_training(data)
     if known is not None:
         spec, folder = known
@@ -138,7 +150,11 @@ def _tell_person(job: Steps[Path], as_json: bool) -> None:
     try:
         made = watch(_fewer(job), log=True)
     except (Cancelled, KeyboardInterrupt) as error:
-        typer.echo("Give the same command again to go on from the last safe point.", err=True)
+        typer.echo(
+            "Give the same command again to go on from the last safe point, or with --finish to make the model of what "
+            "was learned so far.",
+            err=True,
+        )
         raise KeyboardInterrupt from error
     card = workflows.load_model(str(made), "cpu").card
     if as_json:

@@ -79,7 +79,8 @@ class Pace:
         """Decide, together with the other processes, what comes next."""
         run, spec, share = self._run, self._run.spec, self.share
         tired = spec.patience > 0 and run.history.best >= 0 and run.history.worse >= spec.patience
-        over = tired or (share >= 1 if spec.minutes else run.step >= spec.steps)
+        enough = self._wishes.finished and run.step > 0
+        over = tired or enough or (share >= 1 if spec.minutes else run.step >= spec.steps)
         due = run.step > self._reported and (over or run.step % spec.every == 0 or self._late())
         wishes = (self._wishes.stopped, self._wishes.paused)
         share, *rest = run.ranks.agree([share, *map(float, (due, over, *wishes))], run.device)

@@ -108,7 +108,10 @@ def complete_card(card: ModelCard, facts: Mapping[str, Any], history: History, o
     said = verdict(str(facts.get("start", "")), history.before, scores)
     words = " ".join(filter(None, (card.description, said)))
     # A time is not a recipe that can be followed; the number of steps is.
-    recipe = card.recipe.replace(" minutes of", f" minutes ({facts.get('steps')} steps) of")
+    done, meant = facts.get("steps"), facts.get("settings", {}).get("steps")
+    recipe = card.recipe.replace(" minutes of", f" minutes ({done} steps) of")
+    if done != meant:
+        recipe = recipe.replace(f"{meant} steps of", f"{done} of {meant} steps of")
     more = {"metrics": metrics, "training": training, "description": words, "recipe": recipe}
     return card.model_copy(update=more)
 

@@ -17,6 +17,7 @@ from ..core.results import Plan
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
 from ..io.atomic import atomic_file
+from ..io.journal import Journal
 from ..models.devices import choose_device
 from ..models.model import Model
 from ..models.store import write_model
@@ -112,13 +113,18 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
             # A signal reaches all processes; the first one stops them at one step.
             yield from fit(material.pairs, spec, run, device, around=Around(ranks, wishes))
             return folder
-        (run / PAUSE).unlink(missing_ok=True)
-        wishes.watch(run)
-        return (yield from _first(material, run, ranks, wishes))
+        with Journal(run):  # for one program at a time
+            (run / PAUSE).unlink(missing_ok=True)
+            wishes.watch(run)
+            said = yield from _first(material, run, ranks, wishes)
+        shutil.rmtree(run, ignore_errors=True)
+        if said:
+            yield Progress(0, 0, "done", news=said)
+        return folder
 
 
-def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps[Path]:
-    """Do what the first process does."""
+def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps[str]:
+    """Do what the first process does; return what is to be said at the end."""
     spec, order = material.spec, material.order
     device = ranks.device(choose_device(spec.device))
     looks = Looks(material.held_out, material.learned, spec, material.card, run, order.watched)
@@ -129,16 +135,13 @@ def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps
         around.before = yield from _before(spec, looks, run)
         network = yield from fit(material.pairs, spec, run, device, around=around)
         yield Progress(0, 0, "Judging the model on the held-out images" if material.held_out else "Writing the model")
-        said = _finish(material, network, around, run)
+        return _finish(material, network, around, run)
     except (Cancelled, GeneratorExit, KeyboardInterrupt):
         note_state(run, "stopped")
         raise
     except BaseException:
         note_state(run, "failed")
         raise
-    if said:
-        yield Progress(0, 0, "done", news=said)
-    return order.folder
 
 
 def _before(spec: TrainSpec, looks: Looks, run: Path) -> Steps[dict[str, float]]:
@@ -161,7 +164,7 @@ def _before(spec: TrainSpec, looks: Looks, run: Path) -> Steps[dict[str, float]]
 
 
 def _finish(material: Material, network: nn.Module, around: Around, run: Path) -> str:
-    """Judge, write the model, and tidy up."""
+    """Judge and write the model."""
     looks, history, spec = around.look, around.history, material.spec
     if not isinstance(looks, Looks) or history is None:
         raise TrainingError("The training has no history. Start it again.")
@@ -182,5 +185,4 @@ def _finish(material: Material, network: nn.Module, around: Around, run: Path) -
                 shutil.copyfile(run / name, part / "training" / name)
 
     write_model(material.order.folder, card, network, fill)
-    shutil.rmtree(run, ignore_errors=True)
     return verdict(spec.start, history.before, summarise(judged)[0])

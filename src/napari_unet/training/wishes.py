@@ -1,4 +1,4 @@
-"""What the user wishes of a running training: stop, pause, go on. Asked between two steps."""
+"""What the user wishes of a running training: stop, pause, go on, finish. Asked between two steps."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["PAUSE", "Wishes"]
+__all__ = ["FINISH", "PAUSE", "Wishes"]
 
 PAUSE: Final = "pause"  # a file of this name in the run's folder holds the training
+FINISH: Final = "finish"  # one of this name has it end with what was learned so far
 _LOOK: Final = 0.2  # seconds between two looks at the disk
 
 
 class Wishes:
-    """Stop and pause, from whichever side they come: a signal, a line of the parent process, a file.
+    """Stop, pause and finish, from whichever side they come: a signal, a line of the parent process, a file.
 
     Parameters
     ----------
     folder : Path, optional
-        Of the run, where a file ``pause`` may appear and disappear.
+        Of the run, where files ``pause`` and ``finish`` may appear and disappear.
 
     Attributes
     ----------
@@ -28,22 +29,26 @@ class Wishes:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._file: Path | None = None
+        self._folder: Path | None = None
         self.watch(folder)
         self.attentive = False
-        self._stop, self._held = threading.Event(), threading.Event()
-        self._looked, self._there = -_LOOK, False
+        self._stop, self._held, self._finish = threading.Event(), threading.Event(), threading.Event()
+        self._looked, self._there = -_LOOK, {PAUSE: False, FINISH: False}
 
     def watch(self, folder: Path | None) -> None:
-        """Look for the file in this folder."""
-        self._file = folder / PAUSE if folder else None
+        """Look for the files in this folder."""
+        self._folder = folder
 
     def stop(self) -> None:
         """Wish that the training ends at a safe point."""
         self._stop.set()
 
+    def finish(self) -> None:
+        """Wish that the training ends well before its time: what was learned so far becomes the model."""
+        self._finish.set()
+
     def hear(self, line: str) -> None:
-        """Take a line of the parent process: ``stop``, ``pause`` or ``go on``."""
+        """Take a line of the parent process: ``stop``, ``pause``, ``go on`` or ``finish``."""
         word = line.strip()
         if word == "stop":
             self._stop.set()
@@ -51,6 +56,8 @@ class Wishes:
             self._held.set()
         elif word == "go on":
             self._held.clear()
+        elif word == "finish":
+            self._finish.set()
 
     @property
     def stopped(self) -> bool:
@@ -60,7 +67,15 @@ class Wishes:
     @property
     def paused(self) -> bool:
         """Whether the training is to wait."""
+        return self._held.is_set() or self._look(PAUSE)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training is to end with what was learned so far."""
+        return self._finish.is_set() or self._look(FINISH)
+
+    def _look(self, name: str) -> bool:
         now = time.monotonic()
-        if self._file is not None and now - self._looked >= _LOOK:
-            self._looked, self._there = now, self._file.exists()
-        return self._held.is_set() or self._there
+        if self._folder is not None and now - self._looked >= _LOOK:
+            self._looked, self._there = now, {each: (self._folder / each).exists() for each in self._there}
+        return self._there[name]

@@ -20,10 +20,10 @@ from ._kind import KindBox
 from ._live import Clock, LiveBox, Seen, watching
 from ._news import NEWS
 from ._panel import Panel
-from ._parts import button
 from ._plan import PlanBox, planning
 from ._preview import Preview, preview_of
 from ._start import StartBox
+from ._steer import SteerRow
 from ._worker import Report
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class TrainWidget(Panel):
         self._soon.timeout.connect(self.look)
         self.data, self.begin_with, self.plan = DataBox(napari_viewer), StartBox(), PlanBox(task)
         self.live, self.after, self.grow = LiveBox(), AfterBox(), GrowRow(napari_viewer, engine, self)
-        self.pause = button("Pause", "Stop for a while; nothing that was learned is lost.", self.pause_or_resume)
-        self.pause.setMinimumHeight(self.start.minimumHeight())
+        self.steer = SteerRow(engine)
+        self.pause = self.steer.pause
         self._lay_out()
         self.plan.stopped.connect(self._offer)
         self.settled.connect(self._soon.start)
@@ -84,9 +84,8 @@ class TrainWidget(Panel):
     def _lay_out(self) -> None:
         for widget in (self.data, self.grow, self.kind, self.begin_with, self.plan):
             self.form.addRow(widget)
-        self.buttons.insertWidget(1, self.pause, 1)
-        self.stop.setText("Stop")
-        self.stop.setToolTip("Stop at once. What was learned is kept: Resume goes on.")
+        self.steer.stand(self.column, self.buttons, self.stop)
+        self.steer.resumed.connect(self._resume)
         self.column.addWidget(self.live)
         self.column.addWidget(self.after)
         self.column.addStretch(1)
@@ -107,9 +106,7 @@ class TrainWidget(Panel):
         super().busy(running)
         if not hasattr(self, "after"):  # the panel calls this while it is built
             return
-        self.held = False
-        self.pause.setText("Pause" if running or self.going is None else "Resume")
-        self.pause.setEnabled(running or self.going is not None)
+        self.steer.show_run(running, None if self.going is None else self.going[1].name)
         for widget in (self.data, self.kind, self.begin_with, self.plan):
             widget.setEnabled(not running)
         self.after.export.setEnabled(not running)
@@ -156,16 +153,9 @@ class TrainWidget(Panel):
         self.live.clear()
         self._go(data, spec)
 
-    def pause_or_resume(self) -> None:
-        """Let the training wait, or go on."""
-        if self.going is None:
-            return
-        if self.job is None:
+    def _resume(self) -> None:
+        if self.job is None and self.going is not None:
             self._go(*self.going)
-            return
-        self.held = not self.held
-        self.engine.hold_training(self.engine.training_folder(self.going[1].name), self.held)
-        self.pause.setText("Resume" if self.held else "Pause")
 
     def _stop(self) -> None:
         self.cancel("Stopped. What was learned is kept: Resume goes on where it was.")

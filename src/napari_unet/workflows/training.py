@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.conflict import check_conflict
-from ..core.errors import UNetError
+from ..core.errors import OutputError, SpecError, UNetError
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps, finish
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..training.wishes import Wishes
 
 __all__ = [
+    "finish_training",
     "hold_training",
+    "is_training",
     "new_wishes",
     "said_by_training",
     "train",
@@ -178,8 +180,49 @@ def hold_training(folder: str | Path, hold: bool = True) -> None:
         file.unlink(missing_ok=True)
 
 
+def finish_training(folder: str | Path) -> None:
+    """Have a training end now, with what it has learned so far as the model; its learning rate does not fall any more.
+
+    A running one hears it within a second, whichever process it is in. If it was stopped, :func:`train_steps` of this
+    folder makes the model.
+
+    Parameters
+    ----------
+    folder : path
+        Of the run, see :func:`training_folder`.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    SpecError
+        If it is no run's folder.
+    """
+    from ..training.runs import is_run
+    from ..training.wishes import FINISH
+
+    run = Path(folder)
+    if not is_run(run):
+        raise SpecError(f"'{run}' is no training that was begun. Give its folder, which ends in .training.")
+    try:
+        (run / FINISH).touch()
+    except OSError as error:
+        raise OutputError(f"'{run}' cannot be written: {error.strerror or error}. Allow it, then try again.") from error
+
+
+def is_training(folder: str | Path) -> bool:
+    """Say whether some program trains in the folder of a run right now."""
+    from ..io.journal import Journal
+
+    try:
+        with Journal(Path(folder)):
+            return False
+    except OutputError:
+        return True
+
+
 def new_wishes() -> Wishes:
-    """Return the means to stop a training, or let it wait, from outside of its loop."""
+    """Return the means to stop a training, let it wait or finish it from outside of its loop."""
     from ..training.wishes import Wishes
 
     return Wishes()
