@@ -8,11 +8,11 @@ import torch
 
 from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.sizes import decode_size
-from napari_unet.core.specs import AugmentSpec, NetSpec, TargetSpec, TrainSpec
+from napari_unet.core.specs import AugmentSpec, GridSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.targets import target
 from napari_unet.training.loss import compare
 from napari_unet.training.pairs import Truth, make_pair, positions
-from napari_unet.training.patches import Sampler
+from napari_unet.training.patches import Batch, Sampler
 
 STILL = AugmentSpec(
     elastic=0, scale_jitter=0, wide_fraction=0, rotate=False, gamma=0, noise=0, blur=0, contrast=0, invert=0, gray=0,
@@ -69,6 +69,17 @@ def test_what_lies_outside_of_a_region_teaches_nothing():
     scores = torch.zeros(4, 3, 48, 48, requires_grad=True)
     loss(scores, seen[0]).backward()
     assert not scores.grad[:, 0][seen[0].known[:, 0] == 0].any()
+
+
+@pytest.mark.parametrize("kind", ["objects", "spacing", "pixels"])
+def test_sizes_are_learned_where_they_decide_how_images_are_seen(kind):
+    learned = spec().model_copy(update={"grid": GridSpec(kind=kind)})
+    truth = torch.full((2, 1, 8, 8), 1.0)
+    batch = Batch(torch.zeros(2, 1, 8, 8), truth, torch.full((2, 8, 8), 0.4))
+    scores = torch.zeros(2, 2, 8, 8, requires_grad=True)
+    compare(target("foreground"), learned)(scores, batch).backward()
+    assert scores.grad[:, 0].any()
+    assert scores.grad[:, 1].any() == (kind == "objects")
 
 
 def test_scribbles_tell_classes_and_no_shapes():

@@ -23,7 +23,8 @@ def compare(learn: Target, spec: TrainSpec, device: str = "cpu") -> Callable[[to
     learn : Target
         The representation.
     spec : TrainSpec
-        Says how classes are compared.
+        Says how classes are compared, and whether the size of objects decides how images are seen: only then it is
+        learned.
     device : str
         Where the scores are.
 
@@ -33,7 +34,7 @@ def compare(learn: Target, spec: TrainSpec, device: str = "cpu") -> Callable[[to
         Of raw scores ``(b, k + 1, *s)``, the object size last, and the batch; gives one number. Scores of an unpadded
         network are compared with the middle of the truth.
     """
-    channels = len(learn.CHANNELS)
+    channels, sized = len(learn.CHANNELS), spec.grid is None or spec.grid.sized
 
     def loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
         objects, sizes = torch.split(scores, [channels, 1], 1)
@@ -41,6 +42,8 @@ def compare(learn: Target, spec: TrainSpec, device: str = "cpu") -> Callable[[to
         known = None if batch.known is None else _middle(batch.known.to(device), scores)
         borders = None if batch.borders is None else _middle(batch.borders.to(device), scores)
         value: torch.Tensor = learn.loss(objects, wanted, known, classifier(spec.loss, spec.balance, borders))
+        if not sized:
+            return value
         measured = (size > 0).float()
         wrong = (sizes[:, 0].sigmoid() - size).abs() * measured
         return value + _SIZE_WEIGHT * wrong.sum() / (measured.sum() + 1)
