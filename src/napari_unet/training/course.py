@@ -20,6 +20,7 @@ from .pace import Pace
 from .patches import Batch, Sampler
 from .ranks import Ranks
 from .state import History, Loss, Run, learning_rate
+from .unseen import LOSS, risen_since, risen_words
 from .wishes import Wishes
 
 __all__ = ["Around", "Course", "Looker"]
@@ -89,6 +90,7 @@ class Course:
         self.curve = Curve(keep.folder, run.step) if self.first else None
         self.saved = run.step
         self.holding = False
+        self.warned = risen_since(run.history.rows) is not None
 
     def steps(self, sampler: Sampler, loss: Loss) -> Steps[None]:
         """Go on to the end.
@@ -205,8 +207,15 @@ class Course:
         self.saved = run.step
         if self.curve:
             self.curve.write(history.rows)
-        told = ", ".join(f"{name} {value:.3f}" for name, value in validation.items())
-        yield Progress(*self.pace.length, f"loss {mean:.3f}{', ' * bool(told)}{told}", epoch)
+        told = ", ".join(f"{'validation ' * (name == LOSS)}{name} {value:.3f}" for name, value in validation.items())
+        note = f"loss {mean:.3f}{', ' * bool(told)}{told}"
+        yield Progress(*self.pace.length, note, epoch, self.warning())
+
+    def warning(self) -> str:
+        """Say once that the network begins to learn by heart."""
+        since = None if self.warned else risen_since(self.run.history.rows)
+        self.warned = self.warned or since is not None
+        return "" if since is None else risen_words(since, self.run.history.best >= 0)
 
     def check(self, loss: float) -> None:
         """Refuse to keep weights that are no numbers."""

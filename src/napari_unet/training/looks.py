@@ -22,6 +22,7 @@ from ..io.atomic import atomic_file
 from ..models.model import Model
 from ..models.segment import segment_image
 from ..targets import count_frames
+from .unseen import LOSS, Unseen
 from .validate import Judged, Shown, judge, open_example, summarise
 
 __all__ = ["Looks"]
@@ -64,7 +65,7 @@ class Looks:
     ) -> None:
         self.held_out, self.learned, self.spec, self.card = list(held_out), list(learned), spec, card
         self.folder, self.watched, self.device = folder, watched, "cpu"
-        self.trouble = ""
+        self.unseen: Unseen | None = None  # measures the loss on the held-out images, where there are some
         self._shown: list[Shown] | None = None
         self._next_glance = _FIRST_GLANCE
 
@@ -86,7 +87,7 @@ class Looks:
         Returns
         -------
         scores : dict of float
-            See :func:`napari_unet.training.validate.summarise`.
+            See :func:`napari_unet.training.validate.summarise`; and ``loss``, that on unseen patches.
         examples : tuple of Path
             Files (npz) with ``image``, ``truth`` and ``labels``.
         """
@@ -97,7 +98,8 @@ class Looks:
         files = tuple(
             self._write(i, *pair) for i, pair in enumerate(zip(self._shown, judged, strict=True)) if i < _EXAMPLES
         )
-        return (summarise(judged)[0] if self.held_out else {}), files
+        scores = summarise(judged)[0] if self.held_out else {}
+        return ({LOSS: self.unseen.measure(network)} if self.unseen else {}) | scores, files
 
     def score(self, validation: dict[str, float]) -> float | None:
         """Return mAP, or Dice where objects cannot be counted or have no common size; None if nothing was measured."""

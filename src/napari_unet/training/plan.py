@@ -8,7 +8,7 @@ instead of one spacing, and intensities to percentiles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +64,7 @@ class Prepared:
     learned: list[Example]
     held_out: list[Example]
     withheld: list[Example]
+    held: list[Pair] = field(default_factory=list)
 
 
 def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
@@ -114,7 +115,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     if len(warnings) > _MOST_WARNINGS:
         warnings = [*warnings[:_MOST_WARNINGS], f"And {len(warnings) - _MOST_WARNINGS} more remarks of this kind."]
     plan = Plan(planned, _words(planned, facts, split), tuple(warnings), facts.counts(examples, split.held_out))
-    return Prepared(plan, pairs, learned, kept, split.held_out)
+    return Prepared(plan, pairs, learned, kept, split.held_out, held)
 
 
 def framed(examples: Sequence[Example], spec: TrainSpec) -> list[Example]:

@@ -21,6 +21,7 @@ from ..core.results import Plan
 from ..core.specs import TrainSpec
 from .looks import picture
 from .state import History
+from .unseen import risen_since
 from .validate import Judged, Shown, summarise
 
 __all__ = ["EXAMPLE", "Outcome", "complete_card", "describe_data", "draw_example", "verdict"]
@@ -100,6 +101,7 @@ def complete_card(card: ModelCard, facts: Mapping[str, Any], history: History, o
         "software": {name: version(name) for name in _PACKAGES} | {"python": python_version(), "system": platform()},
         "seconds": round(history.seconds, 1),
         "best step": history.best_step if history.best >= 0 else None,
+        "validation loss has risen since step": risen_since(history.rows),
         "curve": thinned,
         "validation": {
             each.name: summarise([one])[0] for each, one in zip(shown[:_NAMED], judged[:_NAMED], strict=True)

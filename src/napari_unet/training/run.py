@@ -74,7 +74,7 @@ def train_model(
     order = Order(_settled(data, made), planned, folder, watched)
     learning = planned.model_copy(update={"net": fitted_net(planned)})
     card = make_card(learning, f"{len(made.learned)} annotated images", common_bands(made.pairs))
-    material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan, spec)
+    material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan, spec, made.held)
     return (yield from train_whole(material, wishes))
 
 

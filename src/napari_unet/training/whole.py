@@ -22,6 +22,7 @@ from ..models.devices import choose_device
 from ..models.model import Model
 from ..models.store import write_model
 from ..models.zoo import load_model
+from ..targets import target
 from .course import Around
 from .fit import fit
 from .kept import keep_plan
@@ -30,6 +31,7 @@ from .patches import Pair
 from .ranks import Ranks, is_first, joined
 from .record import EXAMPLE, complete_card, describe_data, draw_example, plan_facts, verdict
 from .runs import Order, note_state, run_folder, write_order
+from .unseen import Unseen
 from .validate import open_example, summarise
 from .wishes import PAUSE, Wishes
 
@@ -58,6 +60,8 @@ class Material:
         How it was decided.
     given : TrainSpec or None
         Settings before that.
+    held : sequence of Pair
+        The images of `held_out`, ready to be looked at as patches.
     """
 
     order: Order
@@ -68,6 +72,7 @@ class Material:
     held_out: Sequence[Example] = ()
     plan: Plan | None = None
     given: TrainSpec | None = None
+    held: Sequence[Pair] = ()
 
 
 def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]:
@@ -129,6 +134,8 @@ def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps
     device = ranks.device(choose_device(spec.device))
     looks = Looks(material.held_out, material.learned, spec, material.card, run, order.watched)
     looks.device = device
+    if spec.target is not None and any(len(pair.spots) for pair in material.held):
+        looks.unseen = Unseen(material.held, spec, target(spec.target), device)
     around = Around(ranks, wishes, looks)
     note_state(run, "running")
     try:
