@@ -124,6 +124,6 @@ def risen_words(step: int, kept: bool) -> str:
     """
     best = "The weights with the best score are kept, so nothing is lost." if kept else "Train for fewer steps."
     return (
-        f"The validation loss has risen since step {step}, while the loss on what it learns from still falls: the model "
+        f"The validation loss has risen since step {step}, while the loss on what it learns from still falls: it "
         f"begins to know its images by heart. {best} More annotated images help more than more time."
     )

@@ -30,6 +30,7 @@ from .looks import Looks
 from .patches import Pair
 from .ranks import Ranks, is_first, joined
 from .record import EXAMPLE, complete_card, describe_data, draw_example, plan_facts, verdict
+from .room import check_room
 from .runs import Order, note_state, run_folder, write_order
 from .unseen import Unseen
 from .validate import open_example, summarise
@@ -102,13 +103,15 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
     TrainingError
         If the loss is no number any more, or another process is gone.
     OutputError
-        If something cannot be written.
+        If the disk has too little room, or something cannot be written.
     """
     spec, folder = material.spec, material.order.folder
     device = choose_device(spec.device)
     Ranks(world=spec.devices * spec.nodes).parts(spec)  # refused before anything is written
     run = run_folder(folder, spec.name)
     if is_first():
+        if narrow := check_room(spec, material.order, run):
+            yield Progress(0, 0, "starting", news=narrow)
         write_order(material.order)
         if material.plan is not None and material.given is not None:
             keep_plan(run, material.given, material.plan)
