@@ -43,6 +43,7 @@ class Trainer(FakeEngine):
         self.collections: list[Any] = []
         self.held: list[tuple[Path, bool]] = []
         self.finished: list[Path] = []
+        self.drawn: list[tuple[int, bool]] = []
         self.collected: list[tuple[Any, ...]] = []
         self.exported: list[tuple[Any, ...]] = []
 
@@ -92,6 +93,14 @@ class Trainer(FakeEngine):
             raise self.wrong
         self.plans.append((data, spec))
         return Plan(spec, ("3 images of 64 × 64 pixels.", "Objects are 9 pixels wide."), ("Few objects.",), {})
+
+    def preview_patches_steps(self, data: Any, spec: TrainSpec, count: int) -> Steps[Any]:
+        yield Progress(0, 0, "Reading")
+        self.drawn.append((spec.seed, threading.current_thread() is threading.main_thread()))
+        patch = np.full((1, 32, 32), 0.1 * (spec.seed + 1), np.float32)
+        labels = np.zeros((32, 32), np.int32)
+        labels[8:20, 8:20], labels[24:] = 1, -1
+        return [(Image(patch, "cyx"), Image(labels, "yx"))] * count
 
     def train_apart_steps(
         self, data: Any, spec: TrainSpec, folder: Path | None = None, preview: Image | None = None
@@ -332,6 +341,41 @@ def test_a_run_of_another_day_can_be_gone_on_with(
     qtbot.waitUntil(lambda: widget.job is None)
     assert trainer.given[-1][0] == run
     assert trainer.given[-1][2] is not None  # what is seen is looked at
+
+
+def test_varied_patches_are_drawn_when_somebody_wants_to_see_them(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer
+) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    box = widget.plan.patches
+    planned(qtbot, widget)
+    assert trainer.drawn == []
+    box.fold.title.click()
+    qtbot.waitUntil(lambda: len(box.cells) == 9)
+    assert trainer.drawn == [(0, False)]
+
+    def colors() -> set[str]:
+        image = box.cells[0].pixmap().toImage()
+        return {image.pixelColor(x, y).name() for x, y in ((48, 10), (48, 90), (25, 40))}
+
+    first = colors()
+    assert "#191919" in first  # the patch
+    assert "#080808" in first  # what nobody knows is darker
+    assert len(first) == 3  # an outline
+    box.more.click()
+    qtbot.waitUntil(lambda: len(trainer.drawn) == 2 and box._job is None)
+    assert trainer.drawn[-1] == (1, False)
+    assert "#333333" in colors()
+    # Other settings, other patches; what cannot be planned cannot be drawn.
+    widget.plan.form.fields["augment.noise"].value = "0.9"
+    qtbot.waitUntil(lambda: len(trainer.drawn) == 3)
+    trainer.wrong = TrainingDataError("None of it fits.")
+    widget.look()
+    qtbot.waitUntil(lambda: "None of it fits" in widget.plan.warnings.text())
+    box.more.click()
+    assert "nothing to draw from" in box.text.text()
+    assert len(trainer.drawn) == 3
 
 
 BAD = {

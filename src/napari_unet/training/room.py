@@ -63,8 +63,12 @@ def check_room(spec: TrainSpec, order: Order, run: Path) -> str:
 
     Parameters
     ----------
-    spec, order, run
-        See :func:`room_for`.
+    spec : TrainSpec
+        Complete.
+    order : Order
+        What was asked for.
+    run : Path
+        Folder of the run; perhaps not there.
 
     Returns
     -------

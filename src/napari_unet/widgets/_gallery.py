@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-__all__ = ["Gallery", "Pictures", "read_pictures"]
+__all__ = ["Gallery", "Picture", "Pictures", "as_pixmap", "outlined", "read_pictures"]
 
 _EDGE: Final = 96  # pixels of a picture on the screen
 _MOST: Final = 3  # rows
@@ -41,7 +41,7 @@ def read_pictures(files: Sequence[Path]) -> Pictures:
         with np.load(file) as found:
             image = _gray(_flat(found["image"]))
             truth, labels = (_flat(found[name]) for name in ("truth", "labels"))
-        rows.append((image, _outlined(image, truth), _outlined(image, labels)))
+        rows.append((image, outlined(image, truth), outlined(image, labels)))
     return tuple(rows)
 
 
@@ -58,7 +58,8 @@ def _gray(array: npt.NDArray[Any]) -> Picture:
     return np.repeat((255 * gray).astype(np.uint8)[..., None], 3, -1)
 
 
-def _outlined(image: Picture, labels: npt.NDArray[Any]) -> Picture:
+def outlined(image: Picture, labels: npt.NDArray[Any]) -> Picture:
+    """Return a picture ``(y, x, 3)`` with the outlines of labels ``(y, x)`` in their colors."""
     labels = labels.astype(np.int64)
     inner = np.pad(labels, 1, mode="edge")
     edge = np.zeros(labels.shape, bool)
@@ -111,11 +112,12 @@ class Gallery(QWidget):
             for j, label in enumerate(labels):
                 label.setVisible(i < len(pictures))
                 if i < len(pictures):
-                    label.setPixmap(_pixmap(pictures[i][j]))
+                    label.setPixmap(as_pixmap(pictures[i][j]))
         self.setVisible(True)
 
 
-def _pixmap(picture: Picture) -> QPixmap:
+def as_pixmap(picture: Picture) -> QPixmap:
+    """Return a picture at the size of the gallery."""
     height, width = picture.shape[:2]
     image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
     return QPixmap.fromImage(image).scaled(

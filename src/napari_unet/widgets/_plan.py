@@ -18,9 +18,10 @@ from napari_unet.core.steps import Progress, Steps
 
 from ._form import Form
 from ._parts import Fold, words
+from ._patches import Draw, PatchBox
 from ._worker import Job, Report
 
-__all__ = ["PlanBox", "Stopped", "planning"]
+__all__ = ["PlanBox", "Stopped", "drawing", "planning"]
 
 _LABELS: Final = {
     "network": "Network",
@@ -88,6 +89,12 @@ def planning(engine: Any, data: Any, spec: TrainSpec) -> Steps[Plan]:
     return plan
 
 
+def drawing(engine: Any, data: Any, spec: TrainSpec, count: int, seed: int) -> Steps[Any]:
+    """Draw patches as a training with these settings sees them, others with each seed."""
+    shown: Steps[Any] = engine.preview_patches_steps(data, spec.model_copy(update={"seed": spec.seed + seed}), count)
+    return shown
+
+
 class PlanBox(QWidget):
     """The plan of a training in words, made in the background, and a form for whoever wants it otherwise.
 
@@ -105,6 +112,7 @@ class PlanBox(QWidget):
         self.plan: Plan | None = None
         self._job: Job | None = None
         self._last: threading.Thread | None = None
+        self._draw: Draw | None = None
         self._base = TrainSpec(task=task, augment=load_task(task).augment)
         self.text = words()
         self.warnings = words()
@@ -116,7 +124,13 @@ class PlanBox(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.text)
         column.addWidget(self.warnings)
-        column.addWidget(Fold("Advanced", self.form.native))
+        self.patches = PatchBox()
+        self.native = QWidget()
+        inner = QVBoxLayout(self.native)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(self.form.native)
+        inner.addWidget(self.patches)
+        column.addWidget(Fold("Advanced", self.native))
         self.say("")
 
     def suit(self, task: str) -> None:
@@ -144,15 +158,18 @@ class PlanBox(QWidget):
         fields = [name for name in self.form.values() if getattr(given, name) != getattr(self._base, name)]
         return {name: getattr(given, name) for name in fields}
 
-    def look(self, make: Callable[[], Steps[Plan]]) -> None:
+    def look(self, make: Callable[[], Steps[Plan]], draw: Draw | None = None) -> None:
         """Plan in the background, and show what comes of it.
 
         Parameters
         ----------
         make : callable
             Returns the steps of a plan; called in another thread.
+        draw : callable, optional
+            Returns the steps that draw patches: their number and a seed are given.
         """
         self.stop()
+        self._draw = draw
         self.say("Looking at the images …")
         self._job = job = Job(make, self, self._last)
         self._last = job.worker
@@ -167,7 +184,8 @@ class PlanBox(QWidget):
             self._job.cancel()
             self._job.deleteLater()
         self._job = None
-        self.plan = None
+        self.plan = self.patches.draw = None
+        self.patches.stop()
 
     def say(self, text: str, warnings: tuple[str, ...] = ()) -> None:
         """Show sentences, and below them what the user should think about."""
@@ -185,7 +203,8 @@ class PlanBox(QWidget):
 
     def _planned(self, plan: Plan) -> None:
         self.stop()
-        self.plan = plan
+        self.plan, self.patches.draw = plan, self._draw
+        self.patches.look()
         self.say("\n".join(f"• {sentence}" for sentence in plan.words), plan.warnings)
 
     def _failed(self, error: BaseException) -> None:

@@ -20,7 +20,7 @@ from ._kind import KindBox
 from ._live import Clock, LiveBox, Seen, watching
 from ._news import NEWS
 from ._panel import Panel
-from ._plan import PlanBox, planning
+from ._plan import PlanBox, drawing, planning
 from ._preview import Preview, preview_of
 from ._start import StartBox
 from ._steer import SteerRow
@@ -129,7 +129,7 @@ class TrainWidget(Panel):
             self.plan.stop()
             self.plan.say(str(error))
             return
-        self.plan.look(lambda: planning(engine, data, spec))
+        self.plan.look(lambda: planning(engine, data, spec), partial(drawing, engine, data, spec))
 
     def _offer(self, stopped: tuple[Path, TrainSpec] | None) -> None:
         """Offer to go on with a run of this name that was stopped, today or another day."""
