@@ -35,6 +35,9 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     max_gap: Annotated[int, typer.Option(help="Frames that an object may be missing.")] = _LINK.max_gap,
     division: Annotated[bool, typer.Option(help="Let an object become two.")] = _LINK.division,
     merging: Annotated[bool, typer.Option(help="Let two objects become one.")] = _LINK.merging,
+    steady: Annotated[
+        bool, typer.Option("--steady", help="Look for objects where their tracks lead: they keep their way.")
+    ] = _LINK.steady,
     image: Annotated[Path | None, typer.Option(help="What was segmented: brightness helps to tell who is who.")] = None,
     model: Annotated[
         str, typer.Option(help="Model that foretells motion (task motion); needs --image.", show_default="none")
@@ -53,8 +56,9 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     Challenge (masks and res_track.txt).
     """
     spec = LinkSpec.of(
-        max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division, merging=merging
-    )
+        max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division, merging=merging,
+        steady=steady,
+    )  # fmt: skip
     if output.suffix.lower() in (".csv", ".xml"):
         workflows.check_place(output, overwrite=overwrite)
     elif output.exists() and not overwrite:

@@ -29,6 +29,9 @@ class LinkSpec(Spec):
         Let an object become two.
     merging : bool
         Let two objects become one.
+    steady : bool
+        Objects keep their way: each is looked for where its track leads, so that they may be followed that move farther
+        than they are apart.
     fixed : tuple of links
         Links that must be made, whatever they cost: each is a pair of ``(frame, label)``, the earlier object first. Two
         with the same earlier object are a division.
@@ -43,6 +46,7 @@ class LinkSpec(Spec):
     max_gap: int = Field(2, ge=0, le=100)
     division: bool = True
     merging: bool = False
+    steady: bool = False
     fixed: tuple[Link, ...] = ()
     forbidden: tuple[Link, ...] = ()
     absent: tuple[Detection, ...] = ()

@@ -16,7 +16,8 @@ __all__ = ["Cells", "live"]
 
 _ROUNDS: Final = 12  # of pushing apart, for each frame
 _BEADS: Final = 4  # a rod pushes and is pushed at this many places
-_PERSISTENCE: Final = 0.7  # of velocity, from frame to frame
+_TURN: Final = 0.12  # radians a frame, of a cell that has a way of its own
+_APART: Final = 0.4  # radians between the ways of a mother and of a daughter
 _MITOSIS: Final = 0.12  # share of a cycle in which a nucleus is condensed
 _DYING: Final = 3.0  # frames
 _MARGIN: Final = 3.0  # diameters around the picture in which cells live too, so that they come and go
@@ -35,6 +36,8 @@ class Cells:
         Numbers from 1 that are never used again, and that of the mother (0 for none).
     places, axes, pace : ndarray of float64, shape (n, d)
         Middles (pixels), directions of the long axes, and velocities (pixels a frame).
+    ways : ndarray of float64, shape (n, d)
+        Directions that they keep, of length 1.
     age, cycle, size, left : ndarray of float64
         Time since birth and at division (frames), own factor of size, and frames until it is gone (inf: healthy).
     """
@@ -44,6 +47,7 @@ class Cells:
     places: Floats
     axes: Floats
     pace: Floats
+    ways: Floats
     age: Floats
     cycle: Floats
     size: Floats
@@ -101,7 +105,7 @@ def live(spec: MovieSpec) -> Iterator[Cells]:
     Cells
         At each frame.
     """
-    rng = np.random.default_rng([spec.seed, 1])
+    rng, turns = np.random.default_rng([spec.seed, 1]), np.random.default_rng([spec.seed, 5])
     size = np.array(spec.shape, float)
     margin = np.minimum(_MARGIN * spec.diameter, np.where(np.arange(len(size)) < len(size) - 2, 0, np.inf))
     share = float(np.prod((size + 2 * margin) / size))
@@ -115,7 +119,7 @@ def live(spec: MovieSpec) -> Iterator[Cells]:
         cells = _push(cells, spec, size)
     for _ in range(spec.frames):
         yield cells
-        cells = _move(rng, cells, spec, way)
+        cells = _roam(turns, _move(rng, cells, spec, way), spec)
         cells, last = _divide(rng, replace(cells, age=cells.age + 1), spec, last)
         dying = np.isinf(cells.left) & (rng.random(len(cells)) < spec.death)
         cells = replace(cells, left=np.where(dying, _DYING, cells.left - 1))
@@ -133,9 +137,10 @@ def live(spec: MovieSpec) -> Iterator[Cells]:
 def _begin(rng: np.random.Generator, spec: MovieSpec, count: int, size: Floats, margin: Floats) -> Cells:
     places = rng.uniform(-margin, size + margin, (count, len(size)))
     cycle = _cycles(rng, spec, count)
+    ways = _directions(np.random.default_rng([spec.seed, 4]), count, len(size))
     return Cells(
         np.arange(1, count + 1), np.zeros(count, np.int64), places, _directions(rng, count, len(size)),
-        np.zeros_like(places), rng.random(count) * np.minimum(cycle, 1e6), cycle, np.exp(0.1 * rng.normal(size=count)),
+        np.zeros_like(places), ways, rng.random(count) * np.minimum(cycle, 1e6), cycle, np.exp(0.1 * rng.normal(size=count)),
         np.full(count, np.inf),
     )  # fmt: skip
 
@@ -155,11 +160,21 @@ def _move(rng: np.random.Generator, cells: Cells, spec: MovieSpec, way: Floats) 
     """Walk at random, with some memory, and drift together."""
     ndim = cells.places.shape[1]
     step = spec.speed * spec.diameter / np.sqrt(ndim)
-    kick = step * np.sqrt(1 - _PERSISTENCE**2) * rng.normal(size=cells.places.shape)
-    pace = _PERSISTENCE * cells.pace + kick
+    kick = step * np.sqrt(1 - spec.memory**2) * rng.normal(size=cells.places.shape)
+    pace = spec.memory * cells.pace + kick
     turned = cells.axes + 0.12 * rng.normal(size=cells.axes.shape) * (3 if spec.kind == "nuclei" else 1)
     turned /= np.linalg.norm(turned, axis=1, keepdims=True)
     return replace(cells, places=cells.places + pace + spec.drift * spec.diameter * way, pace=pace, axes=turned)
+
+
+def _roam(rng: np.random.Generator, cells: Cells, spec: MovieSpec) -> Cells:
+    """Let each cell go its own way, which turns a little; newborn cells turn more."""
+    if not spec.roam:
+        return cells
+    angle = np.where((cells.age == 0) & (cells.mothers > 0), _APART, _TURN)[:, None]
+    ways = cells.ways + angle * rng.normal(size=cells.ways.shape)
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    return replace(cells, places=cells.places + spec.roam * spec.diameter * ways, ways=ways)
 
 
 def _divide(rng: np.random.Generator, cells: Cells, spec: MovieSpec, last: int) -> tuple[Cells, int]:

@@ -36,6 +36,10 @@ class MovieSpec(Spec):
         Common motion of all cells between two frames, in diameters.
     heading : float or None
         Direction of the drift, degrees from x towards y; None draws one for each seed.
+    memory : float
+        Share of a random step that goes on in the next, 0 (Brownian motion) to 1.
+    roam : float
+        Step of each cell along a direction of its own, which it keeps and its daughters take over, in diameters.
     noise : float
         0 for none, 1 for a good and 4 for a poor camera picture.
     blur : float
@@ -58,6 +62,8 @@ class MovieSpec(Spec):
     speed: float = Field(0.15, ge=0, le=10)
     drift: float = Field(0.0, ge=0, le=10)
     heading: float | None = None
+    memory: float = Field(0.7, ge=0, lt=1)
+    roam: float = Field(0.0, ge=0, le=10)
     noise: float = Field(1.0, ge=0, le=20)
     blur: float = Field(1.0, ge=0, le=20)
     bleaching: float = Field(0.2, ge=0, lt=1)

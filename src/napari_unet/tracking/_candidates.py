@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 
 from ._choose import Events
 
-__all__ = ["Pairs", "Scale", "Side", "links", "near", "sure", "triples"]
+__all__ = ["Pairs", "Scale", "Side", "alike", "links", "near", "sure", "triples"]
 
 _NEIGHBORS: Final = 16  # more than touch one object in a dense tissue; bounds memory where objects lie on a heap
 _OVERLAP: Final = 1.0
@@ -118,14 +118,14 @@ class Pairs:
     common: Floats
 
 
-def near(before: Side, here: Side, reach: float, shared: tuple[Ints, Ints, Ints]) -> Pairs:
+def near(before: Side, here: Side, reach: float, shared: tuple[Ints, Ints, Ints], most: int = _NEIGHBORS) -> Pairs:
     """Pair each object with those of the frame before within `reach`, and look up what they share."""
     n, m = len(before.areas), len(here.areas)
     if not n or not m:
         nothing = np.zeros(0, np.int64)
         return Pairs(nothing, nothing, np.zeros(0))
     limit = np.nextafter(reach, np.inf)
-    among = list(range(1, min(_NEIGHBORS, n) + 1))
+    among = list(range(1, min(most, n) + 1))
     distance, found = KDTree(before.places).query(here.places, k=among, distance_upper_bound=limit)
     child, rank = np.nonzero(np.isfinite(distance))
     key = np.sort(found[child, rank].astype(np.int64) * m + child)
@@ -144,6 +144,14 @@ def _change(before: Floats, here: Floats) -> Floats:
 def _steps(squares: Floats) -> Floats:
     """Return what steps cost: steps are not normal, now and then an object jumps (Student's t)."""
     return np.asarray(_TAIL * np.log1p(squares / _TAIL))
+
+
+def alike(pairs: Pairs, before: Side, here: Side) -> Floats:
+    """Return what the changes of size and brightness cost, wherever objects are."""
+    p, c = pairs.parents, pairs.children
+    weight = np.where(before.cut[p] | here.cut[c], _CUT, 1.0) * _SIZE
+    cost = weight * _change(np.log2(before.areas[p]), np.log2(here.areas[c]))
+    return cost + _LOOK * _change(before.looks[p], here.looks[c])
 
 
 def links(pairs: Pairs, before: Side, here: Side, scale: Scale) -> Floats:
@@ -169,9 +177,7 @@ def links(pairs: Pairs, before: Side, here: Side, scale: Scale) -> Floats:
     p, c = pairs.parents, pairs.children
     step = _steps(((here.places[c] - before.places[p]) ** 2).sum(axis=1) / scale.stride**2)
     overlap = pairs.common / (before.areas[p] + here.areas[c] - pairs.common)
-    weight = np.where(before.cut[p] | here.cut[c], _CUT, 1.0) * _SIZE
-    cost = step + _OVERLAP * (1 - overlap) + weight * _change(np.log2(before.areas[p]), np.log2(here.areas[c]))
-    cost += _LOOK * _change(before.looks[p], here.looks[c])
+    cost = step + _OVERLAP * (1 - overlap) + alike(pairs, before, here)
     cost += _CHANCE * np.nan_to_num(here.chances[c])
     return np.where(overlap >= scale.min_overlap, cost, np.inf)
 

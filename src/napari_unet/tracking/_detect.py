@@ -76,7 +76,9 @@ def spatial_axes(labels: Image) -> str:
     return "zyx" if "z" in labels.axes else "yx"
 
 
-def detect(labels: Image, image: Image | None = None, motion: Motion | None = None) -> Steps[list[Frame]]:
+def detect(
+    labels: Image, image: Image | None = None, motion: Motion | None = None, span: tuple[int, int] = (0, 2)
+) -> Steps[list[Frame]]:
     """List the objects of every frame; two frames are in memory at once.
 
     Parameters
@@ -88,6 +90,8 @@ def detect(labels: Image, image: Image | None = None, motion: Motion | None = No
         Intensities on the same grid; the mean of several channels is taken.
     motion : Motion, optional
         What a network foretells of these labels.
+    span : tuple of int
+        Of the whole work, in readings of the movie: what is done, and how much it is.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def detect(labels: Image, image: Image | None = None, motion: Motion | None = No
     Yields
     ------
     Progress
-        One for every frame; the total counts each frame twice, because they are linked afterwards.
+        One for every frame; without `span` the total counts each twice, because they are linked afterwards.
 
     Raises
     ------
@@ -113,7 +117,7 @@ def detect(labels: Image, image: Image | None = None, motion: Motion | None = No
     frames: list[Frame] = []
     rows: Ints = np.zeros(1, np.int64)
     for t in range(count):
-        yield Progress(t, 2 * count, f"Reading frame {t + 1} of {count}")
+        yield Progress(span[0] * count + t, span[1] * count, f"Reading frame {t + 1} of {count}")
         values = Plane(labels, axes, ((dimension, t),)).read(window)[0]
         ids, where, which = _find(values, labels.name)
         areas = np.bincount(which, minlength=len(ids))

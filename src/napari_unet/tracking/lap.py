@@ -27,6 +27,7 @@ from ._choose import Events, choose, gather
 from ._constraints import Constraints, constrain
 from ._detect import Frame, detect, spatial_axes
 from ._later import close_gaps
+from ._steady import foresee
 
 __all__ = ["link"]
 
@@ -77,20 +78,24 @@ def link(labels: Image, spec: LinkSpec, image: Image | None = None, motion: Moti
         If a fixed link speaks of an object that is not there.
     """
     axes = spatial_axes(labels)
-    frames = yield from detect(labels, image, motion)
+    whole = 3 if spec.steady else 2
+    frames = yield from detect(labels, image, motion, (0, whole))
     count = len(frames)
     movie = _Movie.of(labels, axes, frames)
+    if spec.steady:
+        frames = yield from detect(labels, image, movie.foresee(labels, axes, spec), (1, whole))
+        movie = _Movie.of(labels, axes, frames)
     tracks = _nodes(labels, axes, frames)
     known = constrain(spec, tracks.nodes["t"].astype(np.int64), tracks.nodes["label"].astype(np.int64))
     scale, drifts, unlinked = _measure(movie, spec)
     edges, costs, margins = [known.fixed], [np.full(len(known.fixed), np.nan)], [np.full(len(known.fixed), np.nan)]
     for t in range(count - 1):
-        yield Progress(count + t, 2 * count, f"Linking frame {t + 1} of {count}")
+        yield Progress((whole - 1) * count + t, whole * count, f"Linking frame {t + 1} of {count}")
         for column, new in zip(
             (edges, costs, margins), _step(movie, t, drifts[t], (spec, scale, unlinked), known), strict=True
         ):
             column.append(new)
-    yield Progress(2 * count - 1, 2 * count, "Closing gaps")
+    yield Progress(whole * count - 1, whole * count, "Closing gaps")
     near_links = np.concatenate(edges[1:]) if count > 1 else edges[0][:0]
     later = close_gaps(
         near_links, movie.first, movie.side, scale, (spec.max_gap, spec.division, _LATER * unlinked), known
@@ -113,14 +118,21 @@ class _Movie:
         first = np.concatenate([[0], np.cumsum([len(frame.labels) for frame in frames])])
         areas = np.concatenate([frame.areas for frame in frames])
         scale = np.array(labels.along(axes)[1])
-        volumes = areas * math.prod(scale)
-        width = float(np.median(equivalent_diameter(volumes, len(axes)))) if len(areas) else 1.0
+        width = _width(areas, scale)
         places = np.concatenate([frame.positions for frame in frames]) * scale / width
         looks = np.concatenate([frame.looks for frame in frames])
         cut = np.concatenate([frame.cut for frame in frames])
         back = np.concatenate([frame.back for frame in frames]) * scale / width
         chances = np.concatenate([frame.chances for frame in frames])
         return cls(frames, first, Side(places, areas.astype(np.float64), looks, cut, back, chances))
+
+    def foresee(self, labels: Image, axes: str, spec: LinkSpec) -> Motion:
+        """Say where objects come from that keep their way; see :mod:`._steady`."""
+        scale = np.array(labels.along(axes)[1])
+        width = _width(np.concatenate([frame.areas for frame in self.frames]), scale)
+        back = foresee([self.at(t) for t in range(len(self.frames))], Scale(spec.max_distance, spec.max_distance))
+        ids, chances = zip(*((frame.labels, frame.chances) for frame in self.frames), strict=True)
+        return Motion(tuple(ids), tuple(step * width / scale for step in back), tuple(chances))
 
     def at(self, t: int, drift: Floats | float = 0.0) -> Side:
         """Return the objects of a frame, moved by a drift."""
@@ -131,6 +143,11 @@ class _Movie:
         """Pair the objects of a frame with those of the next."""
         before, here, after = self.at(t, drift), self.at(t + 1).earlier(1), self.frames[t + 1]
         return near(before, here, reach, (after.before, after.here, after.common)), before, here
+
+
+def _width(areas: Ints, scale: Floats) -> float:
+    """Return the median width of objects, in units of `scale`."""
+    return float(np.median(equivalent_diameter(areas * math.prod(scale), len(scale)))) if len(areas) else 1.0
 
 
 def _measure(movie: _Movie, spec: LinkSpec) -> tuple[Scale, list[Floats], float]:

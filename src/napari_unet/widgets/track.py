@@ -41,6 +41,7 @@ _LABELS: Final = {
     "max_gap": "Longest gap (frames)",
     "division": "Cells divide",
     "merging": "Cells merge",
+    "steady": "Cells keep their way",
 }
 _FORMATS: Final = (
     "Tables (*.csv)", "GEFF folders (*.geff)", "TrackMate files (*.xml)", "Folders of masks: no ending (*)",
