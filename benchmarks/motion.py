@@ -1,9 +1,11 @@
-"""Learn motion from simulated movies of a flow, and link other movies in which cells move farther than they are wide.
+"""Learn motion from simulated movies, and link other movies in which cells move farther than they are wide.
 
-The flow goes one way in all movies, as in a channel on a chip; how fast it is differs from movie to movie, and each
-cell moves for itself, too. What is tested has other seeds, and speeds that were not learned.
+Of three kinds: a flow that goes one way in all movies, as in a channel on a chip; cells of which each keeps a way of its
+own (``ways``); and cells that move at random (``random``, Brownian). How far they move differs from movie to movie. What
+is tested has other seeds, and steps that were not learned. Settings of linking were chosen on seeds 0 and 1.
 
-``--minutes`` is the time of the training, on one thread; ``--folder`` keeps the model, or names one that is there.
+``--minutes`` is the time of each training, on one thread, 0 for none; ``--folder`` keeps the models (a folder for each
+kind), or names those that are there; ``--kinds`` are the kinds to measure, the others stay as they are stored.
 """
 
 from __future__ import annotations
@@ -28,22 +30,33 @@ RESULTS = Path(__file__).with_name("results") / "motion.json"
 LEARNED = range(100, 108)
 TESTED = (10, 11, 12)
 CELLS = MovieSpec(shape=(256, 256), frames=7, count=34, diameter=24.0, cycle=14.0, speed=0.2, death=0.0, heading=25.0)
-FLOWS = (1.0, 1.8)  # learned from, in widths of a cell
-STEPS = {"1.2": 1.2, "1.4": 1.4, "1.6": 1.6}
+FEWER = CELLS.model_copy(update={"frames": 10, "count": 26, "speed": 0.1})
+KINDS: dict[str, tuple[MovieSpec, str, tuple[float, float], tuple[float, ...]]] = {
+    "flow": (CELLS, "drift", (1.0, 1.8), (1.2, 1.4, 1.6)),
+    "ways": (FEWER, "roam", (0.6, 1.6), (0.8, 1.2, 1.6)),
+    "random": (FEWER.model_copy(update={"memory": 0.0}), "speed", (0.4, 1.2), (0.6, 1.0)),
+}  # what is learned from lies between two steps; those are tested that follow; all in widths of a cell
 NET = NetSpec(inputs=2, outputs=5, widths=(8, 16, 32, 64))
-REACHES = (1.5, 3.0)  # plain linking with its usual reach, and with one that holds every step
+WAYS: dict[str, dict[str, Any]] = {
+    "plain, reach 1.5": {"max_distance": 1.5},  # the usual one
+    "plain, reach 3": {"max_distance": 3.0},  # holds every step
+    "plain, reach 3, image": {"max_distance": 3.0, "image": True},
+    "steady": {"max_distance": 3.0, "steady": True},
+    "steady, image": {"max_distance": 3.0, "steady": True, "image": True},
+}
 
 
-def movie(seed: int, drift: float) -> Movie:
+def movie(kind: str, seed: int, step: float) -> Movie:
     """Simulate one."""
-    return simulate(CELLS.model_copy(update={"seed": seed, "drift": drift}))
+    spec, field = KINDS[kind][:2]
+    return simulate(spec.model_copy(update={"seed": seed, field: step}))
 
 
-def examples() -> list[Example]:
+def examples(kind: str) -> list[Example]:
     """Make movies to learn from."""
     found = []
     for i, seed in enumerate(LEARNED):
-        made = movie(seed, float(np.linspace(*FLOWS, len(LEARNED))[i]))
+        made = movie(kind, seed, float(np.linspace(*KINDS[kind][2], len(LEARNED))[i]))
         image, labels = (
             Image(np.asarray(each.data), "tyx", name=f"{each.name} {seed}") for each in (made.image, made.labels)
         )
@@ -51,17 +64,19 @@ def examples() -> list[Example]:
     return found
 
 
-def compare(model: str, drift: float) -> dict[str, Any]:
+def compare(kind: str, model: str, step: float) -> dict[str, Any]:
     """Link with and without the model."""
-    ways: dict[str, dict[str, Any]] = {f"plain, reach {reach:g}": {"max_distance": reach} for reach in REACHES}
-    ways["learned"] = {"model": model}
+    ways = dict(WAYS)
+    if model:
+        ways["learned"] = {"model": model, "image": True}
+        ways["learned, steady"] = {"model": model, "image": True, "max_distance": 3.0, "steady": True}
     found: dict[str, list[list[float]]] = {}
     for seed in TESTED:
-        made = movie(seed, drift)
+        made = movie(kind, seed, step)
         image, given = (Image(np.asarray(each.data), "tyx") for each in (made.image, made.given))
         for name, options in ways.items():
-            more = {"image": image} if "model" in options else {}
-            scores = score_tracks(track(given, **options, **more), given, made.tracks(), made.labels).scores
+            more = options | {"image": image if "image" in options else None}
+            scores = score_tracks(track(given, **more), given, made.tracks(), made.labels).scores
             found.setdefault(name, []).append([scores[key] for key in ("LNK", "CHOTA", "BC")])
     means = {name: np.mean(rows, axis=0).tolist() for name, rows in found.items()}
     return {
@@ -69,24 +84,31 @@ def compare(model: str, drift: float) -> dict[str, Any]:
     }
 
 
+def learn(kind: str, folder: Path, minutes: float) -> str:
+    """Train a model, if it is not there."""
+    if minutes and not folder.exists():
+        train(
+            examples(kind), name=f"motion-{kind}", task="motion", folder=folder, minutes=minutes, patch=96, batch=4,
+            net=NET, average=0.97, threads=1, device="cpu", every=50, show=lambda p: sys.stderr.write(f"{p.note}\n"),
+        )  # fmt: skip
+    return str(folder) if folder.exists() else ""
+
+
 def main() -> None:
     """Train, measure and store."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     given = parser.parse_args()
+    report: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as place:
-        folder = given.folder or Path(place, "motion-simulated")
-        if not folder.exists():
-            train(
-                examples(), name="motion-simulated", task="motion", folder=folder, minutes=given.minutes, patch=96,
-                batch=4, net=NET, average=0.97, threads=1, device="cpu", every=50,
-                show=lambda p: sys.stderr.write(f"{p.note}\n"),
-            )  # fmt: skip
-        report: dict[str, Any] = {"minutes": given.minutes, "movies": len(LEARNED)}
-        for name, drift in STEPS.items():
-            report[name] = compare(str(folder), drift)
-            sys.stderr.write(f"{name}: {report[name]}\n")
+        for kind in given.kinds:
+            model = learn(kind, (given.folder or Path(place)) / f"motion-{kind}", given.minutes)
+            report[kind] = {"minutes": given.minutes, "movies": len(LEARNED)}
+            for step in KINDS[kind][3]:
+                report[kind][f"{step:g}"] = compare(kind, model, step)
+                sys.stderr.write(f"{kind} {step}: {report[kind][f'{step:g}']}\n")
     text = json.dumps(report, indent=1)
     sys.stdout.write(text + "\n")
     RESULTS.write_text(text + "\n")

@@ -140,8 +140,8 @@ def _begin(rng: np.random.Generator, spec: MovieSpec, count: int, size: Floats, 
     ways = _directions(np.random.default_rng([spec.seed, 4]), count, len(size))
     return Cells(
         np.arange(1, count + 1), np.zeros(count, np.int64), places, _directions(rng, count, len(size)),
-        np.zeros_like(places), ways, rng.random(count) * np.minimum(cycle, 1e6), cycle, np.exp(0.1 * rng.normal(size=count)),
-        np.full(count, np.inf),
+        np.zeros_like(places), ways, rng.random(count) * np.minimum(cycle, 1e6), cycle,
+        np.exp(0.1 * rng.normal(size=count)), np.full(count, np.inf),
     )  # fmt: skip
 
 
