@@ -1,8 +1,8 @@
 """Learn motion from simulated movies, and link other movies in which cells move farther than they are wide.
 
-Of three kinds: a flow that goes one way in all movies, as in a channel on a chip; cells of which each keeps a way of its
-own (``ways``); and cells that move at random (``random``, Brownian). How far they move differs from movie to movie. What
-is tested has other seeds, and steps that were not learned. Settings of linking were chosen on seeds 0 and 1.
+Of three kinds: a flow that goes one way in all movies, as in a channel on a chip; cells of which each keeps a way of
+its own (``ways``); and cells that move at random (``random``, Brownian). How far they move differs from movie to movie.
+What is tested has other seeds, and steps that were not learned. Settings of linking were chosen on seeds 0 and 1.
 
 ``--minutes`` is the time of each training, on one thread, 0 for none; ``--folder`` keeps the models (a folder for each
 kind), or names those that are there; ``--kinds`` are the kinds to measure, the others stay as they are stored.
