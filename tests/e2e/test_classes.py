@@ -18,6 +18,7 @@ from napari_unet.core.specs import SegmentSpec, TilingSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.models.cards import read_card
 from napari_unet.training.run import train_model
+from napari_unet.widgets._outcome import outcome_words
 from napari_unet.workflows import segment_steps
 
 
@@ -129,6 +130,23 @@ def test_the_command_line_speaks_of_classes(land, tmp_path):
 def test_a_width_of_objects_means_nothing_to_it(land):
     with pytest.raises(SpecError, match="Leave the width open"):
         napari_unet.segment(field(9)[0], SegmentSpec.of(model=str(land), diameter=30.0))
+
+
+def test_settings_of_objects_are_said_to_be_unused(land, tmp_path):
+    image, _ = field(11)
+    plain = napari_unet.segment(image, SegmentSpec.of(model=str(land)))
+    found = napari_unet.segment(image, SegmentSpec.of(model=str(land), threshold=0.9, min_size=50))
+    assert plain.unused == ""
+    assert found.unused == "threshold and smallest object mean nothing to a model of classes"
+    assert "Not used: threshold and smallest object" in outcome_words(found, "fields", None)
+    assert found.hash == plain.hash
+    np.save(tmp_path / "field.npy", image.data)
+    words = ["segment", "field.npy", "--model", str(land), "--threshold", "0.9", "-o", "found.tif"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "Not used" in done.stderr + done.stdout
 
 
 def test_more_classes_than_named_are_refused(tmp_path):

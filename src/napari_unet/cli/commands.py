@@ -365,7 +365,7 @@ def _summary(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _remarks(found: Segmentation) -> dict[str, str]:
-    remarks = {"Agreement": found.agreement, "Not seen": found.unseen}
+    remarks = {"Agreement": found.agreement, "Not seen": found.unseen, "Not used": found.unused}
     return {name: text for name, text in remarks.items() if text}
 
 

@@ -23,6 +23,7 @@ __all__ = [
 
 MAPS: Final = ("uncertainty", "confidence", "anomaly")  # what a segmentation tells of every pixel, where it is asked
 MOST_UNCERTAIN: Final = 0.5  # the largest standard deviation that scores between 0 and 1 can have
+_SETTINGS: Final = {"threshold": "threshold", "min_size": "smallest object", "min_score": "lowest score"}
 Table = dict[str, "npt.NDArray[np.generic]"]
 
 
@@ -112,6 +113,12 @@ class Segmentation:
             first = ", ".join(f"{axis} {low} to {high}" for axis, (low, high) in parts[0].items() if axis != "c")
             said.append(f"{len(parts)} damaged parts of the image, the first at {first}")
         return " and ".join(said)
+
+    @property
+    def unused(self) -> str:
+        """In words, which settings were given and changed nothing; empty if there are none."""
+        names = [_SETTINGS[name] for name in self.manifest.get("unused", ())]
+        return f"{' and '.join(names)} mean nothing to a model of classes" if names else ""
 
     @property
     def hash(self) -> str:

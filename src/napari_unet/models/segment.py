@@ -288,6 +288,14 @@ def object_rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[Targ
     return rule, rule.min_fraction * typical if spec.min_size is None else spec.min_size
 
 
+def _unused(spec: SegmentSpec, rule: TargetSpec) -> list[str]:
+    """Name the settings that were given and change nothing: a pixel gets the class of the highest score, whatever."""
+    if not count_classes(rule):
+        return []
+    names = ("min_size", "min_score") if rule.nested else ("threshold", "min_size", "min_score")
+    return [name for name in names if getattr(spec, name) is not None]
+
+
 def decode_stored(rule: TargetSpec, smallest: float, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
     """Decode the channels of the target; what is stored after them is not its business.
 
@@ -361,6 +369,7 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         **({"classes": [row._asdict() for row in table]} if (table := model.card.target.table) else {}),
         "image": {"name": image.name, **fingerprint(image)},
         "settings": spec.model_dump(mode="json"),
+        **({"unused": unused} if (unused := _unused(spec, model.card.target)) else {}),
         **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),
         **({"place": image.geo.without_bands.to_dict()} if image.geo else {}),
         **({"anatomy": image.anatomy.to_dict()} if image.anatomy else {}),

@@ -43,10 +43,14 @@ def outcome_words(result: Segmentation, noun: str, path: Path | None) -> str:
     """
     if not result.objects:
         advice = ", or give the object width" if result.sized else ""
-        return f"Nothing found. Try a lower threshold (Advanced){advice}."
+        unused = f" Not used: {result.unused}." if result.unused else ""
+        return (
+            f"Nothing found.{unused}" if result.classes else f"Nothing found. Try a lower threshold (Advanced){advice}."
+        )
     text = f"Found {found_words(result, noun)} in {result.seconds:.1f} s."
     text = text if path is None else f"{text} Saved: {path}."
     text = f"{text} Agreement: {result.agreement}." if result.agreement else text
+    text = f"{text} Not used: {result.unused}." if result.unused else text
     return f"{text} Not seen: {result.unseen}." if result.unseen else text
 
 
