@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zlib
 
 import numpy as np
 import pytest
@@ -233,7 +235,7 @@ def test_a_report_holds_pictures_and_numbers_and_no_names(here, volume):
     assert "Totals" in text
     assert "Mean (HU)" in text
     assert "exists" in bad("report", "scan.tif", "classes.tif", "-o", "r.html")
-    assert ".html" in bad("report", "scan.tif", "classes.tif", "-o", "r.pdf")
+    assert ".html or .pdf" in bad("report", "scan.tif", "classes.tif", "-o", "r.docx")
 
 
 def test_a_report_tells_what_has_changed(here, volume):
@@ -244,6 +246,54 @@ def test_a_report_tells_what_has_changed(here, volume):
     assert "Found again<b>2</b>" in text
     assert "New<b>1</b>" in text
     assert "<td>new</td>" in text
+    assert "PD (progressive disease; " in text
+    assert "Not a diagnosis" in text
+
+
+def words(file):
+    """Return what is written on a page of PDF, and how many pages and pictures the file has."""
+    data = file.read_bytes()
+    table = data[int(data.split(b"startxref\n")[1].split(b"\n")[0]) :].split(b"\n")[3:]
+    places = [int(line[:10]) for line in table if line.endswith(b" n ")]
+    assert [data[place:].split()[0] for place in places] == [b"%d" % k for k in range(1, len(places) + 1)]
+    start = data.index(b"stream\n") + len(b"stream\n")
+    drawn = zlib.decompressobj().decompress(data[start:])
+    lines = [line.decode("cp1252") for line in re.findall(rb"Td \((.*)\) Tj", drawn)]
+    return lines, data.count(b"/Type /Page "), data.count(b"/Subtype /Image")
+
+
+def test_a_report_is_one_page_of_pdf_too(here, volume):
+    image, classes = volume
+    workflows.write_labels("before.tif", Image(np.where(classes.data == 2, 0, classes.data), "zyx", SCALE, MM))
+    base = ("report", "scan.tif", "classes.tif", "--classes", "--before", "before.tif", "--title", "A (study)")
+    good(*base, "-o", "r.pdf")
+    lines, pages, shown = words(here / "r.pdf")
+    assert (pages, shown) == (1, 4)
+    text = " ".join(lines)
+    assert lines[0] == "A \\(study\\)"
+    assert "Not for clinical use" in text
+    assert "scan.tif" not in text
+    found = workflows.measure_lesions(classes, image, classes=True)
+    for row in range(3):
+        assert f"{found.table['longest_diameter'][row]:.1f} × {found.table['short_diameter'][row]:.1f} mm" in text
+    assert "PD \\(progressive disease; " in text
+    first = (here / "r.pdf").read_bytes()
+    good(*base, "-o", "again.pdf")
+    assert (here / "again.pdf").read_bytes() == first  # no date, no name of a file
+
+
+def test_many_lesions_stay_on_one_page(tmp_path):
+    labels = np.zeros((3, 300, 300), np.uint16)
+    for k in range(200):
+        labels[1, 20 * (k // 14) + 2 : 20 * (k // 14) + 9, 20 * (k % 14) + 2 : 20 * (k % 14) + 12] = k + 1
+    image = Image(labels, "zyx", SCALE, MM)
+    found = workflows.measure_lesions(image, image)
+    workflows.report_lesions(tmp_path / "r.pdf", found, image, growth=workflows.compare_lesions(found, found))
+    lines, pages, _ = words(tmp_path / "r.pdf")
+    assert pages == 1
+    left = next(int(line.split()[0]) for line in lines if line.endswith("more are in the table that can be saved."))
+    assert 150 < left < 200
+    assert "SD \\(stable disease" in " ".join(lines)
 
 
 @pytest.mark.parametrize("kind", ["2D", "movie", "channels", "nothing", "turned"])

@@ -60,6 +60,7 @@ def measure(
     if files["before"]:
         growth = _compared(files["before"], found, axes, classes)
         rows |= {name.replace("_", " ").capitalize(): f"{value:.5g}" for name, value in growth.summary.items()}
+        rows |= {"Response": growth.response.words} if growth.response else {}
         if files["changes"]:
             workflows.write_table(files["changes"], growth.changes)
             rows["Changes"] = files["changes"]
@@ -69,7 +70,7 @@ def measure(
 def report(  # noqa: PLR0913  # a command's options are its arguments
     image: Annotated[Path, typer.Argument(help="Image, for the pictures and intensities.", show_default=False)],
     labels: Annotated[Path, typer.Argument(help="Its lesions, as 'segment' writes them.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .html or .pdf.")] = Path("report.html"),
     classes: Classes = False,
     organ: Organ = None,
     scores: Scores = None,
@@ -79,7 +80,7 @@ def report(  # noqa: PLR0913  # a command's options are its arguments
     axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as zyx.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write a report of lesions: one page of HTML with pictures, diameters and a table. Not for clinical use."""
+    """Write a report of lesions: one page of HTML or PDF with pictures, diameters and a table. Not for clinical use."""
     workflows.check_place(output, overwrite=overwrite, noun="a report")
     source = workflows.read_image(image, axes)
     files = {"organ": organ, "scores": scores}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from .axes import Image
 from .results import Table
 
-__all__ = ["Growth", "Lesions"]
+__all__ = ["Growth", "Lesions", "Response"]
+
+_RESPONSES: Final = {
+    "CR": "complete response", "PR": "partial response", "SD": "stable disease", "PD": "progressive disease",
+    "NN": "neither complete response nor progression, no lesion of 10 mm or more at first",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,36 @@ class Lesions:
 
 
 @dataclass(frozen=True)
+class Response:
+    """A category in the manner of RECIST 1.1. It is no diagnosis: who reads the images chooses the targets.
+
+    Attributes
+    ----------
+    category : str
+        ``CR``, ``PR``, ``SD`` or ``PD``; ``NN`` where no lesion was large enough for a target, and some are left.
+    targets : int
+        Lesions that were followed up, five at most.
+    before, after : float
+        Sums of their longest diameters, mm.
+    new : int
+        Lesions that were not there before.
+    """
+
+    category: str
+    targets: int
+    before: float
+    after: float
+    new: int
+
+    @property
+    def words(self) -> str:
+        """The category and what it rests on, in words."""
+        sums = f"{self.targets} targets, sum of diameters {self.before:.1f} to {self.after:.1f} mm"
+        new = f", {self.new} new" if self.new else ""
+        return f"{self.category} ({_RESPONSES[self.category]}; {sums}{new}). Not a diagnosis"
+
+
+@dataclass(frozen=True)
 class Growth:
     """How lesions have changed from one time to another.
 
@@ -43,7 +79,10 @@ class Growth:
         One row for each pair, and for each lesion without a partner.
     summary : mapping of str to float
         Numbers of lesions, and sums over all of them.
+    response : Response or None
+        Its category in the manner of RECIST 1.1; None where lengths are not known.
     """
 
     changes: Table
     summary: Mapping[str, float]
+    response: Response | None = None

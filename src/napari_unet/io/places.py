@@ -49,9 +49,13 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         cannot be written.
     """
     noun = "a table" if image is None and noun == "labels" else noun
-    known = {"a table": TABLES, "labels": LABELS, "an image": WRITTEN, "a report": (".html",), "polygons": _POLYGONS}[
-        noun
-    ]
+    known = {
+        "a table": TABLES,
+        "labels": LABELS,
+        "an image": WRITTEN,
+        "a report": (".html", ".pdf"),
+        "polygons": _POLYGONS,
+    }[noun]
     suffix = suffix_of(path)
     if suffix not in known:
         raise OutputError(f"'{path}' is no name for {noun}: it must end in {' or '.join(known)}.")

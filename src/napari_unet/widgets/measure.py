@@ -161,7 +161,7 @@ class MeasureWidget(Panel):
 
     def ask_report(self) -> None:
         """Ask for a file and write a report to it."""
-        path, _ = QFileDialog.getSaveFileName(self, "Save report", self._name(".html"), "Reports (*.html)")
+        path, _ = QFileDialog.getSaveFileName(self, "Save report", self._name(".html"), "Reports (*.html *.pdf)")
         if path:
             self.save_report(path)
 
@@ -171,7 +171,7 @@ class MeasureWidget(Panel):
         Parameters
         ----------
         path : str
-            An HTML file; replaced if it is there.
+            An HTML or PDF file; replaced if it is there.
         """
         engine = self.engine
         if self.lesions is None or self.job is not None:

@@ -105,7 +105,7 @@ def compare_lesions_steps(before: Lesions, after: Lesions) -> Steps[Growth]:
     Returns
     -------
     Growth
-        The table of :func:`napari_unet.measures._growth.compare`, and its sums.
+        The table of :func:`napari_unet.measures._growth.compare`, its sums, and the category of RECIST 1.1.
 
     Yields
     ------
@@ -118,10 +118,12 @@ def compare_lesions_steps(before: Lesions, after: Lesions) -> Steps[Growth]:
         If they cannot be compared.
     """
     from ..measures._growth import compare, sum_up_growth
+    from ..measures._response import respond
 
     yield Progress(0, 0, "Comparing the lesions")
     changes = compare((before.labels, before.table), (after.labels, after.table))
-    return Growth(changes, sum_up_growth(changes))
+    response = respond(changes, after.units.get("longest_diameter", ""))
+    return Growth(changes, sum_up_growth(changes), response)
 
 
 def compare_lesions(before: Lesions, after: Lesions) -> Growth:
@@ -132,12 +134,12 @@ def compare_lesions(before: Lesions, after: Lesions) -> Growth:
 def report_lesions_steps(
     path: str | Path, lesions: Lesions, image: Any, *, growth: Growth | None = None, title: str = ""
 ) -> Steps[None]:
-    """Write a report of lesions as one page of HTML, step by step.
+    """Write a report of lesions as one page of HTML or PDF, step by step.
 
     Parameters
     ----------
     path : path-like
-        File ending in ``.html``; an existing one is replaced.
+        File ending in ``.html`` or ``.pdf``; an existing one is replaced.
     lesions : Lesions
         What is reported.
     image : Image or array-like
@@ -167,5 +169,5 @@ def report_lesions_steps(
 def report_lesions(
     path: str | Path, lesions: Lesions, image: Any, *, growth: Growth | None = None, title: str = ""
 ) -> None:
-    """Write a report of lesions as one page of HTML; see :func:`report_lesions_steps`."""
+    """Write a report of lesions as one page of HTML or PDF; see :func:`report_lesions_steps`."""
     finish(report_lesions_steps(path, lesions, image, growth=growth, title=title))
