@@ -109,6 +109,14 @@ def test_nor_does_where_the_pixels_lie(found, disks, spec, tmp_path):
         assert segment(workflows.read_image(tmp_path / name), spec).hash == found.hash
 
 
+def test_nor_whether_it_is_given_as_a_path(found, disks, spec, tmp_path):
+    workflows.write_image(tmp_path / "disks.tif", as_image(disks[0]))
+    for path in (tmp_path / "disks.tif", str(tmp_path / "disks.tif")):
+        assert segment(path, spec).hash == found.hash
+    with pytest.raises(ImageError, match=r"nowhere\.tif"):
+        segment(tmp_path / "nowhere.tif", spec)
+
+
 def test_a_stack_has_objects_in_depth_and_is_measured_so(disks, spec):
     image = disks[0]
     stack = Image(np.stack([0 * image, image, image, 0 * image, image]), "zyx", (2.0, 0.5, 0.5), ("micrometer",) * 3)

@@ -17,7 +17,7 @@ from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps, finish
 from .clusters import segment_on
-from .files import read_labels, write_labels
+from .files import read_image, read_labels, write_labels
 from .models import load_task
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
 
     Parameters
     ----------
-    image : Image or array-like
-        Any axes; arrays of four and more dimensions must be an Image that names them.
+    image : Image, array-like or path
+        Any axes; arrays of four and more dimensions must be an Image that names them. A path or address is opened by
+        :func:`~napari_unet.workflows.files.read_image`.
     spec : SegmentSpec, optional
         Settings.
     measures : sequence of str, optional
@@ -78,7 +79,7 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
         If the labels cannot be written.
     """
     check_conflict()
-    source, spec = as_image(image), spec or SegmentSpec()
+    source, spec = read_image(image) if isinstance(image, str | Path) else as_image(image), spec or SegmentSpec()
     place = _place(output, source)
     if client is not None:
         found, task = yield from segment_on(client, source, spec, (place, overwrite), _looking(preview))
@@ -179,7 +180,7 @@ def segment(  # noqa: PLR0913  # the face of the verb
 
     Parameters
     ----------
-    image : Image or array-like
+    image : Image, array-like or path
         See :func:`segment_steps`.
     spec : SegmentSpec, optional
         Settings as one object.
