@@ -6,8 +6,9 @@ is told. AP50 and mean AP are pooled over all of them. Smaller sets are part of 
 training loop on a clock; importing, compiling and predicting are left out for all.
 
 Usage: ``python benchmarks/learning_curve.py --images 10 --minutes 15``; without numbers all cells of the table, which
-takes more than a day. What is done already is kept in the results and not done again, unless ``--again``. Only a quiet
-machine tells the truth.
+takes more than a day; ``--methods``, ``--images`` and ``--minutes`` do a part of it. What is done already is kept in
+the results and not done again, unless ``--again``: the same command goes on after a stop. The picture for the manual is
+drawn from all that there is for ``--drawn`` minutes, once two points are known. Only a quiet machine tells the truth.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _chart import draw_lines
 from nuclei_data import fields
 from peers_cells import install, machine
 
@@ -35,6 +37,7 @@ CONTENDERS = ("napari-unet", "stardist", "cellpose")
 IMAGES = (1, 5, 10, 50, 0)  # 0: all
 MINUTES = (5.0, 15.0, 60.0)
 SEED = 0
+PICTURE = HERE.parent / "docs" / "images" / "learning-curve.svg"
 LIMIT = 7200  # seconds to install, and to predict when the time of the training is over
 
 
@@ -73,11 +76,23 @@ def judged(folder: Path) -> dict[str, float]:
     return {name: found[name] for name in ("AP50", "mAP")}
 
 
-def keep(results: dict[str, Any]) -> None:
+def keep(results: dict[str, Any], file: Path) -> None:
     """Store the results, whole or not at all."""
-    part = RESULTS.with_suffix(".part")
+    part = file.with_suffix(".part")
     part.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    part.replace(RESULTS)
+    part.replace(file)
+
+
+def draw(results: dict[str, Any], minutes: float, file: Path) -> None:
+    """Draw AP50 against the number of images, one line a contender."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for cell, known in results["cells"].items():
+        if cell.endswith(f" {minutes:g} minutes"):
+            for name, found in known.items():
+                lines.setdefault(name, []).append((found["images"], found["AP50"]))
+    lines = {name: sorted(points) for name, points in lines.items() if len(points) > 1}
+    if lines:
+        draw_lines(file, lines, ("annotated images", f"AP50 after {minutes:g} minutes"), log=True)
 
 
 def main() -> None:
@@ -85,10 +100,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=IMAGES, help="how many to learn from; 0 is all")
     parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES)
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
+    parser.add_argument(
+        "--methods", "--contenders", dest="contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS
+    )
     parser.add_argument("--again", action="store_true", help="do cells that are done already again")
+    parser.add_argument("--drawn", type=float, default=15.0, help="minutes of the training that the picture shows")
+    parser.add_argument("--result", type=Path, default=RESULTS)
     options = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"cells": {}}
+    file: Path = options.result
+    results = json.loads(file.read_text()) if file.exists() else {"cells": {}}
     for minutes, images, contender in product(options.minutes, options.images, options.contenders):
         cell = f"{images or 'all'} images, {minutes:g} minutes"
         known = results["cells"].setdefault(cell, {})
@@ -104,7 +124,8 @@ def main() -> None:
                 "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
             }  # fmt: skip
         sys.stderr.write(f"{cell}: {contender} AP50 {known[contender]['AP50']:.3f}\n")
-        keep(results)
+        keep(results, file)
+    draw(results, options.drawn, PICTURE if file == RESULTS else file.with_suffix(".svg"))
 
 
 if __name__ == "__main__":
