@@ -29,9 +29,15 @@ from napari_unet.tiling._rims import pack, unpack
 HERE = Path(__file__).parent
 
 
-def idle(_: str, verb: str, *_words: Any) -> None:
-    """Do what a worker does, without the work: it sleeps as long as the environment says."""
-    time.sleep(float(os.environ.get(f"SLEEP_{verb.upper()}", "0")))
+def idle(_: str, verb: str, jobs: Any) -> tuple[float, None]:
+    """Do what a worker does, without the work: it sleeps as long as the environment says, and notes when."""
+    begun = time.time()
+    time.sleep(len(jobs) * float(os.environ.get(f"SLEEP_{verb.upper()}", "0")))
+    ended = time.time()
+    if folder := os.environ.get("IDLE_NOTES"):
+        with (Path(folder) / str(os.getpid())).open("a") as notes:
+            notes.write(f"{verb} {len(jobs)} {begun} {ended}\n")
+    return ended - begun, None
 
 
 @contextmanager

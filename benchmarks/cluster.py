@@ -34,6 +34,7 @@ from peers_cells import machine, others_seconds
 
 import napari_unet.cluster.crew as crews
 from napari_unet import read_image, workflows
+from napari_unet.cluster import hands
 from napari_unet.core.axes import Image
 from napari_unet.core.specs import SegmentSpec
 from napari_unet.core.steps import finish
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="that are counted")
     parser.add_argument("--only", choices=("scheduling", "sleeping", "scaling"))
     options = parser.parse_args()
-    crews.do = idle.idle
+    hands.do_all = idle.idle
     parts = {
         "scheduling": lambda: scheduling(options.bricks),
         "sleeping": sleeping,
@@ -191,9 +192,9 @@ def main() -> None:
     for name, part in parts.items():
         if options.only in (None, name):
             if name == "scaling":
-                from napari_unet.cluster.remote import do
+                from napari_unet.cluster.remote import do_all
 
-                crews.do = do
+                hands.do_all = do_all
             begun, others = time.monotonic(), others_seconds([])
             report[name] = part()
             busy = (others_seconds([]) - others) / (time.monotonic() - begun)

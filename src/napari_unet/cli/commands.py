@@ -14,13 +14,13 @@ from .. import __version__, workflows
 from .._terminal import InWords, plain, say_json, tell, watch
 from ..core.amounts import count_pixels_of
 from ..core.axes import Image
-from ..core.errors import MissingExtraError, OutputError, SpecError
+from ..core.errors import MissingExtraError, OutputError
 from ..core.polygons import Meaning
 from ..core.results import MAPS, Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
-from . import change, checks, inspection, lesions, models, planning, reading, training
+from . import change, checks, inspection, lesions, measuring, models, planning, reading, training
 from . import polygons as mapping
 from . import tracks as tracking
 from .reading import open_image
@@ -49,6 +49,8 @@ app.command(epilog="napari-unet polygons labels.tif --output buildings.gpkg --si
 )
 app.command(epilog=inspection.EXAMPLES)(inspection.inspect)
 app.command(epilog=change.EXAMPLES)(change.change)
+app.command(epilog=measuring.EVALUATE)(measuring.evaluate)
+app.command(epilog=measuring.MEASURE)(measuring.measure)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]
@@ -206,87 +208,6 @@ def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
         width = ", or give the width of the objects: --diameter" if found.sized else ""
         advice = "Is it of the kind that the model knows?" if found.classes else f"Try a lower --threshold{width}."
         typer.echo(f"Nothing was found. {advice}", err=True)
-
-
-@app.command(epilog="napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json")
-def evaluate(  # noqa: PLR0913  # a command's options are its arguments
-    truth: Annotated[Path, typer.Argument(help="True labels: a file, or a folder of files.", show_default=False)],
-    predicted: Annotated[
-        Path, typer.Argument(help="Labels to judge; in a folder, of equal names.", show_default=False)
-    ],
-    tracks: Annotated[
-        bool, typer.Option("--tracks", help="Compare tracks: two movies whose numbers are tracks.")
-    ] = False,
-    errors: Annotated[Path | None, typer.Option(help="CSV file for the list of errors of tracks.")] = None,
-    axes: Annotated[str | None, typer.Option(help="What the dimensions of movies are, such as tyx.")] = None,
-    metrics: options.Metrics = "matching",
-    binary: options.Binary = False,
-    tolerance: options.Tolerance = None,
-    as_json: _Json = False,
-    overwrite: _Overwrite = False,
-) -> None:
-    """Compare labels with the truth; the objects of several images are counted together.
-
-    AP50 is the share of objects that were found and right: matched / (matched + missed + invented), where a match
-    overlaps by at least half. mAP is its mean over stricter and stricter matches.
-
-    For maps of classes, such as tumors: --metrics overlap (Dice, IoU, volume), surfaces (HD95, surface Dice), lesions
-    (found, missed and invented ones, as in BraTS). Scores are means over images.
-
-    With --tracks both are folders of the Cell Tracking Challenge, or labels in which every number is a track: SEG, DET,
-    TRA, LNK, CHOTA and BC are its scores.
-    """
-    if tracks or errors:
-        tracking.evaluate((truth, predicted), errors, axes, as_json, overwrite)
-        return
-    pairs = workflows.match_labels(truth, predicted)
-    names = tuple(filter(None, (name.strip() for name in metrics.split(","))))
-    more = {} if tolerance is None else {"tolerance": tolerance}
-    scores = workflows.evaluate([a for a, _ in pairs], [b for _, b in pairs], names, binary=binary, **more)
-    if as_json:
-        # JSON has no NaN.
-        say_json({"images": len(pairs)} | {name: None if math.isnan(v) else v for name, v in scores.items()})
-        return
-    tell({"Images": len(pairs)} | {name: f"{value:.3f}" for name, value in scores.items()})
-
-
-@app.command(
-    epilog="napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv\n\n"
-    "napari-unet measure tumors.tif --measure lesions --output tumors.csv"
-)
-def measure(  # noqa: PLR0913  # a command's options are its arguments
-    labels: Annotated[Path, typer.Argument(help="Labels, as 'segment' writes them.", show_default=False)],
-    output: _Output,
-    image: Annotated[Path | None, typer.Option(help="Image whose intensities to measure.")] = None,
-    axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as tyx.")] = None,
-    measure: Annotated[str, typer.Option(help="What to measure: objects, or lesions (with diameters).")] = "objects",
-    classes: lesions.Classes = False,
-    organ: lesions.Organ = None,
-    scores: lesions.Scores = None,
-    before: lesions.Before = None,
-    changes: lesions.Changes = None,
-    series: options.Series = None,
-    overwrite: _Overwrite = False,
-) -> None:
-    """Measure size, place, shape and intensity of every object, one line each.
-
-    With --measure lesions: volume in milliliters, the two diameters of RECIST, surface, percentiles, and what has
-    changed since an earlier time.
-    """
-    files = {"organ": organ, "scores": scores, "before": before, "changes": changes}
-    for place in filter(None, (output, changes)):
-        workflows.check_place(place, overwrite=overwrite)
-    source = open_image(image, axes, series) if image else None
-    axes = source.label_axes if source and axes else axes
-    if measure == "lesions":
-        table, rows = lesions.measure(labels, source, axes, files, classes)
-    elif classes or any(files.values()):
-        raise SpecError("--classes, --organ, --scores, --before and --changes are for lesions: add --measure lesions.")
-    else:
-        table = watch(workflows.measure_steps(workflows.read_labels(labels, axes, source), source, (measure,)))
-        rows = {"Objects": len(table["index"])}
-    workflows.write_table(output, table)
-    tell(rows | {"Table": output})
 
 
 @app.command()

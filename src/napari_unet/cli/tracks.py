@@ -14,6 +14,7 @@ from ..core.axes import Image
 from ..core.errors import OutputError, SpecError
 from ..core.linking import LinkSpec
 from ..core.results import Tracks
+from . import _options as options
 
 __all__ = ["evaluate", "track"]
 
@@ -46,6 +47,9 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
         bool, typer.Option(help="Draw masks where a track skips frames, in a folder of masks.")
     ] = False,
     axes: _Axes = None,
+    scheduler: options.Scheduler = "",
+    local_workers: options.LocalWorkers = 0,
+    slurm: options.Slurm = None,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
 ) -> None:
@@ -65,7 +69,8 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
         raise OutputError(f"'{output}' exists. Choose another name, or allow it to be replaced: --overwrite.")
     movie = workflows.read_labels(labels, axes)
     picture = workflows.read_image(image, axes) if image else None
-    found = watch(workflows.track_steps(movie, spec, picture, model))
+    with workflows.open_cluster(scheduler, local_workers, slurm) as client:
+        found = watch(workflows.track_steps(movie, spec, picture, model, client))
     workflows.write_tracks(output, found, workflows.relabel(movie, found, fill_gaps=fill_gaps), overwrite)
     if as_json:
         say_json({"labels": str(labels), "output": str(output)} | found.counts)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..models.errand import Errand
     from .told import Told
 
-__all__ = ["ask_steps", "call_all", "check_versions"]
+__all__ = ["ask_steps", "call_all", "check_alike", "check_versions", "check_workers"]
 
 _OURS: Final = ("napari-unet-suite", "dask", "distributed")  # must be the same as here
 _THEIRS: Final = ("python", "torch", "numpy")  # must be the same on all workers
@@ -52,15 +52,51 @@ def ask_steps(client: Client, errand: Errand) -> Steps[Told]:
         If there is no worker, or some cannot do it; it says which and why.
     """
     yield Progress(0, 0, "Asking the workers")
+    check_workers(client)
+    _check_disk(client, errand.place.parent)
+    yield Progress(0, 0, "Loading the model on the workers")
+    return check_alike(call_all(client, describe, errand))
+
+
+def check_workers(client: Client) -> None:
+    """Check that there are workers, and that their versions are those of this program.
+
+    Parameters
+    ----------
+    client : Client
+        Connected.
+
+    Raises
+    ------
+    ClusterError
+        If there is none, or versions differ.
+    """
     info = client.scheduler_info(n_workers=-1)
     if not info["workers"]:
         raise ClusterError(
             f"The cluster at {info['address']} has no workers. Start some, for example: dask worker {info['address']}"
         )
     check_versions(call_all(client, versions), versions())
-    _check_disk(client, errand.place.parent)
-    yield Progress(0, 0, "Loading the model on the workers")
-    told: dict[str, Told] = call_all(client, describe, errand)
+
+
+def check_alike(told: Mapping[str, Told]) -> Told:
+    """Check that all workers have one model and compute it in one way.
+
+    Parameters
+    ----------
+    told : mapping of str to Told
+        What each has loaded.
+
+    Returns
+    -------
+    Told
+        The model.
+
+    Raises
+    ------
+    ClusterError
+        If they differ; it says who.
+    """
     first = next(iter(told.values()))
     if others := {address: model for address, model in told.items() if model.same != first.same}:
         raise ClusterError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import threading
+import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..core.errors import ClusterError
 from ..models._bricks import begin
 from ..models.average import gather
+from ..models.errand import Errand
 from ..tiling.chunks import cached
 from ..tiling.unreadable import mended
 from ..tiling.where import Notes
@@ -21,9 +24,9 @@ from .bench import Bench
 from .told import Told, tell
 
 if TYPE_CHECKING:
-    from ..models.errand import Errand
+    from .chores import Chore
 
-__all__ = ["PACKAGES", "describe", "do", "forget", "know", "measure", "see", "versions"]
+__all__ = ["PACKAGES", "describe", "do_all", "forget", "know", "measure", "see", "versions"]
 
 PACKAGES: Final = ("napari-unet-suite", "dask", "distributed", "torch", "numpy", "zarr")
 
@@ -32,15 +35,15 @@ PACKAGES: Final = ("napari-unet-suite", "dask", "distributed", "torch", "numpy",
 class _Kept:
     """A run that this process knows of."""
 
-    errand: Errand
-    bench: Bench | None = None
+    errand: Errand | Chore
+    bench: Any = None
 
 
 _kept: dict[str, _Kept] = {}
 _lock = threading.Lock()
 
 
-def know(errand: Errand) -> None:
+def know(errand: Errand | Chore) -> None:
     """Take in what a run is; nothing is loaded yet."""
     with _lock:
         _kept.setdefault(errand.name, _Kept(errand))
@@ -52,22 +55,24 @@ def forget(name: str) -> None:
         _kept.pop(name, None)
 
 
-def do(name: str, verb: str, *words: Any) -> Any:
-    """Do a job of a run.
+def do_all(name: str, verb: str, jobs: Sequence[tuple[Any, ...]]) -> tuple[float, list[Any] | None]:
+    """Do some jobs of a run, one after the other.
 
     Parameters
     ----------
     name : str
         Of the run, see :func:`know`.
     verb : str
-        Method of :class:`~napari_unet.cluster.bench.Bench`.
-    *words : Any
+        Method of its bench, such as :class:`~napari_unet.cluster.bench.Bench`.
+    jobs : sequence of tuple
         What it is called with.
 
     Returns
     -------
-    Any
-        Small; None where there is nothing to tell.
+    seconds : float
+        That it took, all together.
+    answers : list or None
+        Small; None where none has anything to tell.
 
     Raises
     ------
@@ -81,11 +86,17 @@ def do(name: str, verb: str, *words: Any) -> Any:
         if kept is None:
             raise ClusterError("A worker was not told of this run. Give the same command again: it goes on.")
         if kept.bench is None:
-            kept.bench = Bench(kept.errand)
-    answer = getattr(kept.bench, verb)(*words)
-    if verb == "score" and answer == ([Notes()] * len(answer[0]), {}):
-        return None  # nothing to tell: it need not be fetched
-    return None if verb == "explore" else answer  # trees are in the journal
+            kept.bench = Bench(kept.errand) if isinstance(kept.errand, Errand) else kept.errand.bench()
+    begun, call = time.monotonic(), getattr(kept.bench, verb)
+    answers = [_told(verb, call(*words)) for words in jobs]
+    return time.monotonic() - begun, None if all(answer is None for answer in answers) else answers
+
+
+def _told(verb: str, answer: Any) -> Any:
+    """Leave out what need not be sent."""
+    if verb == "explore" or (verb == "score" and answer == ([Notes()] * len(answer[0]), {})):
+        return None  # trees are in the journal
+    return answer
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Reader", "Window", "count_windows", "windows"]
+__all__ = ["Reader", "Window", "count_windows", "strips", "windows"]
 
 _STEPS: Final[tuple[tuple[int, ...], ...]] = ((), (1 << 22,), (1024, 4096), (16, 512, 512))
 _HELD_BYTES: Final = 64 << 20
@@ -42,6 +42,22 @@ def windows(shape: Sequence[int]) -> Iterator[Window]:
     parts = [[slice(a, min(a + s, n)) for a in range(0, n, s)] for n, s in zip(shape, _step(shape), strict=True)]
     for window in itertools.product(*reversed(parts)):
         yield tuple(reversed(window))
+
+
+def strips(shape: Sequence[int]) -> list[list[Window]]:
+    """Cut an array into strips of :func:`windows`, each as wide as a window along the last axis.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the array.
+
+    Returns
+    -------
+    list of list of tuple of slice
+        The windows of each strip; one strip after the other they are those of :func:`windows`, in their order.
+    """
+    return [list(group) for _, group in itertools.groupby(windows(shape), key=lambda window: window[-1].start)]
 
 
 def count_windows(shape: Sequence[int]) -> int:

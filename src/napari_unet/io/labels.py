@@ -212,7 +212,7 @@ def _ordered(labels: Image) -> Image:
     view = _Ordered(labels)
     _, scale, units = labels.along(view.axes)
     geo = labels.geo and labels.geo.without_bands
-    return Image(view, view.axes, scale, units, labels.name, geo=geo, anatomy=labels.anatomy)
+    return Image(view, view.axes, scale, units, labels.name, labels.source, geo=geo, anatomy=labels.anatomy)
 
 
 def _load(ordered: Image) -> npt.NDArray[np.integer[Any]]:

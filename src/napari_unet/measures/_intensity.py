@@ -43,6 +43,33 @@ class Intensities:
         rows = np.ascontiguousarray(values, dtype=np.float64).reshape(-1, values.shape[-1])
         _add(self._sums, runs, rows)
 
+    def trim(self, count: int) -> None:
+        """Keep no room for more objects than these."""
+        self._sums = self._sums[:count].copy()
+
+    def join(self, other: Intensities, which: Ints, count: int) -> None:
+        """Add the intensities of pixels that come later.
+
+        Parameters
+        ----------
+        other : Intensities
+            Of some objects.
+        which : ndarray of int, shape (n,)
+            The number that each has here.
+        count : int
+            Number of objects so far.
+        """
+        self._sums = enlarged(self._sums, count)
+        theirs = other._sums[: len(which)]
+        fresh = self._sums[which, 0] == 0
+        self._sums[which[fresh]] = theirs[fresh]
+        own, new = self._sums[which[~fresh]].T, theirs[~fresh].T
+        # As where runs are added.
+        between = (new[1] / new[0] - own[1] / own[0]) ** 2 * (own[0] * new[0] / (own[0] + new[0]))
+        rows = [own[0] + new[0], own[1] + new[1], own[2] + (new[2] + between)]
+        rows += [np.minimum(own[3], new[3]), np.maximum(own[4], new[4])]
+        self._sums[which[~fresh]] = np.stack(rows, axis=1)
+
     def columns(self, order: Ints) -> dict[str, Floats]:
         """Return mean, std, min, max and sum of the objects of the given numbers."""
         count, total, squares, low, high = self._sums[order].T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final
 
 import numba
@@ -51,6 +52,29 @@ class Moments:
         self._sums = enlarged(self._sums, count)
         _add(self._sums, runs, at, height)
 
+    def trim(self, count: int) -> None:
+        """Keep no room for more objects than these."""
+        self._sums = self._sums[:count].copy()
+
+    def join(self, other: Moments, which: Ints, count: int) -> None:
+        """Add the sums of pixels that come later, as if they had been added here one by one.
+
+        Parameters
+        ----------
+        other : Moments
+            Of some objects.
+        which : ndarray of int, shape (n,)
+            The number that each has here.
+        count : int
+            Number of objects so far.
+        """
+        self._sums = enlarged(self._sums, count)
+        theirs = other._sums[: len(which)]
+        fresh = self._sums[which, 0] == 0
+        self._sums[which[fresh]] = theirs[fresh]
+        met = which[~fresh]
+        self._sums[met] = _joined(self._sums[met], theirs[~fresh])
+
     def take(self, order: Ints) -> None:
         """Give the objects in this order from now on."""
         self._order = order
@@ -94,6 +118,24 @@ def enlarged(sums: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
         return sums
     found = np.zeros((max(count, 3 * len(sums) // 2), *sums.shape[1:]), sums.dtype)
     found[: len(sums)] = sums
+    return found
+
+
+def _joined(own: Ints, new: Ints) -> Ints:
+    """Add sums that are counted from other pixels; Python's whole numbers have room for what is between."""
+    found, big = own.copy(), new.astype(object)
+    pixels, sums = big[:, 0], big[:, _SUM : _SUM + 3]
+    shift = big[:, _ORIGIN : _ORIGIN + 3] - own[:, _ORIGIN : _ORIGIN + 3]
+    found[:, 0] += new[:, 0]
+    found[:, _SUM : _SUM + 3] += (sums + pixels[:, None] * shift).astype(np.int64)
+    for one, other in itertools.combinations_with_replacement(range(3), 2):
+        low, high = _LOW + _PAIR[one][other], _HIGH + _PAIR[one][other]
+        total = own[:, low] + big[:, low] + pixels * shift[:, one] * shift[:, other]
+        total += shift[:, one] * sums[:, other] + shift[:, other] * sums[:, one]
+        found[:, low] = (total & ((1 << _BITS) - 1)).astype(np.int64)
+        found[:, high] += new[:, high] + (total >> _BITS).astype(np.int64)
+    found[:, _BEGIN:_END] = np.minimum(own[:, _BEGIN:_END], new[:, _BEGIN:_END])
+    found[:, _END:] = np.maximum(own[:, _END:], new[:, _END:])
     return found
 
 

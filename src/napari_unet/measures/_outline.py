@@ -21,9 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Outlines:
-    """What is known of the outlines so far.
-
-    Windows come from top to bottom, strip by strip from left to right.
+    """What is known of the outlines of a strip, whose windows come from top to bottom, or of strips from left to right.
 
     Parameters
     ----------
@@ -35,14 +33,14 @@ class Outlines:
         # Pairs of neighbors within the object: side by side, one above the other, along both diagonals.
         self._pairs = np.zeros((0, 4), np.int64)
         self._above = _nothing()
-        # What the strip before ends with, and this one begins and ends with, row by row; -1 is background.
-        self._before, self._first, self._last = (np.full(height, -1, np.int32) for _ in range(3))
+        # What the strip begins and ends with, row by row; -1 is background.
+        self._first, self._last = (np.full(height, -1, np.int32) for _ in range(2))
         # Object, row, first and last column.
         self._ends: list[Ints] = []
         self._number, self._limit = 0, _MOST_ENDS
 
     def add(self, runs: Runs, count: int, at: tuple[int, int], shape: tuple[int, int]) -> None:
-        """Add the runs of a window.
+        """Add the runs of a window of a strip.
 
         Parameters
         ----------
@@ -53,10 +51,6 @@ class Outlines:
         at, shape : (int, int)
             Where the window begins and how large it is, along y and x.
         """
-        if at[0] == 0:
-            self._before, self._last = self._last, self._before
-            self._first[:], self._last[:] = -1, -1
-            self._above = _nothing()
         self._pairs = enlarged(self._pairs, count)
         joined = Runs(*(np.concatenate(pair) for pair in zip(self._above, runs, strict=True)))
         _agree(self._pairs, joined, len(self._above.row))
@@ -65,16 +59,44 @@ class Outlines:
         below = np.searchsorted(runs.row, shape[0] - 1)
         self._above = Runs(*(column[below:].copy() for column in runs))
         self._above.row[:] = -1
-        if at[0] + shape[0] == len(self._first):
-            _seam(self._pairs, self._before, self._first)
         ends = np.stack([runs.which, at[0] + runs.row, at[1] + runs.start, at[1] + runs.stop - 1], axis=1)
-        self._ends.append(ends.astype(np.int32, copy=False))
+        self._keep(ends.astype(np.int32, copy=False))
+
+    def trim(self, count: int) -> None:
+        """Keep no room for more objects than these."""
+        self._pairs = self._pairs[:count].copy()
+
+    def join(self, other: Outlines, which: Ints, count: int) -> None:
+        """Add a strip on the right.
+
+        Parameters
+        ----------
+        other : Outlines
+            Of the strip.
+        which : ndarray of int, shape (n,)
+            The number that each of its objects has here.
+        count : int
+            Number of objects so far.
+        """
+        self._pairs = enlarged(self._pairs, count)
+        self._pairs[which] += other._pairs[: len(which)]
+        named = np.append(which, -1).astype(np.int32)  # background stays -1
+        _seam(self._pairs, self._last, named[other._first])
+        self._last = named[other._last]
+        for ends in other._ends:
+            self._keep(np.concatenate([named[ends[:, :1]], ends[:, 1:]], axis=1))
+
+    def shrink(self) -> None:
+        """Keep of the ends only corners of hulls, of which an object has a dozen or two, however large it is."""
+        ends = _joined(self._ends)
+        keep, _ = _convex(ends)
+        self._ends, self._number = [ends[keep]], int(keep.sum())
+
+    def _keep(self, ends: Ints) -> None:
+        self._ends.append(ends)
         self._number += len(ends)
         if self._number > self._limit:
-            # Only corners of hulls are needed, of which an object has a dozen or two, however large it is.
-            ends = _joined(self._ends)
-            keep, _ = _convex(ends)
-            self._ends, self._number = [ends[keep]], int(keep.sum())
+            self.shrink()
             self._limit = _MOST_ENDS + self._number + self._number // 2
 
     def perimeter(self, pixels: Ints, order: Ints, scale: tuple[float, float]) -> Floats:

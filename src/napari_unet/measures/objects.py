@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Generator
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import AxesError
 from napari_unet.core.results import Table
 from napari_unet.core.steps import Progress, Steps, finish
-from napari_unet.core.windows import Reader, count_windows, windows
 
-from ._intensity import Intensities
 from ._moments import Moments
 from ._outline import Outlines
-from ._runs import Numbers, find_runs
-from ._source import Source, check_fit, spatial
+from ._parts import Parts, Sums
+from ._source import spatial
 
-__all__ = ["measure", "measure_steps", "units"]
+__all__ = ["measure", "measure_steps", "tabulate", "units"]
 
 _ZYX: Final = {"z": 0, "y": 1, "x": 2}
 
@@ -96,20 +92,36 @@ def measure_steps(labels: Image, image: Image | None = None) -> Steps[Table]:
     ImageError, AxesError
         As :func:`measure`.
     """
-    if labels.channels > 1:
-        raise AxesError(f"'{labels.name}' has {labels.channels} channels; labels have none. Choose one channel.")
-    if image is not None:
-        check_fit(labels, image)
-    times = range(labels.along("t")[0][0]) if "t" in labels.axes else (None,)
-    own, channels, suffixes = Source(labels, Reader(labels.data, labels.name)), [], []
-    if image is not None:
-        reader, several = Reader(image.data, image.name), "c" in image.axes
-        channels = [Source(image, reader, channel) for channel in range(image.channels)]
-        suffixes = [f"_c{channel}" if several else "" for channel in range(image.channels)]
-    tables, each = [], count_windows(own.shape)
-    for number, t in enumerate(times):
-        steps = _measure_time(own, channels, t, suffixes)
-        tables.append((yield from _counted(steps, number * each, len(times) * each)))
+    parts = Parts(labels, image)
+    for number in range(len(parts)):
+        steps, before = parts.measure(number), parts.windows(number)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                parts.add(number, end.value)
+                break
+            before += 1
+            yield Progress(before, parts.windows(len(parts)), "Measuring the objects")
+    return tabulate(labels, parts)
+
+
+def tabulate(labels: Image, parts: Parts) -> Table:
+    """Make the table of :func:`measure`.
+
+    Parameters
+    ----------
+    labels : Image
+        What was measured.
+    parts : Parts
+        All of them measured.
+
+    Returns
+    -------
+    dict of str to ndarray
+        See :func:`measure`.
+    """
+    tables = [_table(spatial(labels), t, sums, parts) for t, sums in zip(parts.times, parts.sums, strict=True)]
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
@@ -137,46 +149,19 @@ def units(labels: Image) -> dict[str, str]:
     return found | {f"centroid_{a}": u for a, u in zip(axes, named, strict=True)}
 
 
-def _counted(steps: Generator[None, None, Table], done: int, total: int) -> Steps[Table]:
-    """Report windows, `done` of them before these."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        done += 1
-        yield Progress(done, total, "Measuring the objects")
-
-
-def _measure_time(
-    labels: Source, channels: list[Source], t: int | None, suffixes: list[str]
-) -> Generator[None, None, Table]:
-    """Measure one time point; give way after every window."""
-    axes, scale = labels.axes, labels.scale
-    shape = labels.shape
-    numbers, moments = Numbers(), Moments()
-    outlines = Outlines(shape[0]) if len(axes) == 2 else None
-    intensities = [Intensities() for _ in channels]
-    for window in windows(shape):
-        values = labels.read(t, window)
-        runs = find_runs(values, numbers, labels.name)
-        count, at = len(numbers.ids), [part.start for part in window]
-        moments.add(runs, count, (0, *at)[-3:], values.shape[-2])
-        if outlines is not None:
-            outlines.add(runs, count, (at[0], at[1]), values.shape)
-        for channel, sums in zip(channels, intensities, strict=True):
-            sums.add(runs, count, channel.read(t, window))
-        yield
-    order = np.argsort(numbers.ids)
+def _table(axes: str, t: int | None, sums: Sums, parts: Parts) -> Table:
+    """Make the table of one time point."""
+    scale, order = parts.scale, np.argsort(sums.ids)
+    moments, outlines = sums.moments, sums.outlines
     moments.take(order)
-    table: Table = {"index": numbers.ids[order]}
+    table: Table = {"index": sums.ids[order]}
     if t is not None:
         table["t"] = np.full(len(order), t, np.int64)
-    table |= _shape(moments, axes, scale) | _box(moments, axes, shape)
+    table |= _shape(moments, axes, scale) | _box(moments, axes, parts.shape)
     if outlines is not None:
         table |= _outline(outlines, moments.pixels, order, (scale[0], scale[1]))
-    for suffix, sums in zip(suffixes, intensities, strict=True):
-        table |= {f"intensity_{name}{suffix}": column for name, column in sums.columns(order).items()}
+    for suffix, channel in zip(parts.suffixes, sums.intensities, strict=True):
+        table |= {f"intensity_{name}{suffix}": column for name, column in channel.columns(order).items()}
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,17 +16,19 @@ from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
 from ..targets import ZERO, count_frames, target
-from ..tiling.stream import score_plane
-from ._scorer import Scorer, inner
+from ..tiling.statistics import Statistics
+from ..tiling.stream import Plan, score_plane
+from ._scorer import Predict, Scorer, inner
 from .frames import two_frames
-from .segment import plan_run
+from .segment import draft_plan, plan_run, sized
 
-__all__ = ["foretell"]
+__all__ = ["Seer", "check_motion", "first_motion", "foretell", "gather_motion", "measure_motion"]
 
 _MIDDLE: Final = round(255 * ZERO)
 _LOOKS: Final = 8  # frames whose objects say how large objects are
 
 Floats = npt.NDArray[np.float64]
+Foretold = tuple[npt.NDArray[np.int64], Floats, Floats]
 
 
 def foretell(labels: Image, image: Image, spec: SegmentSpec, model: Scorer) -> Steps[Motion]:
@@ -61,6 +65,35 @@ def foretell(labels: Image, image: Image, spec: SegmentSpec, model: Scorer) -> S
     ModelError
         If the model foretells no motion.
     """
+    if check_motion(labels, image, model) == 1:
+        return gather_motion([first_motion(labels)])
+    seer = Seer.of(labels, image, spec, model, measure_motion(labels, image, spec, model))
+    found = []
+    for t in range(seer.count):
+        if t:
+            yield Progress(t, seer.count, f"Foretelling the motion of frame {t + 1} of {seer.count}")
+        found.append(seer.foretell(t))
+    return gather_motion(found)
+
+
+def check_motion(labels: Image, image: Image, model: Scorer) -> int:
+    """Check that the motion of labels can be foretold; see :func:`foretell`.
+
+    Parameters
+    ----------
+    labels, image, model : Image, Image, Scorer
+        As for :func:`foretell`.
+
+    Returns
+    -------
+    int
+        The number of frames.
+
+    Raises
+    ------
+    AxesError, ImageError, ModelError
+        As :func:`foretell`.
+    """
     card = model.card
     if count_frames(card.target) < 2:
         raise ModelError(
@@ -75,23 +108,87 @@ def foretell(labels: Image, image: Image, spec: SegmentSpec, model: Scorer) -> S
             f"The image '{image.name}' ({image.axes}, {image.shape}) does not fit the labels ({labels.axes}, "
             f"{labels.shape}). Choose the movie that was segmented."
         )
-    count, time = sizes[0][0], labels.axes.index("t")
-    if count == 1:
-        return _gathered([_first(labels, time)])
-    both = two_frames(image)
+    return sizes[0][0]
+
+
+def measure_motion(labels: Image, image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
+    """Measure what is measured once for a movie, intensities and the size of objects; for :meth:`Seer.of`.
+
+    Parameters
+    ----------
+    labels, image, spec, model : Image, Image, SegmentSpec, Scorer
+        As for :func:`foretell`.
+
+    Returns
+    -------
+    dict
+        JSON-like.
+    """
     if spec.diameter is None:
-        spec = spec.model_copy(update={"diameter": _width(labels, time)})
-    plan, _ = plan_run(both, spec, model)
-    found = [_first(labels, time)]
-    reach = float(getattr(target(card.target), "REACH", 0.0)) / plan.factor[0]
-    for plane in both.planes(2):
-        t = len(found)
-        yield Progress(t, count, f"Foretelling the motion of frame {t + 1} of {count}")
-        scores = np.zeros((plan.outputs, *plane.shape), np.uint8)
-        for _ in score_plane(plane, plan, inner(model), scores):
+        spec = spec.model_copy(update={"diameter": _width(labels, labels.axes.index("t"))})
+    plan, diameter = plan_run(two_frames(image), spec, model)
+    return {"statistics": plan.statistics.to_dict(), "diameter": diameter}
+
+
+@dataclass(frozen=True)
+class Seer:
+    """A model that looks at a movie, frame by frame in any order.
+
+    Attributes
+    ----------
+    labels : Image
+        Whose motion is foretold.
+    planes : list of Plane
+        Of two frames each.
+    plan : Plan
+        How they are scored.
+    predict : callable
+        float32 (b, c, *s) -> float32 (b, k, *s).
+    reach : float
+        How far the largest offset points, pixels.
+    """
+
+    labels: Image
+    planes: list[Plane]
+    plan: Plan
+    predict: Predict
+    reach: float
+
+    @classmethod
+    def of(cls, labels: Image, image: Image, spec: SegmentSpec, model: Scorer, measured: dict[str, Any]) -> Seer:
+        """Make one of what was measured; see :func:`measure_motion`."""
+        both = two_frames(image)
+        plan = replace(draft_plan(both, spec, model), statistics=Statistics.from_dict(measured["statistics"]))
+        plan = sized(plan, model, float(measured["diameter"]))
+        reach = float(getattr(target(model.card.target), "REACH", 0.0)) / plan.factor[0]
+        return cls(labels, both.planes(2), plan, inner(model), reach)
+
+    @property
+    def count(self) -> int:
+        """The number of frames."""
+        return len(self.planes) + 1
+
+    def foretell(self, t: int) -> Foretold:
+        """Foretell the motion of a frame.
+
+        Parameters
+        ----------
+        t : int
+            Which, from 0; the first has none.
+
+        Returns
+        -------
+        tuple of ndarray
+            Numbers of the objects, offsets in pixels, and the chance of a division; see :class:`Motion`.
+        """
+        time = self.labels.axes.index("t")
+        if not t:
+            return first_motion(self.labels)
+        plane = self.planes[t - 1]
+        scores = np.zeros((self.plan.outputs, *plane.shape), np.uint8)
+        for _ in score_plane(plane, self.plan, self.predict, scores):
             pass
-        found.append(_means(_labels(labels, time, t), scores, reach))
-    return _gathered(found)
+        return _means(_labels(self.labels, time, t), scores, self.reach)
 
 
 def _labels(labels: Image, time: int, t: int) -> npt.NDArray[Any]:
@@ -112,13 +209,15 @@ def _width(labels: Image, time: int) -> float | None:
     return float(equivalent_diameter(np.array([np.median(found)]), 2)[0]) if len(found) else None
 
 
-def _first(labels: Image, time: int) -> tuple[Any, Floats, Floats]:
+def first_motion(labels: Image) -> Foretold:
+    """Return what is foretold of the first frame: nothing, of objects that are there."""
+    time = labels.axes.index("t")
     ids = np.unique(_labels(labels, time, 0)).astype(np.int64)
     ids = ids[ids > 0]
     return ids, np.zeros((len(ids), 2)), np.full(len(ids), np.nan)
 
 
-def _means(labels: npt.NDArray[Any], scores: npt.NDArray[np.uint8], reach: float) -> tuple[Any, Floats, Floats]:
+def _means(labels: npt.NDArray[Any], scores: npt.NDArray[np.uint8], reach: float) -> Foretold:
     """Average the scores of each object: its number, offsets in pixels, and the chance of a division."""
     where = np.flatnonzero(labels)
     ids, which = np.unique(labels.reshape(-1)[where].astype(np.int64), return_inverse=True)
@@ -129,6 +228,18 @@ def _means(labels: npt.NDArray[Any], scores: npt.NDArray[np.uint8], reach: float
     return ids, back, chance / 255
 
 
-def _gathered(found: list[tuple[Any, Floats, Floats]]) -> Motion:
+def gather_motion(found: Sequence[Foretold]) -> Motion:
+    """Put what was foretold of frames together.
+
+    Parameters
+    ----------
+    found : sequence of tuple of ndarray
+        One a frame; see :meth:`Seer.foretell`.
+
+    Returns
+    -------
+    Motion
+        Of all of them.
+    """
     labels, back, chances = zip(*found, strict=True)
     return Motion(tuple(labels), tuple(back), tuple(chances))

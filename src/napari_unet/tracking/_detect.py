@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from napari_unet.core.errors import AxesError, ImageError
 from napari_unet.core.motion import Motion
 from napari_unet.core.steps import Progress, Steps
 
-__all__ = ["Frame", "detect", "spatial_axes"]
+__all__ = ["Frame", "detect", "detect_some", "spatial_axes"]
 
 _DENSE_ID: Final = 1 << 26  # ids below this are counted in a table, larger ones are sorted
 
@@ -108,43 +109,88 @@ def detect(
     AxesError, ImageError
         If these are no labels with time, or the image or the motion do not fit them.
     """
-    axes = spatial_axes(labels)
-    dimension = labels.axes.index("t")
-    if image is not None:
-        _check_fit(labels, image, axes)
-    count = labels.shape[dimension]
-    window = tuple(slice(0, n) for n in labels.along(axes)[0])
+    count = labels.shape[labels.axes.index("t")] if "t" in labels.axes else 0
     frames: list[Frame] = []
-    rows: Ints = np.zeros(1, np.int64)
-    for t in range(count):
+    found = detect_some(labels, (0, count), image, motion)
+    for t in range(max(1, count)):
         yield Progress(span[0] * count + t, span[1] * count, f"Reading frame {t + 1} of {count}")
-        values = Plane(labels, axes, ((dimension, t),)).read(window)[0]
-        ids, where, which = _find(values, labels.name)
-        areas = np.bincount(which, minlength=len(ids))
-        places = np.unravel_index(where, values.shape)
-        sums = [np.bincount(which, weights=place, minlength=len(ids)) for place in places]
-        positions = np.stack(sums, axis=1) / areas[:, None]
-        back, chances = _foretold(motion, t, ids, positions)
-        common = (which[:0],) * 3 if not t else _common(*_moved(rows, which, (where, places), (back, values.shape)))
-        looks = np.full(len(ids), np.nan)
-        if image is not None and len(ids):
-            seen = Plane(image, axes, ((image.axes.index("t"), t),)).read(window).mean(axis=0, dtype=np.float64)
-            looks = _looks(np.bincount(which, weights=seen.reshape(-1)[where], minlength=len(ids)) / areas)
-        frames.append(Frame(ids, areas, positions, *common, looks, _cut(ids, values), back, chances))
-        rows = np.zeros(values.size, np.int64)
-        rows[where] = which + 1  # 0 stays background
+        frames.append(next(found))
     return frames
 
 
-def _foretold(motion: Motion | None, t: int, ids: Ints, positions: Floats) -> tuple[Floats, Floats]:
+def detect_some(
+    labels: Image, which: tuple[int, int], image: Image | None = None, motion: Motion | None = None
+) -> Iterator[Frame]:
+    """List the objects of some frames that follow each other.
+
+    Parameters
+    ----------
+    labels : Image
+        As for :func:`detect`.
+    which : (int, int)
+        The first frame, and the one after the last.
+    image : Image, optional
+        As for :func:`detect`.
+    motion : Motion, optional
+        What a network foretells of these frames.
+
+    Yields
+    ------
+    Frame
+        One a time point, the same whichever frames are asked for.
+
+    Raises
+    ------
+    AxesError, ImageError
+        As :func:`detect`.
+    """
+    axes, (first, stop) = spatial_axes(labels), which
+    dimension = labels.axes.index("t")
+    if image is not None:
+        _check_fit(labels, image, axes)
+    window = tuple(slice(0, n) for n in labels.along(axes)[0])
+    rows: Ints = np.zeros(1, np.int64)
+    for t in range(max(0, first - 1), stop):
+        values = Plane(labels, axes, ((dimension, t),)).read(window)[0]
+        ids, where, which_row = _find(values, labels.name)
+        if t >= first:
+            told = _foretold(motion, t - first, t, ids, len(axes))
+            seen = None
+            if image is not None and len(ids):
+                seen = Plane(image, axes, ((image.axes.index("t"), t),)).read(window).mean(axis=0, dtype=np.float64)
+            yield _frame(values, (ids, where, which_row), rows if t else None, told, seen)
+        rows = np.zeros(values.size, np.int64)
+        rows[where] = which_row + 1  # 0 stays background
+
+
+def _frame(
+    values: npt.NDArray[Any], found: tuple[Ints, Ints, Ints], rows: Ints | None, told: tuple[Floats, Floats], seen: Any
+) -> Frame:
+    """Describe the objects of a frame; `rows` are those of the frame before, pixel by pixel."""
+    (ids, where, which), (back, chances) = found, told
+    areas = np.bincount(which, minlength=len(ids))
+    places = np.unravel_index(where, values.shape)
+    sums = [np.bincount(which, weights=place, minlength=len(ids)) for place in places]
+    positions = np.stack(sums, axis=1) / areas[:, None]
+    common = (which[:0],) * 3
+    if rows is not None:
+        common = _common(*_moved(rows, which, (where, places), (back, values.shape)))
+    looks = np.full(len(ids), np.nan)
+    if seen is not None:
+        looks = _looks(np.bincount(which, weights=seen.reshape(-1)[where], minlength=len(ids)) / areas)
+    return Frame(ids, areas, positions, *common, looks, _cut(ids, values), back, chances)
+
+
+def _foretold(motion: Motion | None, row: int, t: int, ids: Ints, ndim: int) -> tuple[Floats, Floats]:
     """Return what is foretold of the objects of a frame."""
     if motion is None:
-        return np.zeros_like(positions), np.full(len(ids), np.nan)
-    if t >= len(motion.labels) or not np.array_equal(motion.labels[t], ids) or motion.back[t].shape != positions.shape:
+        return np.zeros((len(ids), ndim)), np.full(len(ids), np.nan)
+    fits = row < len(motion.labels) and np.array_equal(motion.labels[row], ids)
+    if not fits or motion.back[row].shape != (len(ids), ndim):
         raise ImageError(
             f"The motion that was foretold speaks of other labels in frame {t}. Foretell it for these labels."
         )
-    return motion.back[t], motion.chances[t]
+    return motion.back[row], motion.chances[row]
 
 
 def _moved(

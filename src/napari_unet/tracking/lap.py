@@ -44,7 +44,13 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def link(labels: Image, spec: LinkSpec, image: Image | None = None, motion: Motion | None = None) -> Steps[Tracks]:
+def link(
+    labels: Image,
+    spec: LinkSpec,
+    image: Image | None = None,
+    motion: Motion | None = None,
+    frames: list[Frame] | None = None,
+) -> Steps[Tracks]:
     """Follow objects through time, step by step.
 
     Parameters
@@ -59,6 +65,8 @@ def link(labels: Image, spec: LinkSpec, image: Image | None = None, motion: Moti
     motion : Motion, optional
         What a network foretells of these labels: objects are compared with those of the frame before at the place where
         their parent should have been, and a division that it does not see costs more.
+    frames : list of Frame, optional
+        What :func:`~napari_unet.tracking._detect.detect` finds, where somebody has found it already.
 
     Returns
     -------
@@ -79,7 +87,8 @@ def link(labels: Image, spec: LinkSpec, image: Image | None = None, motion: Moti
     """
     axes = spatial_axes(labels)
     whole = 3 if spec.steady else 2
-    frames = yield from detect(labels, image, motion, (0, whole))
+    if frames is None:
+        frames = yield from detect(labels, image, motion, (0, whole))
     count = len(frames)
     movie = _Movie.of(labels, axes, frames)
     if spec.steady:

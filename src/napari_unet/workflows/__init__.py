@@ -58,6 +58,7 @@ from .lesions import (
     report_lesions,
     report_lesions_steps,
 )
+from .measuring import evaluate, evaluate_steps, measure, measure_steps
 from .models import (
     FORMATS,
     ModelPlace,
@@ -73,7 +74,7 @@ from .models import (
     locate_model,
     remove_model,
 )
-from .objects import evaluate, measure, measure_steps, segment, segment_steps
+from .objects import segment, segment_steps
 from .planning import plan, plan_steps, preview_patches, preview_patches_steps
 from .polygons import write_polygons, write_polygons_steps
 from .tracks import (
@@ -105,17 +106,17 @@ __all__ = [
     "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps",
     "change", "change_steps", "check_conflict", "check_place", "choose_place", "collect", "collect_steps",
     "compare_lesions", "compare_lesions_steps", "correct", "draw_lineages", "drop_draft", "edit_labels_steps",
-    "evaluate", "export_model", "export_model_steps", "finalize_steps", "find_draft", "find_unfinished",
-    "finish_training", "follow_ids_steps", "forget_edits", "has_draft", "hold_training", "info", "inspect",
-    "inspect_image_steps", "inspect_steps", "is_training", "is_unfinished", "keep_draft", "list_collections",
+    "evaluate", "evaluate_steps", "export_model", "export_model_steps", "finalize_steps", "find_draft",
+    "find_unfinished", "finish_training", "follow_ids_steps", "forget_edits", "has_draft", "hold_training", "info",
+    "inspect", "inspect_image_steps", "inspect_steps", "is_training", "is_unfinished", "keep_draft", "list_collections",
     "list_damaged", "list_doubts", "list_models", "list_series", "load_model", "load_task", "locate_model",
     "match_labels", "measure", "measure_lesions", "measure_lesions_steps", "measure_steps", "new_wishes",
     "on_cluster_steps", "open_cluster", "open_pyramid", "place_corrections", "plan", "plan_steps", "preflight",
     "preflight_steps", "preview_patches", "preview_patches_steps", "read_contents", "read_image", "read_labels",
-    "read_region", "read_table", "read_tracks", "regrid", "relabel", "relabel_steps", "remove_model",
-    "report_lesions", "report_lesions_steps", "said_by_training", "sample", "sample_movie", "score_tracks",
-    "score_tracks_steps", "segment", "segment_part_steps", "segment_steps", "show", "summarize_frames",
-    "summarize_tracks", "track", "track_steps", "train", "train_apart_steps", "train_steps", "training_folder",
-    "undo_edit", "unfinished_training", "write_image", "write_labels", "write_overlay", "write_picture",
-    "write_polygons", "write_polygons_steps", "write_table", "write_tracks",
+    "read_region", "read_table", "read_tracks", "regrid", "relabel", "relabel_steps", "remove_model", "report_lesions",
+    "report_lesions_steps", "said_by_training", "sample", "sample_movie", "score_tracks", "score_tracks_steps",
+    "segment", "segment_part_steps", "segment_steps", "show", "summarize_frames", "summarize_tracks", "track",
+    "track_steps", "train", "train_apart_steps", "train_steps", "training_folder", "undo_edit", "unfinished_training",
+    "write_image", "write_labels", "write_overlay", "write_picture", "write_polygons", "write_polygons_steps",
+    "write_table", "write_tracks",
 ]  # fmt: skip

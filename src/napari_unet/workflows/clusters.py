@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LOOK: Final = 2.0  # seconds between looks at who is there
 
-__all__ = ["finalize_steps", "on_cluster_steps", "open_cluster", "segment_on", "segment_part_steps"]
+__all__ = ["finalize_steps", "on_cluster_steps", "on_workers", "open_cluster", "segment_on", "segment_part_steps"]
 
 
 @contextmanager
@@ -126,6 +126,15 @@ def segment_on(
     with connect.as_client(client) as connected:
         steps = segment_on_steps(connected, image, spec, output, overwrite=overwrite, looking=looking)
         return (yield from steps)
+
+
+def on_workers(client: Any, verb: str, *words: Any) -> Steps[Any]:
+    """Do another verb on a cluster; see :mod:`napari_unet.cluster.others`."""
+    connect = _connect()
+    from ..cluster import others
+
+    with connect.as_client(client) as connected:
+        return (yield from getattr(others, verb)(connected, *words))
 
 
 def segment_part_steps(image: Any, spec: SegmentSpec | None, output: str | Path, part: int, of: int) -> Steps[Part]:

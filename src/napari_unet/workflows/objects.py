@@ -1,29 +1,26 @@
-"""Find, measure and judge objects."""
+"""Find objects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..core.anatomy import check_grid
 from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
-from ..core.errors import ImageError, SpecError
-from ..core.registry import load
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps, finish
 from .clusters import segment_on
-from .files import read_image, read_labels, write_labels
+from .files import read_image, write_labels
+from .measuring import measure_steps
 from .models import load_task
 
 if TYPE_CHECKING:
     from ..models._scorer import Scorer
 
-__all__ = ["evaluate", "measure", "measure_steps", "segment", "segment_steps"]
+__all__ = ["segment", "segment_steps"]
 
 
 def segment_steps(  # noqa: PLR0913  # the face of the verb
@@ -210,137 +207,3 @@ def segment(  # noqa: PLR0913  # the face of the verb
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
     steps = segment_steps(image, spec, measures, preview=False, output=output, overwrite=overwrite, client=client)
     return finish(steps, show)
-
-
-def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",)) -> Table:
-    """Measure every object.
-
-    Parameters
-    ----------
-    labels : Image or array-like of int
-        Objects.
-    image : Image or array-like, optional
-        Intensities, on the same grid.
-    measures : sequence of str
-        Entries of ``measures/``.
-
-    Returns
-    -------
-    dict of ndarray
-        One row an object; the column ``index`` holds its label.
-
-    Raises
-    ------
-    RegistryError
-        If a measure is unknown.
-    """
-    return finish(measure_steps(labels, image, measures))
-
-
-def measure_steps(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",)) -> Steps[Table]:
-    """Measure every object, step by step.
-
-    Parameters
-    ----------
-    labels, image, measures : Any
-        As for :func:`measure`.
-
-    Returns
-    -------
-    dict of ndarray
-        As :func:`measure` returns it.
-
-    Yields
-    ------
-    Progress
-        While it goes on, from measures that tell.
-
-    Raises
-    ------
-    RegistryError
-        If a measure is unknown.
-    """
-    table: Table = {}
-    intensities = None if image is None else as_image(image)
-    if intensities is not None:
-        check_grid(as_image(labels), intensities)
-    for name in measures:
-        measuring = load("measures", name)
-        if hasattr(measuring, "measure_steps"):
-            table |= yield from measuring.measure_steps(as_image(labels), intensities)
-        else:
-            table |= measuring.measure(as_image(labels), intensities)
-    return table
-
-
-def evaluate(
-    truth: Any, predicted: Any, metrics: Sequence[str] = ("matching",), *, binary: bool = False, **options: Any
-) -> dict[str, float]:
-    """Compare labels with the truth.
-
-    Parameters
-    ----------
-    truth, predicted : array-like of int, Image or path, or lists of them
-        Labels of equal shape; several images are pooled: their objects are counted together. Files are read one at a
-        time.
-    metrics : sequence of str
-        Entries of ``metrics/``.
-    binary : bool
-        Compare foreground with background only, whatever the numbers are.
-    **options : Any
-        Settings of the metrics: each gets those that its ``count`` knows, such as ``tolerance`` of ``surfaces``.
-
-    Returns
-    -------
-    dict of float
-        Scores by name.
-
-    Raises
-    ------
-    ImageError
-        If shapes differ.
-    SpecError
-        If no metric knows an option.
-    """
-    several = isinstance(truth, list | tuple)
-    if several and len(truth) != len(predicted):
-        raise ImageError(f"There are {len(truth)} true images but {len(predicted)} predicted ones; give pairs.")
-    pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
-    found: dict[str, float] = {}
-    for metric, known in _with_options([load("metrics", name) for name in metrics], options):
-        total = None
-        for pair in pairs:
-            expected, got = (_values(labels, binary, getattr(metric, "SCALED", False)) for labels in _opened(pair))
-            one = metric.count(expected, got, **known)
-            total = one if total is None else total + one
-        found |= metric.scores(total)
-    return found
-
-
-def _with_options(metrics: list[ModuleType], options: dict[str, Any]) -> list[tuple[ModuleType, dict[str, Any]]]:
-    """Give each metric the options that it knows."""
-    from inspect import signature
-
-    knows = [list(signature(metric.count).parameters)[2:] for metric in metrics]
-    if unknown := set(options).difference(*knows):
-        known = ", ".join(sorted({name for names in knows for name in names})) or "none"
-        raise SpecError(f"The metrics do not know {', '.join(sorted(unknown))}. Their settings: {known}.")
-    return [(m, {k: v for k, v in options.items() if k in names}) for m, names in zip(metrics, knows, strict=True)]
-
-
-def _opened(pair: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Open two labels, and check that they lie on one grid where they say where they lie."""
-    truth, found = (read_labels(labels) if isinstance(labels, str | Path) else labels for labels in pair)
-    if isinstance(truth, Image) and isinstance(found, Image):
-        check_grid(found, truth)
-    return truth, found
-
-
-def _values(found: Any, binary: bool, scaled: bool) -> Any:
-    """Return the array of labels, or for metrics that know the size of pixels the image."""
-    if binary:
-        import numpy as np
-
-        mask = np.asarray(found.data if isinstance(found, Image) else found) > 0
-        found = replace(found, data=mask, levels=()) if isinstance(found, Image) else mask
-    return found.data if isinstance(found, Image) and not scaled else found

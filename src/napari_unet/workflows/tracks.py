@@ -14,6 +14,7 @@ from ..core.motion import Motion
 from ..core.results import TrackFile, Tracks, TrackScores
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
+from .clusters import on_workers
 
 __all__ = [
     "follow_ids_steps", "read_tracks", "relabel", "relabel_steps", "score_tracks", "score_tracks_steps", "track",
@@ -21,7 +22,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None, model: str = "") -> Steps[Tracks]:
+def track_steps(
+    labels: Any, spec: LinkSpec | None = None, image: Any = None, model: str = "", client: Any = None
+) -> Steps[Tracks]:
     """Follow labels through time, step by step.
 
     Parameters
@@ -34,6 +37,9 @@ def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None, mo
         What was segmented, on the same grid: how bright objects are helps to tell them apart and to see divisions.
     model : str
         Name or folder of a model that foretells motion (trained with the task ``motion``); needs the image.
+    client : distributed.Client or str, optional
+        A dask cluster whose workers read the frames and foretell motion, or the address of its scheduler. Labels and
+        image are files that all workers see. The tracks are the same.
 
     Returns
     -------
@@ -51,13 +57,26 @@ def track_steps(labels: Any, spec: LinkSpec | None = None, image: Any = None, mo
         If these are no labels with time, or the settings do not fit them.
     ModelError
         If the model is unknown or foretells no motion.
+    ClusterError
+        If workers cannot do it.
     """
     check_conflict()
     from ..tracking.lap import link
 
     picture, seen = None if image is None else movie(image), movie(labels)
+    if client is not None:
+        network = SegmentSpec(model=_named(model, picture)) if model else None
+        tracks: Tracks = yield from on_workers(client, "track_on_steps", seen, spec or LinkSpec(), picture, network)
+        return tracks
     motion = (yield from _foretold(seen, picture, model)) if model else None
     return (yield from link(seen, spec or LinkSpec(), picture, motion))
+
+
+def _named(model: str, image: Image | None) -> str:
+    """Name a model in a way that other processes understand."""
+    if image is None:
+        raise ImageError("A model foretells motion from the image that was segmented: give it too.")
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def _foretold(labels: Image, image: Image | None, model: str) -> Steps[Motion]:
@@ -77,11 +96,12 @@ def track(
     *,
     image: Any = None,
     model: str = "",
+    client: Any = None,
     **options: Any,
 ) -> Tracks:
     """Follow labels through time; see :func:`track_steps`. Options are the fields of LinkSpec."""
     settings = LinkSpec.of(**((spec.model_dump() if spec else {}) | options))
-    return finish(track_steps(labels, settings, image, model), show)
+    return finish(track_steps(labels, settings, image, model, client), show)
 
 
 def relabel_steps(labels: Any, tracks: Tracks, by: str = "track", fill_gaps: bool = False) -> Steps[Image]:

@@ -1,0 +1,115 @@
+"""Measure objects, and compare them with the truth."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from .. import workflows
+from .._terminal import say_json, tell, watch
+from ..core.errors import SpecError
+from . import _options as options
+from . import lesions
+from . import tracks as tracking
+from .reading import open_image
+
+__all__ = ["EVALUATE", "MEASURE", "evaluate", "measure"]
+
+EVALUATE: Final = "napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json"
+MEASURE: Final = (
+    "napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv\n\n"
+    "napari-unet measure tumors.tif --measure lesions --output tumors.csv"
+)
+
+_Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")]
+
+
+def evaluate(  # noqa: PLR0913  # a command's options are its arguments
+    truth: Annotated[Path, typer.Argument(help="True labels: a file, or a folder of files.", show_default=False)],
+    predicted: Annotated[
+        Path, typer.Argument(help="Labels to judge; in a folder, of equal names.", show_default=False)
+    ],
+    tracks: Annotated[
+        bool, typer.Option("--tracks", help="Compare tracks: two movies whose numbers are tracks.")
+    ] = False,
+    errors: Annotated[Path | None, typer.Option(help="CSV file for the list of errors of tracks.")] = None,
+    axes: Annotated[str | None, typer.Option(help="What the dimensions of movies are, such as tyx.")] = None,
+    metrics: options.Metrics = "matching",
+    binary: options.Binary = False,
+    tolerance: options.Tolerance = None,
+    scheduler: options.Scheduler = "",
+    local_workers: options.LocalWorkers = 0,
+    slurm: options.Slurm = None,
+    as_json: _Json = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Compare labels with the truth; the objects of several images are counted together.
+
+    AP50 is the share of objects that were found and right: matched / (matched + missed + invented), where a match
+    overlaps by at least half. mAP is its mean over stricter and stricter matches.
+
+    For maps of classes, such as tumors: --metrics overlap (Dice, IoU, volume), surfaces (HD95, surface Dice), lesions
+    (found, missed and invented ones, as in BraTS). Scores are means over images.
+
+    With --tracks both are folders of the Cell Tracking Challenge, or labels in which every number is a track: SEG, DET,
+    TRA, LNK, CHOTA and BC are its scores.
+    """
+    if tracks or errors:
+        tracking.evaluate((truth, predicted), errors, axes, as_json, overwrite)
+        return
+    pairs = workflows.match_labels(truth, predicted)
+    names = tuple(filter(None, (name.strip() for name in metrics.split(","))))
+    more = {} if tolerance is None else {"tolerance": tolerance}
+    with workflows.open_cluster(scheduler, local_workers, slurm) as client:
+        true, found = [a for a, _ in pairs], [b for _, b in pairs]
+        scores = watch(workflows.evaluate_steps(true, found, names, more, binary=binary, client=client))
+    if as_json:
+        # JSON has no NaN.
+        say_json({"images": len(pairs)} | {name: None if math.isnan(v) else v for name, v in scores.items()})
+        return
+    tell({"Images": len(pairs)} | {name: f"{value:.3f}" for name, value in scores.items()})
+
+
+def measure(  # noqa: PLR0913  # a command's options are its arguments
+    labels: Annotated[Path, typer.Argument(help="Labels, as 'segment' writes them.", show_default=False)],
+    output: _Output,
+    image: Annotated[Path | None, typer.Option(help="Image whose intensities to measure.")] = None,
+    axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as tyx.")] = None,
+    measure: Annotated[str, typer.Option(help="What to measure: objects, or lesions (with diameters).")] = "objects",
+    classes: lesions.Classes = False,
+    organ: lesions.Organ = None,
+    scores: lesions.Scores = None,
+    before: lesions.Before = None,
+    changes: lesions.Changes = None,
+    series: options.Series = None,
+    scheduler: options.Scheduler = "",
+    local_workers: options.LocalWorkers = 0,
+    slurm: options.Slurm = None,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Measure size, place, shape and intensity of every object, one line each.
+
+    With --measure lesions: volume in milliliters, the two diameters of RECIST, surface, percentiles, and what has
+    changed since an earlier time.
+    """
+    files = {"organ": organ, "scores": scores, "before": before, "changes": changes}
+    for place in filter(None, (output, changes)):
+        workflows.check_place(place, overwrite=overwrite)
+    source = open_image(image, axes, series) if image else None
+    axes = source.label_axes if source and axes else axes
+    if measure == "lesions":
+        table, rows = lesions.measure(labels, source, axes, files, classes)
+    elif classes or any(files.values()):
+        raise SpecError("--classes, --organ, --scores, --before and --changes are for lesions: add --measure lesions.")
+    else:
+        given = workflows.read_labels(labels, axes, source)
+        with workflows.open_cluster(scheduler, local_workers, slurm) as client:
+            table = watch(workflows.measure_steps(given, source, (measure,), client))
+        rows = {"Objects": len(table["index"])}
+    workflows.write_table(output, table)
+    tell(rows | {"Table": output})

@@ -1,0 +1,185 @@
+"""Measure objects, and judge them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.anatomy import check_grid
+from ..core.axes import as_image
+from ..core.errors import ImageError
+from ..core.registry import load
+from ..core.results import Table
+from ..core.steps import Progress, Steps, finish
+from .clusters import on_workers
+from .files import read_labels
+
+__all__ = ["evaluate", "evaluate_steps", "measure", "measure_steps"]
+
+
+def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",), client: Any = None) -> Table:
+    """Measure every object.
+
+    Parameters
+    ----------
+    labels : Image or array-like of int
+        Objects.
+    image : Image or array-like, optional
+        Intensities, on the same grid.
+    measures : sequence of str
+        Entries of ``measures/``.
+    client : distributed.Client or str, optional
+        A dask cluster whose workers do it, or the address of its scheduler. Labels and image are files that all
+        workers see. The table is the same. Measures other than ``objects`` are computed here.
+
+    Returns
+    -------
+    dict of ndarray
+        One row an object; the column ``index`` holds its label.
+
+    Raises
+    ------
+    RegistryError
+        If a measure is unknown.
+    ClusterError
+        If workers cannot do it.
+    """
+    return finish(measure_steps(labels, image, measures, client))
+
+
+def measure_steps(
+    labels: Any, image: Any = None, measures: Sequence[str] = ("objects",), client: Any = None
+) -> Steps[Table]:
+    """Measure every object, step by step.
+
+    Parameters
+    ----------
+    labels, image, measures, client : Any
+        As for :func:`measure`.
+
+    Returns
+    -------
+    dict of ndarray
+        As :func:`measure` returns it.
+
+    Yields
+    ------
+    Progress
+        While it goes on, from measures that tell.
+
+    Raises
+    ------
+    RegistryError
+        If a measure is unknown.
+    ClusterError
+        If workers cannot do it.
+    """
+    table: Table = {}
+    intensities = None if image is None else as_image(image)
+    if intensities is not None:
+        check_grid(as_image(labels), intensities)
+    for name in measures:
+        measuring = load("measures", name)
+        if client is not None and name == "objects":
+            table |= yield from on_workers(client, "measure_on_steps", as_image(labels), intensities)
+        elif hasattr(measuring, "measure_steps"):
+            table |= yield from measuring.measure_steps(as_image(labels), intensities)
+        else:
+            table |= measuring.measure(as_image(labels), intensities)
+    return table
+
+
+def evaluate(
+    truth: Any,
+    predicted: Any,
+    metrics: Sequence[str] = ("matching",),
+    *,
+    binary: bool = False,
+    client: Any = None,
+    show: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> dict[str, float]:
+    """Compare labels with the truth.
+
+    Parameters
+    ----------
+    truth, predicted : array-like of int, Image or path, or lists of them
+        Labels of equal shape; several images are pooled: their objects are counted together. Files are read one at a
+        time.
+    metrics : sequence of str
+        Entries of ``metrics/``.
+    binary : bool
+        Compare foreground with background only, whatever the numbers are.
+    client : distributed.Client or str, optional
+        A dask cluster whose workers compare, pair by pair, or the address of its scheduler. The labels are files that
+        all workers see. The scores are the same.
+    show : callable, optional
+        Called with every Progress.
+    **options : Any
+        Settings of the metrics: each gets those that its ``count`` knows, such as ``tolerance`` of ``surfaces``.
+
+    Returns
+    -------
+    dict of float
+        Scores by name.
+
+    Raises
+    ------
+    ImageError
+        If shapes differ.
+    SpecError
+        If no metric knows an option.
+    ClusterError
+        If workers cannot do it.
+    """
+    return finish(evaluate_steps(truth, predicted, metrics, options, binary=binary, client=client), show)
+
+
+def evaluate_steps(
+    truth: Any,
+    predicted: Any,
+    metrics: Sequence[str] = ("matching",),
+    options: dict[str, Any] | None = None,
+    *,
+    binary: bool = False,
+    client: Any = None,
+) -> Steps[dict[str, float]]:
+    """Compare labels with the truth, step by step.
+
+    Parameters
+    ----------
+    truth, predicted, metrics, options, binary, client : Any
+        As for :func:`evaluate`.
+
+    Returns
+    -------
+    dict of float
+        Scores by name.
+
+    Yields
+    ------
+    Progress
+        One for every pair.
+
+    Raises
+    ------
+    ImageError, SpecError, ClusterError
+        As for :func:`evaluate`.
+    """
+    from ..metrics._judging import check_options, conclude, judge
+
+    several, options = isinstance(truth, list | tuple), options or {}
+    if several and len(truth) != len(predicted):
+        raise ImageError(f"There are {len(truth)} true images but {len(predicted)} predicted ones; give pairs.")
+    pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
+    check_options(metrics, options)
+    if client is not None and pairs:
+        found: dict[str, float] = yield from on_workers(client, "evaluate_on_steps", pairs, metrics, options, binary)
+        return found
+    counted = []
+    for number, pair in enumerate(pairs):
+        yield Progress(number, len(pairs), "Comparing")
+        true, guess = (read_labels(labels) if isinstance(labels, str | Path) else labels for labels in pair)
+        counted.append(judge(true, guess, metrics, options, binary))
+    return conclude(metrics, counted)
