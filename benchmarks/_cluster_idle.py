@@ -40,10 +40,17 @@ def idle(_: str, verb: str, jobs: Any) -> tuple[float, None]:
     return ended - begun, None
 
 
+def noted(folder: Path) -> list[tuple[str, float, float]]:
+    """Read what workers noted: verb, begin and end of every task, in seconds since 1970."""
+    lines = [line.split() for file in folder.iterdir() for line in file.read_text().splitlines()]
+    return [(verb, float(begun), float(ended)) for verb, _, begun, ended in lines]
+
+
 @contextmanager
-def processes(workers: int, threads: int, **sleeps: float) -> Iterator[tuple[Client, psutil.Process]]:
+def processes(workers: int, threads: int, notes: str = "", **sleeps: float) -> Iterator[tuple[Client, psutil.Process]]:
     """Start a scheduler and workers, each a process of its own; yield a client, and the scheduler's process."""
     env = os.environ | {f"SLEEP_{verb.upper()}": str(seconds) for verb, seconds in sleeps.items()}
+    env |= {"IDLE_NOTES": notes} if notes else {}
     env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)])}
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "scheduler.json"

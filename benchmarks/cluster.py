@@ -5,7 +5,8 @@
   from the journal, numbering). A brick is two jobs, scores and trees. *scheduler_mb* is the memory of the scheduler's
   process at a tenth, a half and the end of the bricks; *held* the most jobs that it had at once.
 - *sleeping*: 64 workers that sleep as long as a brick of 1024 x 1024 pixels takes here (measured first, the network
-  alone): time slept in parts of 64 times the time from the first to the last brick. They are 64 threads of 4 processes.
+  alone): *efficiency* is the time slept in parts of 64 times the time of the whole run, *efficiency_middle* the same
+  without its first and last tenth, as in a run that is long. They are 64 threads of 4 processes.
 - *scaling*: a stored image to labels on disk with the bundled model, on one and on two worker processes with one thread
   each, and ``dask.array.map_overlap`` with the same network on the same two (scores only: no objects, no files).
   Ratios, taken turn by turn; told are their medians.
@@ -111,18 +112,25 @@ def brick_seconds() -> dict[str, float]:
     return {"score": round((time.perf_counter() - begun) / 4, 3), "explore": 0.1, "write": 0.1}
 
 
-def sleeping(rounds: int = 20) -> dict[str, Any]:
+def sleeping(rounds: int) -> dict[str, Any]:
     """Keep 64 workers busy that only sleep."""
     sleeps, workers = brick_seconds(), PROCESSES * THREADS
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        idle.processes(PROCESSES, THREADS, **sleeps) as (client, _),
-    ):
-        count = round((workers * rounds) ** 0.5) ** 2
-        wall, _ = idle_run(client, count, Path(folder))
-    windows = -((-round(count**0.5) * EDGE // 1024) ** 2)
-    slept = count * (sleeps["score"] + sleeps["explore"]) + windows * sleeps["write"]
-    return {"workers": workers, "bricks": count, "sleeps": sleeps, "efficiency": round(slept / wall / workers, 3)}
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as notes:
+        with idle.processes(PROCESSES, THREADS, notes, **sleeps) as (client, _):
+            count = round((workers * rounds) ** 0.5) ** 2
+            idle_run(client, workers, Path(folder))  # workers load the program, as they do when a run asks them first
+            for file in Path(notes).iterdir():
+                file.unlink()
+            wall, _ = idle_run(client, count, Path(folder))
+        slept = idle.noted(Path(notes))
+    busy = sum(stop - start for _, start, stop in slept)
+    ends = sorted(stop for verb, _, stop in slept if verb == "score")
+    start, stop = ends[len(ends) // 10], ends[len(ends) * 9 // 10]
+    middle = sum(max(0.0, min(b, stop) - max(a, start)) for _, a, b in slept)
+    return {
+        "workers": workers, "bricks": count, "sleeps": sleeps, "efficiency": round(busy / wall / workers, 3),
+        "efficiency_middle": round(middle / (stop - start) / workers, 3),
+    }  # fmt: skip
 
 
 def scaling(edge: int, runs: int) -> dict[str, Any]:
@@ -180,12 +188,13 @@ def main() -> None:
     parser.add_argument("--bricks", type=int, default=100_000)
     parser.add_argument("--edge", type=int, default=2048, help="of the image, pixels")
     parser.add_argument("--runs", type=int, default=3, help="that are counted")
+    parser.add_argument("--rounds", type=int, default=60, help="bricks for each of the sleeping workers")
     parser.add_argument("--only", choices=("scheduling", "sleeping", "scaling"))
     options = parser.parse_args()
     hands.do_all = idle.idle
     parts = {
         "scheduling": lambda: scheduling(options.bricks),
-        "sleeping": sleeping,
+        "sleeping": lambda: sleeping(options.rounds),
         "scaling": lambda: scaling(options.edge, options.runs),
     }
     report: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
