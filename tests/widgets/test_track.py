@@ -127,9 +127,9 @@ def test_an_image_reaches_the_engine(make: Make, viewer: ViewerModel, qtbot: QtB
     seen: list[Any] = []
 
     class Engine:
-        def track_steps(self, labels: Any, spec: Any, picture: Any) -> Any:
+        def track_steps(self, labels: Any, spec: Any, picture: Any, model: str = "") -> Any:
             seen.append(picture)
-            return workflows.track_steps(labels, spec, picture)
+            return workflows.track_steps(labels, spec, picture, model)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(workflows, name)
@@ -234,7 +234,10 @@ class SlowEngine:
     def __init__(self) -> None:
         self.go, self.closed = threading.Event(), threading.Event()
 
-    def track_steps(self, labels: Any, spec: Any, image: Any) -> Any:
+    def list_models(self) -> list[Any]:
+        return []
+
+    def track_steps(self, labels: Any, spec: Any, image: Any, model: str = "") -> Any:
         try:
             yield Progress(1, 4, "Reading frame 1 of 2")
             while True:

@@ -63,6 +63,7 @@ class Followed(QObject):
         self.viewer, self.labels, self.engine = viewer, labels, engine
         self.axes, self.spec = settings
         self.image: Layer | None = None
+        self.model = ""  # what foretold motion
         self.place: Any = None
         self.colored: Labels | None = None
         self._by = "track"

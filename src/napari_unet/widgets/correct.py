@@ -209,7 +209,7 @@ class CorrectWidget(Panel):
         except UNetError as error:
             self.complain(error)
             return
-        self.begin(lambda: engine.track_steps(labels, spec, image), self.follow, self._solved)
+        self.begin(lambda: engine.track_steps(labels, spec, image, found.model), self.follow, self._solved)
 
     def _solved(self, tracks: Tracks) -> str:
         if self.followed is None or not self.followed.there:

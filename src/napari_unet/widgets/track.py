@@ -6,27 +6,27 @@ from pathlib import PurePath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import AxesError, ImageError, UNetError
+from napari_unet.core.errors import ImageError, UNetError
 from napari_unet.core.linking import LinkSpec
 from napari_unet.core.results import Tracks
-from napari_unet.core.sizes import equivalent_diameter
-from napari_unet.core.specs import Spec
 from napari_unet.core.steps import Progress, Steps
 
 from ._axes import AxesRow
 from ._chooser import LayerBox
 from ._followed import Followed
 from ._form import Form
-from ._layers import layer_axes, layer_image
+from ._layers import layer_axes, layer_image, source_of
+from ._motion import MotionBox, TrackCall, TrackCopies
+from ._news import NEWS
 from ._panel import Panel
 from ._parts import button, row
+from ._tracked import check_order, describe
 from ._worker import Report
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class TrackWidget(Panel):
         self.followed: Followed | None = None
         self.labels = LayerBox(napari_viewer, LabelsLayer)
         self.image = LayerBox(napari_viewer, ImageLayer, nothing="none")
-        self.axes = AxesRow()
+        self.axes, self.motion = AxesRow(), MotionBox()
         self.settings = Form(LinkSpec(), _LABELS, skip=("fixed", "forbidden", "absent"))
         self.colors = QComboBox()
         self.colors.addItems(list(_COLORS))
@@ -75,6 +75,7 @@ class TrackWidget(Panel):
         self.form.addRow("Labels", self.labels)
         self.axes.add_to(self.form)
         self.form.addRow("Image", self.image)
+        self.form.addRow("Motion model", self.motion)
         self.form.addRow("Color labels", self.colors)
         self.column.addWidget(self.settings.native)
         self.save = button(
@@ -84,7 +85,13 @@ class TrackWidget(Panel):
         )
         self.save_table = button("Save table …", "Write a table with a row for each track.", self.ask_where_table)
         self.column.addLayout(row((self.save, 1), (self.save_table, 1)))
+        self.copies = TrackCopies(self._call)
+        self.copies.said.connect(self.say)
+        self.copies.failed.connect(self.complain)
+        self.column.addWidget(self.copies)
         self.column.addStretch(1)
+        NEWS.models.connect(self._list_models)
+        self._list_models()
         self.labels.chosen.connect(self._labels_changed)
         self._labels_changed()
 
@@ -99,6 +106,17 @@ class TrackWidget(Panel):
         if self.job is None:
             self.say("Ready." if layer is not None else "There are no labels yet: segment a movie first.")
 
+    def _list_models(self) -> None:
+        try:
+            self.motion.fill(self.engine.list_models())
+        except UNetError as error:
+            self.complain(error)
+
+    def _call(self) -> TrackCall:
+        spec, seen = cast("LinkSpec", self.settings.spec()), self.image.layer
+        image = source_of(self.viewer, seen) if seen is not None else ""
+        return TrackCall(spec, source_of(self.viewer, self.labels.layer), self.axes.axes, image, self.motion.name)
+
     def run(self) -> None:
         """Track; what is missing is said in the status line."""
         layer = self.labels.layer
@@ -109,16 +127,16 @@ class TrackWidget(Panel):
                 raise ImageError("There are no labels to follow. Segment a movie first, or open a labels file.")
             spec = cast("LinkSpec", self.settings.spec())
             labels, axes = layer_image(layer, self.axes.axes), self.axes.axes
-            _check_order(axes)
+            check_order(axes)
             image = self._image(axes)
         except UNetError as error:
             self.complain(error)
             return
-        engine = self.engine
+        engine, model = self.engine, self.motion.name
         self.begin(
-            lambda: engine.track_steps(labels, spec, image),
+            lambda: engine.track_steps(labels, spec, image, model),
             lambda reports: self._polled(layer, reports),
-            lambda tracks: self._tracked(layer, axes, spec, tracks),
+            lambda tracks: self._tracked(layer, (axes, spec, model), tracks),
         )
 
     def _image(self, axes: str) -> Image | None:
@@ -134,11 +152,11 @@ class TrackWidget(Panel):
         else:
             self.follow(reports)
 
-    def _tracked(self, layer: Layer, axes: str, spec: Spec, tracks: Tracks) -> str:
+    def _tracked(self, layer: Layer, settings: tuple[str, LinkSpec, str], tracks: Tracks) -> str:
         if not tracks.counts["objects"]:
             return "There is nothing to follow: these labels are empty."
-        made = Followed(self.viewer, layer, (axes, LinkSpec.of(**dict(spec))), tracks, self.engine)
-        made.image = self.image.layer
+        made = Followed(self.viewer, layer, settings[:2], tracks, self.engine)
+        made.image, made.model = self.image.layer, settings[2]
         if by := _COLORS[self.colors.currentText()]:
             made.color(by)
         if self.labels.layer is layer:
@@ -146,7 +164,7 @@ class TrackWidget(Panel):
             self._can_save(True)
         counts = made.tracks.counts
         said = f"{counts['tracks']} tracks in {counts['lineages']} lineages, {counts['divisions']} divisions."
-        return " ".join(filter(None, [said, _in_words(made), made.news]))
+        return " ".join(filter(None, [said, describe(made), made.news]))
 
     def _can_save(self, yes: bool) -> None:
         self.save.setEnabled(yes)
@@ -192,25 +210,3 @@ class TrackWidget(Panel):
                 engine.write_tracks(path, tracks, engine.relabel(labels, tracks))
 
         self.begin(make, lambda _reports: None, lambda _: f"Saved {path}.")
-
-
-def _check_order(axes: str) -> None:
-    """Refuse what a tracks layer cannot show."""
-    if "t" in axes and axes not in ("tyx", "tzyx", "tcyx"):
-        raise AxesError(
-            f"The axes of these labels are '{axes}', but napari shows tracks over tyx or tzyx only: time first, then "
-            "space. Reorder the labels, or use the command 'napari-unet track', which takes any order."
-        )
-
-
-def _in_words(made: Followed) -> str:
-    """Say how large the cells are and how far they move."""
-    tracks, table = made.tracks, made.table
-    ndim = len(tracks.axes) - 1
-    width = float(np.median(equivalent_diameter(table["area" if ndim == 2 else "volume"], ndim)))
-    speed = table["speed"].astype(np.float64)
-    unit = tracks.units[-1] if tracks.units else "pixel"
-    said = f"Cells are {width:.3g} {unit} wide"
-    if np.isfinite(speed).any():
-        said += f" and move {float(np.nanmedian(speed)) * tracks.scale[0]:.2g} {unit} a frame"
-    return f"{said}."
