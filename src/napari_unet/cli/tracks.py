@@ -39,6 +39,10 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     steady: Annotated[
         bool, typer.Option("--steady", help="Look for objects where their tracks lead: they keep their way.")
     ] = _LINK.steady,
+    method: Annotated[
+        str,
+        typer.Option(help="How links are chosen: lap, two frames at a time; motile, many together (slow)."),
+    ] = _LINK.method,
     image: Annotated[Path | None, typer.Option(help="What was segmented: brightness helps to tell who is who.")] = None,
     model: Annotated[
         str, typer.Option(help="Model that foretells motion (task motion); needs --image.", show_default="none")
@@ -61,7 +65,7 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     """
     spec = LinkSpec.of(
         max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division, merging=merging,
-        steady=steady,
+        steady=steady, method=method,
     )  # fmt: skip
     if output.suffix.lower() in (".csv", ".xml"):
         workflows.check_place(output, overwrite=overwrite)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,9 @@ class LinkSpec(Spec):
     steady : bool
         Objects keep their way: each is looked for where its track leads, so that they may be followed that move farther
         than they are apart.
+    method : {"lap", "motile"}
+        How links are chosen: two frames at a time, or many frames together, which takes much longer and the extra
+        ``motile``.
     fixed : tuple of links
         Links that must be made, whatever they cost: each is a pair of ``(frame, label)``, the earlier object first. Two
         with the same earlier object are a division.
@@ -46,6 +49,7 @@ class LinkSpec(Spec):
     max_gap: int = Field(2, ge=0, le=100)
     division: bool = True
     merging: bool = False
+    method: Literal["lap", "motile"] = "lap"
     steady: bool = False
     fixed: tuple[Link, ...] = ()
     forbidden: tuple[Link, ...] = ()

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ._assign import assign
 
-__all__ = ["Events", "choose", "gather"]
+__all__ = ["Events", "choose", "gather", "margins_of"]
 
 _SECONDS: Final = 20.0  # for one solution; what the solver has by then is used
 _NOBODY: Final = -1
@@ -90,7 +90,7 @@ def choose(events: Events, parents: int, count: int, unlinked: float) -> tuple[I
     left = np.flatnonzero(~np.isin(who, who[sure][:, :2]).any(axis=1) if sure.any() else np.ones(len(who), np.bool_))
     chosen = np.concatenate([np.flatnonzero(sure), left[_solve(who[left], worth[left], parents, count, unlinked)]])
     chosen.sort()
-    return rows[chosen], _margins(who, worth, chosen, count)
+    return rows[chosen], margins_of(who, worth, chosen, count)
 
 
 def _best_links(links: Events, gain: Floats, count: int) -> dict[str, npt.NDArray[np.generic]]:
@@ -172,8 +172,25 @@ def _solve(who: Ints, worth: Floats, parents: int, count: int, unlinked: float) 
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
-def _margins(who: Ints, worth: Floats, chosen: Ints, count: int) -> Floats:
-    """Compare each chosen event with the best other one of any of its objects."""
+def margins_of(who: Ints, worth: Floats, chosen: Ints, count: int) -> Floats:
+    """Compare each chosen event with the best other one of any of its objects.
+
+    Parameters
+    ----------
+    who : ndarray of int64, shape (n, 3)
+        Objects of events; children have other numbers than parents.
+    worth : ndarray of float64, shape (n,)
+        What each event gains.
+    chosen : ndarray of int64
+        Rows of both.
+    count : int
+        More than the largest number.
+
+    Returns
+    -------
+    ndarray of float64
+        One for each chosen event.
+    """
     other = np.zeros(count + 1)  # the last is nobody
     rest = np.ones(len(who), np.bool_)
     rest[chosen] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,10 @@ class Constraints:
     def __len__(self) -> int:
         """Count what is decided."""
         return len(self.fixed) + len(self.forbidden) + len(self.absent)
+
+    def also(self, links: Ints) -> Constraints:
+        """Return these and some links more, taken for decided."""
+        return replace(self, fixed=np.concatenate([self.fixed, links]))
 
     def allow(self, parents: Ints, children: Ints) -> npt.NDArray[np.bool_]:
         """Say which candidates are left to decide: neither forbidden nor about what is decided or absent.

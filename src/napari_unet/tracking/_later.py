@@ -14,7 +14,7 @@ from ._candidates import Pairs, Scale, Side, links, near, triples
 from ._choose import Events, choose, gather
 from ._constraints import Constraints
 
-__all__ = ["close_gaps"]
+__all__ = ["close_gaps", "joins"]
 
 _WAIT: Final = 0.2  # what each missing frame costs
 _RATIO: Final = 2.0  # two views of one object differ in size by less than this
@@ -66,7 +66,7 @@ def close_gaps(
     for wait in range(2, max_gap + 2):
         wide = replace(scale, reach=scale.reach * math.sqrt(wait), stride=scale.stride * math.sqrt(wait))
         for t in range(len(nodes) - wait):
-            found.append(_joins(ends[t], starts[t + wait], side, wide, wait, count))
+            found.append(joins(ends[t], starts[t + wait], side, wide, wait, count))
             if division:
                 found.append(_births(ends[t], starts[t + 1 : t + wait + 1], side, wide, count))
                 found.append(_second(mothers[t], starts[t + wait], side, wide, (wait, count), child))
@@ -82,8 +82,27 @@ def close_gaps(
     return pairs, np.concatenate([costs, costs[three]]), np.concatenate([margins, margins[three]])
 
 
-def _joins(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count: int) -> Events:
-    """List ends that go on as starts."""
+def joins(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count: int) -> Events:
+    """List ends that go on as starts.
+
+    Parameters
+    ----------
+    ends, starts : ndarray of int64
+        Nodes of two frames.
+    side : Side
+        All nodes.
+    scale : Scale
+        What is usual over so many frames.
+    wait : int
+        Frames from one to the other.
+    count : int
+        Number of nodes.
+
+    Returns
+    -------
+    Events
+        Ends, and starts plus twice the number of nodes.
+    """
     before, here = side.take(ends), side.take(starts).earlier(wait)
     pairs = near(before, here, scale.reach, _NONE)
     costs = links(pairs, before, here, replace(scale, min_overlap=0.0)) - _HALF_OVERLAP + _WAIT * (wait - 1)

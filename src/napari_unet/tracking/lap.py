@@ -98,17 +98,20 @@ def link(
     known = constrain(spec, tracks.nodes["t"].astype(np.int64), tracks.nodes["label"].astype(np.int64))
     scale, drifts, unlinked = _measure(movie, spec)
     edges, costs, margins = [known.fixed], [np.full(len(known.fixed), np.nan)], [np.full(len(known.fixed), np.nan)]
-    for t in range(count - 1):
+    columns = edges, costs, margins
+    if spec.method == "motile":
+        together = yield from _together(movie, drifts, (spec, scale, unlinked), known)
+        for column, new in zip(columns, together, strict=True):
+            column.append(new)
+    for t in range(count - 1 if spec.method == "lap" else 0):
         yield Progress((whole - 1) * count + t, whole * count, f"Linking frame {t + 1} of {count}")
-        for column, new in zip(
-            (edges, costs, margins), _step(movie, t, drifts[t], (spec, scale, unlinked), known), strict=True
-        ):
+        for column, new in zip(columns, _step(movie, t, drifts[t], (spec, scale, unlinked), known), strict=True):
             column.append(new)
     yield Progress(whole * count - 1, whole * count, "Closing gaps")
-    near_links = np.concatenate(edges[1:]) if count > 1 else edges[0][:0]
-    later = close_gaps(
-        near_links, movie.first, movie.side, scale, (spec.max_gap, spec.division, _LATER * unlinked), known
-    )
+    near_links = np.concatenate([edges[0][:0], *edges[1:]])
+    wide = np.diff(np.searchsorted(movie.first, near_links, side="right"), axis=1)[:, 0] > 1
+    limits = spec.max_gap, spec.division, _LATER * unlinked
+    later = close_gaps(near_links[~wide], movie.first, movie.side, scale, limits, known.also(near_links[wide]))
     for column, new in zip((edges, costs, margins), later, strict=True):
         column.append(new)
     return relink(tracks, np.concatenate(edges), np.concatenate(costs), np.concatenate(margins))
@@ -188,6 +191,24 @@ def _step(
 ) -> tuple[Ints, Floats, Floats]:
     """Link a frame with the next: edges (rows of nodes), their costs and margins."""
     spec, scale, unlinked = settings
+    events, (n, m) = _possible(movie, t, drift, (spec, scale), known)
+    chosen, margins = choose(events, n, n + m, unlinked)
+    picked, costs = events.who[chosen], events.costs[chosen]
+    three = picked[:, 2] >= 0
+    merged = three & (picked[:, 2] < n)
+    second = np.where(merged[:, None], picked[:, [2, 1]], picked[:, [0, 2]])[three]
+    return (
+        np.concatenate([picked[:, :2], second]) + movie.first[t],
+        np.concatenate([costs, costs[three]]),
+        np.concatenate([margins, margins[three]]),
+    )
+
+
+def _possible(
+    movie: _Movie, t: int, drift: Floats, settings: tuple[LinkSpec, Scale], known: Constraints
+) -> tuple[Events, tuple[int, int]]:
+    """List what may have happened between a frame and the next, and how many objects they have."""
+    spec, scale = settings
     pairs, before, here = movie.pairs(t, drift, scale.reach)
     n = len(before.areas)
     who = np.stack([pairs.parents, n + pairs.children, np.full(len(pairs.parents), -1)], axis=1)
@@ -203,16 +224,23 @@ def _step(
     events = gather(parts)
     if len(known):
         events = events.take(np.flatnonzero(_allowed(events.who + movie.first[t], movie.first[t + 1], known)))
-    chosen, margins = choose(events, n, n + len(here.areas), unlinked)
-    picked, costs = events.who[chosen], events.costs[chosen]
-    three = picked[:, 2] >= 0
-    merged = three & (picked[:, 2] < n)
-    second = np.where(merged[:, None], picked[:, [2, 1]], picked[:, [0, 2]])[three]
-    return (
-        np.concatenate([picked[:, :2], second]) + movie.first[t],
-        np.concatenate([costs, costs[three]]),
-        np.concatenate([margins, margins[three]]),
-    )
+    return events, (n, len(here.areas))
+
+
+def _together(
+    movie: _Movie, drifts: list[Floats], settings: tuple[LinkSpec, Scale, float], known: Constraints
+) -> Steps[tuple[Ints, Floats, Floats]]:
+    """Link all frames together; links may leave frames out."""
+    from ._motile import solve_steps  # noqa: PLC0415  # an extra
+
+    spec, scale, unlinked = settings
+
+    def possible(t: int) -> Events:
+        events, _ = _possible(movie, t, drifts[t], (spec, scale), known)
+        return Events(np.where(events.who >= 0, events.who + movie.first[t], -1), events.costs)
+
+    limits = spec.max_gap, unlinked
+    return (yield from solve_steps(possible, (movie.first, movie.side), scale, limits, known))
 
 
 def _allowed(who: Ints, border: int, known: Constraints) -> npt.NDArray[np.bool_]:

@@ -42,6 +42,7 @@ _LABELS: Final = {
     "division": "Cells divide",
     "merging": "Cells merge",
     "steady": "Cells keep their way",
+    "method": "Choose links by",
 }
 _FORMATS: Final = (
     "Tables (*.csv)", "GEFF folders (*.geff)", "TrackMate files (*.xml)", "Folders of masks: no ending (*)",
