@@ -61,15 +61,19 @@ def track_steps(
         If workers cannot do it.
     """
     check_conflict()
+    from ..tracking._depth import warn_of_depth
     from ..tracking.lap import link
 
     picture, seen = None if image is None else movie(image), movie(labels)
     if client is not None:
         network = SegmentSpec(model=_named(model, picture)) if model else None
         tracks: Tracks = yield from on_workers(client, "track_on_steps", seen, spec or LinkSpec(), picture, network)
-        return tracks
-    motion = (yield from _foretold(seen, picture, model)) if model else None
-    return (yield from link(seen, spec or LinkSpec(), picture, motion))
+    else:
+        motion = (yield from _foretold(seen, picture, model)) if model else None
+        tracks = yield from link(seen, spec or LinkSpec(), picture, motion)
+    if news := warn_of_depth(tracks):
+        yield Progress(1, 1, "Linked", news=news)
+    return tracks
 
 
 def _named(model: str, image: Image | None) -> str:
