@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 
 from napari_unet.core.axes import Image
@@ -109,16 +110,22 @@ def end_to_end() -> dict[str, float]:
     return {key: round(scores[key], 3) for key in ("SEG", "DET", "TRA", "CHOTA")}
 
 
+def tremble(t: int) -> np.ndarray:
+    """Draw a frame of 1024 disks that tremble."""
+    y, x = np.mgrid[-7:8, -7:8]
+    disk, rng = np.hypot(y, x) < 7, np.random.default_rng(t)
+    frame = np.zeros((734, 734), np.int32)
+    for i, at in enumerate(np.ndindex(32, 32)):
+        row, column = 15 + 22 * np.array(at) + rng.integers(-3, 4, 2)
+        frame[row - 7 : row + 8, column - 7 : column + 8][disk] = i + 1
+    return frame
+
+
 def speed() -> dict[str, Any]:
     """Time the reading, comparing and linking of disks that tremble."""
-    y, x = np.mgrid[-7:8, -7:8]
-    disk, rng, found = np.hypot(y, x) < 7, np.random.default_rng(0), {}
+    found = {}
     for name, frames in (("20000", 20), ("50000", 50)):
-        labels = np.zeros((frames, 734, 734), np.int32)
-        for frame in labels:
-            for i, at in enumerate(np.ndindex(32, 32)):
-                row, column = 15 + 22 * np.array(at) + rng.integers(-3, 4, 2)
-                frame[row - 7 : row + 8, column - 7 : column + 8][disk] = i + 1
+        labels = np.stack([tremble(t) for t in range(frames)])
         start, wall = time.process_time(), time.perf_counter()
         count = track(labels).counts["objects"]
         found[name] = {
@@ -128,11 +135,44 @@ def speed() -> dict[str, Any]:
     return found
 
 
+def many(count: int) -> dict[str, float]:
+    """Follow very many objects, of frames that are drawn where they are read, and say what memory it took."""
+    frames = -(-count // 1024)
+    movie = da.map_blocks(
+        lambda block_info: tremble(block_info[None]["array-location"][0][0])[None],
+        chunks=((1,) * frames, (734,), (734,)), dtype=np.int32, meta=np.zeros((0, 0, 0), np.int32),
+    )  # fmt: skip
+    some, start = range(0, frames, max(1, frames // 20)), time.process_time()
+    for t in some:
+        tremble(t)
+    drawn = (time.process_time() - start) / len(some) * frames
+    before, start = peak(), time.process_time()
+    found = track(Image(movie, "tyx"))
+    seconds = time.process_time() - start
+    return {
+        "objects": found.counts["objects"], "tracks": found.counts["tracks"], "cpu_seconds": round(seconds - drawn, 1),
+        "drawing_seconds": round(drawn, 1), "added_megabytes": round(peak() - before),
+    }  # fmt: skip
+
+
+def peak() -> float:
+    """Return the most memory that this process had, MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--laptrack", help="interpreter of an environment with laptrack")
-    python = parser.parse_args().laptrack
+    parser.add_argument("--cells", type=int, help="follow so many objects, and do nothing else: 1000000")
+    wish = parser.parse_args()
+    if wish.cells:
+        said = json.loads(RESULTS.read_text()) | {"many": many(wish.cells)}
+        sys.stdout.write(json.dumps(said["many"], indent=1) + "\n")
+        RESULTS.write_text(json.dumps(said, indent=1) + "\n")
+        return
+    python = wish.laptrack
     track(np.eye(8, dtype=np.int32)[None].repeat(2, 0))
     report: dict[str, Any] = {"speed": speed()}
     for name, spec in MOVIES.items():
