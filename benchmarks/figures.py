@@ -2,7 +2,9 @@
 
 A place in README.md or docs/ that shows a figure is marked ``<!-- figure: NAME -->...<!-- end -->``. NAME is a path
 into ``benchmarks/results/``: ``accuracy/modalities/fluo/AP50`` is that entry of ``accuracy.json``. Run
-``python benchmarks/figures.py`` after a benchmark; ``--check`` only says whether all figures are up to date.
+``python benchmarks/figures.py`` after a benchmark; ``--check`` only says whether all figures are up to date. Between
+``<!-- methods: tumor -->`` and ``<!-- end methods -->`` stands the table of a benchmark that compares methods, or
+nothing as long as it was not run.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 WEIGHTS = ROOT / "src" / "napari_unet" / "models" / "weights" / "nuclei" / "weights.safetensors"
+PLACE = re.compile(r"(<!-- methods: (\w+) -->\n).*?(<!-- end methods -->)", re.DOTALL)
 MARK = re.compile(r"<!-- figure: ([^>]+?) -->(?:[^<\n]*<!-- end -->)?")
 
 
@@ -36,8 +39,30 @@ def figure(name: str) -> str:
     return str(value)
 
 
+def table(name: str) -> str:
+    """Lay out scores of methods: a row for each set and method, means with their intervals."""
+    file = RESULTS / f"{name}.json"
+    if not file.is_file():
+        return ""
+    lines = ["| | | Dice | HD95, mm | seconds |", "| --- | --- | --- | --- | --- |"]
+    for subject, held in json.loads(file.read_text()).items():
+        for method, scores in held["methods"].items():
+            kinds = [n for n in range(1, len(held["classes"]) + 1) if scores.get(f"dice_{n}")]
+            dice, far = (", ".join(_sure(scores[f"{key}_{n}"], digits) for n in kinds)
+                         for key, digits in (("dice", 3), ("hd95", 1)))  # fmt: skip
+            lines.append(f"| {subject} | {method} | {dice} | {far} | {scores['seconds']['mean']:.1f} |")
+        about = f"{len(held['folds'])} of 5 folds, {held['minutes']:g} minutes of training on {held['threads']} cores"
+        lines.append(f"| | {about} | | | |")
+    return "\n".join([*lines, ""])
+
+
+def _sure(found: dict[str, float], digits: int) -> str:
+    return f"{found['mean']:.{digits}f} ({found['low']:.{digits}f} to {found['high']:.{digits}f})"
+
+
 def filled(text: str) -> str:
-    """Put the present figure after every mark."""
+    """Put the present figure after every mark, and the present tables."""
+    text = PLACE.sub(lambda m: f"{m[1]}{table(m[2])}{m[3]}", text)
     return MARK.sub(lambda m: f"<!-- figure: {m[1]} -->{figure(m[1])}<!-- end -->", text)
 
 

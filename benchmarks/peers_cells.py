@@ -170,17 +170,18 @@ class Server:
             self.process.wait()
 
 
-def install(name: str, limit: float) -> Path:
+def install(name: str, limit: float, requirements: tuple[str, ...] = ()) -> Path:
     """Make the peer's environment unless it stands already; return its interpreter."""
+    wanted = requirements or REQUIREMENTS[name]
     folder = ENVIRONMENTS / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     marker = folder / "installed"
-    recipe = hashlib.sha256("\n".join((platform.python_version(), *REQUIREMENTS[name])).encode()).hexdigest()
+    recipe = hashlib.sha256("\n".join((platform.python_version(), *wanted)).encode()).hexdigest()
     if marker.exists() and marker.read_text() == recipe:
         return python
     venv.create(folder, clear=True, with_pip=True)
     log = ENVIRONMENTS / f"{name}-install.log"
-    command = [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name]]
+    command = [str(python), "-m", "pip", "install", "--quiet", *wanted]
     with log.open("w") as stream:
         try:
             subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=True, timeout=limit)
