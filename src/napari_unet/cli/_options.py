@@ -15,7 +15,7 @@ __all__ = [
     "Anomaly", "Average", "Background", "Batch", "Binary", "Channels", "Confidence", "Diameter", "DropoutSamples",
     "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts",
     "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table", "Threshold", "Tile",
-    "Tolerance", "Uncertainty", "Unreadable", "Workers", "chosen_channels",
+    "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "chosen_channels",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -33,8 +33,8 @@ Labels = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Labels to write; the ending chooses: .ome.zarr, .tif, .nii.gz, .dcm (DICOM-SEG), .npy, .png, .gpkg or "
-        ".geojson.",
+        help="Labels to write; the ending chooses: .ome.zarr (also s3://bucket/x.ome.zarr), .tif, .nii.gz, .dcm "
+        "(DICOM-SEG), .npy, .png, .gpkg or .geojson.",
     ),
 ]
 Models = Annotated[
@@ -134,6 +134,14 @@ PartNumber = Annotated[
     typer.Option("--part", help="Do only this part of --of, from 1; 'finalize' completes them."),
 ]
 Parts = Annotated[int, typer.Option("--of", help="How many parts there are.")]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        help="Labels that go to an object store (s3://...): keep what a run needs to go on in this folder. Jobs of "
+        "several computers must share it.",
+        show_default="the user's data",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: time, memory, disk.")]
 Metrics = Annotated[
     str, typer.Option(help="What to compare by, with commas between: matching, overlap, surfaces, lesions.")

@@ -113,6 +113,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     slurm: options.Slurm = None,
     part: options.PartNumber = 0,
     of: options.Parts = 0,
+    work: options.Work = None,
     dry_run: options.DryRun = False,
     as_json: _Json = False,
     overwrite: _Overwrite = False,
@@ -130,6 +131,8 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
+    if work:
+        workflows.keep_runs_in(work)
     source = open_image(image, axes, series)
     spec = spec.model_copy(update={"min_size": count_pixels_of(source, min_size or "")})
     pictures = {"uncertainty": uncertainty, "confidence": confidence, "anomaly": anomaly}
@@ -157,7 +160,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         meaning, sure = Meaning.told_by(found.manifest, str(image)), found.confidence
         watch(workflows.write_polygons_steps(found.labels, polygons, None, meaning, sure, overwrite=overwrite))
     show = _say_segmented if as_json else _tell_segmented
-    show(found, {name: str(place) for name, place in ({"image": image} | named).items() if place})
+    show(found, {name: workflows.shown(place) for name, place in ({"image": image} | named).items() if place})
 
 
 def _do_part(source: Image, spec: SegmentSpec, output: Path, part: tuple[int, int], as_json: bool) -> None:
@@ -167,7 +170,7 @@ def _do_part(source: Image, spec: SegmentSpec, output: Path, part: tuple[int, in
         say_json(facts)
         return
     tell({name.capitalize(): value for name, value in facts.items()})
-    typer.echo(f"When all parts are done: napari-unet finalize {output}", err=True)
+    typer.echo(f"When all parts are done: napari-unet finalize {workflows.shown(output)}", err=True)
 
 
 @app.command(epilog="napari-unet finalize labels.ome.zarr")
@@ -176,15 +179,18 @@ def finalize(
     workers: options.Workers = 0,
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
+    work: options.Work = None,
     as_json: _Json = False,
 ) -> None:
     """Complete a segmentation that was begun in parts (segment --part), or that was stopped.
 
     What no part has done is done now. Image and settings are those that it was begun with.
     """
+    if work:
+        workflows.keep_runs_in(work)
     with workflows.open_cluster(scheduler, local_workers) as client:
         found = _segmented(workflows.finalize_steps(output, client, workers), output)
-    (_say_segmented if as_json else _tell_segmented)(found, {"output": str(output)})
+    (_say_segmented if as_json else _tell_segmented)(found, {"output": workflows.shown(output)})
 
 
 def _segmented(steps: Steps[Segmentation], output: Path) -> Segmentation:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..core.errors import ClusterError
-from ..io.choosing import run_folder
 from ..io.journal import Journal
 from ..io.runs import peek, store_of
 from ..models._bricks import prepare
@@ -153,18 +152,18 @@ class Bench:
         self.errand, spec = errand, errand.settings
         self.image = mended(cached(errand.open_image() if image is None else image), spec)
         self.model = gather(spec) if model is None else model
-        begun = peek(errand.place)
+        begun = peek(errand.place, errand.work)
         if not begun:
             raise ClusterError(
                 f"The run that writes '{errand.output}' cannot be seen from here: its folder "
-                f"'{run_folder(errand.place)}' is missing. It must lie on a disk that all processes share."
+                f"'{errand.run_folder}' is missing. It must lie on a disk that all processes share."
             )
         if other := difference(begun["identity"], identity(record(self.image, spec, self.model))):
             raise ClusterError(f"'{errand.output}' is being made of {other}. Give all processes the same settings.")
         self.care = careful(spec, self.model)
         work = prepare(self.image, spec, self.model, begun, self.care)
-        self.journal = Shared(run_folder(errand.place))
-        store = store_of(errand.place, self.image, work.plan.ndim, make=False)
+        self.journal = Shared(errand.run_folder)
+        store = store_of(errand.place, self.image, work.plan.ndim, False, errand.work)
         self.jobs = SharedJobs(work.plan, Sparing(work.predict), work.finding, self.journal, store)
         self.planes = [work.plan.select(plane) for plane in self.image.planes(work.plan.ndim)]
         self.grid = work.plan.grid(self.planes[0].shape, len(self.planes))

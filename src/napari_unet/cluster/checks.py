@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..core.errors import ClusterError, OutputError
 from ..core.steps import Progress, Steps
+from ..io.addresses import as_address
+from ..io.remote_labels import check_store
 from .remote import describe, see, versions
 
 if TYPE_CHECKING:
@@ -53,7 +55,9 @@ def ask_steps(client: Client, errand: Errand) -> Steps[Told]:
     """
     yield Progress(0, 0, "Asking the workers")
     check_workers(client)
-    _check_disk(client, errand.place.parent)
+    _check_disk(client, errand.run_folder.parent)
+    if address := as_address(errand.place):
+        call_all(client, check_store, address)
     yield Progress(0, 0, "Loading the model on the workers")
     return check_alike(call_all(client, describe, errand))
 
@@ -174,6 +178,7 @@ def _check_disk(client: Client, folder: Path) -> None:
     """See that all workers can read and write where the labels are to be, by a small file."""
     name = f".{uuid.uuid4().hex[:12]}.hello"
     try:
+        folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"")
     except OSError as error:
         raise OutputError(f"'{folder}' cannot be written: {error.strerror or error}. Choose another folder.") from error

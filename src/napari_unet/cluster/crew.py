@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from ..io.choosing import run_folder
 from .bench import Shared
 from .hands import Hands
 from .orders import Errands
@@ -49,7 +48,7 @@ class DaskCrew:
 
     def jobs(self, work: Work, journal: Journal, sink: Sink) -> Jobs:
         """Return jobs that are done by workers."""
-        shared = Shared(run_folder(self.errand.place))
+        shared = Shared(self.errand.run_folder)
         return Errands(work.plan, work.predict, work.finding, journal, sink, shared)
 
     def hands(self, next_job: Callable[[], Callable[[], Any] | None], _: int, /) -> Generator[Any, None, None]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ClusterError, OutputError
 from ..core.steps import Progress, Steps
+from ..io.addresses import as_address, shown
 from ..io.choosing import run_folder
-from ..io.runs import find_finished, peek, store_of
+from ..io.runs import find_finished, goes_on, has_output, peek, store_of
 from ..models._bricks import begin, can_store
 from ..models.average import gather
 from ..models.errand import errand_of, source_of
@@ -119,17 +120,17 @@ def _begin(journal: Shared, run: tuple[Image, SegmentSpec, Scorer], output: Path
 
 
 def _is_finished(output: Path, wanted: dict[str, Any]) -> bool:
-    if not output.exists():
+    if not has_output(output) or goes_on(output):
         return False
     found = find_finished(output)
     other = "something else" if found is None else difference(identity(found[1]), wanted)
     if other:
-        raise OutputError(f"'{output}' exists and holds {other}. Choose another name, or remove it first.")
+        raise OutputError(f"'{shown(output)}' exists and holds {other}. Choose another name, or remove it first.")
     return True
 
 
 def _check_folder(output: Path) -> None:
-    if not output.parent.is_dir():
+    if not as_address(output) and not output.parent.is_dir():
         raise OutputError(
             f"'{output}' cannot be written: the folder '{output.parent}' does not exist. Create it first."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore, StorePath
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError
@@ -21,8 +23,9 @@ from napari_unet.core.steps import Progress, Steps, finish
 from ._zarr_reader import is_zarr
 
 __all__ = [
-    "check_replaceable", "create_labels", "finish_labels_steps", "folder_of", "mend_groups", "open_labels",
-    "read_digests", "shard_files", "shards_in", "write_digests", "write_image_zarr", "write_labels_zarr",
+    "DIGESTS", "check_replaceable", "create_labels", "finish_labels_steps", "folder_of", "mend_groups", "open_labels",
+    "put_shards", "read_digests", "say_finest", "shard_files", "shards_in", "write_digests", "write_image_zarr",
+    "write_labels_zarr",
 ]  # fmt: skip
 
 VERSION: Final = "0.5"
@@ -30,6 +33,7 @@ DIGESTS: Final = "digests"
 _TYPES: Final = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _AT_ONCE: Final = 2**23  # pixels
 Window = tuple[slice, ...]
+Root = Path | StorePath
 Read = Callable[[Window], npt.NDArray[Any]]
 
 
@@ -79,7 +83,7 @@ def write_labels_zarr(
     finish(finish_labels_steps(folder, name, labels, manifest))
 
 
-def create_labels(folder: Path, name: str, labels: Image, ndim: int = 3) -> zarr.Array[Any]:
+def create_labels(folder: Root, name: str, labels: Image, ndim: int = 3) -> zarr.Array[Any]:
     """Make the finest level of a label image, empty.
 
     Parameters
@@ -127,7 +131,7 @@ def _listing(name: str) -> dict[str, Any]:
     return {"ome": {"version": VERSION, "labels": [name]}}
 
 
-def open_labels(folder: Path, name: str) -> zarr.Array[Any]:
+def open_labels(folder: Root, name: str) -> zarr.Array[Any]:
     """Open the finest level that :func:`create_labels` made, to go on writing it.
 
     Parameters
@@ -199,7 +203,13 @@ def shard_files(level: zarr.Array[Any], window: Window) -> list[Path]:
     return [file for file in files if file.exists()]
 
 
-def finish_labels_steps(folder: Path, name: str, labels: Image, manifest: Mapping[str, Any]) -> Steps[None]:
+def finish_labels_steps(
+    folder: Root,
+    name: str,
+    labels: Image,
+    manifest: Mapping[str, Any],
+    before_last: Callable[[], None] | None = None,
+) -> Steps[None]:
     """Make the coarser levels of a label image whose finest one is written, and say what it is.
 
     Parameters
@@ -208,6 +218,8 @@ def finish_labels_steps(folder: Path, name: str, labels: Image, manifest: Mappin
         As for :func:`create_labels`.
     manifest : mapping
         JSON-like; stored under ``napari-unet``.
+    before_last : callable, optional
+        Called before the one file is written that says that all is complete.
 
     Yields
     ------
@@ -216,12 +228,59 @@ def finish_labels_steps(folder: Path, name: str, labels: Image, manifest: Mappin
     """
     image = zarr.open_group(folder / "labels" / name, mode="r+")
     multiscale = yield from _coarsen(image, name, labels, open_labels(folder, name))
+    if before_last is not None:
+        before_last()
+    image.attrs.update(_said(multiscale, manifest))
+
+
+def say_finest(folder: Root, name: str, labels: Image, manifest: Mapping[str, Any]) -> None:
+    """Say what labels are whose coarser levels are not made yet, so that they can be read meanwhile.
+
+    Parameters
+    ----------
+    folder, name, labels, manifest : Path or StorePath, str, Image, mapping
+        As for :func:`finish_labels_steps`.
+    """
+    multiscale = {"name": name, "type": "nearest", "axes": _ome_axes(labels), "datasets": [_dataset(0, labels.scale)]}
+    zarr.open_group(folder / "labels" / name, mode="r+").attrs.update(_said(multiscale, manifest))
+
+
+def put_shards(level: zarr.Array[Any], window: Window, block: npt.NDArray[Any]) -> None:
+    """Write whole shards to a server, each by one request, without asking for what is there.
+
+    Parameters
+    ----------
+    level : zarr.Array
+        On a server, where a file is replaced as a whole or not at all.
+    window : tuple of slice
+        One for each axis, along shards.
+    block : ndarray
+        What is written.
+
+    Raises
+    ------
+    OSError
+        If the server does not take it.
+    """
+    made: dict[str, Any] = {}
+    packed: zarr.Array[Any] = zarr.Array(zarr.AsyncArray(level.metadata, StorePath(MemoryStore(made))))
+    packed[window] = block
+    for key, _ in shards_in(level, window):
+        place = level.store_path / key
+        sync(place.set(made[key]) if key in made else place.delete())
+
+
+def _said(multiscale: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
     ome: dict[str, Any] = {"version": VERSION, "multiscales": [multiscale], "image-label": {"version": VERSION}}
-    image.attrs.update({"ome": ome, "napari-unet": dict(manifest)})
+    return {"ome": ome, "napari-unet": dict(manifest)}
 
 
-def write_digests(folder: Path, digests: npt.NDArray[np.uint8]) -> Path:
-    """Write the digests of all blocks of labels as an array beside the levels, and return its folder.
+def _dataset(level: int, scale: Sequence[float]) -> dict[str, Any]:
+    return {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": list(scale)}]}
+
+
+def write_digests(folder: Root, digests: npt.NDArray[np.uint8]) -> None:
+    """Write the digests of all blocks of labels as the array ``digests`` beside the levels.
 
     Parameters
     ----------
@@ -230,9 +289,7 @@ def write_digests(folder: Path, digests: npt.NDArray[np.uint8]) -> Path:
     digests : ndarray of uint8, shape (blocks, 32)
         See :func:`~napari_unet.core.hashes.block_digests`.
     """
-    place = folder / DIGESTS
-    zarr.create_array(str(place), data=digests, chunks=digests.shape, zarr_format=3, overwrite=True)
-    return place
+    zarr.create_array(folder / DIGESTS, data=digests, chunks=digests.shape, zarr_format=3, overwrite=True)
 
 
 def read_digests(folder: Path) -> npt.NDArray[np.uint8] | None:
@@ -279,8 +336,7 @@ def _coarsen(group: zarr.Group, name: str, image: Image, level: zarr.Array[Any])
     ndim, dtype = 2 if level.chunks[:-2] == (1,) * (level.ndim - 2) else 3, str(level.dtype)
     while True:
         scale = [size * step for size, step in zip(image.scale, steps, strict=True)]
-        transform = {"type": "scale", "scale": scale}
-        datasets.append({"path": str(len(datasets)), "coordinateTransformations": [transform]})
+        datasets.append(_dataset(len(datasets), scale))
         if max(level.shape[-2:]) < SMALLEST_LEVEL:
             return {"name": name, "type": "nearest", "axes": _ome_axes(image), "datasets": datasets}
         stride = tuple(2 if a in "yx" and n > 1 else 1 for a, n in zip(image.axes, level.shape, strict=True))

@@ -89,23 +89,23 @@ def _open(place: Path | str) -> zarr.Group | zarr.Array[Any]:
         raise ImageError(f"'{place}' could not be read as zarr: {error}. Copy it again as a whole.") from error
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path | str) -> dict[str, Any] | None:
     """Return how the labels of a store were made.
 
     Parameters
     ----------
-    folder : Path
-        Perhaps the root of a store.
+    folder : Path or str
+        Perhaps the root of a store; or an address.
 
     Returns
     -------
     dict or None
         None if it holds no labels of this program.
     """
-    if not is_zarr(folder):
+    if isinstance(folder, Path) and not is_zarr(folder):
         return None
     try:
-        node = zarr.open(folder, mode="r")
+        node = _open(folder)
         image = _image_group(node, folder, labels=True) if isinstance(node, zarr.Group) else None
     except (*_BROKEN, ImageError):
         return None

@@ -10,10 +10,12 @@ from urllib.request import url2pathname
 
 from ..core.errors import ImageError, MissingExtraError, UNetError
 
-__all__ = ["as_address", "as_file", "unreachable"]
+__all__ = ["as_address", "as_file", "package_of", "shown", "unreachable"]
 
 _ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]+):/+([^/].*)", re.IGNORECASE | re.DOTALL)
-_PACKAGES: Final = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs"}
+_PACKAGES: Final = {
+    "http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs",
+}  # fmt: skip
 
 
 def as_address(place: str | os.PathLike[str]) -> str | None:
@@ -29,7 +31,7 @@ def as_address(place: str | os.PathLike[str]) -> str | None:
     str or None
         None for what lies on this computer; a letter and a colon are a drive.
     """
-    found = _ADDRESS.fullmatch(os.fspath(place))
+    found = _ADDRESS.fullmatch(place.as_posix() if isinstance(place, Path) else os.fspath(place))
     local = found is None or found[1].lower() == "file" or Path(place).exists()
     return None if found is None or local else f"{found[1].lower()}://{found[2]}"
 
@@ -49,6 +51,16 @@ def as_file(place: str | os.PathLike[str]) -> Path:
     """
     found = _ADDRESS.fullmatch(os.fspath(place))
     return Path(url2pathname(f"/{found[2]}")) if found and found[1].lower() == "file" else Path(place)
+
+
+def shown(place: Path) -> str:
+    """Return a place as a person writes it: addresses with both slashes."""
+    return as_address(place) or str(place)
+
+
+def package_of(scheme: str) -> str:
+    """Name the package that opens addresses of a kind, such as ``s3``."""
+    return _PACKAGES.get(scheme, f"the fsspec package for {scheme}")
 
 
 def unreachable(address: str, error: Exception) -> UNetError:

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["choose_place", "data_folder", "draft_folder", "run_folder"]
+from .addresses import as_address
+
+__all__ = ["WORK", "choose_place", "data_folder", "draft_folder", "run_folder", "work_folder"]
+
+WORK: Final = "NAPARI_UNET_WORK"  # names the folder for runs whose results go to object stores
 
 _UNFINISHED: Final = ".unfinished"
 
 
-def run_folder(output: Path) -> Path:
-    """Return where an unfinished run is kept, a sibling of its result.
+def run_folder(output: Path, work: str = "") -> Path:
+    """Return where an unfinished run is kept: beside its result, or for an object store in :func:`work_folder`.
 
     Parameters
     ----------
     output : Path
-        Where the labels are to be in the end.
+        Where the labels are to be in the end: a folder, or an address.
+    work : str
+        Of a run that was begun by another process: its :func:`work_folder`.
 
     Returns
     -------
     Path
         A folder, perhaps not there.
     """
+    if address := as_address(output):
+        name = re.sub(r"[^\w.-]", "_", address.rstrip("/").rpartition("/")[2])
+        known = hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:12]
+        return (Path(work) if work else work_folder()) / f"{known}-{name[-100:]}{_UNFINISHED}"
     place = Path(os.path.realpath(output))  # what is a link stays one, and the result is moved on one disk
     return place.with_name(place.name + _UNFINISHED)
+
+
+def work_folder() -> Path:
+    """Return the folder for runs whose results go to object stores: what ``NAPARI_UNET_WORK`` says, or the user's."""
+    return Path(os.path.realpath(os.environ.get(WORK) or data_folder() / "runs"))
 
 
 def draft_folder(output: Path) -> Path:

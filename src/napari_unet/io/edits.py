@@ -22,8 +22,9 @@ from ..core.hashes import block_digests, block_numbers, digest_steps, hash_of
 from ..core.levels import level_steps
 from ..core.steps import Progress, Steps
 from ..core.windows import Reader, windows
-from ._zarr import folder_of, read_digests, shards_in, write_digests
+from ._zarr import DIGESTS, folder_of, read_digests, shards_in, write_digests
 from ._zarr_reader import read_zarr
+from .addresses import as_address
 from .label_store import stored_labels
 from .labels import as_facts
 from .levels import Labels, Window, meet, since, thinned
@@ -160,6 +161,11 @@ def forget_edits(output: Path) -> None:
 @contextmanager
 def _held(output: Path) -> Iterator[Swaps]:
     """Hold labels for this program alone, and bring to an end what was begun with them."""
+    if address := as_address(output):
+        raise OutputError(
+            f"Corrections cannot be put back into '{address}': nothing can be swapped there. Copy it to a disk, and "
+            "correct it there."
+        )
     with RunFolder(output) as run:
         if run.begun:
             raise OutputError(
@@ -322,7 +328,8 @@ def _as_rows(digests: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _store_digests(new: Path, group: Path, digests: npt.NDArray[np.uint8]) -> list[str]:
-    folder = write_digests(new / group, digests)
+    write_digests(new / group, digests)
+    folder = new / group / DIGESTS
     return [file.relative_to(new).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()]
 
 

@@ -51,8 +51,13 @@ class LabelStore:
         shape, scale, units = image.along(axes)
         place: dict[str, Any] = {"geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy}
         self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name, **place)
+        self._level = self._opened(ndim, make)
+        self._block = dict(zip(axes, self._level.shards or self._level.chunks, strict=True))
+
+    def _opened(self, ndim: int, make: bool) -> zarr.Array[Any]:
+        folder, name = self.folder, self.name
         try:
-            there = _reopened(folder, name, shape, make)
+            there = _reopened(folder, name, self._frame.shape, make)
             if there is None and not make:
                 raise OutputError(
                     f"'{folder}' was made by another process and cannot be opened here. Check that all processes see "
@@ -60,10 +65,9 @@ class LabelStore:
                 )
             if there is None:
                 shutil.rmtree(folder, ignore_errors=True)
-            self._level = create_labels(folder, name, self._frame, ndim) if there is None else there
+            return create_labels(folder, name, self._frame, ndim) if there is None else there
         except OSError as error:
             raise OutputError(_unwritable(folder, error)) from error
-        self._block = dict(zip(axes, self._level.shards or self._level.chunks, strict=True))
 
     @property
     def labels(self) -> Image:
@@ -97,7 +101,9 @@ class LabelStore:
         """
         place = self._place(plane, window)
         # Planes name their axes in the order of the store; what they hold fixed has length 1 there.
-        block = labels.astype(np.uint32).reshape([s.stop - s.start for s in place])
+        self._put(place, labels.astype(np.uint32).reshape([s.stop - s.start for s in place]))
+
+    def _put(self, place: Window, block: npt.NDArray[np.uint32]) -> None:
         try:
             for file in shard_files(self._level, place):
                 file.unlink(
@@ -175,13 +181,13 @@ def _reopened(folder: Path, name: str, shape: Sequence[int], mend: bool) -> zarr
     return level if level.shape == tuple(shape) else None
 
 
-def stored_labels(folder: Path) -> tuple[Image, dict[str, Any]] | None:
+def stored_labels(folder: Path | str) -> tuple[Image, dict[str, Any]] | None:
     """Return labels that were finished, and how they were made.
 
     Parameters
     ----------
-    folder : Path
-        Perhaps the root of a store.
+    folder : Path or str
+        Perhaps the root of a store; or an address.
 
     Returns
     -------

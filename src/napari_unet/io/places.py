@@ -11,9 +11,11 @@ from ..core.axes import Image
 from ..core.errors import OutputError
 from ._zarr import check_replaceable
 from ._zarr_reader import is_zarr
+from .addresses import as_address
 from .dicom_seg import check_segmentation
 from .images import WRITTEN
 from .labels import WRITTEN as LABELS
+from .remote_labels import check_store
 from .runs import describe_unfinished
 from .suffixes import suffix_of
 from .tables import TABLES, check_table
@@ -29,7 +31,7 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
     Parameters
     ----------
     path : Path
-        Where the result is to go.
+        Where the result is to go; labels may go to an address.
     image : Image, optional
         Of which the labels are to be written; without it the result is a table.
     overwrite : bool
@@ -49,6 +51,11 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         cannot be written.
     """
     noun = "a table" if image is None and noun == "labels" else noun
+    if (address := as_address(path)) and noun == "labels":
+        check_store(address, image, overwrite)
+        return describe_unfinished(path)
+    if address:
+        raise OutputError(f"'{address}': an object store takes labels as .ome.zarr only. Give a file for {noun}.")
     known = {
         "a table": TABLES,
         "labels": LABELS,
@@ -99,6 +106,9 @@ def check_apart(path: Path, image: Image) -> None:
     OutputError
         If they are not apart.
     """
+    if address := as_address(path):
+        check_store(address, image)
+        return
     place = Path(os.path.realpath(path))
     if image.anatomy is not None and str(place) in {os.path.realpath(file) for file in image.anatomy.files}:
         raise OutputError(f"'{path}' would replace a plane of the image itself. Choose another name.")

@@ -18,13 +18,24 @@ from ..core.steps import Steps
 from ._comments import read_comment
 from ._zarr import check_replaceable
 from ._zarr_reader import read_manifest
+from .addresses import as_address
 from .atomic import put_in_place
 from .choosing import run_folder
 from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
+from .remote_labels import RemoteLabels, claim_of, is_there, make_room, taken, writer_of
 from .swaps import Swaps
 
-__all__ = ["RunFolder", "describe_unfinished", "find_finished", "find_manifest", "peek", "store_of"]
+__all__ = [
+    "RunFolder",
+    "describe_unfinished",
+    "find_finished",
+    "find_manifest",
+    "goes_on",
+    "has_output",
+    "peek",
+    "store_of",
+]
 
 _STORE: Final = "labels.zarr"
 _REPLACED: Final = "replaced.zarr"
@@ -39,8 +50,10 @@ class RunFolder:
     Parameters
     ----------
     output : Path
-        Where the labels are to be in the end, an OME-Zarr folder. The run is kept in a sibling whose name ends in
-        ``.unfinished``.
+        Where the labels are to be in the end, an OME-Zarr folder or an address. The run is kept in a folder whose name
+        ends in ``.unfinished``, see :func:`~napari_unet.io.choosing.run_folder`.
+    work : str
+        See there.
 
     Attributes
     ----------
@@ -48,14 +61,15 @@ class RunFolder:
         What is done.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, work: str = "") -> None:
         self.output = output
-        self.folder = run_folder(output)
+        self.address = as_address(output)
+        self.folder = run_folder(output, work)
         self.journal = Journal(self.folder)
 
     def __enter__(self) -> Self:
         """Take the folder; an OutputError says that another program has it, or that it is damaged."""
-        if not self.output.parent.is_dir():
+        if not self.address and not self.output.parent.is_dir():
             raise OutputError(
                 f"'{self.output}' cannot be written: the folder '{self.output.parent}' does not exist. Create it first."
             )
@@ -126,16 +140,25 @@ class RunFolder:
             If they cannot be written.
         """
         yield from store.finish_steps(manifest, digests)
+        if not self.address:
+            self._put_in_place()
+        self.discard()
+        found = stored_labels(self.address or self.output)
+        if found is None:
+            raise OutputError(f"'{self.output}' was changed by another program while it was written. Run it again.")
+        return found[0]
+
+    def make_room(self) -> None:
+        """Remove what is at an address and may be replaced: nothing can be swapped there when the run is done."""
+        if self.address:
+            make_room(self.address, claim_of(self.folder))
+
+    def _put_in_place(self) -> None:
         check_replaceable(self.output)
         Swaps(self.output).forget()  # corrections of the labels that are replaced
         aside = self.folder / _REPLACED
         shutil.rmtree(aside, ignore_errors=True)
         put_in_place(self.folder / _STORE, self.output, aside)
-        self.discard()
-        found = stored_labels(self.output)
-        if found is None:
-            raise OutputError(f"'{self.output}' was changed by another program while it was written. Run it again.")
-        return found[0]
 
     def discard(self) -> None:
         """Remove the run: its result is in place, or not wanted any more."""
@@ -145,7 +168,7 @@ class RunFolder:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def store_of(output: Path, image: Image, ndim: int, make: bool = True) -> LabelStore:
+def store_of(output: Path, image: Image, ndim: int, make: bool = True, work: str = "") -> LabelStore:
     """Open the labels of an unfinished run.
 
     Parameters
@@ -156,6 +179,8 @@ def store_of(output: Path, image: Image, ndim: int, make: bool = True) -> LabelS
         See :meth:`RunFolder.store`.
     make : bool
         Make them where there are none, or what is there is damaged; only who holds the run may.
+    work : str
+        See :func:`~napari_unet.io.choosing.run_folder`.
 
     Returns
     -------
@@ -168,6 +193,8 @@ def store_of(output: Path, image: Image, ndim: int, make: bool = True) -> LabelS
         If it cannot be written, or there is none to open.
     """
     name = output.stem.removesuffix(".ome") or "labels"
+    if address := as_address(output):
+        return RemoteLabels(address, claim_of(run_folder(output, work), make), name, image, ndim, make)
     return LabelStore(run_folder(output) / _STORE, name, image, ndim, make)
 
 
@@ -188,17 +215,58 @@ def find_finished(output: Path) -> tuple[Image, dict[str, Any]] | None:
     manifest : dict
         As it was given to :meth:`RunFolder.publish_steps`; with ``edited``, a list, if labels were corrected by hand.
     """
+    if address := as_address(output):
+        return stored_labels(address)
     Swaps(output).recover()
     return stored_labels(output)
 
 
-def peek(output: Path) -> dict[str, Any]:
+def has_output(output: Path) -> bool:
+    """Say whether there is anything where labels are to be: a file, a folder, or an object at an address."""
+    address = as_address(output)
+    return is_there(address) if address else output.exists()
+
+
+def goes_on(output: Path, overwrite: bool = False) -> bool:
+    """Say whether labels at an address are those that the unfinished run of this output has begun.
+
+    Parameters
+    ----------
+    output : Path
+        Where the labels are to be in the end.
+    overwrite : bool
+        Say no, where it would be refused.
+
+    Returns
+    -------
+    bool
+        False for a folder: unfinished labels are not at their place yet.
+
+    Raises
+    ------
+    OutputError
+        If another run writes there.
+    """
+    address = as_address(output)
+    writer = writer_of(address) if address else ""
+    if not address or not writer:
+        return False
+    if writer == claim_of(run_folder(output), make=False):
+        return True
+    if not overwrite:
+        raise taken(address)
+    return False
+
+
+def peek(output: Path, work: str = "") -> dict[str, Any]:
     """Return what an unfinished run is, whether or not a program is working on it.
 
     Parameters
     ----------
     output : Path
         Where its labels are to be in the end.
+    work : str
+        See :func:`~napari_unet.io.choosing.run_folder`.
 
     Returns
     -------
@@ -206,7 +274,7 @@ def peek(output: Path) -> dict[str, Any]:
         Empty if there is none, or its record is damaged.
     """
     try:
-        return dict(json.loads((RunFolder(output).folder / MANIFEST).read_text()))
+        return dict(json.loads((RunFolder(output, work).folder / MANIFEST).read_text()))
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -254,4 +322,4 @@ def find_manifest(file: Path) -> dict[str, Any]:
     """
     if file.suffix.lower() in (".tif", ".tiff"):
         return read_comment(file)
-    return read_manifest(file) or {}
+    return read_manifest(as_address(file) or file) or {}

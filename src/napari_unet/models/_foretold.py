@@ -15,6 +15,7 @@ from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.preflight import LONG, Room, foretell, size_words
 from ..core.specs import TargetSpec
+from ..io.addresses import as_address
 from ..io.choosing import run_folder
 from ..io.journal import Journal
 from ..io.sizes import folder_size, free_space, journal_size, labels_size
@@ -96,7 +97,10 @@ def room_for(grid: Grid, planes: int, outputs: int, left: Left, output: Path) ->
     trees = round(left.journal / left.pixels * plane * min(planes, PLANES))
     needed = labels + trees + min(plane, _LAYERS * layer) * outputs
     # What is there is on the disk already, but trees of planes to come are not.
-    needed = max(labels // 8, needed - folder_size(run_folder(output)))
+    folder = run_folder(output)
+    if as_address(output):
+        return Room(max(0, needed - labels - folder_size(folder)), free_space(folder))  # labels go to a store
+    needed = max(labels // 8, needed - folder_size(folder))
     return Room(needed, free_space(output))
 
 

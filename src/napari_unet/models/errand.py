@@ -13,6 +13,7 @@ from ..core.axes import Image
 from ..core.errors import ClusterError
 from ..core.specs import SegmentSpec
 from ..io.addresses import as_address
+from ..io.choosing import run_folder, work_folder
 from ..io.images import read_image
 from ..tiling.fingerprint import fingerprint
 
@@ -33,6 +34,8 @@ class Errand:
         Fields of :class:`~napari_unet.core.specs.SegmentSpec`, as JSON holds them; models are named, not sent.
     image : dict
         What the image is, see :func:`~napari_unet.tiling.fingerprint.fingerprint`.
+    work : str
+        Where the run is kept if its labels go to an object store, a folder that every process sees; else empty.
     """
 
     output: str
@@ -40,6 +43,7 @@ class Errand:
     axes: str
     spec: dict[str, Any]
     image: dict[str, Any]
+    work: str = ""
 
     @property
     def name(self) -> str:
@@ -50,6 +54,11 @@ class Errand:
     def place(self) -> Path:
         """Where the labels are to be in the end."""
         return Path(self.output)
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run is kept."""
+        return run_folder(self.place, self.work)
 
     @property
     def settings(self) -> SegmentSpec:
@@ -115,8 +124,11 @@ def errand_of(image: Image, spec: SegmentSpec, output: Path) -> Errand:
             f"'{image.name}' is in the memory of this program, where other processes cannot see it. Write it to a file "
             "first (OME-Zarr suits best), and open that."
         )
-    found = {"output": os.path.realpath(output), "image": fingerprint(image)} | source_of(image, spec)
-    return Errand(**found)
+    address = as_address(output)
+    if address and address.startswith("memory:"):
+        raise ClusterError(f"'{address}' is the memory of one process. Give a folder or an address that all can reach.")
+    place, work = address or os.path.realpath(output), str(work_folder()) if address else ""
+    return Errand(output=place, work=work, image=fingerprint(image), **source_of(image, spec))
 
 
 def source_of(image: Image, spec: SegmentSpec) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from ..core.hashes import label_hash_steps
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
+from ..io.addresses import shown
 from ..io.behind import Behind
-from ..io.runs import RunFolder, find_finished
+from ..io.runs import RunFolder, find_finished, goes_on, has_output
 from ..tiling._brick_jobs import intact
 from ..tiling._written import written_digests
 from ..tiling.bricked import segment_bricks
@@ -104,6 +105,8 @@ def store_segmentation(
     if done is not None:
         return replace(done, seconds=time.perf_counter() - start)
     with RunFolder(output) as folder:
+        if overwrite:
+            folder.make_room()
         if not folder.begun:
             yield Progress(0, 0, "Measuring intensities and object size")
             told = {"identity": wanted, "errand": source_of(image, spec)}
@@ -208,7 +211,7 @@ def _short(value: Any) -> str:
 
 def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps[Segmentation | None]:
     """Return the labels of a finished run, if these are they and they are undamaged."""
-    if not output.exists():
+    if not has_output(output) or goes_on(output, overwrite):
         return None
     found = find_finished(output)
     labels, manifest = found or (None, {})
@@ -225,7 +228,7 @@ def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps
     if overwrite:
         return None
     raise OutputError(
-        f"'{output}' exists and holds {other}. Choose another name, or allow it to be replaced: --overwrite."
+        f"'{shown(output)}' exists and holds {other}. Choose another name, or allow it to be replaced: --overwrite."
     )
 
 

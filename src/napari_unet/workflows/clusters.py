@@ -203,7 +203,8 @@ def finalize_steps(output: str | Path, client: Any = None, workers: int = 0) -> 
     UNetError
         See :func:`~napari_unet.workflows.segment_steps`.
     """
-    from ..io.runs import find_manifest, peek
+    from ..io.addresses import shown
+    from ..io.runs import find_manifest, has_output, peek
     from .files import read_image
     from .objects import segment_steps
 
@@ -211,12 +212,12 @@ def finalize_steps(output: str | Path, client: Any = None, workers: int = 0) -> 
     begun = peek(place)
     errand = begun.get("errand", {})
     if not errand.get("source"):
-        done = place.exists() and bool(find_manifest(place))
+        done = has_output(place) and "labels_hash" in find_manifest(place)
         raise OutputError(
-            f"'{place}' is finished: nothing is left to do."
+            f"'{shown(place)}' is finished: nothing is left to do."
             if done and not begun
-            else f"There is no run to complete for '{place}', or its image was in memory. Give the command 'segment' "
-            "with the image and the same settings."
+            else f"There is no run to complete for '{shown(place)}', or its image was in memory, or --work is another "
+            "folder. Give the command 'segment' with the image and the same settings."
         )
     given = errand["spec"] | {"device": begun["identity"]["device"]}
     spec = SegmentSpec.of(**given | {"tiling": given["tiling"] | {"workers": workers}})

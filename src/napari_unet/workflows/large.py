@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.axes import Image
-from ..core.errors import ImageError
+from ..core.errors import ImageError, OutputError
 from ..core.results import Table
 from ..core.steps import Progress, Steps
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "choose_place", "drop_draft", "edit_labels_steps", "find_draft", "find_unfinished", "forget_edits", "has_draft",
-    "keep_draft", "open_pyramid", "undo_edit",
+    "keep_draft", "keep_runs_in", "open_pyramid", "shown", "undo_edit",
 ]  # fmt: skip
 
 
@@ -27,6 +28,35 @@ def choose_place(source: str | Path | None, name: str) -> Path:
     from ..io.choosing import choose_place as choose
 
     return choose(None if source is None else Path(source), name)
+
+
+def keep_runs_in(folder: str | Path) -> None:
+    """Keep runs whose results go to object stores in a folder, from now on: in this process and those that it starts.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there. Where several computers work together, all of them see it under the same name.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    from ..io.choosing import WORK
+
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"'{folder}' cannot be made: {error.strerror or error}. Choose another folder.") from error
+    os.environ[WORK] = os.path.realpath(folder)
+
+
+def shown(place: str | Path) -> str:
+    """Return a file or an address as a person writes it; see :func:`napari_unet.io.addresses.shown`."""
+    from ..io.addresses import shown as words
+
+    return words(Path(place))
 
 
 def find_unfinished(image: Image, folders: Sequence[Path] = ()) -> list[Unfinished]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
+from ..core.errors import OutputError
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps, finish
@@ -117,6 +118,7 @@ def _found(
     source: Image, spec: SegmentSpec, model: Scorer, preview: bool | Looking, where: tuple[Path | None, bool]
 ) -> Steps[Segmentation]:
     """Find the objects and write them, while they are found where that is possible."""
+    from ..io.addresses import as_address, shown
     from ..models._bricks import Alone
     from ..models.segment import segment_image
     from ..models.stored import can_store, store_segmentation
@@ -125,6 +127,11 @@ def _found(
     if place is not None and place.suffix.lower() == ".zarr" and can_store(spec, model):
         crew = Alone(_looking(preview))
         return (yield from store_segmentation(source, spec, model, place, overwrite=overwrite, crew=crew))
+    if place is not None and as_address(place):
+        raise OutputError(
+            f"'{shown(place)}': an object store takes labels brick by brick only, and neither uncertainty nor objects "
+            "that need the whole plane at once. Give a file, and copy it there."
+        )
     found = yield from segment_image(source, spec, model, preview=bool(preview))
     if place is not None:
         yield Progress(1, 1, "Writing the labels")
