@@ -27,11 +27,8 @@ from napari_unet.core.examples import Example
 from napari_unet.core.specs import TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.training.run import train_model
-from napari_unet.widgets.correct import CorrectWidget
-from napari_unet.widgets.lineage import LineageWidget
 from napari_unet.widgets.models import ModelsWidget
 from napari_unet.widgets.segment import SegmentWidget
-from napari_unet.widgets.track import TrackWidget
 from napari_unet.widgets.train import TrainWidget
 
 SIZE = (1400, 900)
@@ -291,61 +288,6 @@ def show_edit(folder: Path) -> Path:
     return path
 
 
-def show_tracks(folder: Path) -> list[Path]:
-    """Write the pictures of tracking: a movie and its tracks, and corrections with doubts and the tree of lineages.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they go.
-
-    Returns
-    -------
-    list of Path
-        The files.
-    """
-    prepare(folder)
-    paths = [folder / "track.png", folder / "lineage.png"]
-    image, truth, _tracks = workflows.sample_movie("nuclei-movie", frames=24)
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["XDG_DATA_HOME"] = home  # corrections are written down
-        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-        viewer.window.resize(*SIZE)
-        place = {"scale": image.scale, "units": image.units, "axis_labels": tuple(image.axes)}
-        light = viewer.add_image(np.asarray(image.data), name="nuclei", **place)
-        light.contrast_limits = tuple(float(v) for v in np.percentile(light.data, (1, 99.5)))
-        viewer.add_labels(np.asarray(truth.data), name="cells", **place)
-        widget = TrackWidget(viewer)
-        dock = viewer.window.add_dock_widget(widget, name="Track cells and nuclei", area="right")
-        settle(1.0)
-        viewer.reset_view()
-        widget.run()
-        wait_for(lambda: widget.job is None)
-        viewer.layers["cells"].visible = False
-        viewer.dims.set_current_step(0, 16)
-        settle(2.0)
-        viewer.screenshot(str(paths[0]), canvas_only=False, flash=False)
-        viewer.window.remove_dock_widget(dock)
-        widget.hide()
-        tree = LineageWidget(viewer)
-        tree.setFixedHeight(250)
-        viewer.window.add_dock_widget(tree, name="Lineage tree", area="bottom")
-        correct = CorrectWidget(viewer)
-        viewer.window.add_dock_widget(correct, name="Correct tracks", area="right")
-        settle(1.0)
-        viewer.reset_view()
-        correct.run()
-        wait_for(lambda: correct.job is None)
-        camera = getattr(viewer, "scene", viewer).camera
-        camera.zoom *= 1.6
-        correct.go_on()
-        settle(2.0)
-        viewer.screenshot(str(paths[1]), canvas_only=False, flash=False)
-        viewer.close()
-        settle(0.2)
-    return paths
-
-
 def show_models(folder: Path) -> Path:
     """Write the picture of the dock with the models: the bundled one, and a copy as if it were the user's own.
 
@@ -505,7 +447,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     pictures = {"run": main, "region": show_region, "large": show_large, "edit": show_edit, "models": show_models}
-    pictures |= {"tracks": show_tracks, "train": show_train, "classes": show_classes}
+    pictures |= {"train": show_train, "classes": show_classes}
     parser.add_argument("--only", choices=pictures, nargs="+", default=[*pictures], help="Take these only.")
     given = parser.parse_args()
     for name in given.only:

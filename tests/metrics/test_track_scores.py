@@ -141,6 +141,15 @@ def test_nothing_and_movies_that_do_not_fit():
         judge(nothing, labels, none, empty)
 
 
+def test_true_tracks_of_other_masks_are_refused():
+    movie = simulate(SPEC)
+    labels, truth = np.asarray(movie.labels.data), movie.tracks()
+    renamed = np.where(labels > 0, labels + 1000, 0)
+    with pytest.raises(ImageError, match="do not belong together"):
+        judge(truth, labels, truth, renamed)
+    assert judge(truth, labels, None, renamed).scores["DET"] == 1
+
+
 def test_a_large_movie_is_judged_in_seconds():
     rng = np.random.default_rng(0)
     count, frames = 2000, 5

@@ -75,6 +75,25 @@ def test_an_error_is_gone_to(viewer: ViewerModel, qtbot: QtBot) -> None:
     assert picked[0][1] == 3
 
 
+def test_the_cell_is_found_though_the_truth_has_other_numbers(viewer: ViewerModel, qtbot: QtBot) -> None:
+    found = viewer.layers["cells tracks"].metadata["napari-unet"]["followed"]
+    found.do("split", (4, 3))
+    turned = np.array([0, 4, 3, 1, 2])  # every number of the truth is that of another cell
+    viewer.layers["truth"].data = turned[movie()]
+    true = viewer.layers["true tracks"]
+    rows = true.data.copy()
+    rows[:, 0] = turned[rows[:, 0].astype(int)]
+    viewer.layers.remove(true)
+    viewer.add_tracks(rows, name="true tracks", graph={1: [3], 2: [3]})
+    dock = compare(viewer, qtbot)
+    picked: list[tuple[int, int]] = []
+    found.picked.connect(picked.append)
+    for row in range(dock.errors.count()):
+        dock.errors.setCurrentRow(row)
+    assert picked
+    assert {label for _, label in picked} == {3}
+
+
 def test_nothing_to_compare(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_unet.widgets._panel.show_error", lambda _text: None)
     dock = ScoreWidget(ViewerModel(), workflows)

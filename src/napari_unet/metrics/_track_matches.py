@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from napari_unet.core.steps import Progress, Steps
 from ._overlaps import _labels, _runs
 
 __all__ = ["Matches", "match"]
+
+_LEAST: Final = 0.5  # of the true objects have a mask, or they are of other masks
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -64,7 +66,7 @@ def match(result: tuple[Tracks, Image], truth: tuple[Tracks, Image]) -> Steps[Ma
     Raises
     ------
     ImageError
-        If the movies do not have the same shape.
+        If the movies do not have the same shape, or the true tracks are not those of the true masks.
     """
     (found, labels), (true, true_labels) = result, truth
     shapes = [tuple(n for _, n in sorted(zip(i.axes, i.shape, strict=True)) if n > 1) for i in (labels, true_labels)]
@@ -75,11 +77,12 @@ def match(result: tuple[Tracks, Image], truth: tuple[Tracks, Image]) -> Steps[Ma
         )
     count = true_labels.shape[true_labels.axes.index("t")]
     guess, iou = np.full(len(true.nodes["t"]), -1, np.int64), np.zeros(len(true.nodes["t"]))
-    here, there = _Rows(true), _Rows(found)
+    here, there, masked = _Rows(true), _Rows(found), 0
     for t in range(count):
         yield Progress(t, count, f"Comparing frame {t + 1} of {count}")
         a, b, pixels = _runs(_frame(true_labels, t), _frame(labels, t))
         sizes = [_sum(side, pixels) for side in (a, b)]
+        masked += int((here.find(t, sizes[0][0]) >= 0).sum())
         both = (a > 0) & (b > 0)
         a, b, pixels = a[both], b[both], pixels[both]
         own, other = _size(sizes[0], a), _size(sizes[1], b)
@@ -87,6 +90,12 @@ def match(result: tuple[Tracks, Image], truth: tuple[Tracks, Image]) -> Steps[Ma
         good = (2 * pixels > own) & (row >= 0) & (column >= 0)
         guess[row[good]] = column[good]
         iou[row[good]] = (pixels / (own + other - pixels))[good]
+    if masked < _LEAST * len(guess):
+        raise ImageError(
+            f"Of {len(guess)} objects in the true tracks only {masked} have a mask of their number in the true labels "
+            f"'{true_labels.name}': they do not belong together. Take labels that are numbered by track, as in a "
+            "folder of the Cell Tracking Challenge, or leave the true tracks out."
+        )
     back = np.full(len(found.nodes["t"]), -1, np.int64)
     some = np.flatnonzero(guess >= 0)
     back[guess[some]] = some

@@ -91,9 +91,21 @@ class ScoreWidget(Panel):
         one = {name: column[row : row + 1] for name, column in result.errors.items()}
         place = place_of(found.axes, Tracks(one, np.zeros((0, 2), np.int64), found.tracks.axes, found.tracks.scale))
         look_at(self.viewer, found.layer, place[0])
-        cell: Detection = (int(one["t"][0]), int(one["label"][0]))
-        if found.row(cell) is not None:
+        cell = _cell_at(found.tracks, one) if one["truth"][0] else (int(one["t"][0]), int(one["label"][0]))
+        if cell is not None and found.row(cell) is not None:
             found.pick(cell)
+
+
+def _cell_at(tracks: Tracks, error: Table) -> Detection | None:
+    """Return the cell where an error is that bears a number of the truth; None if there is none."""
+    nodes = tracks.nodes
+    rows = np.flatnonzero(nodes["t"] == error["t"][0])
+    if not len(rows):
+        return None
+    away = sum((nodes[axis][rows].astype(np.float64) - float(error[axis][0])) ** 2 for axis in tracks.axes[1:])
+    row = rows[int(np.argmin(away))]
+    size = float(nodes["area"][row]) ** (1 / (len(tracks.axes) - 1))
+    return (int(nodes["t"][row]), int(nodes["label"][row])) if float(np.min(away)) <= size**2 else None
 
 
 def _tracks(layer: Layer, axes: str) -> Tracks:
