@@ -55,6 +55,14 @@ def test_words():
     assert not Room(100).short | Room(100).tight
 
 
+def test_a_file_that_is_gone_meanwhile_has_no_size(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_bytes(b"12345")
+    (tmp_path / "in" / "b").symlink_to(tmp_path / "gone")  # listed, and not there
+    assert folder_size(tmp_path) == 5
+    assert folder_size(tmp_path / "nowhere") == 0
+
+
 def test_it_is_near_to_what_the_run_takes(field, spec, tmp_path):
     output = tmp_path / "a.ome.zarr"
     found = workflows.preflight(field, spec, output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,4 +88,9 @@ def free_space(place: Path) -> int | None:
 
 def folder_size(folder: Path) -> int:
     """Return the bytes of all files in a folder; 0 if it is not there."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # a run that goes on renames and removes its files
+                total += Path(root, name).stat().st_size
+    return total
