@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -145,7 +146,9 @@ class Hands:
                 future.cancel()
             pool.shutdown(wait=True, cancel_futures=True)
             if self.client.status == "running":
-                self.client.unregister_worker_plugin(knowing.name)
+                # A worker that dies just now needs no telling, and must not cost the result.
+                with suppress(OSError, TimeoutError):
+                    self.client.unregister_worker_plugin(knowing.name)
 
     def answer(self, function: Callable[..., Any], *words: Any) -> Any:
         """Have one worker call a function, with the device that computes, and wait for what it returns."""
