@@ -20,7 +20,7 @@ from ..core.results import MAPS, Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
-from . import change, checks, inspection, lesions, measuring, models, planning, reading, training
+from . import change, checks, driving, inspection, lesions, measuring, models, planning, reading, training
 from . import polygons as mapping
 from . import tracks as tracking
 from .reading import open_image
@@ -51,6 +51,7 @@ app.command(epilog=inspection.EXAMPLES)(inspection.inspect)
 app.command(epilog=change.EXAMPLES)(change.change)
 app.command(epilog=measuring.EVALUATE)(measuring.evaluate)
 app.command(epilog=measuring.MEASURE)(measuring.measure)
+app.command(hidden=True)(driving.drive)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]

@@ -15,6 +15,7 @@ from ..core.errors import OutputError
 from ..core.levels import level_shapes, level_steps
 from ..core.results import Piece
 from ._zarr_reader import read_zarr
+from .addresses import as_address
 from .choosing import run_folder
 from .levels import Labels, Part, Window, since, slabs, thinned
 from .shelf import Shelf
@@ -190,13 +191,14 @@ class Pyramid:
         OutputError
             If they are others, or have no overviews.
         """
-        finest = read_zarr(self.output, labels=True)
+        place = as_address(self.output) or self.output
+        finest = read_zarr(place, labels=True)
         if set(finest.axes) != set(self.axes) or finest.along(self.axes)[0] != self.shapes[0]:
             raise OutputError(
                 f"'{self.output}' holds labels of the shape {finest.shape}, where {self.shapes[0]} was expected. "
                 "Another program has changed them; run again with another name."
             )
-        self._stored = [read_zarr(self.output, labels=True, level=level) for level in range(len(self.shapes))]
+        self._stored = [read_zarr(place, labels=True, level=level) for level in range(len(self.shapes))]
         self._read_coarse()
         deep = "z" in self.axes and self._stored[0].data.chunks[self._stored[0].axes.index("z")] > 1
         self._shelf = Shelf(self.shapes, self._block(_PLANES if deep else 1), self._load)

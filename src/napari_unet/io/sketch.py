@@ -74,19 +74,41 @@ class Sketch:
         """
         try:
             with self.file.open("r+b") as stream:
-                size = stream.seek(0, 2)
-                while (found := _read_head(stream, self._end, size, len(self._cells))) is not None:
-                    number, entry = found
-                    self._enter(number, entry)
-                    labels = _decode(stream, entry) if number == level else None
-                    self._end = entry.at + entry.size
-                    if labels is not None:
-                        yield Part(number, entry.window, labels)
+                yield from self._taken(stream, level)
                 stream.truncate(self._end)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
                 raise _unwritable(self.file, error) from error
             self.start()
+
+    def read_on(self, level: int) -> Iterator[Part]:
+        """Find the pieces that another process has added since the last time; nothing of the file is changed.
+
+        Parameters
+        ----------
+        level : int
+            Whose pieces are returned.
+
+        Yields
+        ------
+        Part
+            In the order in which they were added.
+        """
+        try:
+            with self.file.open("rb") as stream:
+                yield from self._taken(stream, level)
+        except OSError:
+            return  # it is not there yet, or not any more
+
+    def _taken(self, stream: Any, level: int) -> Iterator[Part]:
+        size = stream.seek(0, 2)
+        while (found := _read_head(stream, self._end, size, len(self._cells))) is not None:
+            number, entry = found
+            self._enter(number, entry)
+            labels = _decode(stream, entry) if number == level else None
+            self._end = entry.at + entry.size
+            if labels is not None:
+                yield Part(number, entry.window, labels)
 
     def add(self, parts: Iterable[Part]) -> None:
         """Keep pieces.

@@ -79,7 +79,7 @@ class PlaceRow(QWidget):
         text = self.line.text().strip()
         if not text:
             return None
-        path = Path(text).expanduser().absolute()
+        path = Path(text) if "://" in text else Path(text).expanduser().absolute()
         if path.suffix.lower() not in _KNOWN:
             path = path.with_name(path.name + _SUFFIX)
         return Place(path, self.replace.isChecked() and not self.replace.isHidden())
@@ -108,10 +108,12 @@ class PlaceRow(QWidget):
     def look(self, _text: str = "") -> None:
         """Say what Run will do with the place as it is now."""
         place = self.place
-        there = place is not None and place.path.exists()
+        there = place is not None and ("://" in self.line.text() or place.path.exists())
         unfinished = place is not None and place.streams and self._engine.is_unfinished(place.path)
         if unfinished:
             text = "An unfinished run is there: Run goes on where it was."
+        elif "://" in self.line.text():
+            text = "An object store: labels are written there while they are found."
         elif there:
             text = "Something is there. Labels of the same run are checked and shown."
         elif place is not None and self._chosen == self.line.text():

@@ -16,7 +16,7 @@ from napari_unet.core.place import Band
 
 from ._layers import KEY, placed
 
-__all__ = ["LayerData", "get_reader", "read"]
+__all__ = ["LayerData", "get_reader", "read", "whole_layer"]
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -63,6 +63,29 @@ def read(path: str | Path) -> list[LayerData]:
     _say([r for each in (*images, *labels) if each.anatomy for r in each.anatomy.remarks])
     found = [_image_layer(image) for image in images]
     return found + [_labels_layer(each, f"{images[0].name} " if images else "") for each in labels]
+
+
+def whole_layer(image: Image) -> LayerData:
+    """Return an image as one layer, channels and all.
+
+    Parameters
+    ----------
+    image : Image
+        Not loaded.
+
+    Returns
+    -------
+    tuple
+        As napari takes it.
+    """
+    color = image.axes.endswith("c") and image.channels in _COLORS and str(image.data.dtype) == "uint8"
+    axes = image.axes.removesuffix("c") if color else image.axes
+    record = {"axes": axes, "levels": len(image.levels)} | placed(image)
+    return (
+        _resolutions(image),
+        _options(image, axes) | {"name": image.name, "rgb": color, "metadata": {KEY: record}},
+        "image",
+    )
 
 
 def _say(remarks: list[str]) -> None:

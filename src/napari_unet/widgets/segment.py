@@ -161,10 +161,19 @@ class SegmentWidget(Panel):
         layer = self.images.layer
         if self.job is not None or layer is None or not self.place.estimate.may_run(run):
             return
+        self.watch(layer, run, self.cluster.engine(self.engine))
+        if self.canvas is not None:
+            color_classes(self.canvas.layer, self.models.card.target.table if self.models.card else ())
+
+    def watch(self, layer: ImageLayer, run: Run, engine: ModuleType | Any) -> None:
+        """Have an engine do a run, or look on while it is done elsewhere, and show its labels."""
         self.goal, self.pace = run.place, Pace()
         self.canvas = open_canvas(layer, run.image, f"{layer.name} {self.models.noun}", run.place, self)
-        color_classes(self.canvas.layer, self.models.card.target.table if self.models.card else ())
-        self.begin(self.canvas.steps(self.cluster.engine(self.engine), run.spec), self._polled, self._done)
+        self.begin(self.canvas.steps(engine, run.spec), self._polled, self._done)
+
+    def _stop(self) -> None:
+        self.cluster.runs.stop_shown()
+        super()._stop()
 
     def cancel(self, text: str = "Stopped.") -> None:
         """Stop; labels that go to a file can be gone on with."""

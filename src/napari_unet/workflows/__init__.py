@@ -7,7 +7,7 @@ widget or a progress bar drives, and ``<verb>`` drives it to the end.
 from ..core.conflict import check_conflict
 from .change import change, change_steps
 from .checks import audit, audit_steps, preflight, preflight_steps
-from .clusters import finalize_steps, on_cluster_steps, open_cluster, segment_part_steps
+from .clusters import finalize_steps, look_at_cluster_steps, on_cluster_steps, open_cluster, segment_part_steps
 from .collecting import Collection, collect, collect_steps, list_collections
 from .corrections import (
     correct,
@@ -18,6 +18,7 @@ from .corrections import (
     summarize_tracks,
     write_picture,
 )
+from .driving import drive_run, follow_run_steps, list_runs, start_run
 from .files import (
     SAMPLES,
     check_place,
@@ -107,19 +108,19 @@ from .viewing import show
 __all__ = [
     "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps",
     "change", "change_steps", "check_conflict", "check_place", "choose_place", "collect", "collect_steps",
-    "compare_lesions", "compare_lesions_steps", "correct", "draw_lineages", "drop_draft", "edit_labels_steps",
-    "evaluate", "evaluate_steps", "export_model", "export_model_steps", "finalize_steps", "find_draft",
-    "find_unfinished", "finish_training", "follow_ids_steps", "forget_edits", "has_draft", "hold_training", "info",
-    "inspect", "inspect_image_steps", "inspect_steps", "is_training", "is_unfinished", "keep_draft", "keep_runs_in",
-    "list_collections", "list_damaged", "list_doubts", "list_models", "list_series", "load_model",
-    "load_task", "locate_model", "match_labels", "measure", "measure_lesions", "measure_lesions_steps", "measure_steps",
-    "new_wishes",
-    "on_cluster_steps", "open_cluster", "open_pyramid", "place_corrections", "plan", "plan_steps", "preflight",
-    "preflight_steps", "preview_patches", "preview_patches_steps", "read_contents", "read_image", "read_labels",
-    "read_region", "read_table", "read_tracks", "regrid", "relabel", "relabel_steps", "remove_model", "report_lesions",
+    "compare_lesions", "compare_lesions_steps", "correct", "draw_lineages", "drive_run", "drop_draft",
+    "edit_labels_steps", "evaluate", "evaluate_steps", "export_model", "export_model_steps", "finalize_steps",
+    "find_draft", "find_unfinished", "finish_training", "follow_ids_steps", "follow_run_steps", "forget_edits",
+    "has_draft", "hold_training", "info", "inspect", "inspect_image_steps", "inspect_steps", "is_training",
+    "is_unfinished", "keep_draft", "keep_runs_in", "list_collections", "list_damaged", "list_doubts", "list_models",
+    "list_runs", "list_series", "load_model", "load_task", "locate_model", "look_at_cluster_steps", "match_labels",
+    "measure", "measure_lesions", "measure_lesions_steps", "measure_steps", "new_wishes", "on_cluster_steps",
+    "open_cluster", "open_pyramid", "place_corrections", "plan", "plan_steps", "preflight", "preflight_steps",
+    "preview_patches", "preview_patches_steps", "read_contents", "read_image", "read_labels", "read_region",
+    "read_table", "read_tracks", "regrid", "relabel", "relabel_steps", "remove_model", "report_lesions",
     "report_lesions_steps", "said_by_training", "sample", "sample_movie", "score_tracks", "score_tracks_steps",
-    "segment", "segment_part_steps", "segment_steps", "show", "shown", "summarize_frames", "summarize_tracks", "track",
-    "track_steps", "train", "train_apart_steps", "train_steps", "training_folder", "undo_edit", "unfinished_training",
-    "write_image", "write_labels", "write_overlay", "write_picture", "write_polygons", "write_polygons_steps",
-    "write_table", "write_tracks",
+    "segment", "segment_part_steps", "segment_steps", "show", "shown", "start_run", "summarize_frames",
+    "summarize_tracks", "track", "track_steps", "train", "train_apart_steps", "train_steps", "training_folder",
+    "undo_edit", "unfinished_training", "write_image", "write_labels", "write_overlay", "write_picture",
+    "write_polygons", "write_polygons_steps", "write_table", "write_tracks",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from ..core.conflict import check_conflict
 from ..core.errors import ClusterError, MissingExtraError, OutputError
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress
+from ..core.workers import Workers
 
 if TYPE_CHECKING:
     from ..cluster.parts import Part
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LOOK: Final = 2.0  # seconds between looks at who is there
 
-__all__ = ["finalize_steps", "on_cluster_steps", "on_workers", "open_cluster", "segment_on", "segment_part_steps"]
+__all__ = [
+    "finalize_steps",
+    "look_at_cluster_steps",
+    "on_cluster_steps",
+    "on_workers",
+    "open_cluster",
+    "segment_on",
+    "segment_part_steps",
+]
 
 
 @contextmanager
@@ -66,7 +75,7 @@ def on_cluster_steps(
     make: Callable[..., Steps[T]],
     scheduler: str = "",
     local_workers: int = 0,
-    note: Callable[[int, str], None] | None = None,
+    note: Callable[[Workers], None] | None = None,
 ) -> Steps[T]:
     """Do a job on a cluster that is connected to, or started, for as long as the job lasts.
 
@@ -77,7 +86,7 @@ def on_cluster_steps(
     scheduler, local_workers : str, int
         See :func:`open_cluster`.
     note : callable, optional
-        Called now and then, in the thread of the job, with the number of workers and the address of the dashboard.
+        Called now and then, in the thread of the job, with who is at work.
 
     Returns
     -------
@@ -96,19 +105,81 @@ def on_cluster_steps(
     """
     yield Progress(0, 0, "Connecting to the cluster")
     with open_cluster(scheduler, local_workers) as client:
-        steps, looked = make(client=client), 0.0
+        steps, pace = make(client=client), _Pace()
         try:
             while True:
-                if note is not None and time.monotonic() - looked > _LOOK:
-                    looked = time.monotonic()
-                    note(len(client.nthreads()) if client is not None else 0, str(client.dashboard_link or ""))
                 try:
-                    yield next(steps)
+                    progress = next(steps)
                 except StopIteration as end:
                     found: T = end.value
                     return found
+                pace.add(progress)
+                if note is not None and pace.due:
+                    note(_seen(client, pace.rate))
+                yield progress
         finally:
             steps.close()
+
+
+class _Pace:
+    """Bricks a second, of late."""
+
+    def __init__(self) -> None:
+        self.rate, self._looked, self._since = 0.0, 0.0, (0.0, 0, "")
+        self._last = (0.0, 0, "")
+
+    def add(self, progress: Progress) -> None:
+        self._last = time.monotonic(), progress.done, progress.note
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look; the rate is that since the last time."""
+        if self._last[0] - self._looked < _LOOK:
+            return False
+        (then, before, what), (now, done, note) = self._since, self._last
+        self.rate = (done - before) / (now - then) if what == note and done >= before else 0.0
+        self._looked, self._since = now, self._last
+        return True
+
+
+def _seen(client: Any, rate: float = 0.0) -> Workers:
+    """Return who is at work."""
+    if client is None:
+        return Workers()
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    used = sum(int(each.get("metrics", {}).get("memory", 0)) for each in workers)
+    limits = [int(each.get("memory_limit") or 0) for each in workers]
+    memory = sum(limits) if all(limits) else 0
+    threads = sum(int(each["nthreads"]) for each in workers)
+    return Workers(len(workers), threads, used, memory, rate, str(client.dashboard_link or ""))
+
+
+def look_at_cluster_steps(scheduler: str) -> Steps[Workers]:
+    """See who is at work on a cluster.
+
+    Parameters
+    ----------
+    scheduler : str
+        See :func:`open_cluster`.
+
+    Returns
+    -------
+    Workers
+        In numbers and words.
+
+    Yields
+    ------
+    Progress
+        Before it is asked.
+
+    Raises
+    ------
+    ClusterError, MissingExtraError
+        See :func:`open_cluster`.
+    """
+    yield Progress(0, 0, "Connecting to the cluster")
+    with open_cluster(scheduler) as client:
+        return _seen(client)
 
 
 def segment_on(

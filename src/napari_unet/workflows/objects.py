@@ -21,7 +21,7 @@ from .models import load_task
 if TYPE_CHECKING:
     from ..models._scorer import Scorer
 
-__all__ = ["segment", "segment_steps"]
+__all__ = ["measured_steps", "segment", "segment_steps"]
 
 
 def segment_steps(  # noqa: PLR0913  # the face of the verb
@@ -88,6 +88,45 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
         model = gather(spec)
         found, task = (yield from _found(source, spec, model, preview, (place, overwrite))), model.card.task
     measures = _measures(found, task) if measures is None else measures
+    return (yield from _with_table(found, source, spec, measures)) if measures else found
+
+
+def measured_steps(output: Path, source: Image, spec: SegmentSpec) -> Steps[Segmentation]:
+    """Open labels that a run has finished, and measure what is measured unasked.
+
+    Parameters
+    ----------
+    output : Path
+        A folder or an address.
+    source, spec : Image, SegmentSpec
+        Of the run.
+
+    Returns
+    -------
+    Segmentation
+        Labels, not loaded.
+
+    Yields
+    ------
+    Progress
+        While it goes on.
+
+    Raises
+    ------
+    OutputError
+        If there are no finished labels.
+    """
+    from ..io.addresses import shown
+    from ..io.runs import find_finished
+    from ..models.cards import find_model, read_card
+
+    yield Progress(1, 1, "Opening the labels")
+    labels, manifest = find_finished(output) or (None, {})
+    if labels is None or "labels_hash" not in manifest:
+        raise OutputError(f"'{shown(output)}' holds no finished labels any more. Run the segmentation again.")
+    labels = replace(labels, name=f"{source.name} {manifest['model']}")
+    found = Segmentation(labels, int(manifest["objects"]), float(manifest["diameter"]), 0.0, manifest)
+    measures = _measures(found, read_card(find_model(spec.models[0])).task)
     return (yield from _with_table(found, source, spec, measures)) if measures else found
 
 
