@@ -42,7 +42,6 @@ _LABELS: Final = {
     "division": "Cells divide",
     "merging": "Cells merge",
     "steady": "Cells keep their way",
-    "method": "Choose links by",
 }
 _FORMATS: Final = (
     "Tables (*.csv)", "GEFF folders (*.geff)", "TrackMate files (*.xml)", "Folders of masks: no ending (*)",
@@ -68,7 +67,7 @@ class TrackWidget(Panel):
         self.labels = LayerBox(napari_viewer, LabelsLayer)
         self.image = LayerBox(napari_viewer, ImageLayer, nothing="none")
         self.axes, self.motion = AxesRow(), MotionBox()
-        self.settings = Form(LinkSpec(), _LABELS, skip=("fixed", "forbidden", "absent"))
+        self.settings = Form(LinkSpec(), _LABELS, skip=("method", "fixed", "forbidden", "absent"))
         self.colors = QComboBox()
         self.colors.addItems(list(_COLORS))
         self.colors.setToolTip("Show the labels with one color a track or lineage, in a new layer.")
