@@ -14,7 +14,7 @@ from ..core.specs import TargetSpec, TrainSpec
 
 __all__ = [
     "Background", "Balance", "ClassValues", "Classes", "Colors", "Corner", "Data", "Depth", "Dimensions", "DryRun",
-    "Loss", "Truth", "Validation", "chosen", "class_table", "plan", "say_plan",
+    "Loss", "Truth", "Validation", "Zoom", "chosen", "class_table", "plan", "say_plan",
 ]  # fmt: skip
 
 _TRAIN: Final = TrainSpec()
@@ -54,6 +54,13 @@ Background = Annotated[
 Balance = Annotated[bool, typer.Option("--balance", help="Let the rarer of object and background weigh more.")]
 Dimensions = Annotated[int, typer.Option(help="2: planes of stacks are images; 3: volumes; 0 follows the images.")]
 Depth = Annotated[int, typer.Option(help="Planes of a 3D patch; 0 chooses.")]
+Zoom = Annotated[
+    float | None,
+    typer.Option(
+        help="How large images are seen where objects have no usual width: 0.5 half as large.",
+        show_default="from the images",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how it would be done, and what may be wrong.")]
 
 

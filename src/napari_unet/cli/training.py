@@ -90,6 +90,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     batch: _Batch = _TRAIN.batch,
     patch: _Patch = _TRAIN.patch,
     depth: planning.Depth = _TRAIN.depth,
+    zoom: planning.Zoom = None,
     rate: _Rate = _TRAIN.rate,
     seed: _Seed = _TRAIN.seed,
     every: _Every = _TRAIN.every,
@@ -124,9 +125,10 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
         spec = planning.chosen(
             name=name or (_TRAIN.name if dry_run else _nameless()), task=task, start=start, network=network,
             ndim=dimensions, truth=truth, validation=validation, corner=corner, loss=loss, balance=balance,
-            steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth, rate=rate,
-            seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes, accumulate=accumulate,
-            licence=licence, **planning.class_table(task, start, classes, colors, class_values, background),
+            steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth, zoom=zoom,
+            rate=rate, seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes,
+            accumulate=accumulate, licence=licence,
+            **planning.class_table(task, start, classes, colors, class_values, background),
         )  # fmt: skip
         if dry_run:
             planning.say_plan(data, spec, as_json)

@@ -270,6 +270,9 @@ class TrainSpec(Spec):
         Canonical object size; None takes the task's.
     grid : GridSpec or None
         At what size images are seen; None takes the task's.
+    zoom : float or None
+        Where the task's grid is not one size of objects: how large images are seen, 0.5 half as large. None decides
+        from the sizes of images and of what is labeled in them. Without meaning where a `grid` is given.
     truth : {"all", "regions", "scribbles"}
         What the labels of an example say that does not say it itself: everything, what lies in its drawn region, or
         only that what is labelled is labelled.
@@ -330,6 +333,7 @@ class TrainSpec(Spec):
     augment: AugmentSpec | None = None
     diameter: float | None = Field(None, gt=0)
     grid: GridSpec | None = None
+    zoom: float | None = Field(None, gt=0, le=1)
     truth: Literal["all", "regions", "scribbles"] = "all"
     validation: float = Field(0.0, ge=0, le=0.9)
     corner: bool = False

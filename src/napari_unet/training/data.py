@@ -193,6 +193,11 @@ class Loader:
             )
         first = pairs[0]
         if all(pair.places is not None and not len(pair.places) for pair in pairs):
+            if truth_of(example, self.spec).open:
+                raise TrainingDataError(
+                    f"The labels of '{example.name}' are 0 everywhere, which means that nothing of it is known. If 0 "
+                    "is none of the classes, say so (--background), or leave the image out."
+                )
             raise TrainingDataError(
                 f"Nothing of '{example.name}' is known: its regions lie outside of it, or it has no scribbles. Draw "
                 "them on the image, in pixels, or leave it out."

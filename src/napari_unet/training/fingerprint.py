@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..core.memory import total_memory
 from ..core.networks import NetSpec
 from ..core.specs import TrainSpec
 from .pairs import Pair
+from .resolution import coarser, narrowest, zoom_for
 
 __all__ = ["Fingerprint", "common_bands", "fingerprint"]
 
@@ -61,6 +62,8 @@ class Fingerprint:
         How many classes of pixels the labels tell apart; 0: they are objects.
     bands : tuple of str
         What the channels are called, where all images say the same.
+    width : float
+        Of the narrowest class, pixels; 0 where it is not known.
     """
 
     images: int
@@ -74,29 +77,40 @@ class Fingerprint:
     spacing: tuple[float, ...] = ()
     classes: int = 0
     bands: tuple[str, ...] = ()
+    width: float = 0.0
 
     @property
     def flat(self) -> bool:
         """Whether planes are far apart."""
         return self.ratio > _FLAT
 
-    def zoom(self, spec: TrainSpec) -> float:
-        """Return by how much a typical image is magnified for the network."""
-        if spec.grid is not None and not spec.grid.sized:
-            return spec.grid.zoom
-        return (spec.diameter or 1.0) / self.diameter if self.diameter else 1.0
+    def zooms(self, spec: TrainSpec) -> tuple[float, ...]:
+        """Return by how much a typical image is magnified for the network along each axis."""
+        if spec.grid is None or spec.grid.sized:
+            return ((spec.diameter or 1.0) / self.diameter if self.diameter else 1.0,) * len(self.shape)
+        found = spec.grid.factor(self.spacing, ("mm",) * len(self.spacing)) if self.spacing else None
+        return found or (spec.grid.zoom,) * len(self.shape)
 
-    def grid_for(self, grid: GridSpec) -> GridSpec:
+    def grid_for(self, grid: GridSpec, zoom: float | None = None) -> GridSpec:
         """Choose the spacing where images are brought to one and none is given; without one, pixels are taken as such.
 
-        The median of the images, as in nnU-Net.
+        The median of the images, as in nnU-Net, or coarser: see :func:`~napari_unet.training.resolution.zoom_for`.
         """
-        if grid.kind != "spacing" or grid.spacing:
+        if grid.sized or grid.spacing or grid.zoom != 1:
             return grid
-        if not self.spacing:
-            return GridSpec(kind="pixels", unit=grid.unit)
-        unit = millimeters(grid.unit)
-        return grid.model_copy(update={"spacing": tuple(float(f"{side / unit:.4g}") for side in self.spacing)})
+        known = self.spacing if grid.kind == "spacing" else ()
+        if zoom is None:
+            zoom = zoom_for(self.shape, known, self.sizes, self.width, _EDGE[len(self.shape)])
+        if not known:
+            return GridSpec(kind="pixels", unit=grid.unit, zoom=zoom)
+        sides = [side / millimeters(grid.unit) for side in coarser(known, zoom)]
+        return grid.model_copy(update={"spacing": tuple(float(f"{side:.4g}") for side in sides)})
+
+    def seen(self, grid: GridSpec | None) -> Fingerprint:
+        """Return what is the same of images that were brought to a grid: planes may then be less far apart."""
+        if grid is None or len(grid.spacing) != 3:
+            return self
+        return replace(self, ratio=_ratio(grid.spacing))
 
     def diameter_for(self, spec: TrainSpec) -> float | None:
         """Choose the size of objects on the network's grid: in volumes never larger than they are, at least 8 pixels.
@@ -111,7 +125,7 @@ class Fingerprint:
     def patch_for(self, spec: TrainSpec) -> dict[str, int]:
         """Choose the edges of a patch: not larger than a typical image, and flat where planes are far apart."""
         ndim = len(self.shape)
-        seen = [n * self.zoom(spec) for n in self.shape]
+        seen = [n * zoom for n, zoom in zip(self.shape, self.zooms(spec), strict=True)]
         steps = 2 ** (spec.net.depth if spec.net else 4)
         if ndim == 2:
             return {"patch": _rounded(min(_EDGE[2], max(seen)), steps, _LEAST[2])}
@@ -176,7 +190,7 @@ class Fingerprint:
 
     def choices(self, spec: TrainSpec) -> Iterator[str]:
         """Say what was decided."""
-        zoom, grid = self.zoom(spec), spec.grid
+        zoom, grid = self.zooms(spec)[-1], spec.grid
         if grid is not None and not grid.sized:
             spacing = " x ".join(f"{side:g}" for side in grid.spacing)
             yield (f"Images are brought to pixels of {spacing} {grid.unit}." if spacing else self._as_seen(zoom))
@@ -228,7 +242,7 @@ class Fingerprint:
                     f"Objects differ much in size ({low:.0f} to {high:.0f} pixels). Small specks are often leftovers "
                     "of a brush: look at the smallest labels."
                 )
-        seen = [n * self.zoom(spec) for n in self.shape[-2:]]
+        seen = [n * zoom for n, zoom in zip(self.shape, self.zooms(spec), strict=True)][-2:]
         if max(seen) < spec.patch / 2:
             yield (
                 f"Images are small: at the size at which they are learned they have {seen[0]:.0f} x {seen[1]:.0f} "
@@ -261,6 +275,7 @@ def fingerprint(pairs: Sequence[Pair]) -> Fingerprint:
         tuple(np.median(shapes, axis=0).tolist()), float(np.median(ratios)),
         tuple(sorted({int(pair.facts.get("channels", 1)) for pair in pairs})), tuple(k for k, _ in kinds.most_common()),
         _spacing(pairs), max((len(pair.sizes) - 1 for pair in pairs if pair.kinds), default=0), common_bands(pairs),
+        narrowest(pairs),
     )  # fmt: skip
 
 

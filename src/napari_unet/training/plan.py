@@ -241,7 +241,8 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Seq
     if "diameter" in free and not given.start:
         chosen["diameter"] = facts.diameter_for(filled)
     if filled.grid is not None:
-        chosen["grid"] = facts.grid_for(filled.grid)
+        chosen["grid"] = facts.grid_for(filled.grid, given.zoom if given.grid is None and not given.start else 1.0)
+        facts = facts.seen(chosen["grid"])
     spec = filled.model_copy(update=chosen)
     if spec.net is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
@@ -258,4 +259,4 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Seq
 
 def _words(spec: TrainSpec, facts: Fingerprint, split: Split) -> tuple[str, ...]:
     """Say the plan in sentences."""
-    return (facts.said(), split.words, *facts.choices(spec))
+    return (facts.said(), split.words, *facts.seen(spec.grid).choices(spec))

@@ -26,6 +26,7 @@ __all__ = ["PlanBox", "Stopped", "drawing", "planning"]
 _LABELS: Final = {
     "network": "Network",
     "diameter": "Object width in the network",
+    "zoom": "Images seen (1: as they are)",
     "loss": "Loss",
     "balance": "Balance classes",
     "foreground": "Patches on objects",
@@ -51,7 +52,7 @@ _ELSEWHERE: Final = (
 )  # fmt: skip
 _SAFE_POINT: Final = "last.pt"
 _CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps")}
-_HINTS: Final = {"network": "the task's own", "diameter": "the task's own"}
+_HINTS: Final = {"network": "the task's own", "diameter": "the task's own", "zoom": "from the images"}
 
 
 class Stopped(NamedTuple):

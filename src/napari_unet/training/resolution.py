@@ -1,0 +1,117 @@
+"""How large images are seen in a training whose task does not look at the size of objects.
+
+nnU-Net (Isensee et al. 2021) adds a coarser configuration where a patch would cover less than a quarter of a typical
+image, because a network that sees a small part of it knows little of what it looks at. Here there is one network; its
+grid is made coarser in steps until a patch covers as much, or until what is to be found would become too small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .pairs import Pair
+
+__all__ = ["coarser", "narrowest", "zoom_for"]
+
+_STEPS: Final = (1.0, 0.71, 0.5, 0.35, 0.25)  # half an octave each
+_COVERED: Final = 0.25  # of a typical image by a patch: nnU-Net's threshold
+_LEAST_OBJECT: Final = 12.0  # pixels that the small objects keep
+_LEAST_WIDTH: Final = 6.0  # pixels that the narrowest class keeps
+_WHOLE: Final = {2: 0.5, 3: 1.0}  # of the edge of a patch, that a large object fits into
+
+
+def zoom_for(
+    shape: Sequence[float], spacing: Sequence[float], sizes: npt.NDArray[np.floating[Any]], width: float, edge: int
+) -> float:
+    """Choose by how much images are made smaller.
+
+    Parameters
+    ----------
+    shape : sequence of float
+        Of a typical image, pixels.
+    spacing : sequence of float
+        Of its pixels along each axis, in any unit; empty: alike along all.
+    sizes : ndarray of float
+        Diameters of the objects, pixels; may be empty.
+    width : float
+        Typical width of the narrowest class, pixels; 0: not known, and nothing is made smaller.
+    edge : int
+        Of a patch, pixels (of a cube in volumes).
+
+    Returns
+    -------
+    float
+        1 leaves pixels as they are, 0.5 halves images.
+    """
+    small, large = np.percentile(sizes, (10, 90)) if len(sizes) else (math.inf, 0.0)
+    chosen = 1.0
+    for zoom in _STEPS:
+        if zoom < 1 and (zoom * small < _LEAST_OBJECT or zoom * width < _LEAST_WIDTH):
+            break
+        chosen = zoom
+        sides = coarser(spacing or (1.0,) * len(shape), zoom)
+        seen = [n * old / new for n, old, new in zip(shape, spacing or (1.0,) * len(shape), sides, strict=True)]
+        covered = edge ** len(shape) >= _COVERED * math.prod(seen)
+        if covered and zoom * large <= _WHOLE[len(shape)] * edge:
+            break
+    return chosen
+
+
+def coarser(spacing: Sequence[float], zoom: float) -> tuple[float, ...]:
+    """Make a grid coarser: its finest axes first, so that planes that are far apart stay as they are.
+
+    Parameters
+    ----------
+    spacing : sequence of float
+        Along each axis.
+    zoom : float
+        At most 1; of the finest axis.
+
+    Returns
+    -------
+    tuple of float
+        In the same unit.
+    """
+    least = min(spacing) / zoom
+    return tuple(max(side, least) for side in spacing)
+
+
+def narrowest(pairs: Iterable[Pair]) -> float:
+    """Measure how wide the narrowest class is: the mean length of its runs of pixels along the last axis.
+
+    Parameters
+    ----------
+    pairs : iterable of Pair
+        As they were read. Scribbles have no width.
+
+    Returns
+    -------
+    float
+        Pixels; 0 where it cannot be known, because images are too large to be held in memory or show scribbles.
+    """
+    pixels = np.zeros(1, np.int64)
+    runs = np.zeros(1, np.int64)
+    for pair in pairs:
+        labels = np.asarray(pair.labels) if hasattr(pair.labels, "numpy") else None
+        if pair.scribbles or labels is None:
+            return 0.0
+        begins = np.ones(labels.shape, bool)
+        begins[..., 1:] = labels[..., 1:] != labels[..., :-1]
+        classes = labels if pair.kinds else labels > 0
+        pixels = _added(pixels, np.bincount(classes.ravel()))
+        runs = _added(runs, np.bincount(classes[begins]))
+    found = runs > 0
+    found[0] = False
+    return float((pixels[found] / runs[found]).min(initial=math.inf)) if found.any() else 0.0
+
+
+def _added(one: npt.NDArray[np.int64], other: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    total = np.zeros(max(len(one), len(other)), np.int64)
+    total[: len(one)] += one
+    total[: len(other)] += other
+    return total

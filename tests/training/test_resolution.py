@@ -1,0 +1,119 @@
+"""Images are seen smaller where a patch would show little of them, and never so small that what is sought is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import TrainingDataError
+from napari_unet.core.examples import Example
+from napari_unet.core.specs import TargetSpec, TrainSpec
+from napari_unet.core.steps import finish
+from napari_unet.training.pairs import Truth, make_pair
+from napari_unet.training.plan import prepare
+from napari_unet.training.resolution import coarser, narrowest, zoom_for
+
+
+def sizes(*values):
+    return np.array(values, np.float32)
+
+
+def test_small_images_are_seen_as_they_are():
+    assert zoom_for((300, 300), (), sizes(40, 60), 30.0, 256) == 1
+    assert zoom_for((40, 50, 50), (1, 1, 1), sizes(20, 30), 10.0, 64) == 1
+
+
+def test_a_patch_covers_a_quarter_of_an_image():
+    # 256 of 512 pixels are a quarter; of 1024 they are once images are halved.
+    assert zoom_for((512, 512), (), sizes(), 50.0, 256) == 1
+    assert zoom_for((1024, 1024), (), sizes(), 50.0, 256) == 0.5
+    assert zoom_for((9000, 9000), (), sizes(), 50.0, 256) == 0.25
+
+
+def test_a_large_object_fits_into_half_of_a_patch():
+    assert zoom_for((400, 400), (), sizes(*[240] * 9), 200.0, 256) == 0.5
+    assert zoom_for((400, 400), (), sizes(*[120] * 9), 100.0, 256) == 1
+
+
+def test_what_is_sought_stays_visible():
+    assert zoom_for((4000, 4000), (), sizes(*[14] * 9), 12.0, 256) == 1
+    assert zoom_for((4000, 4000), (), sizes(*[400] * 9), 8.5, 256) == 0.71  # long and thin
+    assert zoom_for((4000, 4000), (), sizes(), 0.0, 256) == 1  # nobody knows
+
+
+@given(st.floats(100, 20000), st.floats(1, 2000), st.floats(0, 500))
+def test_no_image_is_magnified_and_no_class_vanishes(edge, size, width):
+    zoom = zoom_for((edge, edge), (), sizes(size), width, 256)
+    assert 0 < zoom <= 1
+    assert zoom == 1 or (zoom * size >= 12 and zoom * width >= 6)
+
+
+def test_the_finest_axes_are_made_coarser_first():
+    assert coarser((3.0, 1.0, 1.0), 0.5) == (3.0, 2.0, 2.0)
+    assert coarser((3.0, 1.0, 1.0), 0.25) == (4.0, 4.0, 4.0)
+    assert coarser((1.0, 1.0), 1.0) == (1.0, 1.0)
+
+
+def test_width_is_that_of_the_narrowest_class():
+    labels = np.zeros((50, 60), np.int32)
+    labels[:, 5:25] = 1
+    labels[:, 40:44] = 2
+    image = np.zeros((1, 50, 60), np.float32)
+    assert narrowest([make_pair(image, labels, "a", truth=Truth(classes=2))]) == 4
+    # Of objects all together count, and those that touch as one run each.
+    assert narrowest([make_pair(image, labels, "a")]) == 12
+    assert narrowest([make_pair(image, labels * 0, "a")]) == 0
+
+
+def test_without_labels_in_memory_nothing_is_made_smaller(monkeypatch):
+    from dataclasses import replace
+
+    pair = make_pair(np.zeros((1, 50, 60), np.float32), np.ones((50, 60), np.int32), "a")
+
+    class Stored:
+        shape = (50, 60)
+
+        def __getitem__(self, window):
+            return torch.ones(1)
+
+    assert narrowest([pair]) == 60
+    assert narrowest([replace(pair, labels=Stored())]) == 0
+    assert narrowest([replace(pair, scribbles=True)]) == 0
+
+
+def large(scale=(), units=()):
+    labels = np.zeros((900, 900), np.int32)
+    labels[200:500, 300:640] = 1
+    rng = np.random.default_rng(0)
+    image = (labels * 80 + rng.normal(50, 9, labels.shape)).astype(np.float32)
+    return Example(Image(image, "yx", scale, units, "a"), Image(labels, "yx", name="a"))
+
+
+def planned(examples, **more):
+    return finish(prepare(examples, TrainSpec(task="tumor", **more))).plan
+
+
+def test_plans_say_how_large_images_are_seen():
+    plan = planned([large()])
+    assert (plan.spec.grid.kind, plan.spec.grid.zoom) == ("pixels", 0.35)
+    assert "Images are seen 0.35 times as large." in plan.words
+    assert finish(prepare([large()], plan.spec)).plan.spec == plan.spec
+    assert planned([large()], zoom=1.0).spec.grid.zoom == 1
+    assert planned([large()], zoom=0.5).spec.grid.zoom == 0.5
+
+
+def test_grids_of_a_spacing_become_coarser_alike():
+    plan = planned([large((0.2, 0.2), ("millimeter", "millimeter"))])
+    assert plan.spec.grid.spacing == pytest.approx((0.2 / 0.35,) * 2, abs=1e-3)
+    assert finish(prepare([large((0.2, 0.2), ("millimeter",) * 2)], plan.spec)).plan.spec == plan.spec
+
+
+def test_images_of_which_nothing_is_known_say_why():
+    empty = Example(large().image, Image(np.zeros((900, 900), np.int32), "yx", name="a"))
+    open_classes = TargetSpec(name="classes", classes=("a", "b"), background=False)
+    with pytest.raises(TrainingDataError, match="--background"):
+        finish(prepare([large(), empty], TrainSpec(task="satellite", target=open_classes)))
