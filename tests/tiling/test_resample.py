@@ -31,6 +31,16 @@ def test_a_ramp_is_enlarged_to_a_ramp() -> None:
     np.testing.assert_allclose(large[0, 4:-4], (np.arange(40)[4:-4] + 0.5) / 2 - 0.5, rtol=1e-6)
 
 
+@pytest.mark.parametrize("factor", [1.3, 2.0, 6.8])
+def test_enlarging_keeps_a_parabola(factor: float) -> None:
+    """Cubic convolution errs by the third power of the sampling step only (Keys 1981, section III)."""
+    parabola = (np.arange(20, dtype=np.float32) ** 2 / 10)[None]
+    large = resample(parabola, [factor])
+    edge = int(4 * factor)
+    position = (np.arange(large.shape[1]) + 0.5) / factor - 0.5
+    np.testing.assert_allclose(large[0, edge:-edge], position[edge:-edge] ** 2 / 10, rtol=1e-4)
+
+
 def test_shrinking_removes_what_is_too_fine() -> None:
     stripes = np.tile(np.array([0, 1], np.float32), 50)[None]
     np.testing.assert_allclose(resample(stripes, [0.25]), 0.5, atol=1e-6)

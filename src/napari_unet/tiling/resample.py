@@ -72,10 +72,11 @@ def mirror(indices: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
 
 
 def sampling_taps(span: Span, n: int, factor: float) -> Taps:
-    """Sample the net pixels of a span from an image axis with a triangle kernel.
+    """Sample the net pixels of a span from an image axis.
 
-    The half-width is one image pixel when enlarging (linear interpolation) and ``1 / factor`` when shrinking, which
-    removes what the coarser grid cannot hold.
+    Enlarged is by cubic convolution (Keys, IEEE Transactions on Acoustics, Speech, and Signal Processing 1981, eq. 15),
+    which keeps edges of small objects sharper than linear interpolation does. Shrunk is with a triangle of half-width
+    ``1 / factor`` image pixels, which removes what the coarser grid cannot hold.
 
     Parameters
     ----------
@@ -94,13 +95,22 @@ def sampling_taps(span: Span, n: int, factor: float) -> Taps:
     net = np.arange(span.start, span.stop, dtype=np.int64)
     if factor == 1:
         return Taps(mirror(net, n)[:, None], np.ones((net.size, 1), np.float32))
-    width = max(1.0, 1.0 / factor)
+    width = 2.0 if factor > 1 else 1.0 / factor
     center = (net + 0.5) / factor - 0.5
     first = np.floor(center - width).astype(np.int64) + 1
     indices = first[:, None] + np.arange(math.ceil(2 * width), dtype=np.int64)
-    weights = np.maximum(0.0, 1.0 - np.abs(indices - center[:, None]) / width)
+    far = np.abs(indices - center[:, None])
+    weights = _cubic(far) if factor > 1 else np.maximum(0.0, 1.0 - far / width)
     weights /= weights.sum(axis=1, keepdims=True)
     return Taps(mirror(indices, n), weights.astype(np.float32))
+
+
+def _cubic(far: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the weights of cubic convolution at distances in pixels: Keys 1981, eq. 15."""
+    near = (1.5 * far - 2.5) * far**2 + 1
+    beyond = ((-0.5 * far + 2.5) * far - 4) * far + 2
+    weights: npt.NDArray[np.float64] = np.where(far < 1, near, np.where(far < 2, beyond, 0.0))
+    return weights
 
 
 def interpolation_taps(span: Span, factor: float) -> Taps:
