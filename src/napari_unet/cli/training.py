@@ -32,6 +32,7 @@ EXAMPLES: Final = (
     "what was learned so far."
 )
 _TRAIN: Final = TrainSpec()
+_NICE: Final = 10  # of 19: what else runs has nine times the share of a processor
 _GRACE: Final = 5.0  # seconds to a safe point after the parent process is gone
 
 _Name = Annotated[str, typer.Option(help="Name of the new model.", show_default=False)]
@@ -219,12 +220,19 @@ def _wishes(parent: bool) -> Iterator[Any]:
             if signal.getsignal(kind) is not signal.SIG_IGN:
                 before[kind] = signal.signal(kind, stop)
     if parent:
+        _give_way()
         threading.Thread(target=_hear, args=(wishes,), daemon=True).start()
     try:
         yield wishes
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def _give_way() -> None:
+    """Let the program that waits for this one go first, so that its screen answers; Windows is told at the start."""
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
 
 
 def _hear(wishes: Any) -> None:

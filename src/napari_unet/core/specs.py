@@ -300,6 +300,8 @@ class TrainSpec(Spec):
         Of AdamW.
     average : float
         Decay of the exponential moving average of the weights.
+    frozen : float
+        Share of the training, from its beginning, in which the statistics of the normalisations stay as they are.
     seed : int
         Same seed, data and device: same weights.
     every : int
@@ -349,6 +351,7 @@ class TrainSpec(Spec):
     cooldown: float = Field(0.5, ge=0, le=1)
     weight_decay: float = Field(1e-2, ge=0)
     average: float = Field(0.998, ge=0, lt=1)
+    frozen: float = Field(0.0, ge=0, le=1)
     seed: int = 0
     every: int = Field(100, ge=1)
     threads: int = Field(0, ge=0)

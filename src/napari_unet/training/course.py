@@ -26,6 +26,7 @@ from .wishes import Wishes
 __all__ = ["Around", "Course", "Looker"]
 
 _WAIT: Final = 0.2  # seconds between two looks at whether a pause is over
+_TIMED: Final = 10  # steps between two reports of a training for a time, as long as nobody knows how fast it is
 
 
 class Looker(Protocol):
@@ -125,6 +126,7 @@ class Course:
             coming = pool.submit(draw, run.step)
             try:
                 self.around.wishes.attentive = True
+                yield from self.begin()
                 while not (order := self.pace.order()).end or order.report:
                     if order.report:
                         yield from self.report(order.share)
@@ -148,6 +150,21 @@ class Course:
                 coming.cancel()
                 if self.curve:
                     self.curve.close()
+
+    def begin(self) -> Steps[None]:
+        """Judge the model that is gone on from as every report does: it is the best until there is a better one."""
+        run, look, history = self.run, self.around.look, self.run.history
+        if not (run.whole and look and self.first) or run.step or history.best >= 0:
+            return
+        timed = run.spec.minutes is not None
+        validation, examples = look.report(run.average, min(run.spec.every, _TIMED) if timed else run.spec.every)
+        score = look.score(validation)
+        if score is None:
+            return
+        history.best, history.best_step = score, 0
+        self.keep.write_best(run.best_state())
+        epoch = Epoch(0, math.nan, learning_rate(0, run.spec), self.pace.seconds, validation, examples, True)
+        yield Progress(*self.pace.length, f"before the first step: {_told(validation)}", epoch)
 
     def at(self, share: float) -> float | None:
         """Return the share that the learning rate follows, if it is the time that is given."""
@@ -207,7 +224,7 @@ class Course:
         self.saved = run.step
         if self.curve:
             self.curve.write(history.rows)
-        told = ", ".join(f"{'validation ' * (name == LOSS)}{name} {value:.3f}" for name, value in validation.items())
+        told = _told(validation)
         note = f"loss {mean:.3f}{', ' * bool(told)}{told}"
         yield Progress(*self.pace.length, note, epoch, self.warning())
 
@@ -227,3 +244,7 @@ class Course:
             f"{self.saved} is kept. Train anew with a lower rate, such as --rate {self.run.spec.rate / 4:.2g}, and "
             "look whether an image holds extreme values."
         )
+
+
+def _told(validation: dict[str, float]) -> str:
+    return ", ".join(f"{'validation ' * (name == LOSS)}{name} {value:.3f}" for name, value in validation.items())

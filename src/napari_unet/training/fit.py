@@ -18,6 +18,7 @@ from ..nets import patch
 from ..targets import Target, target
 from .checkpoints import Checkpoints
 from .course import Around, Course
+from .gentle import goes_on
 from .loss import compare
 from .pace import Pace
 from .patches import Pair, Sampler
@@ -109,7 +110,9 @@ def fit(
     sampler, keep = Sampler(pairs, fitting, learn, device), Checkpoints(folder)
     run = Run(spec, net, device, _fingerprint(pairs), around.ranks)
     if spec.start:
-        run.start_from(read_network(find_model(spec.start), read_card(find_model(spec.start))))
+        card = read_card(find_model(spec.start))
+        run.start_from(read_network(find_model(spec.start), card))
+        run.whole = goes_on(spec, card)
     run.history.before = dict(around.before)
     if not around.ranks.rank and (state := keep.read(run.device)):
         run.resume(state, str(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ _SHARE: Final = 0.15  # of the work of training that validating may take
 _BACKWARD: Final = 3  # times the work of a prediction is a step of training
 _EXAMPLES: Final = 3
 _EDGE: Final = 256  # pixels of an example
+_COMPARED: Final = 1024.0**2  # pixels of an image that is learned from, to compare models
+_TIE: Final = 1e-6  # less than any difference in mAP that means something
 _GLANCES: Final = 0.1  # of the time
 _FIRST_GLANCE: Final = 5.0  # seconds
 
@@ -102,11 +105,15 @@ class Looks:
         return ({LOSS: self.unseen.measure(network)} if self.unseen else {}) | scores, files
 
     def score(self, validation: dict[str, float]) -> float | None:
-        """Return mAP, or Dice where objects cannot be counted or have no common size; None if nothing was measured."""
+        """Return mAP, or Dice where objects cannot be counted or have no common size; None if nothing was measured.
+
+        Where mAP is the same, and it is 0 for long while a network knows little, Dice decides.
+        """
         if count_frames(self.card.target) > 1:
             return None  # how well objects are found says little of how well their motion is foretold
         names = ("mDice", "mAP", "Dice") if self.card.grid.sized else ("mDice", "Dice")
-        return next((validation[name] for name in names if name in validation), None)
+        found = next((validation[name] for name in names if name in validation), None)
+        return None if found is None else found + _TIE * validation.get("Dice", 0.0)
 
     def glance(self, network: nn.Module, seconds: float) -> Path | None:
         """Segment the watched picture, if that takes no more than a tenth of the time.
@@ -145,9 +152,16 @@ class Looks:
         """Return what a network finds in an image."""
         return judge(shown, self.model(network), measured=False).labels
 
-    def before(self, model: Model) -> dict[str, float]:
-        """Return the scores of another model on all held-out images."""
-        return summarise([judge(open_example(example), model) for example in self.held_out])[0]
+    def compare(self, model: Model) -> dict[str, float]:
+        """Return the scores of a model on all held-out images; if there are none, on a few that are learned from."""
+        most = math.inf if self.held_out else _COMPARED
+        shown = (open_example(example, most, self.card.diameter) for example in self.compared)
+        return summarise([judge(each, model) for each in shown])[0]
+
+    @property
+    def compared(self) -> list[Example]:
+        """The images by which a model is compared with the one that it goes on from."""
+        return self.held_out or self.learned[:_EXAMPLES]
 
     def _usual(self) -> float | None:
         """Return the object size of the annotated images, while the network cannot tell it."""

@@ -28,6 +28,7 @@ from ..tiling.statistics import sample_windows
 from .data import Loader
 from .fingerprint import Fingerprint, fingerprint
 from .frames import pair_frames
+from .gentle import gentle, gentle_words
 from .holdout import Split, check_leaks, hold_out
 from .intensities import is_ct, measure_ct, measure_fixed
 from .pairs import Pair
@@ -254,9 +255,10 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Seq
     if "batch" in free:
         parts = spec.devices * spec.nodes * spec.accumulate
         spec = spec.model_copy(update={"batch": max(1, facts.batch_for(spec) // parts) * parts})
-    return spec
+    return spec.model_copy(update=gentle(given, spec, read_card(find_model(given.start)))) if given.start else spec
 
 
 def _words(spec: TrainSpec, facts: Fingerprint, split: Split) -> tuple[str, ...]:
     """Say the plan in sentences."""
-    return (facts.said(), split.words, *facts.seen(spec.grid).choices(spec))
+    said = facts.seen(spec.grid).choices(spec)
+    return tuple(filter(None, (facts.said(), split.words, *said, gentle_words(spec))))

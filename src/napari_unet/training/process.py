@@ -26,6 +26,8 @@ _GRACE: Final = 0.75  # seconds that the child has to reach a safe point
 _LAST_WORDS: Final = 1500  # characters
 _SAID: Final = "process.txt"
 _END: Final = ""
+# The screen of the parent goes first. Elsewhere than on Windows the child sees to it itself.
+_GIVES_WAY: Final = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
 
 
 def train_apart(order: Order) -> Steps[Path]:
@@ -58,8 +60,9 @@ def train_apart(order: Order) -> Steps[Path]:
     words = [sys.executable, "-m", "napari_unet", "train", str(run), "--events", "--while-parent-lives"]
     with (run / _SAID).open("wb") as said:
         child = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8"
-        )
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8",
+            creationflags=_GIVES_WAY,
+        )  # fmt: skip
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(child.stdout, lines), daemon=True).start()
     try:

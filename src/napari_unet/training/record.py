@@ -19,6 +19,7 @@ from ..core.examples import Example
 from ..core.model_card import ModelCard
 from ..core.results import Plan
 from ..core.specs import TrainSpec
+from .gentle import telling
 from .looks import picture
 from .state import History
 from .unseen import risen_since
@@ -27,6 +28,7 @@ from .validate import Judged, Shown, summarise
 __all__ = ["EXAMPLE", "Outcome", "complete_card", "describe_data", "draw_example", "verdict"]
 
 EXAMPLE: Final = "example.png"
+_HELD: Final = "on the held-out images"
 _EDGE: Final = 256  # pixels of each half of the picture
 _ROWS: Final = 200  # of the curve that go into the card
 _NAMED: Final = 500  # images whose hashes are listed one by one
@@ -37,7 +39,9 @@ _PACKAGES: Final = ("napari-unet-suite", "torch", "numpy", "scikit-image")
 Outcome = tuple[Sequence[Shown], Sequence[Judged]]
 
 
-def verdict(start: str, before: Mapping[str, float], after: Mapping[str, float]) -> str:
+def verdict(
+    start: str, before: Mapping[str, float], after: Mapping[str, float], where: str = _HELD, kept: bool = False
+) -> str:
     """Say whether fine-tuning was worth it.
 
     Parameters
@@ -45,17 +49,26 @@ def verdict(start: str, before: Mapping[str, float], after: Mapping[str, float])
     start : str
         Name of the model that it began with; empty if it began with nothing.
     before, after : mapping of float
-        Scores of that model and of the new one, on the same held-out images.
+        Scores of that model and of the new one, on the same images.
+    where : str
+        Which images these are.
+    kept : bool
+        Whether the weights of that model were kept therefore.
 
     Returns
     -------
     str
         Empty where there is nothing to compare.
     """
-    name = next((name for name in ("mDice", "mAP", "Dice") if name in before and name in after), "")
+    name = telling(before, after)
     if not start or not name:
         return ""
-    said = f"on the held-out images: {name} {before[name]:.3f} before, {after[name]:.3f} after."
+    if kept:
+        return (
+            f"Not better than '{start}' {where}: its weights were kept ({name} {before[name]:.3f}). Annotate more "
+            "images of the kind on which it fails, or learn for longer, and train again."
+        )
+    said = f"{where}: {name} {before[name]:.3f} before, {after[name]:.3f} after."
     if after[name] > before[name]:
         return f"Better than '{start}' {said}"
     return (
@@ -64,7 +77,9 @@ def verdict(start: str, before: Mapping[str, float], after: Mapping[str, float])
     )
 
 
-def complete_card(card: ModelCard, facts: Mapping[str, Any], history: History, outcome: Outcome) -> ModelCard:
+def complete_card(
+    card: ModelCard, facts: Mapping[str, Any], history: History, outcome: Outcome, said: str = ""
+) -> ModelCard:
     """Add to a card what is known after the training.
 
     Parameters
@@ -77,6 +92,8 @@ def complete_card(card: ModelCard, facts: Mapping[str, Any], history: History, o
         Of the run.
     outcome : tuple
         The held-out images and how they were judged.
+    said : str
+        What else is to be said of the model, see :func:`verdict`.
 
     Returns
     -------
@@ -93,7 +110,7 @@ def complete_card(card: ModelCard, facts: Mapping[str, Any], history: History, o
             for end, value in zip(("low", "high"), pair, strict=True)
         }
         metrics["validation"] = scores | ends | {"images": float(len(judged))}
-    if history.before:
+    if history.before and scores:
         metrics["validation of the model it started from"] = dict(history.before)
     thinned = history.rows[:: -(-len(history.rows) // _ROWS) or 1]
     training = {
@@ -107,7 +124,6 @@ def complete_card(card: ModelCard, facts: Mapping[str, Any], history: History, o
             each.name: summarise([one])[0] for each, one in zip(shown[:_NAMED], judged[:_NAMED], strict=True)
         },
     }
-    said = verdict(str(facts.get("start", "")), history.before, scores)
     words = " ".join(filter(None, (card.description, said)))
     # A time is not a recipe that can be followed; the number of steps is.
     done, meant = facts.get("steps"), facts.get("settings", {}).get("steps")

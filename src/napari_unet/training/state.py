@@ -112,6 +112,7 @@ class Run:
         torch.manual_seed(spec.seed)
         self.spec, self.device, self.data, self.ranks = spec, device, data, ranks
         self.step, self.history, self.parts = 0, History(), ranks.parts(spec)
+        self.whole = False  # whether it began as a model that is a result itself
         self._losses: list[torch.Tensor] = []
         self.network = build(net).to(device)
         if net.ndim == 2:
@@ -224,6 +225,8 @@ class Run:
             See :func:`learning_rate`.
         """
         self.network.train()
+        if (self.step / self.spec.steps if share is None else share) < self.spec.frozen:
+            _hold_statistics(self.network)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.spec, share)
         self.optimizer.zero_grad(set_to_none=True)
@@ -261,3 +264,10 @@ class Run:
                 slow.lerp_(fast, 1 - keep)
             else:
                 slow.copy_(fast)
+
+
+def _hold_statistics(network: nn.Module) -> None:
+    """Have normalisations use the statistics that they have, and leave them as they are, until the next ``train()``."""
+    for module in network.modules():
+        if hasattr(module, "running_mean"):
+            module.eval()

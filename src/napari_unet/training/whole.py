@@ -18,13 +18,15 @@ from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
 from ..io.atomic import atomic_file
 from ..io.journal import Journal
+from ..models.cards import find_model, read_card
 from ..models.devices import choose_device
 from ..models.model import Model
-from ..models.store import write_model
+from ..models.store import read_network, write_model
 from ..models.zoo import load_model
 from ..targets import target
 from .course import Around
 from .fit import fit
+from .gentle import goes_on, rose
 from .kept import keep_plan
 from .looks import Looks
 from .patches import Pair
@@ -156,21 +158,25 @@ def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps
 
 def _before(spec: TrainSpec, looks: Looks, run: Path) -> Steps[dict[str, float]]:
     """Return the scores of the model that is started from; they are measured once."""
-    if not spec.start or not looks.held_out:
+    if not spec.start or not (looks.held_out or goes_on(spec, read_card(find_model(spec.start)))):
         return {}
-    file = run / "before.json"
+    file, where = run / "before.json", _where(looks)
     if not file.is_file():
-        yield Progress(0, 0, f"Judging '{spec.start}' on the held-out images")
+        yield Progress(0, 0, f"Judging '{spec.start}' {where}")
         model = load_model(spec.start, looks.device)
         if not isinstance(model, Model):
             raise ModelError(f"'{spec.start}' was made by another program and cannot be trained further here.")
-        scores = looks.before(model)
+        scores = looks.compare(model)
         with atomic_file(file) as part:
             part.write_text(json.dumps(scores), "utf-8")
     before: dict[str, float] = json.loads(file.read_text("utf-8"))
     told = ", ".join(f"{name} {value:.3f}" for name, value in before.items())
-    yield Progress(0, 0, "starting", news=f"'{spec.start}' on the held-out images, before: {told}.")
+    yield Progress(0, 0, "starting", news=f"'{spec.start}' {where}, before: {told}.")
     return before
+
+
+def _where(looks: Looks) -> str:
+    return "on the held-out images" if looks.held_out else "on images that are learned from"
 
 
 def _finish(material: Material, network: nn.Module, around: Around, run: Path) -> str:
@@ -179,9 +185,18 @@ def _finish(material: Material, network: nn.Module, around: Around, run: Path) -
     if not isinstance(looks, Looks) or history is None:
         raise TrainingError("The training has no history. Start it again.")
     shown, judged = looks.final(network)
+    before, after, kept = history.before, {}, False
+    if before:
+        after = summarise(judged)[0] if judged else looks.compare(looks.model(network))
+        card = read_card(find_model(spec.start))
+        kept = goes_on(spec, card) and not rose(before, after)
+        if kept:
+            network, after = read_network(find_model(spec.start), card).eval(), before
+            shown, judged = looks.final(network)
+    said = verdict(spec.start, before, after, _where(looks), kept)
     facts = plan_facts(spec, material.plan, around.steps, looks.device, around.ranks.world)
     facts["data"] = describe_data(material.learned, material.held_out)
-    card = complete_card(material.card, facts, history, (shown, judged))
+    card = complete_card(material.card, facts, history, (shown, judged), said)
     example = shown[0] if shown else open_example(material.learned[0], float(spec.patch**2 * 4), card.diameter)
     labels = judged[0].labels if judged else looks.labels(network, example)
 
@@ -195,4 +210,4 @@ def _finish(material: Material, network: nn.Module, around: Around, run: Path) -
                 shutil.copyfile(run / name, part / "training" / name)
 
     write_model(material.order.folder, card, network, fill)
-    return verdict(spec.start, history.before, summarise(judged)[0])
+    return said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
+from math import isfinite
 from typing import Any, Final
 
 from qtpy.QtCore import QTimer
@@ -17,7 +18,9 @@ __all__ = ["Curves", "load_plots"]
 
 _LIBRARY: Final = "pyqtgraph"
 _TITLES: Final = ("loss", "score")
+_LOSSES: Final = ("loss", "check loss")
 _HEIGHT: Final = 130
+_TURN: Final = 30  # milliseconds, in which the screen is drawn and the user heard
 _COLORS: Final = ("#4fa3e0", "#f0a030", "#60c060", "#d070c0")
 _BEST: Final = ("mAP", "AP50", "mDice", "Dice")  # scores that are shown first, if they are there
 
@@ -42,6 +45,7 @@ class Curves(QWidget):
         self._column.addWidget(self.text)
         self._again = QTimer(self)
         self._again.setSingleShot(True)
+        self._again.setInterval(_TURN)
         self._again.timeout.connect(self._draw)
         self.clear()
 
@@ -63,14 +67,14 @@ class Curves(QWidget):
         """
         for epoch in epochs:
             minutes = epoch.seconds / 60
-            found = {"loss": epoch.loss}
-            found |= {f"check {name}" if name == "loss" else name: v for name, v in epoch.validation.items()}
+            found = {"loss": epoch.loss} if isfinite(epoch.loss) else {}  # none before the first step
+            found |= {_LOSSES[1] if name == "loss" else name: v for name, v in epoch.validation.items()}
             for name, value in found.items():
                 self.points.setdefault(name, []).append((minutes, value))
         if epochs:
             self._tell()
-            self._draw()
             self.setVisible(True)
+            self._again.start()
 
     @property
     def scores(self) -> list[str]:
@@ -79,7 +83,7 @@ class Curves(QWidget):
         return sorted(found, key=lambda name: next((i for i, b in enumerate(_BEST) if name.startswith(b)), len(_BEST)))
 
     def _tell(self) -> None:
-        said = [f"Loss {self.points['loss'][-1][1]:.3f}"]
+        said = [f"Loss {value:.3f}" for _, value in self.points.get("loss", [])[-1:]]
         for name in self.scores[:2]:
             values = [value for _, value in self.points[name]]
             best = f" (best {max(values):.3f})" if max(values) > values[-1] else ""
@@ -88,16 +92,17 @@ class Curves(QWidget):
 
     def _draw(self) -> None:
         if len(self._plots) < len(_TITLES) and find_spec(_LIBRARY) is not None:
-            # One at a time: the first takes a tenth of a second, and nobody is to wait for two.
+            # One at a time, and not together with what else a report brings: each takes a twentieth of a second.
             self._open(_TITLES[len(self._plots)])
             self._again.start()
-        shown = [name for name in self.points if "loss" in name], self.scores[: len(_COLORS)]
-        for plot, names in zip(self._plots, shown, strict=False):
+        losses: list[str] = [name for name in _LOSSES if name in self.points]
+        for plot, names in zip(self._plots, (losses, self.scores[: len(_COLORS)]), strict=False):
             plot.setVisible(bool(names))
             plot.setXRange(0, max((self.points[name][-1][0] for name in names), default=0) or 1, padding=0.02)
             for i, name in enumerate(names):
                 if name not in self._lines:
-                    self._lines[name] = plot.plot(pen={"color": _COLORS[i], "width": 2}, name=name, symbolSize=5)
+                    color = _COLORS[_LOSSES.index(name) if name in _LOSSES else i]
+                    self._lines[name] = plot.plot(pen={"color": color, "width": 2}, name=name, symbolSize=5)
                 times, values = zip(*self.points[name], strict=True)
                 self._lines[name].setData(times, values)
 

@@ -1,0 +1,108 @@
+"""What a training does otherwise that goes on from a model, so that it cannot make a good model worse.
+
+A network that has learned from many images is moved far by the first steps of an optimiser that knows nothing of it
+yet, and by a few images that are all alike: what it knew is lost before anything is learned (McCloskey and Cohen 1989).
+So the rate is lower and rises slowly (as Howard and Ruder 2018 do it for language models), and the statistics of
+normalisations stay those of many images. The model that is started from is judged first, and is the best so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..core.model_card import ModelCard
+from ..core.specs import TrainSpec
+
+__all__ = ["gentle", "gentle_words", "goes_on", "rose", "telling"]
+
+_USUAL: Final = TrainSpec()
+_GENTLE: Final = {"rate": _USUAL.rate / 10, "warmup": 0.1, "frozen": 1.0}
+_SAME: Final = ("target", "normalise", "diameter", "grid")  # what decides, beside the network, what weights mean
+_TELLING: Final = ("mDice", "mAP", "Dice")  # scores, the most telling first
+
+
+def goes_on(spec: TrainSpec, card: ModelCard) -> bool:
+    """Say whether a training goes on with a model as it is: all weights fit, and mean the same.
+
+    Parameters
+    ----------
+    spec : TrainSpec
+        With everything filled in.
+    card : ModelCard
+        Of the model that is started from.
+
+    Returns
+    -------
+    bool
+        No where other objects, or at another size, are to be learned: then it only lends its weights.
+    """
+    if spec.net is None or any(getattr(spec, name) != getattr(card, name) for name in _SAME):
+        return False
+    return spec.net.model_copy(update={"outputs": card.net.outputs}) == card.net
+
+
+def gentle(given: TrainSpec, planned: TrainSpec, card: ModelCard) -> dict[str, Any]:
+    """Return the settings of a training that goes on from a model.
+
+    Parameters
+    ----------
+    given : TrainSpec
+        What was set by name stays.
+    planned : TrainSpec
+        With everything filled in.
+    card : ModelCard
+        Of the model that is started from.
+
+    Returns
+    -------
+    dict
+        Fields of TrainSpec; empty where the model only lends its weights.
+    """
+    if not goes_on(planned, card):
+        return {}
+    return {name: value for name, value in _GENTLE.items() if name not in given.model_fields_set}
+
+
+def gentle_words(spec: TrainSpec) -> str:
+    """Say how a training goes on from a model, if it does so gently.
+
+    Parameters
+    ----------
+    spec : TrainSpec
+        As planned.
+
+    Returns
+    -------
+    str
+        A sentence; empty for a training at the usual rate.
+    """
+    if not spec.start or spec.rate >= _USUAL.rate:
+        return ""
+    return (
+        f"It goes on from '{spec.start}' at {spec.rate / _USUAL.rate:.2g} of the usual learning rate, so that what "
+        "that model knows is not lost."
+    )
+
+
+def telling(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    """Return the name of the score by which two models are compared.
+
+    Parameters
+    ----------
+    before, after : mapping of float
+        Scores on the same images.
+
+    Returns
+    -------
+    str
+        The most telling one that differs, or that both have; empty where nothing can be compared.
+    """
+    both = [name for name in _TELLING if name in before and name in after]
+    return next((name for name in both if before[name] != after[name]), both[0] if both else "")
+
+
+def rose(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+    """Say whether a model has become better, by the most telling score that differs; yes where none can be compared."""
+    name = telling(before, after)
+    return not name or after[name] > before[name]
