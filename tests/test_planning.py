@@ -53,6 +53,29 @@ def test_what_is_wrong_is_said_by_the_plan(data):
 
 def test_only_what_differs_from_the_defaults_is_set():
     assert chosen(batch=8, patch=64, loss="own").model_fields_set == {"patch"}
+    # Where one starts from a model the usual rate is not the default.
+    assert chosen(batch=8, rate=TrainSpec().rate).model_fields_set == {"rate"}
+    assert chosen(batch=8, rate=None).model_fields_set == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--name", "nuclei"], "There is a model 'nuclei'"), (["--name", "a/b"], "cannot be the name")]
+)
+def test_a_name_that_cannot_be_is_found_by_a_dry_run(data, words, said):
+    done = CliRunner().invoke(app, ["train", str(data), "--dry-run", *words])
+    assert done.exit_code != 0
+    assert said in str(done.exception) + done.output
+
+
+def test_labels_that_are_none_are_refused_with_what_to_do(data):
+    for values, said in (
+        (np.full((96, 120), 0.5), "with a threshold first"),
+        (np.full((96, 120), -1, "i2"), "below 0"),
+    ):
+        tifffile.imwrite(data / "labels" / "1.tif", values)
+        done = CliRunner().invoke(app, ["train", str(data), "--dry-run"])
+        assert done.exit_code != 0
+        assert said in str(done.exception) + done.output
 
 
 def test_patches_can_be_looked_at(data):

@@ -107,3 +107,20 @@ def test_held_out_images_are_judged_by_the_same_table():
     assert [each.values for each in made.held_out] == [(9,)]
     assert made.withheld[0] is given[1]
     assert open_example(made.held_out[0]).truth.max() == 1
+
+
+def test_a_class_that_no_image_shows_is_named():
+    labels = np.zeros((64, 64), np.uint8)
+    labels[:20] = 1
+    image = np.random.default_rng(0).random((64, 64), np.float32)
+    target = {"name": "classes", "classes": ("road", "water", "roof"), "background": True}
+    spec = TrainSpec.of(name="x", task="satellite", target=target)
+
+    def warnings(*shown):
+        given = [Example(Image(image, "yx"), Image(each, "yx", name="labels")) for each in shown]
+        return finish(prepare(given, spec)).plan.warnings
+
+    (said,) = warnings(labels, np.where(labels, 3, 0).astype(np.uint8))
+    assert "'water' (2)" in said
+    assert "never find it" in said
+    assert not warnings(labels, np.where(labels, 3, 0).astype(np.uint8), np.where(labels, 2, 0).astype(np.uint8))

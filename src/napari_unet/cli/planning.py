@@ -184,11 +184,16 @@ def chosen(**values: Any) -> TrainSpec:
     Returns
     -------
     TrainSpec
-        Only what differs from the defaults counts as set.
+        Only what differs from the defaults counts as set, and a `rate`, which has another default where one starts from
+        a model.
 
     Raises
     ------
     SpecError
         If a value is out of range, or there is no such setting.
     """
-    return TrainSpec.of(**{name: value for name, value in values.items() if value != getattr(_TRAIN, name, None)})
+    rate = {"rate": values.pop("rate")} if values.get("rate") is not None else {}
+    differ = {
+        name: value for name, value in values.items() if value is not None and value != getattr(_TRAIN, name, None)
+    }
+    return TrainSpec.of(**differ | rate)

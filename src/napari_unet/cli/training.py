@@ -18,6 +18,7 @@ import typer
 from .. import workflows
 from .._terminal import say_json, tell, watch
 from ..core.errors import Cancelled, OutputError, SpecError, UNetError
+from ..core.model_card import is_plain
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps, finish
 from . import planning
@@ -49,7 +50,10 @@ _Patience = Annotated[
 ]
 _Batch = Annotated[int, typer.Option(help="Patches looked at in a step.", show_default="as planned")]
 _Patch = Annotated[int, typer.Option(help="Edge of a patch in pixels.", show_default="as planned")]
-_Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
+_Rate = Annotated[
+    float | None,
+    typer.Option(help="Highest learning rate.", show_default=f"{_TRAIN.rate:g}, a tenth of it with --start"),
+]
 _Seed = Annotated[int, typer.Option(help="Same seed, images and machine: same model.")]
 _Every = Annotated[int, typer.Option(help="Steps between reports and safe points.")]
 _Threads = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
@@ -92,7 +96,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     patch: _Patch = _TRAIN.patch,
     depth: planning.Depth = _TRAIN.depth,
     zoom: planning.Zoom = None,
-    rate: _Rate = _TRAIN.rate,
+    rate: _Rate = None,
     seed: _Seed = _TRAIN.seed,
     every: _Every = _TRAIN.every,
     threads: _Threads = _TRAIN.threads,
@@ -132,6 +136,8 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
             **planning.class_table(task, start, classes, colors, class_values, background),
         )  # fmt: skip
         if dry_run:
+            if name:
+                _check_place(name, folder, overwrite)
             planning.say_plan(data, spec, as_json)
             return
         _check_place(spec.name, folder, overwrite)
@@ -245,6 +251,8 @@ def _hear(wishes: Any) -> None:
 
 
 def _check_place(name: str, folder: Path | None, overwrite: bool) -> None:
+    if not is_plain(name):
+        raise SpecError(f"'{name}' cannot be the name of a model: use letters, digits, spaces and hyphens.")
     taken = any(card.name == name for card in workflows.list_models()) if folder is None else folder.exists()
     if folder is not None and taken and not (folder.is_dir() and _replaceable(folder)):
         raise OutputError(f"'{folder}' is there and is no model. Give the name of a new folder.")

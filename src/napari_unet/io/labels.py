@@ -243,10 +243,13 @@ def _whole(values: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.integer
             values, kind = floats.astype(np.int64), "i"
     if kind not in "ui":
         raise ImageError(
-            f"'{name}' does not hold labels but {values.dtype} values. Labels are whole numbers from 0 up."
+            f"'{name}' does not hold labels but {values.dtype} values. Labels are whole numbers from 0 up. Save the "
+            "labels layer itself, or turn probabilities into labels with a threshold first."
         )
     if kind == "i" and int(np.min(values)) < 0:
-        raise ImageError(f"'{name}' holds negative numbers. Labels are 0 (background) or from 1 up.")
+        raise ImageError(
+            f"'{name}' holds negative numbers. Labels are 0 (background) or from 1 up: renumber those below 0."
+        )
     return values  # type: ignore[return-value]
 
 

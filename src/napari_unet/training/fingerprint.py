@@ -64,6 +64,8 @@ class Fingerprint:
         What the channels are called, where all images say the same.
     width : float
         Of the narrowest class, pixels; 0 where it is not known.
+    present : tuple of int
+        The classes that occur.
     """
 
     images: int
@@ -78,6 +80,7 @@ class Fingerprint:
     classes: int = 0
     bands: tuple[str, ...] = ()
     width: float = 0.0
+    present: tuple[int, ...] = ()
 
     @property
     def flat(self) -> bool:
@@ -231,6 +234,13 @@ class Fingerprint:
 
     def doubts(self, spec: TrainSpec) -> Iterator[str]:
         """Say what the user should think about."""
+        for number in sorted(set(range(1, self.classes + 1)) - set(self.present)):
+            names = spec.target.classes if spec.target else ()
+            name = names[number - 1] if number <= len(names) else str(number)
+            yield (
+                f"No image to learn from has a pixel of the class '{name}' ({number}): the model will never find it. "
+                "Add an image that shows it, or leave the class out."
+            )
         if spec.grid is not None and not spec.grid.sized:
             return
         if 0 < self.objects < _FEW:
@@ -276,7 +286,14 @@ def fingerprint(pairs: Sequence[Pair]) -> Fingerprint:
         tuple(sorted({int(pair.facts.get("channels", 1)) for pair in pairs})), tuple(k for k, _ in kinds.most_common()),
         _spacing(pairs), max((len(pair.sizes) - 1 for pair in pairs if pair.kinds), default=0), common_bands(pairs),
         narrowest(pairs),
+        tuple(sorted({number for pair in pairs for number in _present(pair)})),
     )  # fmt: skip
+
+
+def _present(pair: Pair) -> Iterator[int]:
+    """Return the classes that occur in an image, from one pixel of each."""
+    for first, _ in pair.kinds:
+        yield int(pair.labels[tuple(slice(at, at + 1) for at in pair.spots[first].tolist())].item())
 
 
 def common_bands(pairs: Sequence[Pair]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ _LABELS: Final = {
     "cooldown": "Fall of the rate",
     "weight_decay": "Weight decay",
     "average": "Average of weights",
+    "frozen": "Normalization as it was (share)",
     "seed": "Seed",
     "every": "Steps a report",
     "threads": "Threads (0: all)",
