@@ -73,3 +73,41 @@ def _apart(places: Mapping[str, float], least: float = 16) -> dict[str, float]:
     for one, other in pairwise(list(made)):
         made[other] = max(made[other], made[one] + least)
     return made
+
+
+def draw_bars(file: Path, groups: Mapping[str, Mapping[str, float]]) -> None:
+    """Draw groups of bars, from 0 to 1.
+
+    Parameters
+    ----------
+    file : Path
+        SVG to write.
+    groups : mapping of mappings
+        Values by the name of the bar, by the name of the group; all groups have the same bars.
+    """
+    names = list(next(iter(groups.values())))
+    wide = (WIDTH - LEFT - RIGHT) / len(groups)
+    thick = wide * 0.8 / len(names)
+    font = f'font-family="sans-serif" font-size="13" fill="{INK}"'
+    low, high = HEIGHT - BOTTOM, TOP
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">']
+    for y in np.linspace(0, 1, TICKS):
+        at = low - (low - high) * y
+        parts.append(f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="{INK}" stroke-opacity="0.3"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end" {font}>{y:.2f}</text>')
+    for place, (group, values) in enumerate(groups.items()):
+        left = LEFT + wide * (place + 0.1)
+        parts.append(
+            f'<text x="{left + 0.4 * wide:.1f}" y="{low + 18}" text-anchor="middle" {font}>{escape(group)}</text>'
+        )
+        for number, name in enumerate(names):
+            tall, x = (low - high) * values[name], left + thick * number
+            color = COLORS[number % len(COLORS)]
+            parts.append(
+                f'<rect x="{x:.1f}" y="{low - tall:.1f}" width="{thick - 2:.1f}" height="{tall:.1f}" fill="{color}"/>'
+            )
+    for number, name in enumerate(names):
+        text = font.replace(INK, COLORS[number % len(COLORS)])
+        parts.append(f'<text x="{WIDTH - RIGHT + 10}" y="{TOP + 20 * (number + 1)}" {text}>{escape(name)}</text>')
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([*parts, "</svg>\n"]), "utf-8")

@@ -134,8 +134,9 @@ def test_representations_are_those_measured():
         assert [cell.strip(" *") for cell in rows[name].split("|")] == expected
 
 
-def test_figures_are_those_measured():
+@pytest.mark.parametrize("script", ["figures.py", "pictures.py"])
+def test_figures_are_those_measured(script):
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "figures.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "benchmarks" / script, "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
