@@ -161,7 +161,7 @@ def test_versions_that_differ_are_named():
 
     here = versions()
     check_versions({"tcp://a": here, "tcp://b": here}, here)
-    with pytest.raises(ClusterError, match=r"worker tcp://b have dask 2020\.1"):
+    with pytest.raises(ClusterError, match=r"worker tcp://b has dask 2020\.1"):
         check_versions({"tcp://a": here, "tcp://b": here | {"dask": "2020.1"}}, here)
     other = here | {"torch": "1.0"}
     with pytest.raises(ClusterError, match=r"workers tcp://b, tcp://c have torch 1\.0, other workers"):

@@ -26,7 +26,7 @@ from ..models.motion import Foretold, Seer
 from ..models.zoo import load_model
 from ..tiling.fingerprint import fingerprint
 from ..tracking._detect import Frame, detect_some
-from .told import Told, tell
+from .told import Told, check_models, tell
 
 __all__ = ["Bench", "Chore", "Source", "measure_motion", "source_of", "try_chore"]
 
@@ -257,4 +257,5 @@ def try_chore(chore: Chore, pair: tuple[str, str] | None = None) -> Told | None:
     if chore.model is None:
         return None
     spec = SegmentSpec.of(**chore.model)
+    check_models(spec.models)
     return tell(load_model(spec.models[0], spec.device))

@@ -26,7 +26,7 @@ from .remote import do_all, forget, know
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Hands", "Knowing"]
+__all__ = ["GPU", "Hands", "Knowing"]
 
 _EACH: Final = 3  # tasks for a thread that are out at a time: one that runs, and some that wait beside it
 _TASK: Final = 0.25  # seconds that a task should take at least
@@ -38,8 +38,8 @@ _RETRIES: Final = 2  # times that a task is tried again that failed
 _LOOK: Final = 2.0  # seconds between looks at who is there
 _NOBODY: Final = 600.0  # seconds without a worker, after which a run gives up
 _BEAT: Final = 0.5  # seconds after which waiting is told
-_GPU: Final = "GPU"
-_NETWORKS: Final = ("score", "explore", "foretell")  # what needs a network
+GPU: Final = "GPU"  # what workers call a graphics card
+_MODELS: Final = ("score", "explore", "compare", "write", "foretell")  # jobs of those that have loaded a model
 
 
 class Named(Protocol):
@@ -204,7 +204,7 @@ class Hands:
 
     def _give(self, orders: list[Order], out: dict[Any, Any], done: SimpleQueue[Any]) -> None:
         first = orders[0]
-        needs = self.needs if first.verb in _NETWORKS else None
+        needs = self.needs if first.verb in _MODELS else None
         key = f"{first.verb}-{first.key}-{self.errand.name}-{next(self._count)}"
         jobs = [order.words for order in orders]
         self._send(
@@ -276,8 +276,8 @@ class Hands:
         self._looked = time.monotonic()
         info = self.alive(lambda: self.client.scheduler_info(n_workers=-1))["workers"]
         self._workers = {address: worker["nthreads"] for address, worker in info.items()}
-        cards = any(worker.get("resources", {}).get(_GPU) for worker in info.values())
-        self._resources = {_GPU: 1} if cards else {}
+        cards = any(worker.get("resources", {}).get(GPU) for worker in info.values())
+        self._resources = {GPU: 1} if cards else {}
         if self._workers:
             self._seen = self._looked
         elif self._looked - (self._seen or self._looked) > _NOBODY:

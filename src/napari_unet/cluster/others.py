@@ -17,7 +17,7 @@ from ..models.motion import gather_motion
 from ..tiling._brick_jobs import Waited
 from ..tracking._detect import spatial_axes
 from ..tracking.lap import link
-from .checks import call_all, check_alike, check_workers
+from .checks import call_all, check_alike, check_devices, check_workers
 from .chores import Chore, measure_motion, source_of, try_chore
 from .hands import Hands
 from .orders import Order
@@ -185,9 +185,11 @@ def _asked(client: Client, chore: Chore, pair: tuple[str, str] | None = None) ->
     """See that all workers can do it; a ClusterError says which cannot, and why."""
     yield Progress(0, 0, "Asking the workers")
     check_workers(client)
-    told = call_all(client, try_chore, chore, pair)
-    if chore.model is not None:
-        check_alike(told)
+    if chore.model is None:
+        call_all(client, try_chore, chore, pair)
+        return
+    who = check_devices(client, str(chore.model["device"]))
+    check_alike(call_all(client, try_chore, chore, pair, workers=who))
 
 
 def _place(labels: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import threading
@@ -21,14 +22,16 @@ from ..tiling.chunks import cached
 from ..tiling.unreadable import mended
 from ..tiling.where import Notes
 from .bench import Bench
-from .told import Told, tell
+from .told import Told, check_models, tell
 
 if TYPE_CHECKING:
     from .chores import Chore
 
-__all__ = ["PACKAGES", "describe", "do_all", "forget", "know", "measure", "see", "versions"]
+__all__ = ["PACKAGES", "describe", "do_all", "forget", "full", "know", "leave", "measure", "see", "versions"]
 
 PACKAGES: Final = ("napari-unet-suite", "dask", "distributed", "torch", "numpy", "zarr")
+_HELLO: Final = 2**16  # bytes of a file that tries a disk: a quota does not count empty ones
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
@@ -133,14 +136,62 @@ def see(folder: str, name: str) -> str:
     place, answer = Path(folder), f"{name}.{uuid.uuid4().hex[:8]}"
     try:
         (place / name).read_bytes()
-        (place / answer).write_bytes(b"")
+        leave(place / answer)
     except OSError as error:
+        if words := full(folder, error):
+            raise ClusterError(words) from error
         raise ClusterError(
             f"the folder '{folder}' is not the one of this program, or cannot be written "
             f"({error.strerror or error}). Labels and journal must lie on a disk that all workers share under the same "
             "name."
         ) from error
     return answer
+
+
+def leave(file: Path) -> None:
+    """Write a small file, down to the disk.
+
+    Parameters
+    ----------
+    file : Path
+        Its folder is there.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. Nothing is left behind.
+    """
+    try:
+        with file.open("wb") as stream:
+            stream.write(os.urandom(_HELLO))
+            stream.flush()
+            os.fsync(stream.fileno())  # network disks say only then that they are full
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def full(folder: str, error: OSError) -> str:
+    """Say that a disk is full, or a quota of it used up; empty if it is another error.
+
+    Parameters
+    ----------
+    folder : str
+        That was written to.
+    error : OSError
+        What the system said.
+
+    Returns
+    -------
+    str
+        A sentence without its beginning.
+    """
+    if error.errno not in _FULL:
+        return ""
+    return (
+        f"the disk of '{folder}' is full, or your quota of it is used up ({error.strerror}). Free space, or choose "
+        "another folder."
+    )
 
 
 def describe(errand: Errand) -> Told:
@@ -162,6 +213,7 @@ def describe(errand: Errand) -> Told:
         If they are not here, or others.
     """
     errand.open_image()
+    check_models(errand.settings.models)
     return tell(gather(errand.settings))
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import ModelError
+from ..core.errors import ClusterError, ModelError
 from ..core.model_card import ModelCard
 from ..models._scorer import Scorer, Sides, agreement_of, runtime_of
+from ..models.cards import find_model
 
-__all__ = ["Told", "tell"]
+__all__ = ["Told", "check_models", "tell"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,26 @@ def tell(model: Scorer) -> Told:
         model.multiple, model.outputs,
         {"foreground": found["agreement_percent"] / 100} if found else {}, dict(getattr(model, "record", None) or {}),
     )  # fmt: skip
+
+
+def check_models(names: Sequence[str]) -> None:
+    """See that models are here.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names, or folders.
+
+    Raises
+    ------
+    ClusterError
+        If one is not; it says what to do.
+    """
+    for name in names:
+        try:
+            find_model(name)
+        except ModelError as error:
+            raise ClusterError(
+                f"{error} A model is told by its name: install it where workers run too (napari-unet models add), or "
+                "give a model folder on a disk that they share."
+            ) from error

@@ -17,6 +17,7 @@ __all__ = [
     "bfloat16_is_fast",
     "choose_device",
     "count_cards",
+    "count_devices",
     "device_memory",
     "fast_precision",
     "on_device",
@@ -51,7 +52,7 @@ def choose_device(wanted: str = "auto") -> str:
     """
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    there = count_devices()
     kind, colon, number = wanted.partition(":")
     if not (number.isdecimal() if colon else not number) or int(number or 0) >= there.get(kind, 0):
         ready = ", ".join(k for k, count in there.items() if count)
@@ -163,6 +164,11 @@ def _is_short(error: Exception) -> bool:
         return True
     text = str(error)
     return any(word in text for word in _SHORT)
+
+
+def count_devices() -> dict[str, int]:
+    """Return how many devices of each kind this process can use: ``cpu``, ``cuda``, ``mps``."""
+    return {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
 
 
 def count_cards() -> int:
