@@ -123,7 +123,7 @@ def test_an_error_of_the_network_passes():
 def test_samples_come_from_many_rows_and_columns(windows):
     plan = Plan((1.0, 1.0), Statistics((0.0,), (1.0,)), 0, 1)
     planes = as_image(np.zeros([n * _WINDOW[2] for n in windows], bool)).planes(2)
-    places = [tuple(span.start // _WINDOW[2] for span in spans) for _, spans in _samples(planes, plan)[0]]
+    places = [tuple(span.start // _WINDOW[2] for span in spans) for _, spans, _ in _samples(planes, plan)[0]]
     assert len(set(places)) == min(4, windows[0] * windows[1])
     for axis, count in enumerate(windows):
         assert len({place[axis] for place in places}) >= min(2, count)
@@ -132,7 +132,7 @@ def test_samples_come_from_many_rows_and_columns(windows):
 def test_samples_come_from_many_planes():
     plan = Plan((1.0, 1.0), Statistics((0.0,), (1.0,)), 0, 1)
     planes = as_image(np.zeros((40, 64, 64), bool), "tyx").planes(2)
-    chosen = [plane.at[0] for plane, _ in _samples(planes, plan)[0]]
+    chosen = [plane.at[0] for plane, *_ in _samples(planes, plan)[0]]
     assert len(chosen) == 4
     assert max(np.diff([0, *chosen, 39])) <= 20
 
@@ -141,7 +141,7 @@ def test_samples_come_from_many_planes():
 def test_no_place_is_looked_at_twice(windows):
     plan = Plan((1.0, 1.0), Statistics((0.0,), (1.0,)), 0, 1)
     planes = as_image(np.zeros([n * _WINDOW[2] for n in windows], bool)).planes(2)
-    places = [tuple(span.start for span in spans) for turn in _samples(planes, plan) for _, spans in turn]
+    places = [tuple(span.start for span in spans) for turn in _samples(planes, plan) for _, spans, _ in turn]
     assert len(places) == len(set(places)) == min(16, windows[0] * windows[1])
 
 

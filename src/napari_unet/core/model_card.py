@@ -15,6 +15,8 @@ from .specs import NormaliseSpec, TargetSpec
 
 __all__ = ["ModelCard", "family", "is_plain"]
 
+_VOLUME = 3
+
 
 class ModelCard(Spec):
     """What a model knows of itself; stored as ``card.json`` beside its weights.
@@ -95,6 +97,14 @@ class ModelCard(Spec):
         if self.foreign is not None and self.foreign.ndim != self.net.ndim:
             raise ValueError(f"the foreign network has {self.foreign.ndim} dimensions, the card says {self.net.ndim}")
         return self
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is beyond the border of an image: volumes are to a network what its patches were.
+
+        Other images go on mirrored, half a receptive field far, which may be a multiple of a volume.
+        """
+        return self.foreign is None and self.net.ndim == _VOLUME and self.net.padding == "same"
 
     @property
     def caption(self) -> str:

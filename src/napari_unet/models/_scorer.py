@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.model_card import ModelCard
+from ..tiling.grid import Ends
 
 __all__ = ["Predict", "Scorer", "Sides", "agreement_of", "inner", "runtime_of"]
 
 Sides = int | tuple[int, ...]
-Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+Predict = Callable[..., npt.NDArray[np.float32]]  # see napari_unet.tiling.scoring
 
 
 class Scorer(Protocol):
@@ -63,14 +64,14 @@ class _Storing:
         # What a graphics card is sent should be small; a processor looks up as well before as after.
         self.looks_up = model.device.startswith("cuda")
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        found: npt.NDArray[np.float32] = self._model.predict_inner(batch)
+    def __call__(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = self._model.predict_inner(batch, ends)
         return found
 
     def stored(
-        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None, ends: Ends = ()
     ) -> npt.NDArray[np.uint8]:
-        found: npt.NDArray[np.uint8] = self._model.predict_stored(batch, outputs, tables)
+        found: npt.NDArray[np.uint8] = self._model.predict_stored(batch, outputs, tables, ends)
         return found
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..core.errors import ModelError
 from ..targets import ZERO
+from ..tiling.grid import Ends
 
 __all__ = ["AVERAGES", "Turn", "turns"]
 
@@ -41,6 +42,12 @@ class Turn:
     def apply(self, batch: Floats) -> Floats:
         """Turn ``(b, c, *s)``; a view."""
         return self._flip(batch.transpose(0, 1, *(2 + axis for axis in self.order)))
+
+    def ends(self, ends: Ends) -> Ends:
+        """Turn what is said of both ends of every axis of a tile."""
+        if not ends:
+            return ends
+        return tuple(ends[old][::-1] if new in self.backwards else ends[old] for new, old in enumerate(self.order))
 
     def undo(self, scores: Floats, directions: tuple[int | None, ...]) -> Floats:
         """Turn scores ``(b, k, *s)`` back.

@@ -19,6 +19,7 @@ from ..core.model_card import ModelCard
 from ..core.results import MOST_UNCERTAIN
 from ..core.specs import SegmentSpec
 from ..targets import directions
+from ..tiling.grid import Ends
 from ._samples import dropout_samples
 from ._scorer import Predict, Scorer, Sides, inner, runtime_of
 from ._turns import Turn, turns
@@ -84,13 +85,15 @@ class Averaged:
             "dropout_seeds": list(self._seeds),
         }
 
-    def predict(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def predict(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
         """Compute the mean scores.
 
         Parameters
         ----------
         batch : ndarray of float32
             ``(b, c, *s)``, normalised, every spatial length a multiple of ``multiple``.
+        ends : tuple of (bool, bool)
+            Makes no difference here.
 
         Returns
         -------
@@ -100,26 +103,30 @@ class Averaged:
         """
         return self._mean([(model.predict, turn) for model, turn in self.members], batch)
 
-    def predict_inner(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def predict_inner(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
         """Compute the mean scores only where they have their whole context, and quicker where a member can.
 
         Parameters
         ----------
         batch : ndarray of float32
             As for :meth:`predict`.
+        ends : tuple of (bool, bool)
+            Edges where an image ends, see :class:`~napari_unet.tiling.grid.Tile`.
 
         Returns
         -------
         ndarray of float32
-            The same, but for what is nearer than ``halo`` to an edge.
+            The same, but for what is nearer than ``halo`` to an edge where no image ends.
         """
-        return self._mean([(inner(model), turn) for model, turn in self.members], batch)
+        return self._mean([(inner(model), turn) for model, turn in self.members], batch, ends)
 
-    def _mean(self, members: Iterable[tuple[Predict, Turn]], batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _mean(
+        self, members: Iterable[tuple[Predict, Turn]], batch: npt.NDArray[np.float32], ends: Ends = ()
+    ) -> npt.NDArray[np.float32]:
         spread = _Spread() if self.uncertainty else None
         total = known = np.zeros((), np.float32)
         for predict, turn in members:
-            scores = turn.undo(predict(turn.apply(batch)), self._directions)
+            scores = turn.undo(predict(turn.apply(batch), *((turn.ends(ends),) if ends else ())), self._directions)
             if spread is not None:
                 spread.add(scores[:, 0])
             total = total + scores
@@ -206,6 +213,7 @@ def _facts(model: Scorer) -> dict[str, Any]:
         "channels of an image": card.channels,
         "object width": card.diameter,
         "normalization": card.normalise.model_dump(),
+        "what they see beyond the border": "nothing" if card.closed else "the image, mirrored",
     }
 
 

@@ -14,7 +14,7 @@ from ..core.model_card import ModelCard
 from ..nets import halo, multiple
 from ..nets._norm import fold
 from ..targets import target
-from ..tiling.grid import per_axis
+from ..tiling.grid import Ends, per_axis
 from .devices import bfloat16_is_fast, choose_device
 from .runtimes import choose_runtime, open_engine
 
@@ -74,13 +74,15 @@ class Model:
         """Number of score channels that the target decodes; the object size follows them."""
         return len(self._target.CHANNELS)
 
-    def predict(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def predict(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
         """Compute scores.
 
         Parameters
         ----------
         batch : ndarray of float32
             ``(b, c, *s)``, normalised, every spatial length a multiple of ``multiple``.
+        ends : tuple of (bool, bool)
+            Makes no difference here.
 
         Returns
         -------
@@ -95,19 +97,21 @@ class Model:
         self._check(batch)
         return self._engine.scores(batch, inner=False)
 
-    def predict_inner(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def predict_inner(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
         """Compute scores only where they have their whole context, for tiles whose halo is cropped away afterwards.
 
         Parameters
         ----------
         batch : ndarray of float32
             As for :meth:`predict`.
+        ends : tuple of (bool, bool)
+            Edges where an image ends, see :class:`~napari_unet.tiling.grid.Tile`.
 
         Returns
         -------
         ndarray of float32
-            The same, but 0 nearer than ``halo`` to an edge. Takes a sixth less time for large tiles, and less than half
-            for small or 3D ones.
+            The same, but 0 nearer than ``halo`` to an edge where no image ends. Takes a sixth less time for large
+            tiles, and less than half for small or 3D ones.
 
         Raises
         ------
@@ -116,15 +120,15 @@ class Model:
         """
         self._check(batch)
         shape = batch.shape[2:]
-        if not self._has_inside(shape):
+        if not self._has_inside(shape, ends):
             return self._engine.scores(batch, inner=False)
-        inside = self._engine.scores(batch, inner=True)
+        inside = self._engine.scores(batch, inner=True, ends=ends)
         scores = np.zeros((*inside.shape[:2], *shape), np.float32)
-        scores[(..., *(slice(rim, -rim or None) for rim in self._margin))] = inside
+        scores[(..., *(slice(low, -high or None) for low, high in self._rims(ends)))] = inside
         return scores
 
     def predict_stored(
-        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None, ends: Ends = ()
     ) -> npt.NDArray[np.uint8]:
         """Compute scores as they are stored, only where they have their whole context.
 
@@ -136,6 +140,8 @@ class Model:
             How many of the first channels are wanted.
         tables : ndarray of float32, shape (c, 256) or (c, 65536), optional
             What the values of each channel become when they are normalised.
+        ends : tuple of (bool, bool)
+            As for :meth:`predict_inner`.
 
         Returns
         -------
@@ -150,10 +156,17 @@ class Model:
         """
         if tables is None:
             self._check(batch)
-        return self._engine.stored(batch, outputs, tables, inner=self._has_inside(batch.shape[2:]))
+        return self._engine.stored(batch, outputs, tables, self._has_inside(batch.shape[2:], ends), ends)
 
-    def _has_inside(self, shape: tuple[int, ...]) -> bool:
-        return all(n > 2 * rim for n, rim in zip(shape, self._margin, strict=True))
+    def _rims(self, ends: Ends) -> tuple[tuple[int, int], ...]:
+        """Return how many pixels of a tile have not their whole context, at both ends of every axis."""
+        known = ends or ((False, False),) * len(self._margin)
+        return tuple(
+            (0 if low else rim, 0 if high else rim) for rim, (low, high) in zip(self._margin, known, strict=True)
+        )
+
+    def _has_inside(self, shape: tuple[int, ...], ends: Ends) -> bool:
+        return all(n > low + high for n, (low, high) in zip(shape, self._rims(ends), strict=True))
 
     def _check(self, batch: npt.NDArray[Any]) -> None:
         if batch.shape[1] != self.card.net.inputs:

@@ -110,7 +110,9 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     factor = _given(image, spec, card)
     plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
     ahead = 0 if model.device == "cpu" else _AHEAD
-    return replace(plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead, bands=card.bands)
+    return replace(
+        plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead, bands=card.bands, closed=card.closed
+    )
 
 
 def _given(image: Image, spec: SegmentSpec, card: ModelCard) -> tuple[float, ...]:

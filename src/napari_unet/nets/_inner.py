@@ -29,7 +29,8 @@ _CONVOLUTIONS: Final = (nn.Conv2d, nn.Conv3d)
 _RAISING: Final = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 _FLAT: Final = 4  # axes of features of a plane
 _BAND: Final = 2**17  # pixels, of all images together
-Rim = tuple[int, ...]
+Ends = tuple[tuple[bool, bool], ...]
+Rim = tuple[tuple[int, int], ...]  # pixels at both ends of every axis
 
 
 class Inner(nn.Module):
@@ -48,28 +49,33 @@ class Inner(nn.Module):
         self.network, self.margin = network, margin
         self.rims = _rims(network, margin) if isinstance(network, UNet) and _can_be_cropped(network) else ()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(b, inputs, *s)`` to raw scores ``(b, outputs, *(s - 2 * margin))``."""
+    def forward(self, x: torch.Tensor, ends: Ends = ()) -> torch.Tensor:
+        """Map ``(b, inputs, *s)`` to raw scores ``(b, outputs, *(s - 2 * margin))``.
+
+        There is no margin where `ends` says, for every axis, that nothing is beyond the first or the last pixels.
+        """
+        margin = _sides(self.margin, ends)
         if not self.rims:
-            return _cut(self.network(x), self.margin)
+            return _cut(self.network(x), margin)
         net: Any = self.network
+        rims = tuple(_sides(rim, ends) for rim in self.rims)
         left: list[torch.Tensor] = []
         x = net.pool[0](x)
-        for level, (down, pool, rim) in enumerate(zip(net.down, net.pool[1:], self.rims, strict=False)):
+        for level, (down, pool, rim) in enumerate(zip(net.down, net.pool[1:], rims, strict=False)):
             skipped, x = _down(level, down, pool, x, rim)
             left.append(skipped)
         x = net.down[-1](x)
-        gone: Rim = (0,) * len(self.margin)
-        levels = list(enumerate(zip(net.up, net.join, net.merge, self.rims, strict=True)))
+        gone: Rim = ((0, 0),) * len(margin)
+        levels = list(enumerate(zip(net.up, net.join, net.merge, rims, strict=True)))
         for level, (raised, join, merge, rim) in reversed(levels):
-            already = tuple(n * step for n, step in zip(gone, raised.stride, strict=True))
+            already = tuple((low * step, high * step) for (low, high), step in zip(gone, raised.stride, strict=True))
             # The head goes with the finest level: it leaves less to be kept than it is given.
             blocks = (merge,) if level else (merge, net.head)
             # What leaves the network is in memory of its own.
             up = _Up(raised, join, blocks, f"merged {level}" if level else "")
-            x = _up(up, left.pop(), x, _less(rim, already), sum(_reach(block, rim)[0] for block in blocks))
+            x = _up(up, left.pop(), x, _less(rim, already), sum(_reach(block, len(rim))[0] for block in blocks))
             gone = rim
-        return _cut(x, _less(self.margin, gone))
+        return _cut(x, _less(margin, gone))
 
 
 class _Up(NamedTuple):
@@ -116,13 +122,14 @@ class _Rows:
         self.height, self.rim, self.use, self.features = height, rim, use, torch.empty(0)
 
     def put(self, start: int, band: torch.Tensor) -> None:
-        above, beside = self.rim
+        (above, below), beside = self.rim
         if start == 0:
-            size = (*band.shape[:2], self.height - 2 * above, band.shape[3] - 2 * beside)
+            size = (*band.shape[:2], self.height - above - below, band.shape[3] - sum(beside))
             self.features = _HELD.take(self.use, size, band.dtype)
-        low, high = max(start, above), min(start + band.shape[2], self.height - above)
+        low, high = max(start, above), min(start + band.shape[2], self.height - below)
         if low < high:
-            self.features[:, :, low - above : high - above] = _cut(band[:, :, low - start : high - start], (0, beside))
+            kept = _cut(band[:, :, low - start : high - start], ((0, 0), beside))
+            self.features[:, :, low - above : high - above] = kept
 
 
 def _down(
@@ -134,9 +141,10 @@ def _down(
         whole = block(x)
         return _cut(whole, rim), pool(whole)
     height, step = x.shape[2], pool.steps[0]
-    skipped, pooled = _Rows(height, rim, f"skipped {level}"), _Rows(height // step, (0, 0), f"pooled {level}")
+    skipped = _Rows(height, rim, f"skipped {level}")
+    pooled = _Rows(height // step, ((0, 0), (0, 0)), f"pooled {level}")
     rows = -(-rows // step) * step
-    for start, band in _bands(lambda low, high: block(x[:, :, low:high]), height, rows, _reach(block, rim)[0]):
+    for start, band in _bands(lambda low, high: block(x[:, :, low:high]), height, rows, _reach(block, len(rim))[0]):
         skipped.put(start, band)
         pooled.put(start // step, pool(band))
     return skipped.features, pooled.features
@@ -149,12 +157,13 @@ def _up(blocks: _Up, skipped: torch.Tensor, x: torch.Tensor, less: Rim, reach: i
         return blocks.merge(skipped, _cut(blocks.raised(x), less), x)
 
     def compute(low: int, high: int) -> torch.Tensor:
-        first, end = (low + less[0]) // step, -(-(high + less[0]) // step)
-        above = low + less[0] - first * step
+        from_top = less[0][0]
+        first, end = (low + from_top) // step, -(-(high + from_top) // step)
+        above = low + from_top - first * step
         raised = blocks.raised(x[:, :, first:end])[:, :, above : above + high - low]
-        return blocks.merge(skipped[:, :, low:high], _cut(raised, (0, *less[1:])), x)
+        return blocks.merge(skipped[:, :, low:high], _cut(raised, ((0, 0), *less[1:])), x)
 
-    found = _Rows(skipped.shape[2], (0, 0), blocks.use)
+    found = _Rows(skipped.shape[2], ((0, 0), (0, 0)), blocks.use)
     for start, band in _bands(compute, found.height, rows, reach):
         found.put(start, band)
     return found.features
@@ -186,23 +195,23 @@ def _can_be_cropped(network: UNet) -> bool:
     return bool(len(network.up)) and raised and not gated
 
 
-def _rims(network: Any, margin: tuple[int, ...]) -> tuple[Rim, ...]:
+def _rims(network: Any, margin: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Return, for every level, how many pixels along every axis can be cropped at both ends of what is joined."""
-    rims = []
-    rim = _less(margin, _reach(network.head, margin))
+    rims, ndim = [], len(margin)
+    rim = tuple(n - reach for n, reach in zip(margin, _reach(network.head, ndim), strict=True))
     for merge, up in zip(network.merge, network.up, strict=True):
-        rim = tuple(max(0, n) for n in _less(rim, _reach(merge, margin)))
+        rim = tuple(max(0, n - reach) for n, reach in zip(rim, _reach(merge, ndim), strict=True))
         rims.append(rim)
         # Each coarse pixel covers a whole step of fine ones, and lengths are multiples of it.
         rim = tuple(n // step for n, step in zip(rim, up.stride, strict=True))
     return tuple(rims)
 
 
-def _reach(block: nn.Module, margin: tuple[int, ...]) -> Rim:
+def _reach(block: nn.Module, ndim: int) -> tuple[int, ...]:
     """Return how far a block without strides looks at most along every axis: as far as its convolutions in a row."""
     convolutions = [part for part in block.modules() if isinstance(part, _CONVOLUTIONS)]
     return tuple(
-        sum(conv.dilation[axis] * (conv.kernel_size[axis] // 2) for conv in convolutions) for axis in range(len(margin))
+        sum(conv.dilation[axis] * (conv.kernel_size[axis] // 2) for conv in convolutions) for axis in range(ndim)
     )
 
 
@@ -211,9 +220,15 @@ def _strided(block: nn.Module) -> bool:
     return any(set(part.stride) != {1} for part in block.modules() if isinstance(part, _CONVOLUTIONS))
 
 
+def _sides(rim: tuple[int, ...], ends: Ends) -> Rim:
+    """Return a rim at both ends of every axis; 0 where nothing is beyond."""
+    known = ends or ((False, False),) * len(rim)
+    return tuple((0 if low else n, 0 if high else n) for n, (low, high) in zip(rim, known, strict=True))
+
+
 def _less(rim: Rim, already: Rim) -> Rim:
-    return tuple(a - b for a, b in zip(rim, already, strict=True))
+    return tuple((a - c, b - d) for (a, b), (c, d) in zip(rim, already, strict=True))
 
 
 def _cut(x: torch.Tensor, rim: Rim) -> torch.Tensor:
-    return x[(..., *(slice(n, -n or None) for n in rim))]
+    return x[(..., *(slice(low, -high or None) for low, high in rim))]

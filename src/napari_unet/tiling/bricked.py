@@ -246,7 +246,7 @@ class _Queue:
         found: list[tuple[int, Tile]] = []
         for position in here.left_in(tuple(slice(*b) for b in bounds)):
             tile = here.left[position]
-            if not found or tile.read_shape == found[0][1].read_shape:
+            if not found or tile.kind == found[0][1].kind:
                 found.append((number, tile))
             if len(found) == self.jobs.plan.tiling.batch:
                 break

@@ -232,8 +232,8 @@ class _Timed:
         if isinstance(predict, Storing):
             self.stored, self.looks_up = partial(self._time, predict.stored), predict.looks_up
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-        return self._time(self._predict, batch)
+    def __call__(self, batch: npt.NDArray[np.float32], *more: Any) -> npt.NDArray[Any]:
+        return self._time(self._predict, batch, *more)
 
     def _time(self, ask: Callable[..., npt.NDArray[Any]], batch: npt.NDArray[Any], *more: Any) -> npt.NDArray[Any]:
         start = time.perf_counter()

@@ -15,6 +15,7 @@ from .scoring import Storing
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from .grid import Ends
     from .scoring import Predict
 
     Values = npt.NDArray[np.float32]
@@ -46,40 +47,49 @@ class Sparing:
         if isinstance(predict, Storing):
             self.stored, self.looks_up = partial(self._stored, predict), predict.looks_up
 
-    def __call__(self, batch: Values) -> Values:
+    def __call__(self, batch: Values, ends: Ends = ()) -> Values:
         """Compute scores.
 
         Parameters
         ----------
         batch : ndarray of float32, shape (b, c, *s)
             Normalised.
+        ends : tuple of (bool, bool)
+            Of the tiles.
 
         Returns
         -------
         ndarray of float32, shape (b, k, *s)
             What the network returns; not to be written to.
         """
-        return self._ask(batch, self._predict)
+        more = (ends,) if ends else ()
+        return self._ask(batch, lambda rows: self._predict(rows, *more), 0, ends)
 
     def _stored(
-        self, predict: Storing, batch: npt.NDArray[Any], outputs: int, tables: Values | None = None
+        self,
+        predict: Storing,
+        batch: npt.NDArray[Any],
+        outputs: int,
+        tables: Values | None = None,
+        ends: Ends = (),
     ) -> npt.NDArray[Any]:
-        return self._ask(batch, lambda rows: predict.stored(rows, outputs, tables), outputs)
+        more = (ends,) if ends else ()
+        return self._ask(batch, lambda rows: predict.stored(rows, outputs, tables, *more), outputs, ends)
 
-    def _ask(self, batch: npt.NDArray[Any], predict: Answer, outputs: int = 0) -> npt.NDArray[Any]:
+    def _ask(self, batch: npt.NDArray[Any], predict: Answer, outputs: int, ends: Ends) -> npt.NDArray[Any]:
         empty = np.array([_is_constant(row) for row in batch])
         if not empty.any():
             return predict(batch)
         rest = np.asarray(predict(batch[~empty])) if not empty.all() else batch[:0]
         others = iter(rest[:, None])
         rows = [
-            self._answer(row[None], predict, outputs) if known else next(others, rest[:0])
+            self._answer(row[None], predict, outputs, ends) if known else next(others, rest[:0])
             for row, known in zip(batch, empty, strict=True)
         ]
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
-    def _answer(self, row: npt.NDArray[Any], predict: Answer, outputs: int) -> npt.NDArray[Any]:
-        key = (outputs, row.dtype, row.shape, row.reshape(row.shape[1], -1)[:, 0].tobytes())
+    def _answer(self, row: npt.NDArray[Any], predict: Answer, outputs: int, ends: Ends) -> npt.NDArray[Any]:
+        key = (outputs, ends, row.dtype, row.shape, row.reshape(row.shape[1], -1)[:, 0].tobytes())
         with self._lock:  # also while it is computed: others that ask the same wait for the answer
             found = self._known.get(key)
             if found is None:

@@ -4,7 +4,8 @@ The network sees a *net grid*: the image resampled by a factor ``f`` (net pixels
 pixel ``i`` lies at ``u = (i + 0.5) * f - 0.5`` on the net grid; that of net pixel ``j`` at ``(j + 0.5) / f - 0.5`` in
 the image. What a tile reads starts at a multiple of the network's stride in these global coordinates, so that pooling
 falls on the same pixels however the image is cut (Rumberger et al., ICCV 2021), and is wider than what it writes by the
-halo (overlap-tile strategy of Ronneberger et al. 2015).
+halo (overlap-tile strategy of Ronneberger et al. 2015). An image goes on mirrored; or it is *closed*: reads stop on the
+grid as soon as they hold all of it, and a network sees nothing beyond, as at the edge of a patch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import cached_property
 from typing import Final
 
 __all__ = [
-    "Cut", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "halves", "middle_part", "net_position",
+    "Cut", "Ends", "Grid", "Span", "Tile", "choose_grid", "cut_axis", "halves", "middle_part", "net_position",
     "per_axis",
 ]  # fmt: skip
 
@@ -27,6 +28,7 @@ __all__ = [
 _WORTH_SPLITTING: Final = 64
 _MAX_EXTRA_READING: Final = 1.3
 _WORTH_HALVING: Final = 0.8  # what half a tile reads along an axis, of what the tile reads
+Ends = tuple[tuple[bool, bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Cut:
     read: Span
     write: Span
     crop: Span
+    ends: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +72,25 @@ class Tile:
     crop : tuple of Span
         Net pixels that the written pixels are interpolated from, counted from the start of `read`.
         Where the factor is 1 there are as many as written pixels, one for one.
+    ends : tuple of (bool, bool)
+        For each axis whether a closed image ends where the read starts and stops: there is no halo there. Empty where
+        it ends nowhere.
     """
 
     read: tuple[Span, ...]
     write: tuple[Span, ...]
     crop: tuple[Span, ...]
+    ends: Ends = ()
 
     @property
     def read_shape(self) -> tuple[int, ...]:
         """Shape of what the network sees."""
         return tuple(s.size for s in self.read)
+
+    @property
+    def kind(self) -> tuple[tuple[int, ...], Ends]:
+        """What tiles must have in common to go through a network together."""
+        return self.read_shape, self.ends
 
     @property
     def window(self) -> tuple[slice, ...]:
@@ -105,7 +117,7 @@ def _first_pixel(net: int, n: int, factor: float) -> int:
     return bisect_left(range(n), net, key=lambda i: math.floor(net_position(i, factor)))
 
 
-def cut_axis(n: int, factor: float, tile: int, halo: int, multiple: int) -> list[Cut]:
+def cut_axis(n: int, factor: float, tile: int, halo: int, multiple: int, closed: bool = False) -> list[Cut]:
     """Cut one axis.
 
     Parameters
@@ -120,6 +132,8 @@ def cut_axis(n: int, factor: float, tile: int, halo: int, multiple: int) -> list
         Net pixels read on both sides of what is needed.
     multiple : int
         Reads start and stop at multiples of this, global net pixels.
+    closed : bool
+        Read no more than the image, up to the next multiple.
 
     Returns
     -------
@@ -132,20 +146,28 @@ def cut_axis(n: int, factor: float, tile: int, halo: int, multiple: int) -> list
     edge = -(-edge // multiple) * multiple
     # Borders lie on the net grid, so that reads have equal shapes and nothing is read for alignment alone.
     borders = [_first_pixel(k * edge, n, factor) for k in range(1, count)]
-    cuts = []
-    for first, stop in itertools.pairwise([0, *borders, n]):
-        if first == stop:
-            continue
-        cuts.append(_cut(Span(first, stop), factor, halo, multiple))
-    return cuts
+    whole = _cut(Span(0, n), factor, 0, multiple).read if closed else None
+    pairs = itertools.pairwise([0, *borders, n])
+    return [_cut(Span(first, stop), factor, halo, multiple, whole) for first, stop in pairs if first != stop]
 
 
-def _cut(write: Span, factor: float, halo: int, multiple: int) -> Cut:
+def _cut(
+    write: Span,
+    factor: float,
+    halo: int,
+    multiple: int,
+    within: Span | None = None,
+    ends: tuple[bool, bool] = (True, True),
+) -> Cut:
+    """Cut a tile that reads nothing outside of a span, at whose `ends` there is nothing to be read."""
     low = math.floor(net_position(write.start, factor))
     high = math.floor(net_position(write.stop - 1, factor)) + 1 + (factor != 1)
-    start = (low - halo) // multiple * multiple
-    end = -(-(high + halo) // multiple) * multiple
-    return Cut(Span(start, end), write, Span(low - start, high - start))
+    read = Span((low - halo) // multiple * multiple, -(-(high + halo) // multiple) * multiple)
+    at = (False, False)
+    if within is not None:
+        at = (ends[0] and read.start <= within.start, ends[1] and read.stop >= within.stop)
+        read = Span(max(read.start, within.start), min(read.stop, within.stop))
+    return Cut(read, write, Span(low - read.start, high - read.start), at)
 
 
 def halves(
@@ -175,17 +197,13 @@ def halves(
     spans = (Span(write.start, middle), Span(middle, write.stop))
     if any(not span.size for span in spans):
         return None
-    cuts = [_cut(span, *axes[axis]) for span in spans]
+    ends = tile.ends or ((False, False),) * ndim
+    whole = [Cut(*parts) for parts in zip(tile.read, tile.write, tile.crop, ends, strict=True)]
+    cuts = [_cut(span, *axes[axis], tile.read[axis], ends[axis]) for span in spans]
     if max(cut.read.size for cut in cuts) > _WORTH_HALVING * read:
         return None
-
-    def with_cut(cut: Cut) -> Tile:
-        return Tile(*(
-            (*getattr(tile, part)[:axis], getattr(cut, part), *getattr(tile, part)[axis + 1 :])
-            for part in ("read", "write", "crop")
-        ))  # fmt: skip
-
-    return with_cut(cuts[0]), with_cut(cuts[1])
+    one, other = (Grid.tile([*whole[:axis], cut, *whole[axis + 1 :]]) for cut in cuts)
+    return one, other
 
 
 def middle_part(
@@ -240,6 +258,8 @@ class Grid:
         Wanted edges of what a tile writes, net pixels.
     halo, multiple : int or tuple of int
         See :func:`cut_axis`; one number, or one for each axis.
+    closed : bool
+        See :func:`cut_axis`.
     """
 
     shape: tuple[int, ...]
@@ -247,13 +267,14 @@ class Grid:
     edges: tuple[int, ...]
     halo: int | tuple[int, ...]
     multiple: int | tuple[int, ...]
+    closed: bool = False
 
     @cached_property
     def cuts(self) -> tuple[list[Cut], ...]:
         """The cuts of every axis."""
         halos, multiples = per_axis(self.halo, len(self.shape)), per_axis(self.multiple, len(self.shape))
         axes = zip(self.shape, self.factor, self.edges, halos, multiples, strict=True)
-        return tuple(cut_axis(*axis) for axis in axes)
+        return tuple(cut_axis(*axis, self.closed) for axis in axes)
 
     def __len__(self) -> int:
         """Count the tiles."""
@@ -266,8 +287,8 @@ class Grid:
     @staticmethod
     def tile(cuts: Sequence[Cut]) -> Tile:
         """Put a tile together from a cut of each axis."""
-        read, write, crop = zip(*((c.read, c.write, c.crop) for c in cuts), strict=True)
-        return Tile(read, write, crop)
+        read, write, crop, ends = zip(*((c.read, c.write, c.crop, c.ends) for c in cuts), strict=True)
+        return Tile(read, write, crop, ends if any(map(any, ends)) else ())
 
     @property
     def reads(self) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.axes import Plane
+    from .grid import Ends
     from .scoring import Predict
 
     SizeOf = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
@@ -70,7 +71,7 @@ def measure_diameter(
             here = replace(plan, factor=(factor,) * plan.ndim)
             sizes, answer = np.zeros(0), (0.0, 0.0)
             for samples in _samples(planes, here):
-                jobs = [pool.submit(_look, plane, spans, here, predict) for plane, spans in samples]
+                jobs = [pool.submit(_look, sample, here, predict) for sample in samples]
                 sizes = np.concatenate([sizes, *(size_of(job.result()) for job in jobs)])
                 answer = _typical(sizes, plan.ndim)
                 if answer[1] >= _ENOUGH:
@@ -124,6 +125,9 @@ class _Answer:
         return abs(math.log2(self.size / self.factor * other.factor / other.size)) <= octaves
 
 
+_Sample = tuple["Plane", list[Span], "Ends"]
+
+
 def _believed(seen: Sequence[_Answer], canonical: float) -> _Answer:
     """Return the answer that most objects support; among equals the one nearest to what the network knows best."""
     # A lot of small debris must not outvote two magnifications that agree: no answer counts for more than enough.
@@ -132,7 +136,7 @@ def _believed(seen: Sequence[_Answer], canonical: float) -> _Answer:
     return min(strong, key=lambda answer: abs(math.log2(answer.size / canonical)))
 
 
-def _samples(planes: Sequence[Plane], plan: Plan) -> list[list[tuple[Plane, list[Span]]]]:
+def _samples(planes: Sequence[Plane], plan: Plan) -> list[list[_Sample]]:
     """Spread samples evenly over planes and space, turn by turn, the same for the same image."""
     lengths = [max(1, math.ceil(n * f)) for n, f in zip(planes[0].shape, plan.factor, strict=True)]
     window = _WINDOW[plan.ndim]
@@ -144,25 +148,30 @@ def _samples(planes: Sequence[Plane], plan: Plan) -> list[list[tuple[Plane, list
     turns = [sorted(visits[start : start + _SAMPLES]) for start in range(0, len(visits), _SAMPLES)]
     halos, multiples = per_axis(plan.halo, plan.ndim), per_axis(plan.multiple, plan.ndim)
 
-    def sample(number: int) -> tuple[Plane, list[Span]]:
+    def sample(number: int) -> _Sample:
         plane, at = divmod(number, math.prod(counts))
-        spans = []
+        spans, ends = [], []
         for length, place, halo, multiple in zip(lengths, np.unravel_index(at, counts), halos, multiples, strict=True):
             low, high = int(place) * window, min((int(place) + 1) * window, length)
             start = (low - halo) // multiple * multiple
             stop = -(-(high + halo) // multiple) * multiple
-            spans.append(Span(start, stop))
-        return planes[plane], spans
+            end = -(-length // multiple) * multiple
+            at_ends = (plan.closed and start <= 0, plan.closed and stop >= end)
+            ends.append(at_ends)
+            spans.append(Span(0 if at_ends[0] else start, end if at_ends[1] else stop))
+        return planes[plane], spans, tuple(ends)
 
     return [[sample(number) for number in turn] for turn in turns]
 
 
-def _look(plane: Plane, spans: list[Span], plan: Plan, predict: Predict) -> npt.NDArray[np.float32]:
+def _look(sample: _Sample, plan: Plan, predict: Predict) -> npt.NDArray[np.float32]:
     """Return the size scores of the foreground of one sample."""
+    plane, spans, ends = sample
     batch = np.empty((1, plan.inputs, *(s.size for s in spans)), np.float32)
     batch[0] = read_net(plane, spans, plan)
-    scores = predict(batch)[0]
-    inner = tuple(slice(halo, -halo or None) for halo in per_axis(plan.halo, plan.ndim))
+    scores = predict(batch, *((ends,) if plan.closed else ()))[0]
+    halos = zip(per_axis(plan.halo, plan.ndim), ends, strict=True)
+    inner = tuple(slice(0 if low else halo, None if high else -halo or None) for halo, (low, high) in halos)
     foreground = scores[(0, *inner)] > 0.5
     found: npt.NDArray[np.float32] = scores[(-1, *inner)][foreground]
     return found[found > 0]  # a network that does not tell sizes says 0

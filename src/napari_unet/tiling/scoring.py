@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.axes import Plane
-    from .grid import Tile
+    from .grid import Ends, Tile
     from .stream import Plan
     from .where import View
 
-    Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+    # Of plans that are closed, called with the ends of tiles too, where they have any: see Tile.
+    Predict = Callable[..., npt.NDArray[np.float32]]
     Scores = npt.NDArray[np.uint8]
 
 __all__ = ["Storing", "read_net", "score_tiles"]
@@ -36,7 +37,7 @@ _LARGEST_READ: Final = 2**24  # image values; more is read in parts
 class Storing(Protocol):
     """What predicts, and can also put out scores as they are stored: less is to be moved from a device then."""
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def __call__(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
         """Compute scores, float32 (b, c, *s) -> float32 (b, k, *s)."""
 
     @property
@@ -44,7 +45,7 @@ class Storing(Protocol):
         """Whether it normalises by itself, and wants the image's own values and tables."""
 
     def stored(
-        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None, ends: Ends = ()
     ) -> npt.NDArray[np.uint8]:
         """Compute scores as they are stored.
 
@@ -56,11 +57,13 @@ class Storing(Protocol):
             How many of the first channels are wanted.
         tables : ndarray of float32, shape (c, n), optional
             For each channel, what its values become when they are normalised.
+        ends : tuple of (bool, bool)
+            Where the tiles have no halo, see :class:`~napari_unet.tiling.grid.Tile`.
 
         Returns
         -------
         ndarray of uint8
-            ``(b, outputs, *t)``: all scores, or those in the middle that have their whole context.
+            ``(b, outputs, *t)``: all scores, or those that have their whole context: the halo is left out.
         """
 
 
@@ -104,12 +107,12 @@ def score_tiles(tiles: Sequence[tuple[Plane, Tile]], plan: Plan, predict: Predic
     Parameters
     ----------
     tiles : sequence of (Plane, Tile)
-        Tiles of equal read shape.
+        Tiles of equal read shape and ends.
     plan : Plan
         How. A tile without a pixel that is looked at is neither read nor predicted.
     predict : callable
         float32 (b, c, *s) -> float32 (b, k, *s), scores in 0 ... 1. One that is :class:`Storing` is asked for scores as
-        they are stored, where nothing is to be interpolated.
+        they are stored, where nothing is to be interpolated. Where tiles have ends, it is given them too.
 
     Returns
     -------
@@ -140,8 +143,10 @@ def _scored_once(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predic
 
 def _cropped(scores: npt.NDArray[Any], tile: Tile, plan: Plan) -> Scores:
     """Return what a tile owns of its scores, which are stored ones, or still to be interpolated."""
-    # Scores may be there for the middle of what was read only.
-    rims = [(read.size - n) // 2 for read, n in zip(tile.read, scores.shape[1:], strict=True)]
+    # Scores may be there for what has its whole context only.
+    ends = tile.ends or ((False, False),) * len(tile.read)
+    missing = [read.size - n for read, n in zip(tile.read, scores.shape[1:], strict=True)]
+    rims = [0 if at[0] else n if at[1] else n // 2 for at, n in zip(ends, missing, strict=True)]
     own = (slice(c.start - r, c.stop - r) for c, r in zip(tile.crop, rims, strict=True))
     crop = scores[(slice(plan.outputs), *own)]
     if crop.dtype == np.uint8:
@@ -152,18 +157,22 @@ def _cropped(scores: npt.NDArray[Any], tile: Tile, plan: Plan) -> Scores:
 
 
 def _predicted(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predict | Storing) -> npt.NDArray[Any]:
-    shape = tiles[0][1].read_shape
+    shape, ends = tiles[0][1].read_shape, tiles[0][1].ends
+    more = (ends,) if ends else ()
     storing = predict if isinstance(predict, Storing) and set(plan.factor) == {1} else None
     image = tiles[0][0].image
     # What has holes is read as numbers with a fraction, which are not looked up.
     if storing is not None and storing.looks_up and not image.valid and image.data.dtype in (np.uint8, np.uint16):
         batch = np.stack([_read_stored(view, tile) for view, tile in tiles])
-        predicted = storing.stored(batch, plan.outputs, lookup(batch.dtype, plan.statistics))
+        predicted = storing.stored(batch, plan.outputs, lookup(batch.dtype, plan.statistics), *more)
     else:
         batch = np.empty((len(tiles), plan.inputs, *shape), np.float32)
         for row, (view, tile) in zip(batch, tiles, strict=True):
             row[:] = read_net(view, tile.read, plan)
-        predicted = np.asarray(predict(batch)) if storing is None else storing.stored(batch, plan.outputs)
+        if storing is None:
+            predicted = np.asarray(predict(batch, *more))
+        else:
+            predicted = storing.stored(batch, plan.outputs, None, *more)
     sizes = predicted.shape
     fits = storing is not None or sizes[2:] == shape
     if sizes[:1] != (len(tiles),) or not fits or sizes[1] < plan.outputs:

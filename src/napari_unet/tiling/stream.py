@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from ..core.bands import MISSING
 from ..core.errors import ImageError, SpecError
 from ..core.specs import TilingSpec
+from ._edges import choose_edges
 from ._threads import count_workers, stream
 from .care import Care
 from .grid import Grid, Tile, choose_grid
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "batched", "count_workers", "read_net", "score_plane", "score_tiles", "stream"]
 
 R = TypeVar("R")
+_VOLUME: Final = 3  # axes
 _TILE: Final = {1: 2**16, 2: 1024, 3: 96}  # a large tile reads few halos, a small one needs little memory
 
 
@@ -65,6 +67,8 @@ class Plan:
         Threads more than workers: as many as may wait for a device, so that it never waits for them.
     bands : tuple of str
         What the network's channels are called, for messages; empty where they have no names.
+    closed : bool
+        Images are not mirrored at their border: a network sees nothing beyond it, see :mod:`.grid`.
     """
 
     factor: tuple[float, ...]
@@ -82,6 +86,7 @@ class Plan:
     classes: bool = False
     ahead: int = 0
     bands: tuple[str, ...] = ()
+    closed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse factors that no grid can have."""
@@ -101,9 +106,11 @@ class Plan:
     def grid(self, shape: tuple[int, ...], planes: int = 1) -> Grid:
         """Lay out the tiles of one of `planes` equal planes of `shape` image pixels."""
         edges = self.edges or (self.tiling.tile or _TILE[self.ndim],) * self.ndim
-        grid = Grid(shape, self.factor, edges, self.halo, self.multiple)
+        grid = Grid(shape, self.factor, edges, self.halo, self.multiple, self.closed)
         if self.edges:
             return grid
+        if self.ndim == _VOLUME and not self.tiling.tile:
+            grid = choose_edges(grid)
         return choose_grid(grid, -(-count_workers(self.tiling) // planes))
 
     def select(self, plane: Plane) -> Plane:
@@ -156,7 +163,7 @@ def _named(plane: Plane, used: Sequence[int]) -> str:
 
 
 def batched(jobs: Iterable[tuple[R, Tile]], size: int, where: Where) -> Iterator[list[tuple[R, Tile]]]:
-    """Group tiles of equal read shape; those that the network will not see are kept apart.
+    """Group tiles of equal read shape and ends; those that the network will not see are kept apart.
 
     Parameters
     ----------
@@ -174,7 +181,7 @@ def batched(jobs: Iterable[tuple[R, Tile]], size: int, where: Where) -> Iterator
     """
     open_groups: dict[tuple[object, ...], list[tuple[R, Tile]]] = {}
     for key, tile in jobs:
-        kind = (tile.read_shape, where.misses(tile.window))
+        kind = (tile.kind, where.misses(tile.window))
         group = open_groups.setdefault(kind, [])
         group.append((key, tile))
         if len(group) == size:

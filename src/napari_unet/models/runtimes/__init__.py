@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ...core.model_card import ModelCard
+    from ...tiling.grid import Ends
 
 __all__ = ["Engine", "choose_runtime", "open_engine"]
 
@@ -39,11 +40,14 @@ class Engine(Protocol):
     def agreement(self) -> dict[str, float] | None:
         """How well it agrees with float32, where that was measured: see :func:`._agreement.agreement`."""
 
-    def scores(self, batch: npt.NDArray[Any], inner: bool) -> npt.NDArray[Any]:
-        """Compute scores of a batch, or of the inside of its tiles only: what has the whole margin around it."""
+    def scores(self, batch: npt.NDArray[Any], inner: bool, ends: Ends = ()) -> npt.NDArray[Any]:
+        """Compute scores of a batch, or of the inside of its tiles only: what has the whole margin around it.
+
+        There is no margin where an image ends.
+        """
 
     def stored(
-        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[Any] | None, inner: bool
+        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[Any] | None, inner: bool, ends: Ends = ()
     ) -> npt.NDArray[Any]:
         """Compute the first scores as they are stored; with tables, of an image's own values."""
 

@@ -23,7 +23,7 @@ from ...core.steps import check_stopped
 from ...nets import multiple
 from ...nets._inner import Inner
 from ...targets import target
-from ...tiling.grid import per_axis
+from ...tiling.grid import Ends, per_axis
 from ..devices import fast_precision, on_device, one_thread
 from ._scores import activated, fetched, looked_up, sent, stored
 
@@ -31,6 +31,7 @@ __all__ = ["Eager"]
 
 _SMALL: Final = 20480  # values that enter a convolution, up to which torch takes another one
 _FEW: Final = 8  # images convolved together; from 16 on torch takes another convolution
+_Part = tuple[bool, Ends]  # whether only the inside is wanted, and where there is no margin
 Finish = Callable[[torch.Tensor], torch.Tensor]
 _CONVOLUTIONS: Final = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -105,7 +106,7 @@ class Eager:
                 "Choose the runtime 'torch'."
             ) from error
 
-    def scores(self, batch: npt.NDArray[np.float32], inner: bool) -> npt.NDArray[np.float32]:
+    def scores(self, batch: npt.NDArray[np.float32], inner: bool, ends: Ends = ()) -> npt.NDArray[np.float32]:
         """Compute scores.
 
         Parameters
@@ -114,16 +115,23 @@ class Eager:
             ``(b, c, *s)``.
         inner : bool
             Leave out those in the margin.
+        ends : tuple of (bool, bool)
+            Where there is no margin, see :class:`~napari_unet.tiling.grid.Tile`.
 
         Returns
         -------
         ndarray of float32
             ``(b, k, *s)``, or with `inner` ``(b, k, *(s - 2 * margin))``.
         """
-        return self._compute(batch, inner, lambda raw: activated(raw, self._activate))
+        return self._compute(batch, (inner, ends), lambda raw: activated(raw, self._activate))
 
     def stored(
-        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None, inner: bool
+        self,
+        batch: npt.NDArray[Any],
+        outputs: int,
+        tables: npt.NDArray[np.float32] | None,
+        inner: bool,
+        ends: Ends = (),
     ) -> npt.NDArray[np.uint8]:
         """Compute scores as they are stored.
 
@@ -137,41 +145,43 @@ class Eager:
             ``(c, n)``: what the values of each channel become when they are normalised.
         inner : bool
             Leave out those in the margin.
+        ends : tuple of (bool, bool)
+            Where there is no margin.
 
         Returns
         -------
         ndarray of uint8
             ``(b, outputs, *s)``, or with `inner` ``(b, outputs, *(s - 2 * margin))``.
         """
-        return self._compute(batch, inner, lambda raw: stored(raw, self._activate, outputs), tables)
+        return self._compute(batch, (inner, ends), lambda raw: stored(raw, self._activate, outputs), tables)
 
     def _compute(
-        self, batch: npt.NDArray[Any], inner: bool, finish: Finish, tables: npt.NDArray[np.float32] | None = None
+        self, batch: npt.NDArray[Any], part: _Part, finish: Finish, tables: npt.NDArray[np.float32] | None = None
     ) -> npt.NDArray[Any]:
         if not self.exact:
-            return on_device(self.device, self._launch, batch, inner, finish, tables)()
+            return on_device(self.device, self._launch, batch, part, finish, tables)()
         if tables is not None:
             with one_thread(self.device):
                 batch = looked_up(sent(batch), sent(tables), self._channels).numpy()
         if self.precision != torch.float32:
-            return on_device(self.device, self._launch, batch, inner, finish)()
-        return on_device(self.device, self._compute_alike, batch, inner, finish)
+            return on_device(self.device, self._launch, batch, part, finish)()
+        return on_device(self.device, self._compute_alike, batch, part, finish)
 
-    def _compute_alike(self, batch: npt.NDArray[np.float32], inner: bool, finish: Finish) -> npt.NDArray[Any]:
+    def _compute_alike(self, batch: npt.NDArray[np.float32], part: _Part, finish: Finish) -> npt.NDArray[Any]:
         """Compute so that whatever is in a batch together, and of whatever size, is rounded alike."""
         if len(batch) > 1:
             # Torch convolves 16 images and more by another algorithm, which rounds differently.
             groups = np.array_split(batch, -(-len(batch) // _FEW))
-            parts = [self._launch(group, inner, finish)() for group in groups]
+            parts = [self._launch(group, part, finish)() for group in groups]
             return np.concatenate(parts) if len(parts) > 1 else parts[0]
         # And a single small one (``use_mkldnn`` in its ``native/Convolution.cpp``), which is therefore computed twice.
-        key = (*batch.shape, inner)
+        key = (*batch.shape, part)
         if self._small.get(key, False):
-            return self._launch(np.repeat(batch, 2, 0), inner, finish)()[:1]
-        scores = self._launch(batch, inner, finish)()
+            return self._launch(np.repeat(batch, 2, 0), part, finish)()[:1]
+        scores = self._launch(batch, part, finish)()
         if key not in self._small:
             self._small[key] = min(self._seen.sizes) <= _SMALL
-            return self._compute_alike(batch, inner, finish) if self._small[key] else scores
+            return self._compute_alike(batch, part, finish) if self._small[key] else scores
         return scores
 
     def _note(self, module: nn.Module, entering: tuple[torch.Tensor, ...]) -> None:
@@ -180,7 +190,7 @@ class Eager:
 
     @torch.inference_mode()
     def _launch(
-        self, batch: npt.NDArray[Any], inner: bool, finish: Finish, tables: npt.NDArray[np.float32] | None = None
+        self, batch: npt.NDArray[Any], part: _Part, finish: Finish, tables: npt.NDArray[np.float32] | None = None
     ) -> Callable[[], npt.NDArray[Any]]:
         """Have a batch computed; what is returned waits for it."""
         self._seen.sizes.clear()
@@ -189,10 +199,11 @@ class Eager:
             if tables is not None:
                 x = looked_up(x, sent(tables, self.device), self._channels)
             x = x.to(self.precision).contiguous(memory_format=self._layout)
-            return fetched(finish(self._forward(x, inner)))
+            return fetched(finish(self._forward(x, part)))
 
-    def _run(self, x: torch.Tensor, inner: bool) -> torch.Tensor:
-        scores: torch.Tensor = (self._inner if inner else self._inner.network)(x)
+    def _run(self, x: torch.Tensor, part: _Part) -> torch.Tensor:
+        inner, ends = part
+        scores: torch.Tensor = self._inner(x, ends) if inner else self._inner.network(x)
         return scores
 
 

@@ -25,7 +25,7 @@ from ...nets import multiple
 from ...nets._inner import Inner
 from ...targets import target
 from ...tiling._quantised import quantised
-from ...tiling.grid import per_axis
+from ...tiling.grid import Ends, per_axis
 from ..devices import on_device, one_thread
 from ._agreement import agreement, is_exact
 from ._int8 import quantize
@@ -105,8 +105,10 @@ class Vino:
         self._margin, self._steps, self._channels = margin, per_axis(multiple(spec), spec.ndim), spec.inputs
         flat: Any = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
         inner = Inner(network, margin).eval().to(memory_format=flat)  # type: ignore[call-overload]
+        # What is converted crops the same way always; where images end, there is nothing to crop.
+        self._whole = card.closed
         try:
-            self._model = _converted(openvino, inner, spec.inputs, self._steps)
+            self._model = _converted(openvino, inner, spec.inputs, self._steps, self._whole)
             if quantized:
                 learn_from = pictures(card, margin, _LEARN_FROM[spec.ndim])
                 self._model = quantize(openvino, self._model, learn_from)
@@ -134,7 +136,7 @@ class Vino:
                 f"{self.agreement['foreground']:.1%} of the pixels on this processor. Choose the runtime 'torch'."
             )
 
-    def scores(self, batch: npt.NDArray[np.float32], inner: bool) -> npt.NDArray[np.float32]:
+    def scores(self, batch: npt.NDArray[np.float32], inner: bool, ends: Ends = ()) -> npt.NDArray[np.float32]:
         """Compute scores.
 
         Parameters
@@ -143,14 +145,16 @@ class Vino:
             ``(b, c, *s)``. Beyond its edges the image goes on as 0.
         inner : bool
             Leave out those in the margin.
+        ends : tuple of (bool, bool)
+            Where there is no margin, see :class:`~napari_unet.tiling.grid.Tile`.
 
         Returns
         -------
         ndarray of float32
             ``(b, k, *s)``, or with `inner` ``(b, k, *(s - 2 * margin))``.
         """
-        if inner:
-            return on_device("cpu", self._inside, batch)
+        if inner or self._whole:
+            return on_device("cpu", self._inside, batch, ends if inner else ((True, True),) * len(self._margin))
         rims = [-(-rim // step) * step for rim, step in zip(self._margin, self._steps, strict=True)]
         padded = np.pad(batch, [(0, 0), (0, 0), *((rim, rim) for rim in rims)])
         scores = on_device("cpu", self._inside, padded)
@@ -158,17 +162,25 @@ class Vino:
         return scores[(..., *(slice(n, -n or None) for n in more))]
 
     def stored(
-        self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None, inner: bool
+        self,
+        batch: npt.NDArray[Any],
+        outputs: int,
+        tables: npt.NDArray[np.float32] | None,
+        inner: bool,
+        ends: Ends = (),
     ) -> npt.NDArray[np.uint8]:
         """Compute scores as they are stored; see :meth:`.eager.Eager.stored`."""
         if tables is not None:
             batch = looked_up(sent(batch), sent(tables), self._channels).numpy()
-        return quantised(self.scores(batch, inner)[:, :outputs])
+        return quantised(self.scores(batch, inner, ends)[:, :outputs])
 
     @torch.inference_mode()
-    def _inside(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _inside(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
         with self._lend() as request:
             raw = request.infer([np.ascontiguousarray(batch)])[0]
+        if self._whole:
+            known = zip(self._margin, ends or ((False, False),) * len(self._margin), strict=True)
+            raw = raw[(..., *(slice(0 if low else rim, None if high else -rim or None) for rim, (low, high) in known))]
         with one_thread("cpu"):
             found: npt.NDArray[np.float32] = activated(torch.from_numpy(raw), self._activate).numpy()
             return found
@@ -186,15 +198,15 @@ class Vino:
                 self._idle.append(request)
 
 
-def _converted(openvino: Any, inner: Inner, inputs: int, steps: tuple[int, ...]) -> Any:
-    """Convert a network for tiles of all sizes."""
+def _converted(openvino: Any, inner: Inner, inputs: int, steps: tuple[int, ...], whole: bool) -> Any:
+    """Convert a network for tiles of all sizes, to put out all scores or those of the inside."""
     sizes = [(2 * rim // step + 2) * step for rim, step in zip(inner.margin, steps, strict=True)]
     with warnings.catch_warnings(), torch.enable_grad():
         # Tracing is to go from torch, but what shall replace it takes twenty times as long for free sizes.
         warnings.simplefilter("ignore")
         # With gradients, pooling is one operation; checking would go through it again without.
         trace: Any = torch.jit.trace
-        traced = trace(inner, torch.zeros(2, inputs, *sizes), check_trace=False)
+        traced = trace(inner.network if whole else inner, torch.zeros(2, inputs, *sizes), check_trace=False)
         return openvino.convert_model(traced)
 
 
