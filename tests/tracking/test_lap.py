@@ -286,6 +286,28 @@ def test_the_face_and_the_spec():
     assert LinkSpec.model_validate_json(LinkSpec().model_dump_json()) == LinkSpec()
 
 
+def test_who_left_the_picture_and_comes_back_is_somebody_new():
+    others = [(16, 16, 6), (40, 16, 6)]
+    out = disks(*[[*others, (28, 64.5, 3)]] * 2, *[others] * 2, *[[*others, (28, 64.5, 3)]] * 2)
+    assert track(out).counts == {"objects": 16, "tracks": 4, "lineages": 4, "divisions": 0}
+    # What is well inside of the picture was missed.
+    missed = disks(*[[*others, (28, 60, 6)]] * 2, *[others] * 2, *[[*others, (28, 60, 6)]] * 2)
+    assert track(missed).counts["tracks"] == 3
+
+
+def test_a_large_cell_and_a_newcomer_at_the_border_are_no_daughters():
+    before, after = [(58, 30, 9), (58, 10, 6), (20, 20, 7), (20, 40, 7)], [(57, 30, 8.6), (64, 38, 4), (58, 10, 6)]
+    assert track(disks(before, [*after, (20, 20, 7), (20, 40, 7)])).counts["divisions"] == 0
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_division_of_which_a_daughter_was_missed_is_found_where_the_border_cuts_her_sister(lost):
+    mother, daughters = (30, 50, 8), [(30, 42, 5.5), (30, 59, 5.5)]
+    seen = [d for i, d in enumerate(daughters) if i != lost]
+    found = track(disks(*[[(10, 10, 8), mother]] * 2, [(10, 10, 8), *seen], *[[(10, 10, 8), *daughters]] * 2))
+    assert found.counts == {"objects": 12, "tracks": 4, "lineages": 2, "divisions": 1}
+
+
 def test_a_daughter_at_the_border_is_one_who_lies_where_her_mother_was():
     # A rod across the border divides: three quarters of what is seen are one daughter, the rest is the other.
     labels = np.zeros((3, 60, 60), np.int32)

@@ -23,12 +23,15 @@ _CUT: Final = 0.3  # what sizes count at the border of the picture
 _EVENT: Final = 0.15  # a division is rarer than a link
 _RATIO: Final = 2.5  # daughters differ in size by less than this
 _TAIL: Final = 4.0  # the smaller, the less a long step costs
-_SMALLER: Final = 0.75  # of a mother, where her daughters cannot be measured
 _UNKNOWN: Final = 0.5
-_AWAY: Final = 1.0  # object widths from a mother to a daughter, where it is all that is known
+_SMALLER: Final = 0.75  # of a mother, where her daughters cannot be measured
+_AWAY: Final = 1.0  # object widths from a mother to a daughter, where masks say nothing
+_COVER: Final = 0.5
+_YOUNG: Final = 0.9  # of the usual size: daughters are smaller, however little is seen of the mother
 _FAR: Final = 1.0
 _CHANCE: Final = 0.5  # what it costs to act against a network that is sure of a division, or of none
-_INSIDE: Final = 0.5  # share of a daughter that is cut and lies where her mother was
+_INSIDE: Final = (0.35, 0.7)  # shares of daughters that lie where their mother was, if sizes are not known
+_LEFT: Final = 0.3  # and what of them is seen at least, at the border of the picture
 _SUM: Final = (0.5, 1.6)  # what daughters have together, in sizes of the mother
 
 Ints = npt.NDArray[np.int64]
@@ -94,11 +97,17 @@ class Scale:
         A step of this length costs 1.
     min_overlap : float
         Smallest intersection over union.
+    area : float
+        Of an object that is seen whole, pixels (the median).
+    cover : float
+        Share of an object that lies where it was a frame before (the median); less, the farther they move.
     """
 
     reach: float
     stride: float
     min_overlap: float = 0.0
+    area: float = np.inf
+    cover: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -229,15 +238,20 @@ def triples(pairs: Pairs, one: Side, two: Side, scale: Scale, cropped: bool = Tr
     size = two.areas[a] + two.areas[b]
     unlike = np.abs(np.log2(two.areas[a] / two.areas[b]))
     gain = size / one.areas[m]
-    # What lies outside of the picture may be as large as one likes.
     cut = two.cut[a] | two.cut[b]
-    inside = np.minimum(pairs.common[i] / two.areas[a], pairs.common[j] / two.areas[b])
+    larger = np.maximum(two.areas[a], two.areas[b])
+    inside = np.sort([pairs.common[i] / two.areas[a], pairs.common[j] / two.areas[b]], axis=0)
     whole = (unlike <= np.log2(_RATIO)) & (gain >= _SUM[0]) & (gain <= _SUM[1])
     away = np.maximum(*(np.linalg.norm(two.places[d] - one.places[m], axis=1) for d in (a, b)))
-    fits = (np.maximum(two.areas[a], two.areas[b]) <= _SMALLER * one.areas[m]) & (away <= _AWAY)
-    # Who comes in from outside does not lie where another has been; a daughter does.
-    fits |= (inside >= _INSIDE) & (gain >= _SUM[0]) & (gain <= _SUM[1])
-    good = np.where(cut, fits & cropped, whole)
+    fits = whole & ~(two.cut[a] & two.cut[b])
+    if cropped and scale.cover >= _COVER:
+        # Who comes in from outside does not lie where another has been; daughters do, and are smaller than most.
+        fits = (inside >= scale.cover * np.array(_INSIDE)[:, None]).all(axis=0) & (gain >= _LEFT)
+        fits &= larger <= np.maximum(_YOUNG * scale.area, _SMALLER * one.areas[m])
+    elif cropped:
+        fits = (larger <= _SMALLER * one.areas[m]) & (away <= _AWAY)
+    good = np.where(cut, fits, whole)
+    inside = inside[0]
     columns = (i, j, m, a, b, size, unlike, cut, away, inside)
     i, j, m, a, b, size, unlike, cut, away, inside = (column[good] for column in columns)
     unlike = np.where(cut, np.minimum(unlike, _UNKNOWN), unlike)

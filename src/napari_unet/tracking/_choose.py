@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ._assign import assign
 
-__all__ = ["Events", "choose", "gather", "margins_of"]
+__all__ = ["Events", "Links", "choose", "gather", "margins_of"]
 
 _SECONDS: Final = 20.0  # for one solution; what the solver has by then is used
 _NOBODY: Final = -1
@@ -49,6 +49,47 @@ class Events:
     def __len__(self) -> int:
         """Count them."""
         return len(self.costs)
+
+
+@dataclass(frozen=True)
+class Links:
+    """What was chosen.
+
+    Attributes
+    ----------
+    pairs : ndarray of int64, shape (n, 2)
+        Nodes: parent and child.
+    costs, margins : ndarray of float64, shape (n,)
+        Of each; NaN where a person chose.
+    """
+
+    pairs: Ints
+    costs: Floats
+    margins: Floats
+
+    @classmethod
+    def of(cls, events: Events, margins: Floats, parents: int) -> Links:
+        """Turn events into links; objects with numbers below `parents` are parents."""
+        who, three = events.who, events.who[:, 2] >= 0
+        merged = three & (who[:, 2] < parents)
+        second = np.where(merged[:, None], who[:, [2, 1]], who[:, [0, 2]])[three]
+        pairs = np.concatenate([who[:, :2], second])
+        return cls(
+            pairs, np.concatenate([events.costs, events.costs[three]]), np.concatenate([margins, margins[three]])
+        )
+
+    @classmethod
+    def join(cls, parts: list[Links]) -> Links:
+        """Put lists together."""
+        pairs = np.concatenate([np.zeros((0, 2), np.int64), *(part.pairs for part in parts)])
+        costs, margins = (
+            np.concatenate([np.zeros(0), *(getattr(part, n) for part in parts)]) for n in ("costs", "margins")
+        )
+        return cls(pairs, costs, margins)
+
+    def take(self, which: npt.NDArray[np.generic]) -> Links:
+        """Return some of them."""
+        return Links(self.pairs[which], self.costs[which], self.margins[which])
 
 
 def gather(parts: list[Events]) -> Events:

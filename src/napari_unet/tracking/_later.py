@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ._candidates import Pairs, Scale, Side, links, near, triples
-from ._choose import Events, choose, gather
+from ._choose import Events, Links, choose, gather
 from ._constraints import Constraints
 
 __all__ = ["close_gaps", "joins"]
 
 _WAIT: Final = 0.2  # what each missing frame costs
 _RATIO: Final = 2.0  # two views of one object differ in size by less than this
+_AWAY: Final = 0.125  # of the usual size is seen of who has nearly left the picture
 _HALF_OVERLAP: Final = 0.5  # masks that were never seen together have neither all nor nothing in common
 
 Ints = npt.NDArray[np.int64]
@@ -26,18 +27,16 @@ _NONE: Final = (np.zeros(0, np.int64),) * 3
 
 
 def close_gaps(
-    edges: Ints, first: Ints, side: Side, scale: Scale, limits: tuple[int, bool, float], known: Constraints
-) -> tuple[Ints, Floats, Floats]:
+    made: Links, movie: tuple[Ints, Side], scale: Scale, limits: tuple[int, bool, float], known: Constraints
+) -> Links:
     """Join ends and starts of tracks over gaps.
 
     Parameters
     ----------
-    edges : ndarray of int64, shape (n, 2)
-        Links so far, of neighboring frames.
-    first : ndarray of int64, shape (frames + 1,)
-        First node of each frame.
-    side : Side
-        All nodes.
+    made : Links
+        Those so far, of neighboring frames.
+    movie : tuple of ndarray of int64, shape (frames + 1,), and Side
+        First node of each frame, and all nodes.
     scale : Scale
         What is usual from frame to frame.
     limits : tuple of int, bool and float
@@ -47,20 +46,21 @@ def close_gaps(
 
     Returns
     -------
-    edges, costs, margins : ndarray
-        Of the new links.
+    Links
+        The new ones.
     """
-    max_gap, division, unlinked = limits
+    (max_gap, division, unlinked), (first, side) = limits, movie
     count = int(first[-1])
-    child = np.full(count, -1, np.int64)
-    child[edges[:, 0]] = edges[:, 1]
-    number = np.bincount(edges[:, 0], minlength=count)
-    begun = np.bincount(edges[:, 1], minlength=count) > 0
+    above, below = made.pairs.T
+    number, begun = (np.bincount(nodes, minlength=count) for nodes in (above, below))
+    child, saved = np.full(count, -1, np.int64), np.zeros(count)
+    child[above], saved[above] = below, made.costs
+    child[number > 1] = -1
     decided = np.zeros((2, count), np.bool_)
     decided[0, known.fixed[:, 0]], decided[1, known.fixed[:, 1]] = True, True
     nodes = [np.arange(a, b) for a, b in pairwise(first.tolist())]
     ends = [rows[(number[rows] == 0) & ~decided[0, rows]] for rows in nodes]
-    starts = [rows[~begun[rows] & ~decided[1, rows]] for rows in nodes]
+    starts = [rows[(begun[rows] == 0) & ~decided[1, rows]] for rows in nodes]
     mothers = [rows[(number[rows] == 1) & ~decided[0, rows]] for rows in nodes]
     found = []
     for wait in range(2, max_gap + 2):
@@ -69,17 +69,17 @@ def close_gaps(
             found.append(joins(ends[t], starts[t + wait], side, wide, wait, count))
             if division:
                 found.append(_births(ends[t], starts[t + 1 : t + wait + 1], side, wide, count))
-                found.append(_second(mothers[t], starts[t + wait], side, wide, (wait, count), child))
+                found.append(
+                    _second(mothers[t], starts[t + wait], side, wide, (wait, count), (child, saved - unlinked))
+                )
     events = gather(found)
-    allowed = known.allow(events.who[:, 0] % count, events.who[:, 1] % count)
+    allowed = known.allow(events.who[:, 0] % count, events.who[:, 1] % count) if count else np.zeros(0, np.bool_)
     third = events.who[:, 2] >= 0
     allowed[third] &= known.allow(events.who[third, 0] % count, events.who[third, 2] % count)
     events = events.take(np.flatnonzero(allowed))
     chosen, margins = choose(events, 2 * count, 3 * count, unlinked)
-    who, costs = events.who[chosen], events.costs[chosen]
-    three = who[:, 2] >= 0
-    pairs = np.concatenate([who[:, :2], who[three][:, [0, 2]]]) % count
-    return pairs, np.concatenate([costs, costs[three]]), np.concatenate([margins, margins[three]])
+    links = Links.of(events.take(chosen), margins, 2 * count)
+    return replace(links, pairs=links.pairs % max(count, 1))
 
 
 def joins(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count: int) -> Events:
@@ -107,8 +107,12 @@ def joins(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count: 
     pairs = near(before, here, scale.reach, _NONE)
     costs = links(pairs, before, here, replace(scale, min_overlap=0.0)) - _HALF_OVERLAP + _WAIT * (wait - 1)
     p, c = pairs.parents, pairs.children
-    alike = np.abs(np.log2(before.areas[p] / here.areas[c])) <= np.log2(_RATIO)
-    keep = alike | before.cut[p] | here.cut[c]
+    # At the border of the picture sizes say less.
+    most = np.where(before.cut[p] | here.cut[c], _RATIO**2, _RATIO)
+    keep = np.abs(np.log2(before.areas[p] / here.areas[c])) <= np.log2(most)
+    # Who nearly left, and later is nearly back, was away in between: no mask is missing.
+    away = [one.cut & (one.areas < _AWAY * scale.area) for one in (before, here)]
+    keep &= ~(away[0][p] & away[1][c])
     who = np.stack([ends[p], 2 * count + starts[c], np.full(len(costs), -1)], axis=1)
     return Events(who[keep], np.maximum(costs[keep], 0))
 
@@ -125,9 +129,15 @@ def _births(ends: Ints, starts: list[Ints], side: Side, scale: Scale, count: int
     return Events(who, np.maximum(found.costs - _HALF_OVERLAP + _WAIT * (len(starts) - 1), 0))
 
 
-def _second(mothers: Ints, starts: Ints, side: Side, scale: Scale, sizes: tuple[int, int], child: Ints) -> Events:
-    """List starts that are second daughters, whose sisters were seen before."""
-    wait, count = sizes
+def _second(
+    mothers: Ints, starts: Ints, side: Side, scale: Scale, sizes: tuple[int, int], single: tuple[Ints, Floats]
+) -> Events:
+    """List starts that are second daughters, whose sisters were seen before.
+
+    `single` is the only child of each node (-1: none), and what the link with it cost more than an end. That is saved;
+    and the mother, who takes part in an event here, was no end that had to be explained.
+    """
+    (wait, count), (child, saved) = sizes, single
     sister = mothers
     for _ in range(wait):
         sister = np.where(sister >= 0, child[sister], -1)
@@ -143,4 +153,5 @@ def _second(mothers: Ints, starts: Ints, side: Side, scale: Scale, sizes: tuple[
     found = triples(twins, mother, both, scale, False)
     row = found.who[:, 0]
     who = np.stack([count + mothers[m[row]], 2 * count + starts[pairs.children[row]], np.full(len(row), -1)], axis=1)
-    return Events(who, np.maximum(found.costs - _HALF_OVERLAP + _WAIT * (wait - 1), 0))
+    costs = found.costs - _HALF_OVERLAP + _WAIT * (wait - 1) - saved[mothers[m[row]]]
+    return Events(who, np.maximum(costs, 0))

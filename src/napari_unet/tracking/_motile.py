@@ -20,7 +20,7 @@ from napari_unet.core.errors import MissingExtraError, SpecError
 from napari_unet.core.steps import Progress, Steps
 
 from ._candidates import Scale, Side
-from ._choose import Events, gather, margins_of
+from ._choose import Events, Links, gather, margins_of
 from ._constraints import Constraints
 from ._later import joins
 
@@ -50,7 +50,7 @@ def solve_steps(
     scale: Scale,
     limits: tuple[int, float],
     known: Constraints,
-) -> Steps[tuple[Ints, Floats, Floats]]:
+) -> Steps[Links]:
     """Choose the links of all frames.
 
     Parameters
@@ -68,8 +68,8 @@ def solve_steps(
 
     Returns
     -------
-    edges, costs, margins : ndarray
-        Of the links.
+    Links
+        Some of them leave frames out.
 
     Yields
     ------
@@ -84,9 +84,8 @@ def solve_steps(
         If a window has no solution, because memory or time ran out.
     """
     check_package()
-    first, side = movie
+    (first, side), (max_gap, unlinked) = movie, limits
     frames, count = len(first) - 1, int(first[-1])
-    max_gap, unlinked = limits
     half = max(_WINDOW // 2, max_gap + 1)
     taken = np.zeros(count, np.bool_)
     kept: list[tuple[Events, Floats]] = []
@@ -99,24 +98,30 @@ def solve_steps(
             for wait in range(2, max_gap + 2)
             for t in range(start, min(stop, frames - wait))
         ]
-        events = gather(parts)
-        gain = unlinked * (events.who >= 0).sum(axis=1) - events.costs
-        free = ~taken[events.who[:, 1]] & ~taken[np.where(_born(events.who, first), events.who[:, 2], events.who[:, 1])]
-        rows = np.flatnonzero((gain > 0) & free)
-        events, gain = events.take(rows), gain[rows]
-        chosen = _solve(events.who, gain, first)
-        sure = margins_of(_sided(events.who, first, count), gain, chosen, 2 * count)
         # What begins in the second half is decided again, with more of what follows.
         border = count if stop == frames - 1 else int(first[start + half])
-        early = events.who[chosen, 0] < border
-        kept.append((events.take(chosen[early]), sure[early]))
-        who = events.who[chosen[early]]
+        kept.append(_window(gather(parts), first, taken, unlinked, border))
+        who = kept[-1][0].who
         taken[who[:, 1]] = True
         taken[who[_born(who, first), 2]] = True
         if stop == frames - 1:
             break
     events = gather([events for events, _ in kept])
-    return _edges(events, np.concatenate([np.zeros(0), *(sure for _, sure in kept)]), first)
+    return _links(events, np.concatenate([np.zeros(0), *(sure for _, sure in kept)]), first)
+
+
+def _window(
+    events: Events, first: Ints, taken: npt.NDArray[np.bool_], unlinked: float, border: int
+) -> tuple[Events, Floats]:
+    """Choose the events of a window, without children that are `taken`: those before a node, and their margins."""
+    gain = unlinked * (events.who >= 0).sum(axis=1) - events.costs
+    free = ~taken[events.who[:, 1]] & ~taken[np.where(_born(events.who, first), events.who[:, 2], events.who[:, 1])]
+    rows = np.flatnonzero((gain > 0) & free)
+    events, gain = events.take(rows), gain[rows]
+    chosen = _solve(events.who, gain, first)
+    sure = margins_of(_sided(events.who, first), gain, chosen, 2 * int(first[-1]))
+    early = events.who[chosen, 0] < border
+    return events.take(chosen[early]), sure[early]
 
 
 def _two(who: Ints, first: Ints) -> npt.NDArray[np.bool_]:
@@ -130,9 +135,9 @@ def _born(who: Ints, first: Ints) -> npt.NDArray[np.bool_]:
     return np.asarray((who[:, 2] >= 0) & ~_two(who, first))
 
 
-def _sided(who: Ints, first: Ints, count: int) -> Ints:
+def _sided(who: Ints, first: Ints) -> Ints:
     """Give objects another number where they are children."""
-    out = who.copy()
+    out, count = who.copy(), int(first[-1])
     out[:, 1] += count
     out[_born(who, first), 2] += count
     return out
@@ -149,12 +154,11 @@ def _gaps(first: Ints, t: int, wait: int, movie: tuple[Side, Scale], known: Cons
     return Events(who, found.costs).take(np.flatnonzero(known.allow(who[:, 0], who[:, 1])))
 
 
-def _edges(events: Events, sure: Floats, first: Ints) -> tuple[Ints, Floats, Floats]:
+def _links(events: Events, sure: Floats, first: Ints) -> Links:
     """Turn events into links."""
-    who, three = events.who, events.who[:, 2] >= 0
-    second = np.where(_two(who, first)[:, None], who[:, [2, 1]], who[:, [0, 2]])[three]
-    pairs = np.concatenate([who[:, :2], second])
-    return pairs, np.concatenate([events.costs, events.costs[three]]), np.concatenate([sure, sure[three]])
+    count = int(first[-1])
+    links = Links.of(Events(_sided(events.who, first), events.costs), sure, count)
+    return replace(links, pairs=links.pairs % max(count, 1))
 
 
 def _solve(who: Ints, gain: Floats, first: Ints) -> Ints:

@@ -23,7 +23,7 @@ from napari_unet.core.sizes import equivalent_diameter
 from napari_unet.core.steps import Progress, Steps
 
 from ._candidates import Pairs, Scale, Side, links, near, sure, triples
-from ._choose import Events, choose, gather
+from ._choose import Events, Links, choose, gather
 from ._constraints import Constraints, constrain
 from ._detect import Frame, detect, spatial_axes
 from ._later import close_gaps
@@ -37,7 +37,6 @@ _CHEAPEST: Final = 1.6  # in a movie where nearly nothing moves, one object stil
 _DEAREST: Final = 2.5  # where most links are doubtful, they do not say what a good one costs
 _STRIDES: Final = 2.5  # a step of this many usual ones costs 1
 _SHORTEST: Final = 0.35  # object widths: outlines are never quite the same
-_LATER: Final = 1.5  # who is left after all frames are linked has fewer to choose from
 _FEW: Final = 5  # objects; the drift of fewer is not measured
 
 Ints = npt.NDArray[np.int64]
@@ -89,32 +88,34 @@ def link(
     whole = 3 if spec.steady else 2
     if frames is None:
         frames = yield from detect(labels, image, motion, (0, whole))
-    count = len(frames)
     movie = _Movie.of(labels, axes, frames)
     if spec.steady:
         frames = yield from detect(labels, image, movie.foresee(labels, axes, spec), (1, whole))
         movie = _Movie.of(labels, axes, frames)
     tracks = _nodes(labels, axes, frames)
     known = constrain(spec, tracks.nodes["t"].astype(np.int64), tracks.nodes["label"].astype(np.int64))
+    made = yield from _decide(movie, spec, known)
+    return relink(tracks, made.pairs, made.costs, made.margins)
+
+
+def _decide(movie: _Movie, spec: LinkSpec, known: Constraints) -> Steps[Links]:
+    """Choose all links: those between two frames, or in windows, then those over gaps."""
     scale, drifts, unlinked = _measure(movie, spec)
-    edges, costs, margins = [known.fixed], [np.full(len(known.fixed), np.nan)], [np.full(len(known.fixed), np.nan)]
-    columns = edges, costs, margins
+    count, done = len(movie.frames), len(movie.frames) * (2 if spec.steady else 1)
+    settings, parts = (spec, scale, unlinked), []
     if spec.method == "motile":
-        together = yield from _together(movie, drifts, (spec, scale, unlinked), known)
-        for column, new in zip(columns, together, strict=True):
-            column.append(new)
+        parts.append((yield from _together(movie, drifts, settings, known)))
     for t in range(count - 1 if spec.method == "lap" else 0):
-        yield Progress((whole - 1) * count + t, whole * count, f"Linking frame {t + 1} of {count}")
-        for column, new in zip(columns, _step(movie, t, drifts[t], (spec, scale, unlinked), known), strict=True):
-            column.append(new)
-    yield Progress(whole * count - 1, whole * count, "Closing gaps")
-    near_links = np.concatenate([edges[0][:0], *edges[1:]])
-    wide = np.diff(np.searchsorted(movie.first, near_links, side="right"), axis=1)[:, 0] > 1
-    limits = spec.max_gap, spec.division, _LATER * unlinked
-    later = close_gaps(near_links[~wide], movie.first, movie.side, scale, limits, known.also(near_links[wide]))
-    for column, new in zip((edges, costs, margins), later, strict=True):
-        column.append(new)
-    return relink(tracks, np.concatenate(edges), np.concatenate(costs), np.concatenate(margins))
+        yield Progress(done + t, done + count, f"Linking frame {t + 1} of {count}")
+        parts.append(_step(movie, t, drifts[t], settings, known))
+    yield Progress(done + count - 1, done + count, "Closing gaps")
+    made = Links.join(parts)
+    wide = np.diff(np.searchsorted(movie.first, made.pairs, side="right"), axis=1)[:, 0] > 1
+    limits = spec.max_gap, spec.division, unlinked
+    nearby, known_too = made.take(~wide), known.also(made.pairs[wide])
+    later = close_gaps(nearby, (movie.first, movie.side), scale, limits, known_too)
+    nothing = np.full(len(known.fixed), np.nan)
+    return Links.join([Links(known.fixed, nothing, nothing), made, later])
 
 
 @dataclass(frozen=True)
@@ -165,17 +166,22 @@ def _width(areas: Ints, scale: Floats) -> float:
 def _measure(movie: _Movie, spec: LinkSpec) -> tuple[Scale, list[Floats], float]:
     """Learn from the links that are beyond doubt how far objects move, together and alone, and what links cost."""
     count, ndim = len(movie.frames), movie.side.places.shape[1]
-    wide = Scale(spec.max_distance, spec.max_distance, spec.min_overlap)
-    drifts, strides = [], [np.zeros(0)]
+    seen = movie.side.areas[~movie.side.cut]
+    area = float(np.median(seen)) if len(seen) else np.inf
+    wide = Scale(spec.max_distance, spec.max_distance, spec.min_overlap, area)
+    drifts, strides, stayed = [], [np.zeros(0)], [np.zeros(0)]
     for t in range(count - 1):
         pairs, before, here = movie.pairs(t, 0.0, wide.reach)
         best = sure(pairs, links(pairs, before, here, wide))
         moved = here.places[pairs.children[best]] - before.places[pairs.parents[best]]
         drifts.append(np.median(moved, axis=0) if len(moved) >= _FEW else np.zeros(ndim))
         strides.append(np.linalg.norm(moved - drifts[-1], axis=1))
+        stayed.append(pairs.common[best] / np.minimum(before.areas[pairs.parents], here.areas[pairs.children])[best])
     usual = np.concatenate(strides)
     stride = _STRIDES * float(np.median(usual)) if len(usual) else spec.max_distance
-    scale = replace(wide, stride=min(max(stride, _SHORTEST), spec.max_distance))
+    shares = np.concatenate(stayed)
+    cover = float(np.median(shares)) if len(shares) else 1.0
+    scale = replace(wide, stride=min(max(stride, _SHORTEST), spec.max_distance), cover=cover)
     spent = [np.zeros(0)]
     for t in range(count - 1):
         pairs, before, here = movie.pairs(t, drifts[t], scale.reach)
@@ -186,22 +192,13 @@ def _measure(movie: _Movie, spec: LinkSpec) -> tuple[Scale, list[Floats], float]
     return scale, drifts, _ALTERNATIVE * min(max(most, _CHEAPEST), _DEAREST)
 
 
-def _step(
-    movie: _Movie, t: int, drift: Floats, settings: tuple[LinkSpec, Scale, float], known: Constraints
-) -> tuple[Ints, Floats, Floats]:
-    """Link a frame with the next: edges (rows of nodes), their costs and margins."""
+def _step(movie: _Movie, t: int, drift: Floats, settings: tuple[LinkSpec, Scale, float], known: Constraints) -> Links:
+    """Link a frame with the next."""
     spec, scale, unlinked = settings
     events, (n, m) = _possible(movie, t, drift, (spec, scale), known)
     chosen, margins = choose(events, n, n + m, unlinked)
-    picked, costs = events.who[chosen], events.costs[chosen]
-    three = picked[:, 2] >= 0
-    merged = three & (picked[:, 2] < n)
-    second = np.where(merged[:, None], picked[:, [2, 1]], picked[:, [0, 2]])[three]
-    return (
-        np.concatenate([picked[:, :2], second]) + movie.first[t],
-        np.concatenate([costs, costs[three]]),
-        np.concatenate([margins, margins[three]]),
-    )
+    found = Links.of(events.take(chosen), margins, n)
+    return replace(found, pairs=found.pairs + movie.first[t])
 
 
 def _possible(
@@ -229,7 +226,7 @@ def _possible(
 
 def _together(
     movie: _Movie, drifts: list[Floats], settings: tuple[LinkSpec, Scale, float], known: Constraints
-) -> Steps[tuple[Ints, Floats, Floats]]:
+) -> Steps[Links]:
     """Link all frames together; links may leave frames out."""
     from ._motile import solve_steps  # noqa: PLC0415  # an extra
 
