@@ -63,12 +63,12 @@ def verdict(
     name = telling(before, after)
     if not start or not name:
         return ""
+    said = f"{where}: {name} {before[name]:.3f} before, {after[name]:.3f} after."
     if kept:
         return (
-            f"Not better than '{start}' {where}: its weights were kept ({name} {before[name]:.3f}). Annotate more "
-            "images of the kind on which it fails, or learn for longer, and train again."
+            f"Not better than '{start}' {said} So its weights were kept. Annotate more images of the kind on which it "
+            "fails, or learn for longer, and train again."
         )
-    said = f"{where}: {name} {before[name]:.3f} before, {after[name]:.3f} after."
     if after[name] > before[name]:
         return f"Better than '{start}' {said}"
     return (

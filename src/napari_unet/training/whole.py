@@ -191,7 +191,7 @@ def _finish(material: Material, network: nn.Module, around: Around, run: Path) -
         card = read_card(find_model(spec.start))
         kept = goes_on(spec, card) and not rose(before, after)
         if kept:
-            network, after = read_network(find_model(spec.start), card).eval(), before
+            network = read_network(find_model(spec.start), card).eval()
             shown, judged = looks.final(network)
     said = verdict(spec.start, before, after, _where(looks), kept)
     facts = plan_facts(spec, material.plan, around.steps, looks.device, around.ranks.world)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image as ImageLayer
+from napari.layers import Labels
 
 from napari_unet.core.axes import Image
 
@@ -14,7 +15,7 @@ from ._layers import KEY, channel_axis, layer_axes, layer_image, placement, repe
 from ._looking import seen
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
 __all__ = ["Preview", "preview_of"]
@@ -98,10 +99,14 @@ class Preview:
         corner = source.affine.inverse(source.data_to_world(starts))
         place = placement(source, self._axes)
         place["translate"] = np.asarray(corner)[-len(place["scale"]) :]
-        active = self._viewer.layers.selection.active
-        self.layer = self._viewer.add_labels(shown, name=name, metadata={KEY: {"preview": True}}, **place)
-        self.layer.editable = False
-        self._viewer.layers.selection.active = active  # so that the user can go on painting
+        layer = Labels(shown, name=name, metadata={KEY: {"preview": True}}, **place)
+        layer.editable = False
+        chosen = self._viewer.layers.selection
+        active = chosen.active
+        # The user goes on painting. Nobody is told of a choice that is taken back: it would hold the screen for longer.
+        with chosen.events.blocker_all():
+            self.layer = self._viewer.add_layer(layer)
+            chosen.active = active
 
     def remove(self) -> None:
         """Take the layer out of the viewer, if it is still there."""
