@@ -19,6 +19,7 @@ from ..tiling.care import Care
 from ..tiling.statistics import Statistics
 from ..tiling.stream import Plan, stream
 from ..tiling.where import choose_where
+from ._doubts import doubt_intensities
 from ._scorer import Predict, Scorer, inner
 from .segment import decode_stored, draft_plan, object_rule, plan_run, sized
 
@@ -135,9 +136,10 @@ def begin(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
     plan, diameter = plan_run(image, spec, model)
     planes = image.planes(plan.ndim)
     grid = plan.grid(planes[0].shape, len(planes))
+    doubt = doubt_intensities(image, plan, model.card)
     return {
         "statistics": plan.statistics.to_dict(), "diameter": diameter, "tile": list(grid.edges), "tiles": len(grid),
-        "planes": len(planes),
+        "planes": len(planes), **({"doubt": doubt} if doubt else {}),
     }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from ..tiling.statistics import Statistics, measure_statistics
 from ..tiling.stream import Plan
 from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
+from ._doubts import doubt_intensities
 from ._foretold import Foretold
 from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
 from .average import Averaged, gather
@@ -194,6 +195,8 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     start, image = time.perf_counter(), mended(cached(image), spec)
     yield Progress(0, 0, "Measuring intensities and object size")
     plan, diameter = plan_run(image, spec, model)
+    if doubt := doubt_intensities(image, plan, model.card):
+        yield Progress(0, 0, "Measuring intensities and object size", news=doubt)
     plan = replace(plan, where=choose_where(spec, image, plan), care=careful(spec, model))
     rule, smallest = object_rule(spec, model, diameter)
     decode = partial(decode_stored, rule, smallest)

@@ -112,6 +112,8 @@ def store_segmentation(
             told = {"identity": wanted, "errand": source_of(image, spec)}
             folder.journal.begin(told | crew.begin(image, spec, model))
         _check_same(folder, wanted)
+        if doubt := folder.begun.get("doubt"):
+            yield Progress(0, 0, "Measuring intensities and object size", news=doubt)
         found = yield from _written(image, spec, model, folder, crew)
     return replace(found, seconds=time.perf_counter() - start)
 
