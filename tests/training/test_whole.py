@@ -24,7 +24,7 @@ from napari_unet.samples.simulated import nuclei
 from napari_unet.training.events import done_line, error_line, progress_line, read_line
 from napari_unet.training.record import describe_data, verdict
 from napari_unet.training.runs import Order, is_run, read_order, run_folder, write_order
-from napari_unet.training.validate import Judged, Shown, middle, open_example, summarise
+from napari_unet.training.validate import Judged, Shown, _comparable, middle, open_example, summarise
 from napari_unet.training.wishes import Wishes
 
 
@@ -160,6 +160,18 @@ def test_only_what_is_known_counts():
     assert set(np.unique(shown.truth)) == {0, 1}
     assert shown.known is not None
     assert not shown.known[30, 30]
+
+
+def test_objects_that_are_cut_by_the_border_of_a_region_are_not_judged():
+    truth, found, known = (np.zeros((40, 60), np.int32) for _ in range(3))
+    known[:, :30] = 1
+    truth[5:15, 5:15], truth[20:30, 22:30] = 1, 2  # the second goes on where nothing is known
+    found[5:15, 6:16], found[20:30, 22:38], found[5:15, 40:50], found[32:38, 2:8] = 1, 2, 3, 4
+    wanted, got = _comparable(truth, found, known.astype(bool))
+    assert set(np.unique(wanted)) == {0, 1}
+    # Found where nothing is known, or where an object is cut: not judged. Found where nothing is: wrong.
+    assert set(np.unique(got)) == {0, 1, 4}
+    np.testing.assert_array_equal(got[5:15, 6:16], 1)
 
 
 def test_data_is_told_by_its_content(tmp_path):

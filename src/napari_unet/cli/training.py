@@ -52,7 +52,7 @@ _Batch = Annotated[int, typer.Option(help="Patches looked at in a step.", show_d
 _Patch = Annotated[int, typer.Option(help="Edge of a patch in pixels.", show_default="as planned")]
 _Rate = Annotated[
     float | None,
-    typer.Option(help="Highest learning rate.", show_default=f"{_TRAIN.rate:g}, a tenth of it with --start"),
+    typer.Option(help="Highest learning rate.", show_default=f"{_TRAIN.rate:g}, 0.3 times that with --start"),
 ]
 _Seed = Annotated[int, typer.Option(help="Same seed, images and machine: same model.")]
 _Every = Annotated[int, typer.Option(help="Steps between reports and safe points.")]

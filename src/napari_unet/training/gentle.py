@@ -17,7 +17,7 @@ from ..core.specs import TrainSpec
 __all__ = ["gentle", "gentle_words", "goes_on", "rose", "telling"]
 
 _USUAL: Final = TrainSpec()
-_GENTLE: Final = {"rate": _USUAL.rate / 10, "warmup": 0.1, "frozen": 1.0}
+_GENTLE: Final = {"rate": 0.3 * _USUAL.rate, "warmup": 0.1, "frozen": 1.0}
 _SAME: Final = ("target", "normalise", "diameter", "grid")  # what decides, beside the network, what weights mean
 _TELLING: Final = ("mDice", "mAP", "Dice")  # scores, the most telling first
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from ..core.axes import Image
 from ..core.class_values import number_classes
@@ -195,7 +196,22 @@ def judge(shown: Shown, model: Model, measured: bool = True) -> Judged:
         compared, truth = np.where(truth > 0, compared, 0), np.where(truth > 1, truth, 0)
     both = float(np.count_nonzero((compared > 0) & (truth > 0)))
     pixels = float(np.count_nonzero(compared) + np.count_nonzero(truth))
-    return Judged(None if shown.sparse else count(truth, compared), both, pixels, labels)
+    if shown.sparse:
+        return Judged(None, both, pixels, labels)
+    wanted, got = (truth, labels) if shown.known is None else _comparable(truth, labels, shown.known)
+    return Judged(count(wanted, got), both, pixels, labels)
+
+
+def _comparable(truth: Labels, labels: Labels, known: npt.NDArray[np.bool_]) -> tuple[Labels, Labels]:
+    """Leave out objects of which nobody knows whether they are right: cut in the truth, or mostly not on what is known.
+
+    What lies on an object that is cut counts neither for nor against a model, as what COCO tells to ignore.
+    """
+    rim = known & ndimage.binary_dilation(~known)
+    cut = np.isin(truth, np.setdiff1d(truth[..., rim], 0)) & (truth > 0)
+    judged = np.broadcast_to(known, truth.shape) & ~cut
+    inside, whole = (np.bincount(each.ravel(), minlength=int(labels.max()) + 1) for each in (labels[judged], labels))
+    return np.where(cut, 0, truth), np.where((2 * inside >= whole)[labels], labels, 0)
 
 
 def _classed(truth: Labels, found: Labels, kinds: int, background: bool, labels: Labels) -> Judged:
