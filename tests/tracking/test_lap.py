@@ -286,6 +286,16 @@ def test_the_face_and_the_spec():
     assert LinkSpec.model_validate_json(LinkSpec().model_dump_json()) == LinkSpec()
 
 
+def test_of_two_neighbors_that_are_missed_in_turn_neither_is_taken_for_the_other():
+    labels = np.zeros((5, 60, 60), np.int32)
+    for i, column in enumerate((10, 25, 40, 47)):
+        labels[:, 20:40, column : column + 6] = i + 1
+    labels[1][labels[1] == 3], labels[2][labels[2] == 4] = 0, 0
+    found = track(labels)
+    assert links(found) >= {((0, 3), (2, 3)), ((1, 4), (3, 4))}
+    assert found.counts["tracks"] == 4
+
+
 def test_who_left_the_picture_and_comes_back_is_somebody_new():
     others = [(16, 16, 6), (40, 16, 6)]
     out = disks(*[[*others, (28, 64.5, 3)]] * 2, *[others] * 2, *[[*others, (28, 64.5, 3)]] * 2)

@@ -14,7 +14,7 @@ from ._candidates import Pairs, Scale, Side, links, near, triples
 from ._choose import Events, Links, choose, gather
 from ._constraints import Constraints
 
-__all__ = ["close_gaps", "joins"]
+__all__ = ["close_gaps", "joins", "widen"]
 
 _WAIT: Final = 0.2  # what each missing frame costs
 _RATIO: Final = 2.0  # two views of one object differ in size by less than this
@@ -27,7 +27,12 @@ _NONE: Final = (np.zeros(0, np.int64),) * 3
 
 
 def close_gaps(
-    made: Links, movie: tuple[Ints, Side], scale: Scale, limits: tuple[int, bool, float], known: Constraints
+    made: Links,
+    movie: tuple[Ints, Side],
+    scale: Scale,
+    limits: tuple[int, bool, float],
+    known: Constraints,
+    others: Events,
 ) -> Links:
     """Join ends and starts of tracks over gaps.
 
@@ -43,6 +48,8 @@ def close_gaps(
         Most frames in a gap, whether objects divide, and the cost of an end or a start.
     known : Constraints
         What is decided.
+    others : Events
+        What else is to be chosen among; children have twice the number of nodes more.
 
     Returns
     -------
@@ -62,9 +69,9 @@ def close_gaps(
     ends = [rows[(number[rows] == 0) & ~decided[0, rows]] for rows in nodes]
     starts = [rows[(begun[rows] == 0) & ~decided[1, rows]] for rows in nodes]
     mothers = [rows[(number[rows] == 1) & ~decided[0, rows]] for rows in nodes]
-    found = []
+    found = [others]
     for wait in range(2, max_gap + 2):
-        wide = replace(scale, reach=scale.reach * math.sqrt(wait), stride=scale.stride * math.sqrt(wait))
+        wide = widen(scale, wait)
         for t in range(len(nodes) - wait):
             found.append(joins(ends[t], starts[t + wait], side, wide, wait, count))
             if division:
@@ -80,6 +87,11 @@ def close_gaps(
     chosen, margins = choose(events, 2 * count, 3 * count, unlinked)
     links = Links.of(events.take(chosen), margins, 2 * count)
     return replace(links, pairs=links.pairs % max(count, 1))
+
+
+def widen(scale: Scale, frames: int) -> Scale:
+    """Return what is usual over so many frames: steps are random."""
+    return replace(scale, reach=scale.reach * math.sqrt(frames), stride=scale.stride * math.sqrt(frames))
 
 
 def joins(ends: Ints, starts: Ints, side: Side, scale: Scale, wait: int, count: int) -> Events:

@@ -22,6 +22,7 @@ from napari_unet.core.results import Tracks
 from napari_unet.core.sizes import equivalent_diameter
 from napari_unet.core.steps import Progress, Steps
 
+from ._again import Doubts, part, reopen
 from ._candidates import Pairs, Scale, Side, links, near, sure, triples
 from ._choose import Events, Links, choose, gather
 from ._constraints import Constraints, constrain
@@ -102,18 +103,20 @@ def _decide(movie: _Movie, spec: LinkSpec, known: Constraints) -> Steps[Links]:
     """Choose all links: those between two frames, or in windows, then those over gaps."""
     scale, drifts, unlinked = _measure(movie, spec)
     count, done = len(movie.frames), len(movie.frames) * (2 if spec.steady else 1)
-    settings, parts = (spec, scale, unlinked), []
+    settings, parts, doubts = (spec, scale, unlinked), [], []
+    whole, limits = (movie.first, movie.still(drifts)), (spec.max_gap, spec.division, unlinked)
     if spec.method == "motile":
         parts.append((yield from _together(movie, drifts, settings, known)))
     for t in range(count - 1 if spec.method == "lap" else 0):
         yield Progress(done + t, done + count, f"Linking frame {t + 1} of {count}")
-        parts.append(_step(movie, t, drifts[t], settings, known))
+        firm, open_ = _step(movie, t, drifts[t], settings, known)
+        parts.append(firm)
+        doubts.append(open_)
     yield Progress(done + count - 1, done + count, "Closing gaps")
-    made = Links.join(parts)
+    made, others = reopen(Doubts.join(doubts), Links.join(parts), whole, scale, limits)
     wide = np.diff(np.searchsorted(movie.first, made.pairs, side="right"), axis=1)[:, 0] > 1
-    limits = spec.max_gap, spec.division, unlinked
     nearby, known_too = made.take(~wide), known.also(made.pairs[wide])
-    later = close_gaps(nearby, (movie.first, movie.side), scale, limits, known_too)
+    later = close_gaps(nearby, whole, scale, limits, known_too, others)
     nothing = np.full(len(known.fixed), np.nan)
     return Links.join([Links(known.fixed, nothing, nothing), made, later])
 
@@ -151,6 +154,11 @@ class _Movie:
         """Return the objects of a frame, moved by a drift."""
         part = self.side.take(np.arange(self.first[t], self.first[t + 1]))
         return replace(part, places=part.places + drift)
+
+    def still(self, drifts: list[Floats]) -> Side:
+        """Return all objects where they would be had nothing drifted."""
+        gone = np.cumsum([np.zeros(self.side.places.shape[1]), *drifts], axis=0)
+        return replace(self.side, places=self.side.places - np.repeat(gone, np.diff(self.first), axis=0))
 
     def pairs(self, t: int, drift: Floats | float, reach: float) -> tuple[Pairs, Side, Side]:
         """Pair the objects of a frame with those of the next."""
@@ -192,13 +200,16 @@ def _measure(movie: _Movie, spec: LinkSpec) -> tuple[Scale, list[Floats], float]
     return scale, drifts, _ALTERNATIVE * min(max(most, _CHEAPEST), _DEAREST)
 
 
-def _step(movie: _Movie, t: int, drift: Floats, settings: tuple[LinkSpec, Scale, float], known: Constraints) -> Links:
-    """Link a frame with the next."""
+def _step(
+    movie: _Movie, t: int, drift: Floats, settings: tuple[LinkSpec, Scale, float], known: Constraints
+) -> tuple[Links, Doubts]:
+    """Link a frame with the next: what stands, and what is in doubt."""
     spec, scale, unlinked = settings
     events, (n, m) = _possible(movie, t, drift, (spec, scale), known)
-    chosen, margins = choose(events, n, n + m, unlinked)
-    found = Links.of(events.take(chosen), margins, n)
-    return replace(found, pairs=found.pairs + movie.first[t])
+    firm, margins, doubts = part(events, choose(events, n, n + m, unlinked), unlinked)
+    links, who, start = Links.of(firm, margins, n), doubts.events.who, movie.first[t]
+    who = np.where(who >= 0, who + start + np.where(who >= n, 2 * movie.first[-1], 0), who)
+    return replace(links, pairs=links.pairs + start), replace(doubts, events=Events(who, doubts.events.costs))
 
 
 def _possible(
@@ -237,7 +248,7 @@ def _together(
         return Events(np.where(events.who >= 0, events.who + movie.first[t], -1), events.costs)
 
     limits = spec.max_gap, unlinked
-    return (yield from solve_steps(possible, (movie.first, movie.side), scale, limits, known))
+    return (yield from solve_steps(possible, (movie.first, movie.still(drifts)), scale, limits, known))
 
 
 def _allowed(who: Ints, border: int, known: Constraints) -> npt.NDArray[np.bool_]:
