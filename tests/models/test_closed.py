@@ -146,3 +146,5 @@ def test_tiles_of_a_large_flat_volume_are_flat_and_read_no_more():
     largest = max(np.prod(tile.read_shape) for tile in grid)
     assert largest <= (96 + 2 * 53 + 2 * 8) ** 3
     assert grid.reads < 0.6 * cube.reads
+    many = replace(plan, tiling=TilingSpec(workers=16)).grid((60, 512, 512))
+    assert len(many) >= 8  # no worker is left without work

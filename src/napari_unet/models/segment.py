@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from operator import itemgetter
 from typing import Any, Final
@@ -349,6 +349,12 @@ def found_out(image: Image, plan: Plan, diameter: float, smallest: float) -> dic
     }
 
 
+@cache
+def _program() -> str:
+    # It is looked up in a file, which takes as long as a small volume.
+    return f"napari-unet-suite {version('napari-unet-suite')}"
+
+
 def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
     """Say what a run is: all that is needed to do it again, but for what is measured.
 
@@ -363,7 +369,7 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         Plain values.
     """
     return {
-        "program": f"napari-unet-suite {version('napari-unet-suite')}",
+        "program": _program(),
         "model": model.card.name,
         "sha256": model.card.sha256,
         "device": model.device,

@@ -109,9 +109,10 @@ class Plan:
         grid = Grid(shape, self.factor, edges, self.halo, self.multiple, self.closed)
         if self.edges:
             return grid
+        workers = -(-count_workers(self.tiling) // planes)
         if self.ndim == _VOLUME and not self.tiling.tile:
-            grid = choose_edges(grid)
-        return choose_grid(grid, -(-count_workers(self.tiling) // planes))
+            grid = choose_edges(grid, workers)
+        return choose_grid(grid, workers)
 
     def select(self, plane: Plane) -> Plane:
         """Return the plane with the channels that are used.
