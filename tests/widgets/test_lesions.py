@@ -218,3 +218,58 @@ def test_the_segmentation_dock_shows_lesions_where_its_task_measures_them(qtbot:
     finish(qtbot, widget)
     assert table.rowCount() == 2
     assert len(viewer.layers["scan cells diameters"].data) == 4
+
+
+def told(table: Any) -> dict[str, list[str]]:
+    """Return the scores of a table by their names."""
+    return {
+        table.verticalHeaderItem(row).text(): [table.item(row, k).text() for k in range(table.columnCount())]
+        for row in range(table.rowCount())
+    }
+
+
+@pytest.mark.parametrize("make", [MeasureWidget, lambda viewer: SegmentWidget(viewer, "tumor,organ")])
+def test_labels_are_compared_with_the_truth(
+    make: Any, qtbot: QtBot, viewer: ViewerModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("napari_unet.widgets._panel.show_error", said.append)
+    worse = np.where(classes() == 2, 0, classes())
+    viewer.add_labels(worse, name="found", scale=SCALE, units=UNITS, axis_labels=("z", "y", "x"))
+    dock = make(viewer)
+    qtbot.addWidget(dock)
+    rows = dock.truth
+    rows.labels.choose(viewer.layers["found"])
+    rows.compare()
+    assert dock.job is None
+    assert "Two layers are compared" in dock.status.text()
+    rows.truth.choose(viewer.layers["tumor"])
+    rows.what.setCurrentText("classes")
+    rows.compare()
+    finish(qtbot, dock)
+    expected = workflows.evaluate(
+        workflows_image(viewer.layers["tumor"]), workflows_image(viewer.layers["found"]),
+        ("overlap", "surfaces", "lesions"),
+    )  # fmt: skip
+    found = told(rows.scores)
+    assert [rows.scores.horizontalHeaderItem(k).text() for k in range(3)] == ["All", "1", "2"]
+    assert (
+        found["Dice"]
+        == [f"{expected[name]:.3f}" for name in ("dice", "dice_1", "dice_2")]
+        == ["0.500", "1.000", "0.000"]
+    )
+    counts = [expected[f"lesions_{what}_{kind}"] for what, kind in (("found", 1), ("missed", 2))]
+    assert [found["Lesions found"][1], found["Lesions missed"][2]] == [f"{n:g}" for n in counts]
+    assert min(counts) >= 1
+    assert {"HD95", "Surface Dice", "Volume error", "Lesion Dice", "Lesion F1"} <= set(found)
+    assert "Dice 0.500" in dock.status.text()
+    rows.what.setCurrentText("lesions")
+    rows.compare()
+    finish(qtbot, dock)
+    assert rows.scores.columnCount() == 1
+    binary = workflows.evaluate(classes() > 0, worse > 0, ("overlap",))
+    assert told(rows.scores)["Dice"] == [f"{binary['dice']:.3f}"] != ["1.000"]
+    rows.what.setCurrentText("objects")
+    rows.compare()
+    finish(qtbot, dock)
+    assert "AP50" in told(rows.scores)

@@ -22,7 +22,8 @@ from ._layers import layer_axes, layer_image
 from ._lesion_table import LesionTable
 from ._lesions import LesionRows, change_words, lesion_steps
 from ._panel import Panel
-from ._parts import button
+from ._parts import Fold, button
+from ._truth import TruthRows
 from ._worker import Report
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class MeasureWidget(Panel):
         self.page = button("Save report (HTML) …", "One page with pictures; needs the image.", self.ask_report)
         for each in (self.save, self.page):
             self.column.addWidget(each)
+        self.truth = TruthRows(napari_viewer, engine, self)
+        self.column.addWidget(Fold("Compare with the truth", self.truth))
         self.column.addStretch(1)
         self.labels.chosen.connect(self._labels_changed)
         self.what.currentTextChanged.connect(self._labels_changed)

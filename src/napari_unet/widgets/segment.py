@@ -33,6 +33,7 @@ from ._place import PlaceRow
 from ._region import RegionBox
 from ._settings import CHOICES, HINTS, LABELS
 from ._sizes import SizeRows
+from ._truth import TruthRows
 from ._worker import Pace, Report
 
 if TYPE_CHECKING:
@@ -89,8 +90,10 @@ class SegmentWidget(Panel):
         self.sizes.add_to(self.form)
         self.place.add_to(self.form)
         self.settings.rows.insertRow([*self.settings.fields].index("average"), "Also average", self.models.others)
-        for fold in (Fold("Advanced", self.settings.native), Fold("Cluster", self.cluster)):
-            self.column.addWidget(fold)
+        self.truth = TruthRows(self.viewer, self.engine, self)
+        folds = {"Advanced": self.settings.native, "Cluster": self.cluster, "Compare with the truth": self.truth}
+        for name, part in folds.items():
+            self.column.addWidget(Fold(name, part))
         self.classes = ClassTable(self.viewer, self)
         self.column.addWidget(self.classes)
         self.copies = CopyRow(self._call, self.models.noun)
