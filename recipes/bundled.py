@@ -109,12 +109,12 @@ MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
         "licence": "CC BY-SA 4.0, as its data",
     }),
     "sarcoma-mri": (sarcoma, {
-        "task": "tumor", "patch": 128, "depth": 16, "batch": 2, "foreground": 0.5,
-        "grid": {"kind": "spacing", "spacing": [3.27, 0.98, 0.98]},
+        "task": "tumor", "patch": 96, "depth": 24, "batch": 2, "foreground": 0.5,
+        "grid": {"kind": "spacing", "spacing": [3.27, 1.4, 1.4]},
         "net": {
-            "ndim": 3, "inputs": 1, "outputs": 2, "widths": [8, 24, 48, 64, 96],
-            "strides": [[1, 2, 2], [1, 2, 2], [2, 2, 2], [2, 2, 2]],
-            "kernels": [[1, 3, 3], [1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],
+            "ndim": 3, "inputs": 1, "outputs": 2, "widths": [12, 24, 48, 64, 96],
+            "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2]],
+            "kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],
         },
         "licence": "BSD-3-Clause; data CC BY 3.0",
     }),
