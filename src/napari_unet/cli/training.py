@@ -120,7 +120,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     if finish_now:
         data = data if workflows.unfinished_training(data) else workflows.training_folder(name or data.name, folder)
         workflows.finish_training(data)
-        if workflows.is_training(data):
+        if not _others_speak() and workflows.is_training(data):
             tell({"Training": data, "Ends": "with its present step; its model is made by the program that trains"})
             return
     known = workflows.unfinished_training(data)
@@ -145,10 +145,15 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
         job = workflows.train_steps(data, spec, folder, wishes)
         if events:
             _tell_parent(job)
-        elif os.environ.get("RANK", "0") != "0":
-            finish(job)  # the first process speaks for all
+        elif _others_speak():
+            finish(job)
         else:
             _tell_person(job, as_json)
+
+
+def _others_speak() -> bool:
+    """Say whether this is one of several processes that train together; the first one speaks for all."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def _nameless() -> str:

@@ -116,7 +116,7 @@ def fit(
     run.history.before = dict(around.before)
     if not around.ranks.rank and (state := keep.read(run.device)):
         run.resume(state, str(folder))
-    run.share()
+    run.share(_seen(pairs))
     pace = Pace(run, around.wishes)
     yield Progress(*pace.length, "going on" if run.step else "starting", news=keep.said)
     threads, loss = torch.get_num_threads(), compare(learn, spec, run.device)
@@ -138,4 +138,12 @@ def _fingerprint(pairs: Sequence[Pair]) -> str:
     for pair in pairs:
         digest.update(f"{pair.name} {tuple(pair.labels.shape)} {pair.weight} {pair.digest}".encode())
         digest.update(pair.sizes.tobytes())
+    return digest.hexdigest()
+
+
+def _seen(pairs: Sequence[Pair]) -> str:
+    """Tell images by what is in them: a process that others have started reads those of layers from files."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(f"{tuple(pair.labels.shape)} {pair.weight}".encode() + pair.sizes.tobytes())
     return digest.hexdigest()

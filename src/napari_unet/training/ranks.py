@@ -7,19 +7,24 @@ average of gradients, below.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from ..core.errors import SpecError, TrainingError
 from ..core.specs import TrainSpec
@@ -27,6 +32,8 @@ from ..core.specs import TrainSpec
 __all__ = ["Ranks", "is_first", "joined"]
 
 _WAIT: Final = timedelta(hours=3)  # for the first process, which looks at the held-out images meanwhile
+_LOOK: Final = 0.1  # seconds between looks at who has come
+_GONE: Final = ("connection", "closed", "reset", "timeout", "timed out", "gloo", "nccl")
 _GRACE: Final = 5.0  # seconds that processes have to end by themselves
 _LAST_WORDS: Final = 2000  # characters
 _PORT: Final = "29500"  # torchrun's
@@ -148,11 +155,11 @@ def joined(spec: TrainSpec, device: str, run: Path) -> Iterator[Ranks]:
     try:
         if device == "cuda":
             torch.cuda.set_device(ranks.local)
-        distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_WAIT)
+        _meet("nccl" if device == "cuda" else "gloo")
         yield ranks
     except RuntimeError as error:
         # Libraries of communication say in words only that the other side is gone.
-        if not any(word in str(error).lower() for word in ("connection", "closed", "reset", "gloo", "nccl")):
+        if not any(word in str(error).lower() for word in _GONE):
             raise
         raise TrainingError(
             f"Another process of this training is gone: {_last_words(run, others) or error}. "
@@ -166,6 +173,37 @@ def joined(spec: TrainSpec, device: str, run: Path) -> Iterator[Ranks]:
         if others:
             for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
                 del os.environ[name]
+
+
+def _meet(backend: str) -> None:
+    """Wait until all processes are there, which read images of their own before, and connect to them."""
+    store, rank, world = next(rendezvous("env://", timeout=_WAIT))
+    own = PrefixStore(_name_meeting(store, rank, world), store)
+    distributed.init_process_group(backend, store=own, rank=rank, world_size=world, timeout=_WAIT)
+
+
+def _name_meeting(store: Any, rank: int, world: int) -> str:
+    """Agree on a name that no meeting had before.
+
+    When torchrun starts processes again they are given the store of those before, with the addresses of the dead in it:
+    all would wait for them. So each brings a word of its own, and a name is good when all who are in it have seen it.
+    """
+    own, words = uuid.uuid4().hex, [f"word-{other}" for other in range(world)]
+    store.set(words[rank], own)
+    store.wait(words, _WAIT)
+    end = time.monotonic() + _WAIT.total_seconds()
+    while time.monotonic() < end:
+        if not rank:
+            store.set("words", " ".join(store.get(word).decode() for word in words))
+        store.wait(["words"], _WAIT)
+        told = store.get("words").decode().split()
+        if len(told) == world and told[rank] == own:
+            name = hashlib.sha256(" ".join(told).encode()).hexdigest()[:16]
+            store.set(f"{name}-{rank}", "")
+            if store.check([f"{name}-{other}" for other in range(world)]):
+                return name
+        time.sleep(_LOOK)
+    raise TrainingError(f"Not all of the {world} processes of this training have come. Start them all again.")
 
 
 def _check_devices(spec: TrainSpec, device: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from ..core.errors import TrainingDataError
+from ..core.errors import TrainingDataError, TrainingError
 from ..core.specs import NetSpec, TrainSpec
 from ..models.model import bfloat16_is_fast
 from ..nets import build
@@ -192,17 +193,39 @@ class Run:
         self.step, self.history = int(state["step"]), History(**state.get("history", {}))
         self._losses = [torch.tensor(value, device=self.device) for value in self.history.losses]
 
-    def share(self) -> None:
-        """Give the weights and the optimiser's state of the first process to all others."""
+    def share(self, seen: str = "") -> None:
+        """Give all that the first process has to the others: weights, the optimiser's state, losses.
+
+        Parameters
+        ----------
+        seen : str
+            Tells the images that this process learns from, whatever their files are called.
+
+        Raises
+        ------
+        TrainingError
+            If this process learns something else than the first one.
+        """
         if self.ranks.world == 1:
             return
-        (step,) = self.ranks.agree([self.step], self.device)
+        mine = self.spec.model_dump_json(exclude=set(FREE)) + seen
+        mark = float(int(hashlib.sha256(mine.encode()).hexdigest()[:12], 16))  # exact in 64 bits
+        first, step, count = self.ranks.agree([mark, self.step, len(self._losses)], self.device)
+        if mark != first:
+            raise TrainingError(
+                f"Process {self.ranks.rank} learns from other images, or with other settings, than the first one. See "
+                "that all machines read the same files with the same version of this program, and give --batch and "
+                "--patch: what is left open follows from the memory of a machine."
+            )
         if self.step != step:
             # The optimiser of a process that has not resumed knows nothing yet: it needs room for what comes.
             self._make_room()
             self.step = int(step)
         slow = [value for state in self.optimizer.state.values() for value in state.values()]
         self.ranks.follow([*self.network.state_dict().values(), *self.average.state_dict().values(), *slow])
+        if count:
+            losses = self.ranks.agree((self.losses() or [0.0] * int(count))[: int(count)], self.device)
+            self._losses = [torch.tensor(value, device=self.device) for value in losses]
 
     def _make_room(self) -> None:
         kept = {name: value.clone() for name, value in self.network.state_dict().items()}
