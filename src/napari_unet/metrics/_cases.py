@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
@@ -13,10 +14,12 @@ import numpy.typing as npt
 from napari_unet.core.anatomy import check_grid
 from napari_unet.core.axes import AXES, Image, as_image
 from napari_unet.core.classes import as_classes
-from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.errors import AxesError, ImageError, SpecError
 from napari_unet.core.lengths import milliliters, millimeters
 
-__all__ = ["Case", "Labels", "cases", "crop"]
+from ._pool import Pool
+
+__all__ = ["Case", "Labels", "cases", "crop", "pool_cases"]
 
 Labels = Image | npt.ArrayLike
 Mask = npt.NDArray[np.bool_]
@@ -93,6 +96,36 @@ def cases(truth: Labels, predicted: Labels) -> Iterator[Case]:
     ]
     for a, b in zip(*frames, strict=True):
         yield Case(a, b, spacing, milliliters(true))
+
+
+def pool_cases(truth: Labels, predicted: Labels, judge: Callable[..., Pool], **numbers: float | None) -> Pool:
+    """Check what is compared and how, and add up what is said of every case: the one door of metrics of classes.
+
+    Parameters
+    ----------
+    truth, predicted : Image or array-like
+        See :func:`cases`.
+    judge : callable
+        Says of a :class:`Case`, given the numbers by name, what its scores are.
+    **numbers : float or None
+        Settings, 0 or more; None is left to `judge`.
+
+    Returns
+    -------
+    Pool
+        Of this image; each time point is a case.
+
+    Raises
+    ------
+    ImageError, AxesError
+        If they are no maps of classes or do not fit together.
+    SpecError
+        If a number is negative.
+    """
+    wrong = {name: value for name, value in numbers.items() if value is not None and not value >= 0}
+    for name, value in wrong.items():
+        raise SpecError(f"The setting '{name}' must be 0 or more, not {value}. Give another value, or leave it out.")
+    return reduce(Pool.__add__, (judge(case, **numbers) for case in cases(truth, predicted)))
 
 
 def crop(*masks: Mask, margin: tuple[int, ...] | int = 1) -> list[Mask]:

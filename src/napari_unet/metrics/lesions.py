@@ -13,16 +13,13 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_unet.core.errors import SpecError
-
-from ._cases import Case, Labels, cases, crop
+from ._cases import Case, Labels, crop, pool_cases
 from ._distances import hausdorff95
 from ._pool import Pool, flatten
 
@@ -70,9 +67,7 @@ def count(
     SpecError
         If a number is negative.
     """
-    if not all(value is None or value >= 0 for value in (grow, smallest, penalty)):
-        raise SpecError(f"grow, smallest and penalty must be 0 or more, not {grow}, {smallest} and {penalty}.")
-    return reduce(Pool.__add__, (_one(case, grow, smallest, penalty) for case in cases(truth, predicted)))
+    return pool_cases(truth, predicted, _one, grow=grow, smallest=smallest, penalty=penalty)
 
 
 def scores(counts: Pool) -> dict[str, float]:

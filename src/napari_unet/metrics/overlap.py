@@ -7,12 +7,11 @@ what is invented scores 0, what neither has is left out, as in nnU-Net.
 from __future__ import annotations
 
 import math
-from functools import reduce
 from typing import Final
 
 import numpy as np
 
-from ._cases import Case, Labels, cases
+from ._cases import Case, Labels, pool_cases
 from ._pool import Pool, flatten
 
 __all__ = ["SCALED", "Pool", "count", "scores"]
@@ -40,7 +39,7 @@ def count(truth: Labels, predicted: Labels) -> Pool:
     ImageError, AxesError
         If they are no maps of classes or do not fit together.
     """
-    return reduce(Pool.__add__, map(_one, cases(truth, predicted)))
+    return pool_cases(truth, predicted, _one)
 
 
 def scores(counts: Pool) -> dict[str, float]:

@@ -7,12 +7,9 @@ is the diagonal of the image, the worst there can be, and the surface Dice is 0.
 from __future__ import annotations
 
 import math
-from functools import reduce
 from typing import Final
 
-from napari_unet.core.errors import SpecError
-
-from ._cases import Case, Labels, cases
+from ._cases import Case, Labels, pool_cases
 from ._distances import hausdorff95, surface_dice
 from ._pool import Pool, flatten
 
@@ -45,9 +42,7 @@ def count(truth: Labels, predicted: Labels, tolerance: float = 1.0) -> Pool:
     SpecError
         If the tolerance is negative.
     """
-    if not tolerance >= 0:
-        raise SpecError(f"The tolerance of surfaces must be 0 or more, not {tolerance}.")
-    return reduce(Pool.__add__, (_one(case, tolerance) for case in cases(truth, predicted)))
+    return pool_cases(truth, predicted, _one, tolerance=tolerance)
 
 
 def scores(counts: Pool) -> dict[str, float]:
