@@ -68,11 +68,13 @@ def ours(callback: Any) -> bool:
     return getattr(callback, "__module__", "").startswith("napari_unet")
 
 
-def click(viewer: ViewerModel, t: int, y: float, x: float, drag: float = 0.0) -> None:
+def click(viewer: ViewerModel, *place: float, drag: float = 0.0, direction: Any = None) -> None:
     """Press and let go of the left button at a place of the labels, as napari tells it."""
-    position = viewer.layers["cells"].data_to_world((t, y, x))
+    position = viewer.layers["cells"].data_to_world(place)
     for callback in filter(ours, viewer.mouse_drag_callbacks):
-        event = SimpleNamespace(button=1, type="mouse_press", pos=(100.0, 100.0), position=position)
+        event = SimpleNamespace(
+            button=1, type="mouse_press", pos=(100.0, 100.0), position=position, view_direction=direction
+        )
         steps = callback(viewer, event)
         next(steps)
         if drag:
@@ -118,6 +120,66 @@ def test_clicks_and_keys_correct(docks: Docks, home: Path) -> None:
     press(viewer, "Ctrl+Shift+Z")
     assert numbers(viewer, 1) == [1, 1, 2, 2, 2]
     assert np.array_equal(viewer.layers["cells"].data, before)
+
+
+def stack() -> ViewerModel:
+    """Return a viewer with a movie of a stack: cell 1 lies before cell 2 along z, cell 3 beside them."""
+    labels = np.zeros((4, 20, 40, 60), np.int32)
+    z, y, x = np.mgrid[:20, :40, :60]
+    for frame in labels:
+        for i, middle in enumerate(((4, 20, 20), (15, 20, 20), (10, 20, 45))):
+            far = np.array([z, y, x]) - np.reshape(middle, (3, 1, 1, 1))
+            frame[np.sqrt((far**2).sum(axis=0)) < 4.5] = i + 1
+    viewer = ViewerModel()
+    viewer.add_labels(labels, name="cells", scale=(60, 2, 0.5, 0.5), translate=(0, 3, 7, 8))
+    return viewer
+
+
+def test_cells_of_a_stack_are_picked_in_the_plane_that_is_shown(docks: Docks) -> None:
+    viewer = stack()
+    _, dock = docks(viewer)
+    for plane, label in ((4, 1), (15, 2)):
+        click(viewer, 1, plane, 20, 20)
+        assert f"cell {label} of frame 1" in dock.picked.text()
+    said = dock.picked.text()
+    click(viewer, 1, 10, 20, 20)  # between the two
+    assert dock.picked.text() == said
+
+
+def test_in_the_3d_view_the_first_cell_on_the_line_of_sight_is_picked(docks: Docks) -> None:
+    viewer = stack()
+    _, dock = docks(viewer)
+    viewer.dims.ndisplay = 3
+    viewer.dims.set_current_step(0, 2)
+    camera, layer, hidden = getattr(viewer, "scene", viewer).camera, viewer.layers["cells"], 0
+    directions = [np.array([0, 1.0, 0, 0]), np.array([0, -1.0, 0, 0])]  # along z, from both sides
+    for angles in ((0, 90, 0), (20, 35, 60), (-70, 10, 200)):
+        camera.angles = angles
+        directions.append(np.array(camera.calculate_nd_view_direction(4, viewer.dims.displayed)))
+    for direction in directions:
+        for label, middle in ((1, (4, 20, 20)), (2, (15, 20, 20)), (3, (10, 20, 45))):
+            # napari says where the click is on a plane through the center of the camera, before or behind the cell.
+            for away in (-300, 0, 500):
+                world = np.array(layer.data_to_world((2, *middle))) + away * direction
+                seen = layer.get_value(world, view_direction=direction, dims_displayed=[1, 2, 3], world=True)
+                click(viewer, *layer.world_to_data(world), direction=direction)
+                assert f"cell {seen} of frame 2" in dock.picked.text().split(", ")[-1]
+                hidden += seen != label
+    assert hidden == 6, "one of two that lie behind each other, from both sides"
+    said = dock.picked.text()
+    for beside in ((2, 10, 39, 1), (2, 500, 500, 1)):
+        click(viewer, *beside, direction=np.array([0, 1.0, 0, 0]))
+    assert dock.picked.text() == said
+
+
+def test_time_may_be_the_depth_of_the_3d_view(docks: Docks) -> None:
+    viewer = shown()
+    _, dock = docks(viewer)
+    viewer.dims.ndisplay = 3
+    click(viewer, 2, 30, 45, direction=np.array([1.0, 0, 0]))
+    assert "cell 2 of frame 0" in dock.picked.text()
+    click(viewer, 2, 30, 45, direction=np.array([-1.0, 0, 0]))
+    assert "cell 2 of frame 4" in dock.picked.text()
 
 
 def test_every_verb_has_a_key(docks: Docks) -> None:

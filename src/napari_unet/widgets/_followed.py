@@ -181,12 +181,12 @@ class Followed(QObject):
 
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
         """Pick a cell by a click; a hand that drags moves the camera."""
-        start, where = np.array(event.pos, float), tuple(event.position)
+        start, where, ray = np.array(event.pos, float), tuple(event.position), getattr(event, "view_direction", None)
         yield
         while event.type == "mouse_move":
             yield
         if event.button == 1 and np.abs(np.array(event.pos, float) - start).max() <= _STILL:
-            cell = cell_at(self.labels, self.axes, where)
+            cell = cell_at(self.labels, self.axes, where, ray)
             if cell is not None:
                 self.pick(cell)
 
