@@ -17,6 +17,7 @@ from napari_unet.models.store import read_network, write_model
 from napari_unet.training.course import Around
 from napari_unet.training.fit import fit
 from napari_unet.training.gentle import gentle, goes_on, rose
+from napari_unet.training.looks import Looks
 from napari_unet.training.plan import prepare
 from napari_unet.training.run import make_card
 
@@ -133,6 +134,13 @@ def test_a_model_that_became_worse_is_not_kept(start, tmp_path, held):
     card = read_card(tmp_path / "finer")
     assert news[-1] in card.description
     assert ("validation of the model it started from" in card.metrics) is held
+
+
+def test_where_no_score_tells_the_new_weights_are_taken(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(Looks, "score", lambda _looks, _validation: None)  # as where motion is learned
+    workflows.train([example(0)], going_on(start, steps=1, rate=0.5, warmup=0.0), tmp_path / "finer")
+    old, new = (read_network(folder, read_card(folder)).state_dict() for folder in (start, tmp_path / "finer"))
+    assert not same(old, new)
 
 
 def test_a_model_that_became_better_is_kept(tmp_path):

@@ -162,6 +162,7 @@ class Course:
         if score is None:
             return
         history.best, history.best_step = score, 0
+        self.pace.reported()
         self.keep.write_best(run.best_state())
         epoch = Epoch(0, math.nan, learning_rate(0, run.spec), self.pace.seconds, validation, examples, True)
         yield Progress(*self.pace.length, f"before the first step: {_told(validation)}", epoch)

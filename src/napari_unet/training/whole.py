@@ -189,7 +189,7 @@ def _finish(material: Material, network: nn.Module, around: Around, run: Path) -
     if before:
         after = summarise(judged)[0] if judged else looks.compare(looks.model(network))
         card = read_card(find_model(spec.start))
-        kept = goes_on(spec, card) and not rose(before, after)
+        kept = looks.score(after) is not None and goes_on(spec, card) and not rose(before, after)
         if kept:
             network = read_network(find_model(spec.start), card).eval()
             shown, judged = looks.final(network)
