@@ -88,6 +88,7 @@ def read_nifti(path: Path, axes: str | None = None) -> Image:
         found = nibabel.load(path)
         header = found.header
         shape = tuple(int(n) for n in header.get_data_shape())
+        _check_sizes(path, found, shape)
         raw = _voxels(path, found, _check_size(path, header, shape))
         slope, inter = float(found.dataobj.slope), float(found.dataobj.inter)
     except (*_BROKEN, nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:
@@ -161,6 +162,20 @@ def _restore(nibabel: Any, made: Any, block: bytes) -> None:
     made.header["pixdim"][:4] = kept["pixdim"][:4]
     # The affine in memory would be written over the fields otherwise.
     made._affine = made.header.get_best_affine()
+
+
+def _check_sizes(path: Path, found: Any, shape: tuple[int, ...]) -> None:
+    """Refuse voxels of no size, where sizes count: nibabel takes them as 1 mm wide."""
+    if int(found.header["sform_code"]):
+        return
+    with found.file_map.get("header", found.file_map["image"]).get_prepare_fileobj("rb") as stream:
+        stored = type(found.header).from_fileobj(stream, check=False)["pixdim"][1:4]
+    if any(n > 1 and not abs(size) > 0 for n, size in zip(shape, stored, strict=False)):
+        sizes = " x ".join(f"{abs(size):g}" for size in stored)
+        raise ImageError(
+            f"'{path}' says that its voxels are {sizes} mm large, so nothing can be measured in it. Export it again "
+            "with the right voxel sizes."
+        )
 
 
 def _check_size(path: Path, header: Any, shape: tuple[int, ...]) -> int:
