@@ -1,4 +1,6 @@
-"""Take the pictures of the manual's page on lesions: the measuring dock in 2D and 3D, and a report.
+"""Take the pictures of the manual's pages on tumors and lesions: the docks in 2D and 3D, and a report.
+
+All of them show volumes that are drawn here, and the model that finds lesions in them is made by hand.
 
 Run it as ``python scripts/lesion_pictures.py``, under ``xvfb-run -s "-screen 0 1400x900x24"`` where there is no screen.
 The report is drawn by Chromium, where it is installed.
@@ -7,6 +9,7 @@ The report is drawn by Chromium, where it is installed.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import tempfile
@@ -14,13 +17,22 @@ from pathlib import Path
 
 import napari
 import numpy as np
+import torch
 from scipy import ndimage
 from screenshots import SIZE, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
+from napari_unet.core.model_card import ModelCard
+from napari_unet.core.specs import NetSpec, TargetSpec
+from napari_unet.models.store import write_model
+from napari_unet.nets import build
+from napari_unet.widgets._lesion_table import LesionTable
+from napari_unet.widgets._parts import Fold
 from napari_unet.widgets.measure import MeasureWidget
+from napari_unet.widgets.segment import SegmentWidget
 
+TALLER = 1280  # for a dock with two tables
 SCALE, UNITS = (3.0, 0.8, 0.8), ("millimeter",) * 3
 SHAPE = (48, 220, 260)
 GROWTH = 1.18
@@ -118,6 +130,87 @@ def show_lesions(folder: Path) -> list[Path]:
     return paths
 
 
+def by_hand(folder: Path) -> None:
+    """Write a model that smooths a volume and calls lesion what is brighter than the organ around it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the model.
+    """
+    net = NetSpec(ndim=3, outputs=2, widths=(4, 8))
+    network = build(net).eval()
+    with torch.no_grad():
+        blocks = network.down[0], network.merge[0]
+        for block in blocks:
+            for at, weight in ((0, 1.0), (3, 1 / 27)):
+                block[at].weight[0] = 0
+                block[at].weight[0, 0] = weight if at else 0
+            block[0].weight[0, 0, 1, 1, 1] = 1
+        network.head.weight.zero_()
+        network.head.weight[0, 0], network.head.bias[0] = 60.0, -51.5
+    target = TargetSpec(name="foreground", min_fraction=0.0, classes=("tumor",))
+    card = ModelCard(
+        name="phantom", title="Phantom", task="tumor", net=net, target=target, grid={"kind": "pixels"},
+        description="Bright lesions in a drawn organ; made by hand. Not for clinical use.",
+    )  # fmt: skip
+    write_model(folder, card, network)
+
+
+def show_dock(folder: Path) -> list[Path]:
+    """Write the picture of the dock that segments tumors.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+
+    Returns
+    -------
+    list of Path
+        The file.
+    """
+    prepare(folder)
+    path = folder / "tumors.png"
+    image, classes = phantom(GROWTH)
+    rng = np.random.default_rng(1)
+    brighter = np.array([0.0, 190.0, 100.0])[classes.data]
+    seen = image.data + ndimage.gaussian_filter(brighter, (0, 0.7, 0.7))
+    seen += rng.normal(0, 4, SHAPE)
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["NAPARI_UNET_MODELS"] = home
+        by_hand(Path(home) / "phantom")
+        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
+        viewer.window.resize(SIZE[0], TALLER)
+        place = {"scale": SCALE, "units": UNITS, "axis_labels": ("z", "y", "x")}
+        viewer.add_labels((classes.data > 0).astype(np.int32), name="drawn by hand", visible=False, **place)
+        viewer.add_image(seen.astype(np.float32), name="scan", contrast_limits=(-20, 320), **place)
+        widget = SegmentWidget(viewer, "tumor,organ")
+        viewer.window.add_dock_widget(widget, name="Segment tumors and organs", area="right")
+        settle(1.0)
+        widget.models.setCurrentIndex(widget.models.findData("phantom"))
+        widget.sizes.smallest.setText("0.2 ml")
+        widget.run()
+        wait_for(lambda: widget.job is None)
+        found = viewer.layers["scan tumors"]
+        found.contour = 2
+        widget.truth.labels.choose(found)
+        widget.truth.truth.choose(viewer.layers["drawn by hand"])
+        fold = next(part for part in widget.findChildren(Fold) if part.content is widget.truth)
+        fold.title.setChecked(True)
+        widget.truth.compare()
+        wait_for(lambda: widget.job is None)
+        table = widget.findChild(LesionTable)
+        largest = found.features.loc[found.features["volume_ml"].idxmax(), "index"]
+        table.selectRow(next(row for row in range(table.rowCount()) if table.item(row, 0).text() == str(int(largest))))
+        viewer.reset_view()
+        settle(1.5)
+        viewer.screenshot(str(path), canvas_only=False, flash=False)
+        viewer.close()
+        settle(0.2)
+    return [path]
+
+
 def show_report(folder: Path) -> list[Path]:
     """Write the picture of a report.
 
@@ -142,7 +235,7 @@ def show_report(folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory() as home:
         page = Path(home) / "report.html"
         workflows.report_lesions(page, found, image, growth=workflows.compare_lesions(first, found), title="Phantom")
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1020,1480"]
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1020,1600"]
         subprocess.run([browser, *options, f"--screenshot={path}", page.as_uri()], check=True, capture_output=True)
     return [path]
 
@@ -152,4 +245,5 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     given = parser.parse_args()
     show_lesions(given.folder)
+    show_dock(given.folder)
     show_report(given.folder)

@@ -261,7 +261,7 @@ def test_labels_are_compared_with_the_truth(
     counts = [expected[f"lesions_{what}_{kind}"] for what, kind in (("found", 1), ("missed", 2))]
     assert [found["Lesions found"][1], found["Lesions missed"][2]] == [f"{n:g}" for n in counts]
     assert min(counts) >= 1
-    assert {"HD95", "Surface Dice", "Volume error", "Lesion Dice", "Lesion F1"} <= set(found)
+    assert {"HD95, mm", "Surface Dice", "Volume error, ml", "Lesion Dice", "Lesion F1"} <= set(found)
     assert "Dice 0.500" in dock.status.text()
     rows.what.setCurrentText("lesions")
     rows.compare()

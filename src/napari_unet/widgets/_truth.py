@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, UNetError
+from napari_unet.core.lengths import millimeters
 
 from ._chooser import LayerBox
 from ._classes import classes_of
@@ -44,6 +45,8 @@ _WORDS: Final = {
     "lesion_precision": "Lesion precision", "lesion_f1": "Lesion F1", "lesions_found": "Lesions found",
     "lesions_missed": "Lesions missed", "lesions_invented": "Lesions invented",
 }  # fmt: skip
+_LENGTHS: Final = ("hd95", "lesion_hd95")
+_SIZES: Final = ("volume_error", "volume_bias")
 _COUNTS: Final = ("lesions_found", "lesions_missed", "lesions_invented")
 _ROWS: Final = 9  # more are scrolled
 
@@ -73,7 +76,6 @@ class TruthRows(QWidget):
         )
         self.scores = QTableWidget(0, 1)
         self.scores.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.scores.setToolTip("Lengths in mm and volumes in ml where the layers know their units.")
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -86,7 +88,7 @@ class TruthRows(QWidget):
         form.addRow(self.scores)
         self.labels.chosen.connect(self._labels_changed)
         dock.working.connect(self.start.setDisabled)
-        self._show({}, {})
+        self._show({}, {}, {})
         self._labels_changed()
 
     def _labels_changed(self) -> None:
@@ -112,21 +114,24 @@ class TruthRows(QWidget):
             return
         metrics, binary = _KINDS[self.what.currentText()]
         names = {row.label: row.name for row in classes_of(layer) or classes_of(truth)}
+        known = not any(math.isnan(millimeters(unit)) for unit in true.along(true.spatial)[2])
+        size = ", ml" if "z" in true.axes else ", mm²"
+        units = dict.fromkeys(_LENGTHS, ", mm") | dict.fromkeys(_SIZES, size) if known else {}
         dock.begin(
             lambda: self._engine.evaluate_steps(true, labels, metrics, binary=binary),
             dock.follow,
-            lambda found: self._scored(found, {} if binary else names),
+            lambda found: self._scored(found, {} if binary else names, units),
         )
         dock.say("Comparing …")
 
-    def _scored(self, found: Mapping[str, float], names: Mapping[int, str]) -> str:
-        self._show(found, names)
+    def _scored(self, found: Mapping[str, float], names: Mapping[int, str], units: Mapping[str, str]) -> str:
+        self._show(found, names, units)
         told = {name: value for name, value in found.items() if name in ("dice", "hd95", "AP50")}
         told |= {name: value for name, value in found.items() if name in ("lesions_found", "lesions_missed", "F1")}
         said = ", ".join(f"{_WORDS.get(name, name)} {_number(name, value)}" for name, value in told.items())
         return f"{said}. All scores stand in the table."
 
-    def _show(self, found: Mapping[str, float], names: Mapping[int, str]) -> None:
+    def _show(self, found: Mapping[str, float], names: Mapping[int, str], units: Mapping[str, str]) -> None:
         """Fill the table: a row a score, a column for all classes and one for each."""
         rows = [name for name in found if not name.rpartition("_")[2].isdigit()]
         kinds = sorted({int(name.rpartition("_")[2]) for name in found if name.rpartition("_")[2].isdigit()})
@@ -134,7 +139,7 @@ class TruthRows(QWidget):
         table.setColumnCount(1 + len(kinds))
         table.setHorizontalHeaderLabels(["All" if kinds else "", *(names.get(kind, str(kind)) for kind in kinds)])
         table.setRowCount(len(rows))
-        table.setVerticalHeaderLabels([_WORDS.get(name, name) for name in rows])
+        table.setVerticalHeaderLabels([_WORDS.get(name, name) + units.get(name, "") for name in rows])
         for row, name in enumerate(rows):
             for column, key in enumerate((name, *(f"{name}_{kind}" for kind in kinds))):
                 item = QTableWidgetItem(_number(name, found.get(key, math.nan)))
@@ -142,8 +147,9 @@ class TruthRows(QWidget):
                 table.setItem(row, column, item)
         if (header := table.horizontalHeader()) is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+            header.setVisible(bool(kinds))
         table.setVisible(bool(rows))
-        table.setFixedHeight((min(len(rows), _ROWS) + 1) * max(table.rowHeight(0), 24) + 6)
+        table.setFixedHeight(min(len(rows), _ROWS) * max(table.rowHeight(0), 24) + 30 * bool(kinds) + 6)
 
 
 def _number(name: str, value: float) -> str:
