@@ -19,6 +19,7 @@ from ._later import joins, widen
 __all__ = ["Doubts", "part", "reopen"]
 
 _DOUBT: Final = 0.5  # links with a smaller margin may be chosen again
+_MANY: Final = 0.25  # where more links are in doubt, a link over a gap is no better known
 _BETTER: Final = 0.75  # of what such a link costs, at most, costs one that is a reason to choose again
 
 Ints = npt.NDArray[np.int64]
@@ -111,6 +112,7 @@ def reopen(
     (first, _), (_, _, unlinked) = movie, limits
     count = int(first[-1])
     chosen = ~np.isnan(doubts.margins)
+    few = chosen.sum() <= _MANY * (chosen.sum() + len(made.pairs))
     sides = np.zeros((2, 3 * count + 1), np.bool_)  # of what stands, of what is in doubt; the last is nobody
     sides[0, made.pairs + np.array([0, 2 * count])] = True
     sides[1, doubts.events.who[chosen]] = True
@@ -121,7 +123,7 @@ def reopen(
         for column in found.who[:, :2].T:
             np.minimum.at(better, column, found.costs)
     better[~sides[1]] = np.inf
-    again = chosen & (better[doubts.events.who].min(axis=1) < np.minimum(_BETTER * doubts.events.costs, unlinked))
+    again = few & chosen & (better[doubts.events.who].min(axis=1) < np.minimum(_BETTER * doubts.events.costs, unlinked))
     stands = doubts.take(chosen & ~again)
     links = Links.of(stands.events, stands.margins, count)
     made = Links.join([made, replace(links, pairs=links.pairs % max(count, 1))])
