@@ -73,6 +73,8 @@ def write_fold(folder: Path, name: str, fold: int, most: int) -> dict[str, Image
         spacing = image.along(axes)[1] if known else (1.0,) * len(axes)
         units.add("millimeter" if known else "pixel")
         pixels, drawn = np.asarray(image.data), np.asarray(labels.data).astype(np.uint8)
+        if len(SETS[name]["classes"]) == 1:
+            drawn = (drawn > 0).astype(np.uint8)  # masks are white, not 1
         gray = pixels.mean(-1).astype(pixels.dtype) if "c" in image.axes else pixels
         case = f"{number:04d}"
         file = folder / ("test" if example.held_out else "train") / f"{case}.npz"
