@@ -20,6 +20,7 @@ _LIBRARY: Final = "pyqtgraph"
 _TITLES: Final = ("loss", "score")
 _LOSSES: Final = ("loss", "check loss")
 _HEIGHT: Final = 130
+_VEIL: Final = 190  # of 255
 _TURN: Final = 30  # milliseconds, in which the screen is drawn and the user heard
 _COLORS: Final = ("#4fa3e0", "#f0a030", "#60c060", "#d070c0")
 _BEST: Final = ("mAP", "AP50", "mDice", "Dice")  # scores that are shown first, if they are there
@@ -114,7 +115,9 @@ class Curves(QWidget):
         plot.setMouseEnabled(False, False)
         plot.hideButtons()
         plot.showGrid(y=True, alpha=0.2)
-        plot.addLegend(offset=(-5, 5), labelTextColor=color)
+        ground = self.palette().window().color()
+        ground.setAlpha(_VEIL)  # so that names can be read where lines pass behind them
+        plot.addLegend(offset=(-5, 5), labelTextColor=color, brush=ground)
         for side, text in (("left", title), ("bottom", "minutes")):
             axis = plot.getAxis(side)
             axis.setPen(color)
