@@ -14,7 +14,7 @@ import pytest
 import napari_unet
 from napari_unet import workflows
 from napari_unet.core.errors import ClusterError, ImageError, OutputError
-from napari_unet.core.steps import finish
+from napari_unet.core.steps import Progress, finish
 from napari_unet.io.choosing import WORK
 from napari_unet.io.images import read_image
 from napari_unet.workflows import driving
@@ -133,6 +133,23 @@ def test_who_is_at_work_on_a_cluster(client):
     found = finish(workflows.look_at_cluster_steps(client.scheduler.address))
     assert (found.count, found.threads, found.memory) == (2, 2, 0)
     assert found.used > 0
+
+
+def test_bricks_a_second_are_told_whatever_the_words(monkeypatch):
+    from napari_unet.workflows import clusters
+
+    pace, now = clusters._Pace(), [100.0]
+    monkeypatch.setattr(clusters.time, "monotonic", lambda: now[0])
+    rates = []
+    for done, total, note in (
+        (0, 20, "Finding objects"), (4, 20, "Finding objects (0.5 Mpx/s)"), (8, 20, "Waiting for 2 workers"),
+        (0, 3, "Writing"), (3, 3, "Writing"),
+    ):  # fmt: skip
+        pace.add(Progress(done, total, note))
+        assert pace.due
+        rates.append(pace.rate)
+        now[0] += 4.0
+    assert rates == [0.0, 1.0, 1.0, 0.0, 0.75]
 
 
 def test_old_runs_are_forgotten(field, tmp_path):

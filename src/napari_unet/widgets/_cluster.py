@@ -72,7 +72,8 @@ class ClusterRows(QWidget):
         rows.addRow(words(_HELP))
         rows.addRow(self.seen)
         rows.addRow(self.dashboard)
-        rows.addRow("Runs", self.runs)
+        rows.addRow(words("Runs"))  # above the list, whose lines are long
+        rows.addRow(self.runs)
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK)
         self._timer.timeout.connect(self._show)

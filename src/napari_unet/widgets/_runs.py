@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_unet.core.axes import Image
@@ -95,6 +95,8 @@ class RunsRow(QWidget):
             self.list.blockSignals(True)
             self.list.clear()
             self.list.addItems([text for *_, text in found])
+            for number, (_, order, _, text) in enumerate(found):
+                self.list.setItemData(number, f"{text}\n{order.get('output', '')}", Qt.ItemDataRole.ToolTipRole)
             places = [run.folder for run, *_ in found]
             if chosen is not None and chosen[0].folder in places:
                 self.list.setCurrentIndex(places.index(chosen[0].folder))

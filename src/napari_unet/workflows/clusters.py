@@ -125,19 +125,20 @@ class _Pace:
     """Bricks a second, of late."""
 
     def __init__(self) -> None:
-        self.rate, self._looked, self._since = 0.0, 0.0, (0.0, 0, "")
-        self._last = (0.0, 0, "")
+        self.rate, self._looked, self._since = 0.0, 0.0, (0.0, 0, 0)
+        self._last = (0.0, 0, 0)
 
     def add(self, progress: Progress) -> None:
-        self._last = time.monotonic(), progress.done, progress.note
+        # Words change all the time, "Waiting" among them; what is counted is another only where there is another total.
+        self._last = time.monotonic(), progress.done, progress.total
 
     @property
     def due(self) -> bool:
         """Whether it is time to look; the rate is that since the last time."""
         if self._last[0] - self._looked < _LOOK:
             return False
-        (then, before, what), (now, done, note) = self._since, self._last
-        self.rate = (done - before) / (now - then) if what == note and done >= before else 0.0
+        (then, before, of), (now, done, total) = self._since, self._last
+        self.rate = (done - before) / (now - then) if of == total and done >= before else 0.0
         self._looked, self._since = now, self._last
         return True
 
