@@ -10,6 +10,12 @@
 - *scaling*: a stored image to labels on disk with the bundled model, on one and on two worker processes with one thread
   each, and ``dask.array.map_overlap`` with the same network on the same two (scores only: no objects, no files).
   Ratios, taken turn by turn; told are their medians.
+- *peers*: a stored stack on two worker processes with one thread each, its planes in 2D, joined where they overlap, and
+  the same by ``cellpose.contrib.distributed_segmentation`` (Cellpose 3.1) on as many, with the bundled network in the
+  place of Cellpose's. *cellpose_to_ours* is the ratio of the seconds from the stored image to stored labels,
+  *cellpose_to_ours_beside_network* that of what two workers spend beside the network. Cellpose decodes what a perfect
+  network would say, made from the true labels outside of the clock, so that it finds objects. It is installed in an
+  environment of its own under ``.benchmark-envs/``, on first use (about 2 GB).
 
 Usage: ``python benchmarks/cluster.py``; ``--only`` for a part of it, which replaces that part of what is stored;
 ``--bricks`` for fewer of them.
@@ -29,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import _cluster_idle as idle
+import _cluster_peers
 import numpy as np
 import zarr
 from peers_cells import machine, others_seconds
@@ -189,18 +196,20 @@ def main() -> None:
     parser.add_argument("--edge", type=int, default=2048, help="of the image, pixels")
     parser.add_argument("--runs", type=int, default=3, help="that are counted")
     parser.add_argument("--rounds", type=int, default=60, help="bricks for each of the sleeping workers")
-    parser.add_argument("--only", choices=("scheduling", "sleeping", "scaling"))
+    parser.add_argument("--planes", type=int, default=4, help="of the stack that peers segment")
+    parser.add_argument("--only", choices=("scheduling", "sleeping", "scaling", "peers"))
     options = parser.parse_args()
     hands.do_all = idle.idle
     parts = {
         "scheduling": lambda: scheduling(options.bricks),
         "sleeping": lambda: sleeping(options.rounds),
         "scaling": lambda: scaling(options.edge, options.runs),
+        "peers": lambda: _cluster_peers.peers(options.planes, options.edge, options.runs),
     }
     report: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name, part in parts.items():
         if options.only in (None, name):
-            if name == "scaling":
+            if name in ("scaling", "peers"):
                 from napari_unet.cluster.remote import do_all
 
                 hands.do_all = do_all

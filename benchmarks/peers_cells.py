@@ -116,7 +116,7 @@ class Contender:
 class Server:
     """A peer in a subprocess: a line asks, a line of JSON answers; the script is ``_peer_<name>.py``."""
 
-    def __init__(self, name: str, python: Path, folder: Path) -> None:
+    def __init__(self, name: str, python: Path, folder: Path, *words: str) -> None:
         self.name = name
         self.log = ENVIRONMENTS / f"{name}-run.log"
         environment = os.environ | {
@@ -126,7 +126,7 @@ class Server:
         }
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [str(python), str(HERE / f"_peer_{name}.py"), str(folder)],
+                [str(python), str(HERE / f"_peer_{name}.py"), str(folder), *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
