@@ -65,14 +65,19 @@ class _Storing:
         self.looks_up = model.device.startswith("cuda")
 
     def __call__(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
-        found: npt.NDArray[np.float32] = self._model.predict_inner(batch, ends)
+        found: npt.NDArray[np.float32] = self._model.predict_inner(batch, *_told(ends))
         return found
 
     def stored(
         self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None, ends: Ends = ()
     ) -> npt.NDArray[np.uint8]:
-        found: npt.NDArray[np.uint8] = self._model.predict_stored(batch, outputs, tables, ends)
+        found: npt.NDArray[np.uint8] = self._model.predict_stored(batch, outputs, tables, *_told(ends))
         return found
+
+
+def _told(ends: Ends) -> tuple[Ends, ...]:
+    """Return what a model is told of ends: whoever knows no closed images need not know the word."""
+    return (ends,) if ends else ()
 
 
 def agreement_of(model: Scorer) -> dict[str, float]:
