@@ -91,6 +91,24 @@ def test_each_pixel_is_written_once(shape: list[int], factor: list[float], tile:
 
 
 @quick
+@given(st.integers(1, 300), st.floats(0.1, 6), st.integers(1, 90), st.integers(0, 70), st.sampled_from([1, 2, 8, 16]))
+def test_a_closed_image_is_read_to_its_end_and_no_further(
+    n: int, factor: float, tile: int, halo: int, multiple: int
+) -> None:
+    (whole,) = cut_axis(n, factor, 10**6, 0, multiple, closed=True)
+    cuts = cut_axis(n, factor, tile, halo, multiple, closed=True)
+    assert [cut.write for cut in cuts] == [cut.write for cut in cut_axis(n, factor, tile, halo, multiple)]
+    for cut in cuts:
+        assert whole.read.start <= cut.read.start <= cut.read.start + cut.crop.start
+        assert cut.read.start + cut.crop.stop <= cut.read.stop <= whole.read.stop
+        # Where there is no end, there is the whole halo.
+        assert cut.ends[0] or cut.crop.start >= halo
+        assert cut.ends[1] or cut.read.size - cut.crop.stop >= halo
+        assert not cut.ends[0] or cut.read.start == whole.read.start
+        assert not cut.ends[1] or cut.read.stop == whole.read.stop
+
+
+@quick
 @given(st.integers(1, 2000), st.floats(0.01, 8), st.integers(1, 300), st.integers(0, 100), st.sampled_from([1, 16]))
 def test_no_read_is_much_larger_than_a_tile(n: int, factor: float, tile: int, halo: int, multiple: int) -> None:
     bound = -(-tile // multiple) * multiple + 2 * halo + 3 * multiple + 2 + math.ceil(factor)
