@@ -1,7 +1,9 @@
 """Tracks against the truth of simulated movies, beside other programs, and how long linking takes.
 
-Settings were chosen on movies with the seeds 0 to 2; what is stored comes from other seeds. ``--laptrack PYTHON`` names
-the interpreter of an environment with laptrack and scikit-image.
+Settings were chosen on movies with the seeds 0 to 2; what is stored comes from other seeds. Other programs
+(``--peers``) each get an environment of their own on first use, as in ``peers_cells.py``; of those that are not named,
+the figures stay as they are stored. "perfect" has all true links between the masks that are left: nobody can have more
+without drawing masks.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import numpy as np
+from doubts import thinned
+from peers_cells import ENVIRONMENTS, install
 
 from napari_unet.core.axes import Image
-from napari_unet.core.graph import assemble
+from napari_unet.core.graph import assemble, relink
 from napari_unet.core.results import Tracks
 from napari_unet.core.steps import finish
 from napari_unet.samples.movie_spec import MovieSpec
@@ -27,7 +32,13 @@ from napari_unet.samples.movies import simulate
 from napari_unet.workflows import follow_ids_steps, relabel, score_tracks, segment, track
 
 RESULTS = Path(__file__).with_name("results") / "tracking.json"
-PEER = Path(__file__).with_name("_peer_laptrack.py")
+PEERS = {
+    "laptrack": ("laptrack==0.17.0", "scikit-image==0.26.0"),
+    # 0.7.0 needs a newer libstdc++ than many systems have.
+    "btrack": ("btrack==0.6.5", "pydantic==1.10.24", "scikit-image==0.26.0"),
+    "motile": ("motile==1.0.1", "pyscipopt==6.3.0", "scikit-image==0.26.0", "scipy==1.17.1"),
+}
+LIMIT = 1800.0  # seconds to install one
 SEEDS = (10, 11)
 # Motion is such that other programs reach about what they reach on every sixth frame of HL60 nuclei; divisions are more
 # frequent, so that there are enough to count.
@@ -62,19 +73,35 @@ def overlap(labels: np.ndarray) -> Tracks:
     return assemble(columns | {"x": columns["y"]}, "greedy", np.array(edges)).tracks
 
 
-def laptrack(python: str, labels: np.ndarray) -> Tracks:
-    """Link with laptrack: centroids, one object width."""
+def peer(name: str, python: Path, labels: np.ndarray) -> Tracks:
+    """Link with another program: centroids, one object width."""
     with tempfile.TemporaryDirectory() as folder:
         given, out = Path(folder, "labels.npy"), Path(folder, "tracks.npy")
         np.save(given, labels)
-        subprocess.run([python, str(PEER), str(given), str(out)], check=True, env={})
-        t, label, name, parent, _ = np.load(out).T
-    whole = {"t": t, "label": label, "track": name, "parent": parent}
+        script = Path(__file__).with_name(f"_peer_{name}.py")
+        subprocess.run([str(python), str(script), str(given), str(out)], check=True, env={})
+        t, label, track_, parent, _ = np.load(out).T
+    whole = {"t": t, "label": label, "track": track_, "parent": parent}
     columns = {key: column.astype(np.int64) for key, column in whole.items()}
-    return assemble(columns | {"y": t * 0.0, "x": t * 0.0}, "laptrack").tracks
+    return assemble(columns | {"y": t * 0.0, "x": t * 0.0}, name).tracks
 
 
-def compare(spec: MovieSpec, python: str | None) -> dict[str, Any]:
+def perfect(truth: Tracks, labels: np.ndarray, given: np.ndarray) -> Tracks:
+    """Return the true tracks of the masks that are left."""
+    t, label = (truth.nodes[name].astype(np.int64) for name in ("t", "label"))
+    names = np.zeros(len(t), np.int64)
+    for frame in range(len(labels)):
+        table = np.zeros(int(labels[frame].max()) + 1, np.int64)
+        table[labels[frame]] = given[frame]
+        names[t == frame] = table[label[t == frame]]
+    left = thinned(truth, 1, names > 0)
+    nodes = dict(left.nodes) | {"label": names[names > 0]}
+    order = np.lexsort((nodes["label"], nodes["t"]))
+    bare = replace(left, nodes={name: column[order] for name, column in nodes.items()}, edges=left.edges[:0])
+    return relink(replace(bare, costs=np.zeros(0), margins=np.zeros(0)), np.argsort(order)[left.edges])
+
+
+def compare(spec: MovieSpec, peers: dict[str, Path]) -> dict[str, Any]:
     """Score all ways to link the masks of some movies."""
     found: dict[str, list[list[float]]] = {}
     objects = divisions = 0
@@ -90,8 +117,8 @@ def compare(spec: MovieSpec, python: str | None) -> dict[str, Any]:
         table = dict(drawn.nodes) | {"parent": np.array([mothers.get(i, 0) for i in drawn.nodes["label"].tolist()])}
         table["track"] = drawn.nodes["label"]
         ways["napari-unet, gaps filled"] = (assemble(table, "filled").tracks, filled)
-        if python:
-            ways["laptrack"] = (laptrack(python, given), given)
+        ways["perfect"] = (perfect(truth, labels, given), given)
+        ways |= {name: (peer(name, python, given), given) for name, python in peers.items()}
         for name, (tracks, masks) in ways.items():
             scores = score_tracks(tracks, masks, truth, labels).scores
             found.setdefault(name, []).append([scores[key] for key in SHOWN])
@@ -164,7 +191,7 @@ def peak() -> float:
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--laptrack", help="interpreter of an environment with laptrack")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=[], help="programs to compare with")
     parser.add_argument("--cells", type=int, help="follow so many objects, and do nothing else: 1000000")
     wish = parser.parse_args()
     if wish.cells:
@@ -172,11 +199,13 @@ def main() -> None:
         sys.stdout.write(json.dumps(said["many"], indent=1) + "\n")
         RESULTS.write_text(json.dumps(said, indent=1) + "\n")
         return
-    python = wish.laptrack
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    peers = {name: install(name, LIMIT, PEERS[name]) for name in wish.peers}
     track(np.eye(8, dtype=np.int32)[None].repeat(2, 0))
-    report: dict[str, Any] = {"speed": speed()}
+    report: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    report["speed"] = speed()
     for name, spec in MOVIES.items():
-        report[name] = compare(spec, python)
+        report[name] = report.get(name, {}) | compare(spec, peers)
         sys.stderr.write(f"{name}: {report[name]}\n")
     report["end_to_end"] = end_to_end()
     text = json.dumps(report, indent=1)
