@@ -2,8 +2,8 @@
 
 Settings were chosen on movies with the seeds 0 to 2; what is stored comes from other seeds. Other programs
 (``--peers``) each get an environment of their own on first use, as in ``peers_cells.py``; of those that are not named,
-the figures stay as they are stored. "perfect" has all true links between the masks that are left: nobody can have more
-without drawing masks.
+the figures stay as they are stored. "perfect" has all true links between the masks that are left, and
+no masks drawn.
 """
 
 from __future__ import annotations

@@ -65,10 +65,9 @@ def close_gaps(
     child[number > 1] = -1
     decided = np.zeros((2, count), np.bool_)
     decided[0, known.fixed[:, 0]], decided[1, known.fixed[:, 1]] = True, True
+    free = (number == 0) & ~decided[0], (begun == 0) & ~decided[1], (number == 1) & ~decided[0]
     nodes = [np.arange(a, b) for a, b in pairwise(first.tolist())]
-    ends = [rows[(number[rows] == 0) & ~decided[0, rows]] for rows in nodes]
-    starts = [rows[(begun[rows] == 0) & ~decided[1, rows]] for rows in nodes]
-    mothers = [rows[(number[rows] == 1) & ~decided[0, rows]] for rows in nodes]
+    ends, starts, mothers = ([rows[which[rows]] for rows in nodes] for which in free)
     found = [others]
     for wait in range(2, max_gap + 2):
         wide = widen(scale, wait)

@@ -93,11 +93,8 @@ def solve_steps(
         stop = min(start + 2 * half, frames - 1)
         yield Progress(frames + start, 2 * frames, f"Linking frames {start + 1} to {stop + 1} of {frames}")
         parts = [possible(t) for t in range(start, stop)]
-        parts += [
-            _gaps(first, t, wait, (side, scale), known)
-            for wait in range(2, max_gap + 2)
-            for t in range(start, min(stop, frames - wait))
-        ]
+        for wait in range(2, max_gap + 2):
+            parts += [_gaps(first, t, wait, (side, scale), known) for t in range(start, min(stop, frames - wait))]
         # What begins in the second half is decided again, with more of what follows.
         border = count if stop == frames - 1 else int(first[start + half])
         kept.append(_window(gather(parts), first, taken, unlinked, border))
