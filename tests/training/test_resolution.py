@@ -34,9 +34,9 @@ def test_a_patch_covers_a_quarter_of_an_image():
     assert zoom_for((9000, 9000), (), sizes(), 50.0, 256) == 0.25
 
 
-def test_a_large_object_fits_into_half_of_a_patch():
-    assert zoom_for((400, 400), (), sizes(*[240] * 9), 200.0, 256) == 0.5
-    assert zoom_for((400, 400), (), sizes(*[120] * 9), 100.0, 256) == 1
+def test_a_large_object_and_its_surroundings_fit_into_a_patch():
+    assert zoom_for((400, 400), (), sizes(*[200] * 9), 200.0, 256) == 0.5
+    assert zoom_for((400, 400), (), sizes(*[100] * 9), 100.0, 256) == 1
 
 
 def test_what_is_sought_stays_visible():
@@ -99,8 +99,8 @@ def planned(examples, **more):
 
 def test_plans_say_how_large_images_are_seen():
     plan = planned([large()])
-    assert (plan.spec.grid.kind, plan.spec.grid.zoom) == ("pixels", 0.35)
-    assert "Images are seen 0.35 times as large." in plan.words
+    assert (plan.spec.grid.kind, plan.spec.grid.zoom) == ("pixels", 0.25)
+    assert "Images are seen 0.25 times as large." in plan.words
     assert finish(prepare([large()], plan.spec)).plan.spec == plan.spec
     assert planned([large()], zoom=1.0).spec.grid.zoom == 1
     assert planned([large()], zoom=0.5).spec.grid.zoom == 0.5
@@ -108,7 +108,7 @@ def test_plans_say_how_large_images_are_seen():
 
 def test_grids_of_a_spacing_become_coarser_alike():
     plan = planned([large((0.2, 0.2), ("millimeter", "millimeter"))])
-    assert plan.spec.grid.spacing == pytest.approx((0.2 / 0.35,) * 2, abs=1e-3)
+    assert plan.spec.grid.spacing == pytest.approx((0.2 / 0.25,) * 2, abs=1e-3)
     assert finish(prepare([large((0.2, 0.2), ("millimeter",) * 2)], plan.spec)).plan.spec == plan.spec
 
 

@@ -123,6 +123,8 @@ class Task(Spec):
         Canonical object size on the network's grid, pixels.
     grid : GridSpec
         At what size images are seen.
+    foreground, cooldown : float
+        Of new models, see :class:`TrainSpec`.
     measures, metrics : tuple of str
         Entries of ``measures/`` and ``metrics/``.
     """
@@ -140,6 +142,8 @@ class Task(Spec):
     augment: AugmentSpec = AugmentSpec()
     diameter: float = Field(24.0, gt=0)
     grid: GridSpec = GridSpec()
+    foreground: float = Field(0.33, ge=0, le=1)
+    cooldown: float = Field(0.5, ge=0, le=1)
     measures: tuple[str, ...] = ("objects",)
     metrics: tuple[str, ...] = ("matching",)
 
@@ -371,12 +375,16 @@ class TrainSpec(Spec):
         return values
 
     def filled(self, source: Task | ModelCard) -> TrainSpec:
-        """Return the spec with everything that is None taken from a task or from the model it starts from."""
+        """Return the spec with everything that is left open taken from a task or from the model it starts from."""
         take = {n: getattr(source, n, None) for n in ("net", "target", "normalise", "augment", "diameter", "grid")}
         if self.network:
             preset = read_preset(self.network)
             take["net"] = preset.spec(preset.ndim or source.net.ndim, source.net.inputs, source.net.outputs)
-        return self.model_copy(update={n: v for n, v in take.items() if getattr(self, n) is None})
+        found = {n: v for n, v in take.items() if getattr(self, n) is None}
+        if isinstance(source, Task):
+            paces = {"foreground": source.foreground, "cooldown": source.cooldown}
+            found |= {n: v for n, v in paces.items() if n not in self.model_fields_set}
+        return self.model_copy(update=found)
 
 
 def load_task(name: str) -> Task:

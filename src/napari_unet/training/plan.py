@@ -232,7 +232,10 @@ def _net(spec: TrainSpec, usual: NetSpec, looks: Sequence[Image], channels: set[
     inputs = usual.inputs if channels <= {1, usual.inputs} and ndim == usual.ndim else max(channels)
     if preset is None and ndim == usual.ndim:
         return usual.model_copy(update={"inputs": inputs})
-    return (preset or read_preset("unet")).spec(ndim, inputs, usual.outputs)
+    if preset is not None:
+        return preset.spec(ndim, inputs, usual.outputs)
+    net = read_preset("unet").spec(ndim, inputs, usual.outputs)
+    return net.model_copy(update={"deep_supervision": usual.deep_supervision})
 
 
 def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Sequence[Pair]) -> TrainSpec:

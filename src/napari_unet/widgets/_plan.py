@@ -97,6 +97,12 @@ def drawing(engine: Any, data: Any, spec: TrainSpec, count: int, seed: int) -> S
     return shown
 
 
+def _usual(task: str) -> TrainSpec:
+    """Return the settings that a task has unless somebody changes them."""
+    preset = load_task(task)
+    return TrainSpec(task=task, augment=preset.augment, foreground=preset.foreground, cooldown=preset.cooldown)
+
+
 class PlanBox(QWidget):
     """The plan of a training in words, made in the background, and a form for whoever wants it otherwise.
 
@@ -115,7 +121,7 @@ class PlanBox(QWidget):
         self._job: Job | None = None
         self._last: threading.Thread | None = None
         self._draw: Draw | None = None
-        self._base = TrainSpec(task=task, augment=load_task(task).augment)
+        self._base = _usual(task)
         self.text = words()
         self.warnings = words()
         self.warnings.setObjectName("warnings")
@@ -137,7 +143,7 @@ class PlanBox(QWidget):
 
     def suit(self, task: str) -> None:
         """Take the defaults of another task; what was changed by hand is forgotten."""
-        self._base = TrainSpec(task=task, augment=load_task(task).augment)
+        self._base = _usual(task)
         self.form.show(self._base)
 
     def _edited(self, _value: object = None) -> None:
