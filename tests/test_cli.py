@@ -479,7 +479,7 @@ def test_a_folder_of_other_things_is_never_replaced(annotated, here):
     [
         (["none"], "none"),
         (["cells.tif"], "cells.tif"),
-        (["data", "--name", "a/b"], "plain word"),
+        (["data", "--name", "a/b"], "cannot be the name of a model"),
         (["data", "--task", "cat"], "cell"),
         (["data", "--steps", "0"], "steps"),
         (["data", "--patch", "3"], "patch"),

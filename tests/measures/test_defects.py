@@ -69,6 +69,16 @@ def test_confidence_is_what_is_left_of_the_uncertainty():
     assert found(labels, doubt=doubt)[0].confidence == pytest.approx(0.75)
 
 
+def test_defects_that_begin_at_one_corner_keep_their_order(monkeypatch):
+    labels = np.zeros((20, 30), np.uint8)
+    labels[0, 10], labels[1:6, 8], labels[6, 8:12] = 1, 1, 1
+    labels[0, 8], labels[1:4, 9], labels[4, 10:14] = 2, 2, 2
+    whole = found(labels)
+    for strip in (1, 40, 70, 200):
+        monkeypatch.setattr(_defects, "_STRIP", strip)
+        assert found(labels) == whole
+
+
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_strips_change_nothing(data):

@@ -74,7 +74,7 @@ def find_defects(
     Returns
     -------
     tuple of Defect
-        By plane, then by first pixel along the longer axis of the image.
+        By plane, then by where their boxes begin along the longer axis of the image.
 
     Yields
     ------
@@ -97,7 +97,7 @@ def find_defects(
         for part in _strips(plane, doubt, upright):
             yield Progress(part.end, plane.shape[0 if upright else 1], "Measuring the defects")
             part.follow(pieces, bool(names))
-        whole = sorted(pieces, key=lambda piece: piece.box[:2])
+        whole = sorted(pieces, key=_order)
         at = plane.at if len(planes) > 1 else ()
         scale = _millimeters(labels)
         for piece in whole:
@@ -169,6 +169,11 @@ class _Strip:
         sure = float(self.doubt[box][mask].sum()) if self.doubt is not None else 0.0
         ends = [top, left, top + mask.shape[0], left + mask.shape[1]]
         return _Piece(kind, len(rows), sums, ends, _outline(mask) + np.array([top, left]), sure)
+
+
+def _order(piece: _Piece) -> tuple[float, ...]:
+    """Return what puts pieces in order, however the plane was cut: several may begin at the same corner."""
+    return (*piece.box, piece.kind, piece.area, *piece.sums.tolist())
 
 
 def _strips(plane: Plane, doubt: Plane | None, upright: bool) -> Iterator[_Strip]:
