@@ -95,10 +95,8 @@ def buildings() -> list[Example]:
 
 MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
     "breast-ultrasound": (ultrasound, {
-        "task": "tumor", "patch": 160, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
-        # Sound comes from above: what lies below a lesion is its shadow.
-        "augment": {**load_task("tumor").augment.model_dump(), "mirror": "x", "angle": 10.0, "elastic": 8.0},
-        "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 96, 128], "deep_supervision": True},
+        "task": "tumor", "patch": 192, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
+        "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 128, 192], "deep_supervision": True},
         "licence": "BSD-3-Clause; data CC BY 4.0",
     }),
     "hippocampus": (hippocampus, {
