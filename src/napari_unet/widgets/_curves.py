@@ -44,6 +44,8 @@ class Curves(QWidget):
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.addWidget(self.text)
+        self._gone = gone = list[bool]()
+        self.destroyed.connect(lambda: gone.append(True))
         self._again = QTimer(self)
         self._again.setSingleShot(True)
         self._again.setInterval(_TURN)
@@ -95,6 +97,8 @@ class Curves(QWidget):
         if len(self._plots) < len(_TITLES) and find_spec(_LIBRARY) is not None:
             # One at a time, and not together with what else a report brings: each takes a twentieth of a second.
             self._open(_TITLES[len(self._plots)])
+            if self._gone:
+                return
             self._again.start()
         losses: list[str] = [name for name in _LOSSES if name in self.points]
         for plot, names in zip(self._plots, (losses, self.scores[: len(_COLORS)]), strict=False):
@@ -108,14 +112,15 @@ class Curves(QWidget):
                 self._lines[name].setData(times, values)
 
     def _open(self, title: str) -> None:
-        color = self.palette().windowText().color()
+        color, ground = self.palette().windowText().color(), self.palette().window().color()
         plot = import_module(_LIBRARY).PlotWidget(background=None)
+        if self._gone:  # a window that was closed may be collected just now, while so much is made
+            return
         plot.setFixedHeight(_HEIGHT)
         plot.setMenuEnabled(False)
         plot.setMouseEnabled(False, False)
         plot.hideButtons()
         plot.showGrid(y=True, alpha=0.2)
-        ground = self.palette().window().color()
         ground.setAlpha(_VEIL)  # so that names can be read where lines pass behind them
         plot.addLegend(offset=(-5, 5), labelTextColor=color, brush=ground)
         for side, text in (("left", title), ("bottom", "minutes")):

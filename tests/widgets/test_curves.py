@@ -1,0 +1,33 @@
+"""Curves of a training whose window is closed meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_unet.core.results import Epoch
+
+pytest.importorskip("pyqtgraph")
+
+
+def test_a_window_may_go_while_its_curves_are_made(qtbot, monkeypatch):
+    import pyqtgraph
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    from napari_unet.widgets._curves import Curves
+
+    curves, real = Curves(), pyqtgraph.PlotWidget
+    made = []
+
+    def collected(**more):
+        plot = real(**more)
+        curves.deleteLater()
+        QCoreApplication.sendPostedEvents(curves, QEvent.Type.DeferredDelete)
+        made.append(plot)
+        return plot
+
+    monkeypatch.setattr(pyqtgraph, "PlotWidget", collected)
+    curves.add([Epoch(1, 0.5, 1e-3, 3.0)])
+    qtbot.waitUntil(lambda: bool(made), timeout=5000)
+    qtbot.wait(100)  # an exception in the event loop fails the test
+    assert len(made) == 1
+    qtbot.addWidget(made[0])
