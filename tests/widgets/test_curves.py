@@ -11,23 +11,19 @@ pytest.importorskip("pyqtgraph")
 
 def test_a_window_may_go_while_its_curves_are_made(qtbot, monkeypatch):
     import pyqtgraph
-    from qtpy.QtCore import QCoreApplication, QEvent
 
     from napari_unet.widgets._curves import Curves
 
-    curves, real = Curves(), pyqtgraph.PlotWidget
-    made = []
+    curves, asked = Curves(), []
+    qtbot.addWidget(curves)
 
     def collected(**more):
-        plot = real(**more)
-        curves.deleteLater()
-        QCoreApplication.sendPostedEvents(curves, QEvent.Type.DeferredDelete)
-        made.append(plot)
-        return plot
+        asked.append(more)
+        raise RuntimeError("wrapped C/C++ object of type Curves has been deleted")
 
     monkeypatch.setattr(pyqtgraph, "PlotWidget", collected)
     curves.add([Epoch(1, 0.5, 1e-3, 3.0)])
-    qtbot.waitUntil(lambda: bool(made), timeout=5000)
+    qtbot.waitUntil(lambda: bool(asked), timeout=5000)
     qtbot.wait(100)  # an exception in the event loop fails the test
-    assert len(made) == 1
-    qtbot.addWidget(made[0])
+    assert len(asked) == 1
+    assert curves._plots == []

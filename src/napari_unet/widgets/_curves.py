@@ -44,8 +44,6 @@ class Curves(QWidget):
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.addWidget(self.text)
-        self._gone = gone = list[bool]()
-        self.destroyed.connect(lambda: gone.append(True))
         self._again = QTimer(self)
         self._again.setSingleShot(True)
         self._again.setInterval(_TURN)
@@ -96,8 +94,9 @@ class Curves(QWidget):
     def _draw(self) -> None:
         if len(self._plots) < len(_TITLES) and find_spec(_LIBRARY) is not None:
             # One at a time, and not together with what else a report brings: each takes a twentieth of a second.
-            self._open(_TITLES[len(self._plots)])
-            if self._gone:
+            try:
+                self._open(_TITLES[len(self._plots)])
+            except RuntimeError:  # what Qt says of a deleted widget: a closed window may be collected just now
                 return
             self._again.start()
         losses: list[str] = [name for name in _LOSSES if name in self.points]
@@ -114,8 +113,6 @@ class Curves(QWidget):
     def _open(self, title: str) -> None:
         color, ground = self.palette().windowText().color(), self.palette().window().color()
         plot = import_module(_LIBRARY).PlotWidget(background=None)
-        if self._gone:  # a window that was closed may be collected just now, while so much is made
-            return
         plot.setFixedHeight(_HEIGHT)
         plot.setMenuEnabled(False)
         plot.setMouseEnabled(False, False)
