@@ -16,7 +16,7 @@ import napari
 import numpy as np
 import zarr
 from qtpy.QtWidgets import QScrollArea
-from screenshots import SIZE, TALL, prepare, settle, wait_for
+from window import TALL, capture, open_viewer, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.widgets import _reader
@@ -39,8 +39,7 @@ def write_slide(folder: Path) -> Path:
 
 def open_window(slide: Path | None = None) -> tuple[napari.Viewer, SegmentWidget]:
     """Open napari with the dock, the rows of the cluster unfolded, and perhaps the slide."""
-    viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-    viewer.window.resize(SIZE[0], TALL)
+    viewer = open_viewer(TALL)
     if slide is not None:
         for layer in _reader.read(str(slide)):
             viewer._add_layer_from_data(*layer)
@@ -115,7 +114,7 @@ def take(viewer: napari.Viewer, widget: SegmentWidget, path: Path) -> None:
     wait_for(lambda: widget.job is None or "bricks/s" in widget.cluster.seen.text())
     if widget.job is None:
         raise RuntimeError(f"The run was over before its picture could be taken: {widget.status.text()}")
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    capture(viewer, path)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import napari
 import numpy as np
 import torch
 from scipy import ndimage
-from screenshots import SIZE, prepare, settle, wait_for
+from window import capture, open_viewer, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
@@ -93,8 +92,7 @@ def show_lesions(folder: Path) -> list[Path]:
     paths = [folder / "lesions.png", folder / "lesions-3d.png"]
     _, earlier = phantom(1.0)
     image, classes = phantom(GROWTH)
-    viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-    viewer.window.resize(*SIZE)
+    viewer = open_viewer()
     place = {"scale": SCALE, "units": UNITS, "axis_labels": ("z", "y", "x")}
     viewer.add_image(image.data, name="scan", contrast_limits=(-20, 220), **place)
     viewer.add_labels(earlier.data, name="tumor in March", visible=False, **place)
@@ -116,7 +114,7 @@ def show_lesions(folder: Path) -> list[Path]:
     camera = getattr(viewer, "scene", viewer).camera
     camera.zoom *= 1.3
     settle(1.5)
-    viewer.screenshot(str(paths[0]), canvas_only=False, flash=False)
+    capture(viewer, paths[0])
     viewer.dims.ndisplay = 3
     viewer.layers["tumor lesions"].contour = 0
     viewer.layers["scan"].visible = False
@@ -124,7 +122,7 @@ def show_lesions(folder: Path) -> list[Path]:
     camera.angles = (0, 30, 60)
     camera.zoom *= 1.4
     settle(1.5)
-    viewer.screenshot(str(paths[1]), canvas_only=False, flash=False)
+    capture(viewer, paths[1])
     viewer.close()
     settle(0.2)
     return paths
@@ -180,8 +178,7 @@ def show_dock(folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory() as home:
         os.environ["NAPARI_UNET_MODELS"] = home
         by_hand(Path(home) / "phantom")
-        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-        viewer.window.resize(SIZE[0], TALLER)
+        viewer = open_viewer(TALLER)
         place = {"scale": SCALE, "units": UNITS, "axis_labels": ("z", "y", "x")}
         viewer.add_labels((classes.data > 0).astype(np.int32), name="drawn by hand", visible=False, **place)
         viewer.add_image(seen.astype(np.float32), name="scan", contrast_limits=(-20, 320), **place)
@@ -205,7 +202,7 @@ def show_dock(folder: Path) -> list[Path]:
         table.selectRow(next(row for row in range(table.rowCount()) if table.item(row, 0).text() == str(int(largest))))
         viewer.reset_view()
         settle(1.5)
-        viewer.screenshot(str(path), canvas_only=False, flash=False)
+        capture(viewer, path)
         viewer.close()
         settle(0.2)
     return [path]

@@ -13,7 +13,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import napari
 import numpy as np
 import pyogrio
 import pyqtgraph
@@ -24,7 +23,7 @@ from qtpy.QtCore import QPointF
 from qtpy.QtGui import QColor, QPainterPath, QPolygonF
 from qtpy.QtWidgets import QApplication, QGraphicsPathItem
 from rasterio.transform import Affine
-from screenshots import SIZE, prepare, settle, wait_for
+from window import capture, open_viewer, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.core.specs import load_task
@@ -51,8 +50,7 @@ def place_tile(folder: Path) -> Path:
 def show_dock(folder: Path, tile: Path) -> Path:
     """Write the picture of the dock after a run."""
     prepare(folder)
-    viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-    viewer.window.resize(*SIZE)
+    viewer = open_viewer()
     for layer in _reader.read(str(tile)):
         viewer._add_layer_from_data(*layer)
     widget = satellite(viewer)
@@ -63,7 +61,7 @@ def show_dock(folder: Path, tile: Path) -> Path:
     wait_for(lambda: widget.job is None)
     viewer.layers[-1].opacity = 0.45
     settle(1.5)
-    viewer.screenshot(str(folder / "raster.png"), canvas_only=False, flash=False)
+    capture(viewer, folder / "raster.png")
     viewer.close()
     settle(0.2)
     return folder / "raster.png"

@@ -9,62 +9,19 @@ import argparse
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dask.array as da
-import napari
 import numpy as np
-from napari.settings import NapariSettings, get_settings
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QWidget
+from window import TALL, capture, open_viewer, prepare, settle, wait_for
 
 from napari_unet import workflows
-from napari_unet.core.axes import Image
-from napari_unet.core.examples import Example
-from napari_unet.core.specs import TrainSpec
-from napari_unet.core.steps import finish
-from napari_unet.training.run import train_model
 from napari_unet.widgets.models import ModelsWidget
 from napari_unet.widgets.segment import SegmentWidget
 from napari_unet.widgets.train import TrainWidget
-
-SIZE = (1400, 900)
-TALL = 1150  # for a dock that has much to say
-PATIENCE = 600.0
-
-
-def settle(seconds: float = 0.6) -> None:
-    """Let everything be drawn."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        QApplication.processEvents()
-        time.sleep(0.01)
-
-
-def wait_for(ready: Callable[[], bool]) -> None:
-    """Keep the window alive until something is true."""
-    end = time.monotonic() + PATIENCE
-    while not ready():
-        if time.monotonic() > end:
-            raise TimeoutError("The run took too long for a picture.")
-        settle(0.02)
-
-
-@cache
-def own_settings() -> NapariSettings:
-    """Return settings of this run only: the user's own stay as they are."""
-    return get_settings(None)
-
-
-def prepare(folder: Path) -> None:
-    """Make the folder, and have every window look alike."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = own_settings()
-    settings.application.save_window_geometry = False
-    settings.appearance.theme = "dark"
 
 
 def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
@@ -86,8 +43,7 @@ def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
     """
     prepare(folder)
     image, _truth = engine.sample("simulated-nuclei")
-    viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-    viewer.window.resize(*SIZE)
+    viewer = open_viewer()
     layer = viewer.add_image(
         image.data, name="nuclei", scale=image.scale, units=image.units, axis_labels=tuple(image.axes)
     )
@@ -101,7 +57,7 @@ def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
 
     def take(name: str) -> None:
         path = folder / f"{name}.png"
-        viewer.screenshot(str(path), canvas_only=False, flash=False)
+        capture(viewer, path)
         written.append(path)
 
     settle()
@@ -136,8 +92,7 @@ def show_region(folder: Path) -> Path:
     prepare(folder)
     path = folder / "region.png"
     image, _truth = workflows.sample("simulated-nuclei")
-    viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-    viewer.window.resize(*SIZE)
+    viewer = open_viewer()
     layer = viewer.add_image(image.data, name="nuclei", axis_labels=tuple(image.axes))
     layer.contrast_limits = tuple(float(v) for v in np.percentile(image.data, (1, 99.5)))
     box = np.array([[60, 60], [60, 300], [220, 300], [220, 60]])
@@ -155,7 +110,7 @@ def show_region(folder: Path) -> Path:
     wait_for(lambda: widget.job is None)
     viewer.layers[-1].refresh()
     settle(1.0)
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    capture(viewer, path)
     viewer.close()
     settle(0.2)
     return path
@@ -213,8 +168,7 @@ def show_large(folder: Path, others: Path | None = None) -> Path:
     prepare(folder)
     path = folder / "large.png"
     with tempfile.TemporaryDirectory() as home:
-        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-        viewer.window.resize(*SIZE)
+        viewer = open_viewer()
         viewer.add_image(slide(), multiscale=True, name="slide", contrast_limits=(150, 2500), axis_labels=("y", "x"))
         widget = SegmentWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")
@@ -225,19 +179,16 @@ def show_large(folder: Path, others: Path | None = None) -> Path:
         camera.center, camera.zoom = (0, 52_000, 41_000), 0.13
         settle(2.0)
 
-        def take(name: Path) -> None:
-            viewer.screenshot(str(name), canvas_only=False, flash=False)
-
         if others is not None:
-            take(others / "large-before.png")
+            capture(viewer, others / "large-before.png")
         widget.run()
         wait_for(lambda: widget.job is None or widget.bar.value() >= 8)
         settle(1.0)
-        take(path)
+        capture(viewer, path)
         widget.cancel()
         settle(2.0)
         if others is not None:
-            take(others / "large-stopped.png")
+            capture(viewer, others / "large-stopped.png")
         viewer.close()
         settle(0.2)
     return path
@@ -260,8 +211,7 @@ def show_edit(folder: Path) -> Path:
     path = folder / "edit.png"
     image, _truth = workflows.sample("simulated-nuclei")
     with tempfile.TemporaryDirectory() as home:
-        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-        viewer.window.resize(*SIZE)
+        viewer = open_viewer()
         layer = viewer.add_image(image.data, name="nuclei", axis_labels=tuple(image.axes))
         layer.contrast_limits = tuple(float(v) for v in np.percentile(image.data, (1, 99.5)))
         widget = SegmentWidget(viewer)
@@ -282,7 +232,7 @@ def show_edit(folder: Path) -> Path:
         for number, (y, x) in enumerate([(30, 30), (34, 34), (38, 40)]):
             region.paint((y, x), region.selected_label, refresh=number == 2)
         settle(2.0)
-        viewer.screenshot(str(path), canvas_only=False, flash=False)
+        capture(viewer, path)
         viewer.close()
         settle(0.2)
     return path
@@ -306,8 +256,7 @@ def show_models(folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as home:
         os.environ["NAPARI_UNET_MODELS"] = home
         shutil.copytree(workflows.locate_model("nuclei").folder, Path(home) / "my-nuclei")
-        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-        viewer.window.resize(SIZE[0], 960)  # the whole card
+        viewer = open_viewer(960)  # the whole card
         dock = viewer.window.add_dock_widget(ModelsWidget(viewer), name="Models", area="right")
         settle(1.0)
         if not dock.grab().save(str(path)):
@@ -336,8 +285,7 @@ def show_train(folder: Path, minutes: float = 2.0) -> list[Path]:
     written = []
     with tempfile.TemporaryDirectory() as home:
         os.environ["NAPARI_UNET_MODELS"] = home
-        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-        viewer.window.resize(SIZE[0], TALL)
+        viewer = open_viewer(TALL)
         for number in (1, 2):
             image, truth = workflows.sample("simulated-nuclei", seed=number)
             place = {"axis_labels": tuple(image.axes), "translate": (0, 1.03 * image.shape[1] * (number - 1))}
@@ -358,7 +306,7 @@ def show_train(folder: Path, minutes: float = 2.0) -> list[Path]:
                 widget.ensureWidgetVisible(at, 0, 0)
             settle(1.0)
             written.append(folder / f"{name}.png")
-            viewer.screenshot(str(written[-1]), canvas_only=False, flash=False)
+            capture(viewer, written[-1])
 
         take("train-before")
         for layer in viewer.layers:
@@ -376,78 +324,11 @@ def show_train(folder: Path, minutes: float = 2.0) -> list[Path]:
     return written
 
 
-def landscape(seed: int, size: int = 192) -> tuple[Image, Image]:
-    """Simulate a field seen from above, in pixels of half a meter: grass, a road, roofs, and which is where."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:size, :size]
-    truth = np.full((size, size), 2, np.int32)
-    middle = size / 2 + 20 * np.sin(x / 40 + seed)
-    truth[np.abs(y - middle) < 9] = 1
-    for _ in range(14):
-        top, left = rng.integers(0, size - 30, 2)
-        part = (slice(top, top + rng.integers(14, 30)), slice(left, left + rng.integers(14, 30)))
-        if (truth[part] == 2).all():
-            truth[part] = 3
-    colors = np.array([[0, 0, 0], [120, 118, 125], [70, 120, 60], [170, 80, 60]], np.float32)
-    seen = colors[truth] * rng.uniform(0.85, 1.15) + rng.normal(0, 14, (size, size, 3))
-    place = ((0.5, 0.5), ("meter", "meter"))
-    scale, units = (*place[0], 1.0), (*place[1], "pixel")
-    image = Image(seen.clip(0, 255).astype(np.uint8), "yxc", scale, units, f"field {seed}")
-    return image, Image(truth, "yx", *place, f"field {seed}")
-
-
-def show_classes(folder: Path) -> Path:
-    """Write the picture of a map of classes, by a model that learns them in seconds.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it goes.
-
-    Returns
-    -------
-    Path
-        The file.
-    """
-    prepare(folder)
-    path = folder / "classes.png"
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["NAPARI_UNET_MODELS"] = home
-        spec = TrainSpec.of(
-            task="satellite", name="my-fields", steps=80, every=40, patch=96, batch=4, rate=5e-3, average=0.9,
-            target={"name": "classes", "classes": ["road", "grass", "roof"], "background": False,
-                    "colors": ["#8d8d8d", "#46a758", "#e5484d"]},
-            net={"architecture": "unet", "ndim": 2, "inputs": 3, "outputs": 4, "widths": [8, 16, 24]},
-        )  # fmt: skip
-        finish(train_model([Example(*landscape(seed)) for seed in range(4)], spec, Path(home) / spec.name))
-        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-        viewer.window.resize(*SIZE)
-        image, _truth = landscape(9)
-        viewer.add_image(image.data, name="field", rgb=True, scale=(0.5, 0.5), units=("meter", "meter"))
-        widget = SegmentWidget(viewer, "satellite")
-        viewer.window.add_dock_widget(widget, name="Segment satellite and aerial images", area="right")
-        widget.settings.fields["confidence"].value = True
-        widget.models.setCurrentIndex(widget.models.findData(spec.name))
-        settle(1.0)
-        viewer.reset_view()
-        widget.run()
-        wait_for(lambda: widget.job is None)
-        viewer.layers[1].visible = False
-        viewer.layers[-1].opacity = 0.6
-        settle(1.0)
-        widget.ensureWidgetVisible(widget.classes)
-        settle(0.5)
-        viewer.screenshot(str(path), canvas_only=False, flash=False)
-        viewer.close()
-        settle(0.2)
-    return path
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     pictures = {"run": main, "region": show_region, "large": show_large, "edit": show_edit, "models": show_models}
-    pictures |= {"train": show_train, "classes": show_classes}
+    pictures |= {"train": show_train}
     parser.add_argument("--only", choices=pictures, nargs="+", default=[*pictures], help="Take these only.")
     given = parser.parse_args()
     for name in given.only:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
-from screenshots import SIZE, prepare, settle, wait_for
+from window import capture, open_viewer, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.core.results import Tracks
@@ -40,8 +40,7 @@ def show_tracks(folder: Path) -> list[Path]:
     image, truth, lineages = workflows.sample_movie("nuclei-movie", frames=24)
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_DATA_HOME"] = home  # corrections are written down
-        viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
-        viewer.window.resize(*SIZE)
+        viewer = open_viewer()
         place = {"scale": image.scale, "units": image.units, "axis_labels": tuple(image.axes)}
         light = viewer.add_image(np.asarray(image.data), name="nuclei", **place)
         light.contrast_limits = tuple(float(v) for v in np.percentile(light.data, (1, 99.5)))
@@ -55,7 +54,7 @@ def show_tracks(folder: Path) -> list[Path]:
         viewer.layers["cells"].visible = False
         viewer.dims.set_current_step(0, 16)
         settle(2.0)
-        viewer.screenshot(str(paths[0]), canvas_only=False, flash=False)
+        capture(viewer, paths[0])
         viewer.window.remove_dock_widget(dock)
         widget.hide()
         tree = LineageWidget(viewer)
@@ -71,7 +70,7 @@ def show_tracks(folder: Path) -> list[Path]:
         camera.zoom *= 1.6
         correct.go_on()
         settle(2.0)
-        viewer.screenshot(str(paths[1]), canvas_only=False, flash=False)
+        capture(viewer, paths[1])
         viewer.window.remove_dock_widget(tree)
         viewer.window.remove_dock_widget(correct)
         show_scores(viewer, lineages, paths[2])
@@ -110,7 +109,7 @@ def show_scores(viewer: napari.Viewer, lineages: Tracks, path: Path) -> None:
     wait_for(lambda: widget.job is None)
     widget.errors.setCurrentRow(4)
     settle(2.0)
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    capture(viewer, path)
 
 
 if __name__ == "__main__":

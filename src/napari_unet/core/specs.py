@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -11,12 +10,12 @@ from pydantic import Field, field_validator, model_validator
 from ._spec import Spec
 from .augmenting import AugmentSpec
 from .channels import Channels
-from .classes import ClassRow, class_table
 from .grids import GridSpec
 from .networks import NetSpec, read_preset
 from .normalising import NormaliseSpec
 from .region import Polygon
 from .registry import path
+from .target_spec import TargetSpec
 
 if TYPE_CHECKING:
     from .model_card import ModelCard
@@ -25,64 +24,6 @@ __all__ = [
     "AugmentSpec", "GridSpec", "NetSpec", "NormaliseSpec", "SegmentSpec", "Spec", "TargetSpec", "Task",
     "TilingSpec", "TrainSpec", "load_task",
 ]  # fmt: skip
-
-
-class TargetSpec(Spec):
-    """How objects are represented and decoded.
-
-    Attributes
-    ----------
-    name : str
-        A file of ``targets/``.
-    threshold : float
-        A pixel belongs to an object where the foreground score is above this, 0 to 1.
-    persistence : float
-        Two basins are one object where the lower peak rises less than this above their saddle, 0 to 1.
-    touch_weight : float
-        How strongly the touching-border score lowers the potential.
-    min_fraction : float
-        Objects smaller than this fraction of a disk of the image's object size are dropped.
-    min_score : float
-        Objects whose potential is nowhere at least this are dropped, 0 to 1; without effect where there is none.
-    classes : tuple of str
-        For "classes": what the labels 1, 2 and so on mean.
-    colors : tuple of str
-        One for each class, as ``#rrggbb``; empty: the viewer's.
-    background : bool
-        For "classes": whether a pixel may be none of them. If not, 0 in the truth means that nobody knows.
-    nested : bool
-        For "classes": each lies within the one before it.
-    """
-
-    name: str = "heat"
-    threshold: float = Field(0.5, gt=0, lt=1)
-    persistence: float = Field(0.15, ge=0, le=1)
-    touch_weight: float = Field(0.0, ge=0, le=1)
-    min_fraction: float = Field(0.05, ge=0, lt=1)
-    min_score: float = Field(0.0, ge=0, le=1)
-    classes: tuple[str, ...] = Field((), max_length=200)
-    colors: tuple[str, ...] = ()
-    background: bool = True
-    nested: bool = False
-
-    @model_validator(mode="after")
-    def _classes_are_a_table(self) -> Self:
-        if len(set(self.classes)) < len(self.classes) or not all(self.classes):
-            raise ValueError("give every class a name of its own")
-        if self.colors and len(self.colors) != len(self.classes):
-            raise ValueError(f"there are {len(self.classes)} classes but {len(self.colors)} colors; give one for each")
-        if not all(re.fullmatch("#[0-9a-fA-F]{6}", color) for color in self.colors):
-            raise ValueError("write colors as #rrggbb")
-        if len(self.classes) == 1 and not self.background:
-            raise ValueError("a single class leaves a background: otherwise there is nothing to tell apart")
-        if self.nested and not self.background:
-            raise ValueError("classes within each other always leave a background around them")
-        return self
-
-    @property
-    def table(self) -> tuple[ClassRow, ...]:
-        """The classes that labels are the numbers of; empty where labels are the numbers of objects."""
-        return class_table(self.classes, self.colors) if self.name == "classes" else ()
 
 
 class TilingSpec(Spec):
