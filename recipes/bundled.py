@@ -1,9 +1,11 @@
 """Make one of the bundled models again, or cross-validate it: ``python recipes/bundled.py breast-ultrasound``.
 
 Needs the data that ``NAPARI_UNET_DATA`` or ``../shared/data`` holds. ``--fold 0`` (the default) leaves out the first of
-five folds of patients, tiles or places, on which the model is judged; these weights are bundled. The other folds tell
-how much that says. A stopped run goes on where it was. The weights that are kept are those of the report with the best
-score on the fold that is left out, so that its scores flatter a little; thresholds are those of the task.
+five folds of patients, tiles or places, on which the model is judged. The other folds tell how much that says. With
+``--fold all`` nobody is left out: such weights know a fifth more and are bundled where there are few images, with the
+scores of the weights that left out the first fold (``--judged``), which learned in the same way. A stopped run goes on
+where it was. The weights that are kept are those of the report with the best score on the fold that is left out, so that
+its scores flatter a little, or the last ones where nobody is; thresholds are those of the task.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def buildings() -> list[Example]:
 
 MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
     "breast-ultrasound": (ultrasound, {
-        "task": "tumor", "patch": 192, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
+        "task": "tumor", "patch": 128, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.25},
         "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 128, 192], "deep_supervision": True},
         "licence": "BSD-3-Clause; data CC BY 4.0",
     }),
@@ -177,8 +179,12 @@ def mirror(network: nn.Module, axes: str) -> None:
             part.weight.data = weight.flip([weight.ndim - 1 - "xyz".index(axis) for axis in axes]).contiguous()
 
 
-def scored(model: Model, name: str) -> dict[str, float]:
+def scored(folder: Path, name: str, mirrored: str = "") -> dict[str, float]:
     """Score a model on the first fold, with 95 % intervals."""
+    card = read_card(folder)
+    network = read_network(folder, card)
+    mirror(network, mirrored)
+    model = Model(card, network, "cpu")
     held_out = [each for each in folded(MODELS[name][0](), 0) if each.held_out]
     scores, sure = summarise([judge(open_example(example), model) for example in held_out])
     for key, (low, high) in sure.items():
@@ -190,21 +196,25 @@ def rescore(name: str) -> Path:
     """Score the model in the package as the program is now, and write that on its card."""
     folder = WEIGHTS / name
     card = read_card(folder)
-    scores = scored(Model(card, read_network(folder, card), "cpu"), name)
-    write_model(folder, card.model_copy(update={"metrics": {"fold 0": scores}}), read_network(folder, card))
+    if not card.training["counts"]["held_out"]:
+        raise SystemExit(f"The weights of {name} learned from all images: name the ones that did not with --judged.")
+    scores = {"fold 0": scored(folder, name)}
+    write_model(folder, card.model_copy(update={"metrics": scores}), read_network(folder, card))
     return folder
 
 
-def bundle(trained: Path, name: str, stages: str, mirrored: str = "") -> Path:
-    """Put a trained model into the package: its card with what a user reads, and scores as they are now."""
+def bundle(trained: Path, name: str, stages: str, mirrored: str = "", judged: Path | None = None) -> Path:
+    """Put a trained model into the package: its card with what a user reads, and scores as they are now.
+
+    Weights that learned from all images are judged by those of `judged`, which left out the first fold.
+    """
     card = read_card(trained)
-    network = read_network(trained, card)
-    mirror(network, mirrored)
+    kind = "fold 0" if judged is None else "fold 0, by weights that did not learn from it"
     kept = ("seconds", "best step", "steps", "device", "seed", "software", "counts", "settings")
     facts = {key: value for key, value in card.training.items() if key in kept}
     facts["settings"] = facts["settings"] | {"start": Path(facts["settings"]["start"]).name}
     words = WORDS[name] | {
-        "metrics": {"fold 0": scored(Model(card, network, "cpu"), name)}, "training": facts,
+        "metrics": {kind: scored(judged or trained, name, mirrored)}, "training": facts,
         "licence": MODELS[name][1]["licence"],
         "recipe": f"python recipes/bundled.py {name}{stages}: {card.recipe}",
     }  # fmt: skip
@@ -215,30 +225,31 @@ def bundle(trained: Path, name: str, stages: str, mirrored: str = "") -> Path:
     return folder
 
 
-def folded(examples: list[Example], fold: int) -> list[Example]:
-    """Leave out every fifth group."""
+def folded(examples: list[Example], fold: int | None) -> list[Example]:
+    """Leave out every fifth group, or nobody."""
     groups = sorted({example.group for example in examples})
     # A place of few tiles is a group as one of many: the folds of places are chosen by name alone.
-    out = set(groups[fold::FOLDS])
+    out = set() if fold is None else set(groups[fold::FOLDS])
     return [replace(example, held_out=example.group in out) for example in examples]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=sorted(MODELS))
-    parser.add_argument("--fold", type=int, default=0, choices=range(FOLDS))
+    parser.add_argument("--fold", default="0", choices=[*map(str, range(FOLDS)), "all"])
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--start", default="", help="weights to go on from, a second stage")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bundled")
     parser.add_argument("--bundle", type=Path, help="put this trained model into the package, and do nothing else")
+    parser.add_argument("--judged", type=Path, help="with --bundle of weights that learned from all: those of fold 0")
     parser.add_argument("--rescore", action="store_true", help="only score the model in the package")
     parser.add_argument("--mirrored", default="", help="axes along which its kernels are mirrored first, such as yx")
     parser.add_argument("--stages", default="", help="what else the recipe was called with, for the card")
     wish = parser.parse_args()
     if wish.bundle:
-        print(bundle(wish.bundle, wish.model, wish.stages, wish.mirrored))
+        print(bundle(wish.bundle, wish.model, wish.stages, wish.mirrored, wish.judged))
         return
     if wish.rescore:
         print(rescore(wish.model))
@@ -253,7 +264,8 @@ def main() -> None:
         if progress.news or progress.done % 200 == 0:
             print(progress.done, progress.note, progress.news, file=sys.stderr, flush=True)
 
-    finish(train_model(folded(read(), wish.fold), spec, folder), show)
+    left_out = None if wish.fold == "all" else int(wish.fold)
+    finish(train_model(folded(read(), left_out), spec, folder), show)
 
 
 if __name__ == "__main__":
