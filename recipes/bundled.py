@@ -109,12 +109,12 @@ MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
         "licence": "CC BY-SA 4.0, as its data",
     }),
     "sarcoma-mri": (sarcoma, {
-        "task": "tumor", "patch": 96, "depth": 24, "batch": 2, "foreground": 0.5,
-        "grid": {"kind": "spacing", "spacing": [3.27, 1.4, 1.4]},
+        "task": "tumor", "patch": 48, "depth": 48, "batch": 2, "foreground": 0.5,
+        "grid": {"kind": "spacing", "spacing": [3.27, 2.5, 2.5]},
         "net": {
-            "ndim": 3, "inputs": 1, "outputs": 2, "widths": [12, 24, 48, 64, 96],
-            "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2]],
-            "kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],
+            "ndim": 3, "inputs": 1, "outputs": 2, "widths": [12, 24, 48, 72, 96],
+            "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2]],
+            "kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]], "deep_supervision": True,
         },
         "licence": "BSD-3-Clause; data CC BY 3.0",
     }),
@@ -209,14 +209,14 @@ def bundle(trained: Path, name: str, stages: str, mirrored: str = "", judged: Pa
     Weights that learned from all images are judged by those of `judged`, which left out the first fold.
     """
     card = read_card(trained)
-    kind = "fold 0" if judged is None else "fold 0, by weights that did not learn from it"
+    how = stages + ("; the scores are those of weights that learned in the same way without fold 0" if judged else "")
     kept = ("seconds", "best step", "steps", "device", "seed", "software", "counts", "settings")
     facts = {key: value for key, value in card.training.items() if key in kept}
     facts["settings"] = facts["settings"] | {"start": Path(facts["settings"]["start"]).name}
     words = WORDS[name] | {
-        "metrics": {kind: scored(judged or trained, name, mirrored)}, "training": facts,
+        "metrics": {"fold 0": scored(judged or trained, name, mirrored)}, "training": facts,
         "licence": MODELS[name][1]["licence"],
-        "recipe": f"python recipes/bundled.py {name}{stages}: {card.recipe}",
+        "recipe": f"python recipes/bundled.py {name}{how}: {card.recipe}",
     }  # fmt: skip
     folder = WEIGHTS / name
     fresh = read_network(trained, card)

@@ -22,6 +22,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QGuiApplication
 
 from napari_unet.core.errors import ModelError
+from napari_unet.core.model_card import ModelCard
+from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.widgets import docks, segment
 from napari_unet.widgets._chooser import LayerBox
 from napari_unet.widgets.segment import SegmentWidget
@@ -97,6 +99,31 @@ def test_models_are_listed_and_the_preset_is_chosen(make: Make, viewer: ViewerMo
     assert widget.spec().diameter is None
     widget.diameter.setValue(23.5)
     assert widget.spec().diameter == 23.5
+
+
+def test_volumes_get_a_model_of_volumes(qtbot: QtBot, viewer: ViewerModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine()
+    dimensions = {"flat": 2, "deep": 3, "deeper": 3}
+    cards = [
+        ModelCard(name=name, task="tumor", net=NetSpec(ndim=ndim), target=TargetSpec(name="foreground"))
+        for name, ndim in dimensions.items()
+    ]
+    monkeypatch.setattr(engine, "list_models", lambda: cards)
+    widget = SegmentWidget(viewer, "tumor", engine)
+    qtbot.addWidget(widget)
+    photo = viewer.add_image(np.zeros((32, 32)), name="photo")
+    assert widget.models.currentData() == "flat"
+    scan = viewer.add_image(np.zeros((12, 32, 32)), name="scan")
+    viewer.add_image(np.zeros((12, 32, 32)), name="movie", axis_labels=("t", "y", "x"))
+    for layer, wanted in (("scan", "deep"), ("movie", "flat"), ("scan", "deep"), ("photo", "flat")):
+        widget.images.setCurrentText(layer)
+        assert widget.models.currentData() == wanted
+    # What the user has chosen stays.
+    widget.models.setCurrentIndex(widget.models.findData("deeper"))
+    widget.models.activated.emit(widget.models.currentIndex())
+    for layer in (scan, photo):
+        widget.images.setCurrentText(layer.name)
+        assert widget.models.currentData() == "deeper"
 
 
 CASES = {

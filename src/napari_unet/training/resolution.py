@@ -22,7 +22,7 @@ _STEPS: Final = (1.0, 0.71, 0.5, 0.35, 0.25)  # half an octave each
 _COVERED: Final = 0.25  # of a typical image by a patch: nnU-Net's threshold
 _LEAST_OBJECT: Final = 8.0  # pixels that the small objects keep
 _LEAST_WIDTH: Final = 6.0  # pixels that the narrowest class keeps
-_WHOLE: Final = {2: 0.2, 3: 1.0}  # of the edge of a patch, that a large object fits into
+_WHOLE: Final = {2: 0.2, 3: 0.7}  # of the edge of a patch, that a large object fits into
 
 
 def zoom_for(

@@ -9,6 +9,7 @@ from typing import Final
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit
 
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import ModelError
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.specs import Task
@@ -17,6 +18,7 @@ from ._parts import words
 
 __all__ = ["ModelBox"]
 
+_VOLUME: Final = 8  # planes from which on a stack is a volume
 _NOTHING: Final = "none yet"
 _MISSING: Final = (
     "No model for {what} is at hand. Make one from labels of your own: Plugins > U-Net > Train a model, kind "
@@ -48,11 +50,13 @@ class ModelBox(QComboBox):
         super().__init__()
         self._tasks = tuple(tasks)
         self._cards: dict[str, ModelCard] = {}
+        self._by_hand = False
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.others = QLineEdit()
         self.others.setPlaceholderText("no other model")
         self.missing = words()
         self.currentIndexChanged.connect(self._tell)
+        self.activated.connect(self._decide)
 
     def add_to(self, form: QFormLayout) -> None:
         """Add the rows to a form."""
@@ -61,6 +65,21 @@ class ModelBox(QComboBox):
 
     def _tell(self, _index: int = 0) -> None:
         self.picked.emit()
+
+    def _decide(self, _index: int = 0) -> None:
+        self._by_hand = True
+
+    def suit(self, image: Image | None) -> None:
+        """Choose a model of volumes for a volume, and one of planes for other images, unless the user has chosen."""
+        if image is None or self._by_hand or self.card is None:
+            return
+        lengths = dict(zip(image.axes, image.shape, strict=True))
+        wanted = 3 if lengths.get("z", 1) >= _VOLUME else 2
+        tasks = [task.name for task in self._tasks]
+        fitting = [card.name for card in self._cards.values() if card.task in tasks and card.net.ndim == wanted]
+        if fitting and self.currentData() not in fitting:
+            usual = self._tasks[0].model
+            self.setCurrentIndex(self.findData(usual if usual in fitting else fitting[0]))
 
     def fill(self, cards: Sequence[ModelCard]) -> None:
         """List models; the choice stays where it can."""

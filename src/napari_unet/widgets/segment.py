@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 
 from napari_unet import workflows
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, UNetError
 from napari_unet.core.results import Segmentation
 from napari_unet.core.specs import SegmentSpec, load_task
@@ -72,7 +73,7 @@ class SegmentWidget(Panel):
         self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=hidden)
         self._lay_out()
         self.images.chosen.connect(self._image_changed)
-        self.axes.line.textChanged.connect(self._choose_place)
+        self.axes.line.textChanged.connect(self._suit_model)
         self.models.picked.connect(self._choose_place)
         self.settled.connect(self.place.look)
         self.working.connect(self.place.lock)
@@ -114,23 +115,29 @@ class SegmentWidget(Panel):
         layer = self.images.layer
         self.sizes.forget()
         self.axes.show_layer(layer)
-        self._choose_place()
+        self._suit_model()
         if layer is None:
             self.say("Open an image: File > Open, or drag it into the viewer.")
         elif self.job is None:
             self.say("Ready." if self.axes.axes else "Say first what the axes of this image are.")
 
-    def _choose_place(self, _text: str = "") -> None:
+    def _image(self) -> Image | None:
         layer = self.images.layer
         try:
-            image = None if layer is None else layer_image(layer, self.axes.axes)
+            return None if layer is None else layer_image(layer, self.axes.axes)
         except UNetError:
-            image = None  # its axes are being written
-        card = self.models.card
+            return None  # its axes are being written
+
+    def _suit_model(self, _text: str = "") -> None:
+        self.models.suit(self._image())
+        self._choose_place()
+
+    def _choose_place(self) -> None:
+        image, card = self._image(), self.models.card
         self.sizes.suit(image, card)
         self.classes.plan(() if card is None else card.target.table)
         self.place.noun = self.copies.noun = self.models.noun
-        self.place.show_image(image, source_of(self.viewer, layer))
+        self.place.show_image(image, source_of(self.viewer, self.images.layer))
 
     def spec(self) -> SegmentSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
