@@ -4,8 +4,8 @@ Needs the data that ``NAPARI_UNET_DATA`` or ``../shared/data`` holds. ``--fold 0
 five folds of patients, tiles or places, on which the model is judged. The other folds tell how much that says. With
 ``--fold all`` nobody is left out: such weights know a fifth more and are bundled where there are few images, with the
 scores of the weights that left out the first fold (``--judged``), which learned in the same way. A stopped run goes on
-where it was. The weights that are kept are those of the report with the best score on the fold that is left out, so that
-its scores flatter a little, or the last ones where nobody is; thresholds are those of the task.
+where it was. The weights that are kept are those of the report with the best score on the fold that is left out, so
+that its scores flatter a little, or the last ones where nobody is; thresholds are those of the task.
 """
 
 from __future__ import annotations
