@@ -127,7 +127,7 @@ class Windows:
         scores = target(self.model.card.target).activate(raw[None])[0, : plan.outputs].numpy()
         if set(plan.factor) != {1.0}:
             scores = interpolated(scores, plane.shape, plan.factor)
-        rule, smallest = object_rule(spec, self.model, diameter)
+        rule, smallest = object_rule(spec, self.model, diameter, image)
         return decode_stored(rule, smallest, quantised(scores))
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.core.amounts import UNITS, amount_words, count_pixels, count_pixels_of
-from napari_unet.core.axes import Image
+from napari_unet.core.amounts import UNITS, amount_words, count_pixels, smallest_of
 from napari_unet.core.errors import SpecError
 
 VOXEL = (3.0, 0.5, 0.5), ("mm",) * 3
@@ -46,7 +44,7 @@ def test_sizes_are_counted_in_pixels(text, place, pixels):
 
 @pytest.mark.parametrize(("text", "place"), [("5 mm", VOXEL), ("5 m2", VOXEL), ("5 ml", PIXEL), ("many", PIXEL)])
 def test_what_is_no_size_is_named_with_what_is_known(text, place):
-    with pytest.raises(SpecError, match=r"is no size.*mm"):
+    with pytest.raises(SpecError, match=r"is no (area|volume).*mm"):
         count_pixels(text, *place)
 
 
@@ -55,14 +53,28 @@ def test_a_size_needs_to_know_that_of_pixels():
         count_pixels("5 mm3", (1.0,) * 3, ("pixel",) * 3)
 
 
-def test_a_stack_has_areas_in_planes_and_volumes():
-    stack = Image(np.zeros((2, 4, 4)), "zyx", (3.0, 0.5, 0.5), ("mm",) * 3)
-    assert count_pixels_of(stack, "7.5 mm3") == pytest.approx(10)
-    assert count_pixels_of(stack, "7.5 mm²") == pytest.approx(30)
-    assert count_pixels_of(stack, "12") == 12
-    assert count_pixels_of(stack, "") is None
-    with pytest.raises(SpecError, match="is no size"):
-        count_pixels_of(Image(np.zeros((4, 4)), "yx", (0.5, 0.5), ("mm",) * 2), "1 ml")
+@pytest.mark.parametrize(
+    ("text", "pixels"),
+    [
+        ("7.5 mm3", (10, 10)), ("core = 7.5 mm3, whole=0,75 ml", (1000, 10)), ("2=3", (0, 3)),
+        ("whole=0,5;2=4", (0.5, 4)),
+        ("core=7.5mm^3", (0, 10)),
+    ],
+)  # fmt: skip
+def test_sizes_are_said_class_by_class(text, pixels):
+    assert smallest_of(text, ("whole", "core"), *VOXEL) == pytest.approx(pixels)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("edge=3", "no class 'edge'.*whole, core"), ("core=3, core=4", "twice"), ("core=3 mm2", "is no volume"),
+        ("core=", "is no size"), ("=3", "is no size"), ("core=much", "is no size"), ("3, core=4", "twice"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_them_is_said(text, words):
+    with pytest.raises(SpecError, match=words):
+        smallest_of(text, ("whole", "core"), *VOXEL)
 
 
 @given(st.floats(1e-3, 1e6), st.sampled_from([(n, u) for n in (2, 3) for u in UNITS[n]]), st.floats(0.01, 100))

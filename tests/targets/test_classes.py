@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from napari_unet.core.errors import SpecError
 from napari_unet.core.specs import TargetSpec
 from napari_unet.targets import anomaly, classifier, count_classes, explorer, target
+from napari_unet.tiling._rims import pack, unpack
 from napari_unet.tiling.bricks import Bricks
 from napari_unet.tiling.stitch import Stitch, relabel
 
@@ -112,6 +113,56 @@ def test_bricks_have_the_classes_of_the_whole(data):
             at = np.nonzero(mask)[axis]
             assert objects.table[f"bbox_{name}0"][row] == at.min()
             assert objects.table[f"bbox_{name}1"][row] == at.max() + 1
+
+
+LEAST = (0.0, 1.5, 2.0, 3.0, 5.0, 30.0)
+
+
+def slow_pieces(found, smallest, nested):
+    """Drop pieces pixel by pixel."""
+    found = found.copy()
+    for kind, least in enumerate(smallest, 1):
+        left = {tuple(at) for at in np.argwhere(found >= kind if nested else found == kind).tolist()}
+        while left:
+            piece, border = set(), [left.pop()]
+            while border:
+                at = border.pop()
+                piece.add(at)
+                near = {tuple(np.add(at, step).tolist()) for step in itertools.product((-1, 0, 1), repeat=found.ndim)}
+                border += near & left
+                left -= near
+            if len(piece) < least:
+                for at in piece:
+                    found[at] = kind - 1 if nested else 0
+    return found
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_small_pieces_are_those_of_the_whole_however_it_is_cut(data):
+    rule = data.draw(st.sampled_from([PLAIN, NESTED])).model_copy(update={"min_size": "given"})
+    shape = tuple(data.draw(st.lists(st.integers(1, 8), min_size=2, max_size=3)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    scores = rng.integers(0, 256, (len(target(rule).CHANNELS), *shape)).astype(np.uint8)
+    if not rule.nested:
+        scores[0] = np.where(rng.random(shape) < data.draw(st.sampled_from([0.2, 0.6])), 255, 0)
+    smallest = tuple(data.draw(st.sampled_from(LEAST)) for _ in rule.classes)
+    cuts = [sorted({0, n, *data.draw(st.sets(st.integers(0, n), max_size=3))}) for n in shape]
+    bricks = Bricks(shape, tuple(map(tuple, cuts)))
+    stitch, trees = Stitch(bricks), {}
+    for position in data.draw(st.permutations(list(bricks))):
+        window = bricks.window(position)
+        seen = tuple(slice(max(0, w.start - 1), min(n, w.stop + 1)) for w, n in zip(window, shape, strict=True))
+        trees[position], forest = explorer(rule)(scores[(slice(None), *seen)], rule, window, shape)
+        stitch.add(position, unpack(pack(forest)))
+    objects, found = stitch.finish(3, smallest), np.zeros(shape, np.int32)
+    for position, own in trees.items():
+        found[bricks.window(position)] = relabel(own, objects.numbers[position])
+    whole = target(rule).decode(scores, rule, smallest)
+    np.testing.assert_array_equal(whole, slow_pieces(target(rule).decode(scores, rule, 0.0), smallest, rule.nested))
+    np.testing.assert_array_equal(found, whole)
+    counts = np.bincount(whole.ravel(), minlength=len(objects) + 1)[1:]
+    assert objects.table["area_px" if len(shape) == 2 else "volume_px"].tolist() == counts.tolist()
 
 
 def test_bricks_of_classes_and_of_objects_do_not_mix():

@@ -133,7 +133,7 @@ def test_a_width_is_asked_for_only_where_it_decides(make: Make, viewer: ViewerMo
     viewer.add_image(np.zeros((16, 20)))
     widget = make(viewer, "satellite", COVER, HOUSES, NUCLEI)
     assert widget.diameter.isHidden()
-    assert widget.sizes.smallest.isHidden()  # a class has no smallest object
+    assert widget.sizes.smallest.isHidden()  # a class has no smallest object, but pieces
     assert "as they are" in widget.sizes.hint.text()
     widget.models.setCurrentIndex(widget.models.findData("houses"))
     assert widget.diameter.isHidden()
@@ -171,9 +171,9 @@ def test_the_smallest_size_has_units(make: Make, viewer: ViewerModel) -> None:
     widget = make(viewer, "tumor", LUMPS)
     assert widget.spec().min_size is None
     widget.sizes.smallest.setText("25 mm2")
-    assert widget.spec().min_size == pytest.approx(25)
+    assert widget.spec().min_size == "25 mm2"
     widget.sizes.smallest.setText("0.25 cm²")
-    assert widget.spec().min_size == pytest.approx(25)
+    assert widget.spec().min_size == "0.25 cm²"
     assert "0.25 cm² are 25.0 pixels." in widget.sizes.hint.text()
     widget.sizes.smallest.setText("12")
     assert widget.spec().min_size == 12
@@ -181,6 +181,24 @@ def test_the_smallest_size_has_units(make: Make, viewer: ViewerModel) -> None:
     widget.run()
     assert widget.job is None
     assert "12 ml" in widget.status.text()
+
+
+def test_the_smallest_pieces_are_said_class_by_class(make: Make, viewer: ViewerModel) -> None:
+    viewer.add_image(np.zeros((16, 20)), scale=(2, 0.5), units=("mm", "mm"))
+    widget = make(viewer, "satellite", COVER, HOUSES)
+    assert widget.sizes.pieces.isHidden() != COVER.target.background
+    leaving = COVER.model_copy(update={"target": COVER.target.model_copy(update={"background": True})})
+    widget = make(viewer, "satellite", leaving, HOUSES)
+    assert not widget.sizes.pieces.isHidden()
+    assert "road=20 mm²" in widget.sizes.pieces.placeholderText()
+    widget.sizes.pieces.setText("road=25 mm2, 3=4")
+    assert widget.spec().min_size == "road=25 mm2, 3=4"
+    assert "road 25.0, grass 0.0, roof 4.0 pixels" in widget.sizes.hint.text()
+    widget.sizes.pieces.setText("street=3")
+    assert "no class 'street'" in widget.sizes.hint.text()
+    widget.models.setCurrentIndex(widget.models.findData("houses"))
+    assert widget.sizes.pieces.isHidden()
+    assert widget.spec().min_size is None
 
 
 def test_labels_of_classes_have_their_colors_names_and_sizes(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -60,7 +60,8 @@ Threshold = Annotated[
 MinSize = Annotated[
     str | None,
     typer.Option(
-        help="Smallest object kept: pixels, or with a unit, such as '50 mm3', '0.5 ml' or '20 m2'.",
+        help="Smallest object kept, or piece of a class: pixels, or with a unit, such as '50 mm3', '0.5 ml' or "
+        "'20 m2'; class by class: 'whole=1 ml, core=50 mm3'.",
         show_default="the model's",
     ),
 ]

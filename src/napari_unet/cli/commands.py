@@ -12,7 +12,6 @@ import typer
 
 from .. import __version__, workflows
 from .._terminal import InWords, plain, say_json, tell, watch
-from ..core.amounts import count_pixels_of
 from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError
 from ..core.polygons import Meaning
@@ -126,8 +125,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     """
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
-        threshold=threshold, min_score=min_score, link_z=link_z, average=average, dropout_samples=dropout_samples,
-        uncertainty=uncertainty is not None, anomaly=anomaly is not None, device=device, runtime=runtime,
+        threshold=threshold, min_size=min_size or None, min_score=min_score, link_z=link_z, average=average,
+        dropout_samples=dropout_samples, uncertainty=uncertainty is not None, anomaly=anomaly is not None,
+        device=device, runtime=runtime,
         confidence=bool(confidence or (polygons and output.suffix != ".zarr")),  # which may be too large to keep
         region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},
@@ -135,7 +135,6 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     if work:
         workflows.keep_runs_in(work)
     source = open_image(image, axes, series)
-    spec = spec.model_copy(update={"min_size": count_pixels_of(source, min_size or "")})
     pictures = {"uncertainty": uncertainty, "confidence": confidence, "anomaly": anomaly}
     named = {"output": output, **pictures, "table": table, "polygons": polygons}
     _check_places(image, source, {f"--{name}": place for name, place in named.items()}, overwrite)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .errors import SpecError
 from .lengths import millimeters, symbol
 
-if TYPE_CHECKING:
-    from .axes import Image
+__all__ = ["UNITS", "Smallest", "amount_words", "count_pixels", "smallest_of", "split_amounts"]
 
-__all__ = ["UNITS", "amount_words", "count_pixels", "count_pixels_of"]
+Smallest = float | tuple[float, ...]
+"""The fewest pixels of an object, or of the pieces of each class."""
 
 # What they are worth in mm² and mm³, small ones first.
 _AREAS: Final = {"µm²": 1e-6, "mm²": 1.0, "cm²": 1e2, "m²": 1e6, "ha": 1e10, "km²": 1e12}
@@ -21,6 +21,8 @@ _VOLUMES: Final = {"µm³": 1e-9, "mm³": 1.0, "ml": 1e3, "l": 1e6, "m³": 1e9}
 _SHOWN: Final = {2: ("µm²", "mm²", "m²", "km²"), 3: ("µm³", "mm³", "ml", "m³")}
 UNITS: Final = {2: _AREAS, 3: _VOLUMES}
 _PIXELS: Final = ("", "px", "pixel", "pixels", "voxel", "voxels")
+_NUMBER: Final = r"\s*(\d+(?:[.,]\d*)?|[.,]\d+)\s*(\S*)\s*"
+_NEXT: Final = r"[,;](?=[^,;]*=)"  # a comma before the name of a class, not that of 0,5 ml
 _OTHER: Final = {"2": "²", "3": "³", "^": "", "\N{GREEK SMALL LETTER MU}": "\N{MICRO SIGN}"}
 
 
@@ -72,15 +74,11 @@ def count_pixels(text: str, scale: Sequence[float], units: Sequence[str]) -> flo
     """
     if not text.strip():
         return None
-    found = re.fullmatch(r"\s*(\d+(?:[.,]\d*)?|[.,]\d+)\s*(\S*)\s*", text)
-    known = UNITS[len(scale)]
-    name = "" if found is None else found[2]
-    for old, new in _OTHER.items():
-        name = name.replace(old, new)
-    name = name.replace("um", "µm")
+    found, known = re.fullmatch(_NUMBER, text), UNITS[len(scale)]
+    name = "" if found is None else _unit(found[2])
     if found is None or not (name in known or name in _PIXELS):
-        names = ", ".join(known)
-        raise SpecError(f"'{text.strip()}' is no size. Write a number of pixels, or with a unit: {names}.")
+        what = {2: "area", 3: "volume"}[len(scale)]
+        raise SpecError(f"'{text.strip()}' is no {what}. Write a number of pixels, or with a unit: {', '.join(known)}.")
     number = float(found[1].replace(",", "."))
     if name in _PIXELS:
         return number
@@ -93,26 +91,75 @@ def count_pixels(text: str, scale: Sequence[float], units: Sequence[str]) -> flo
     return number * known[name] / pixel
 
 
-def count_pixels_of(image: Image, text: str) -> float | None:
-    """Say how many pixels of an image an area is, or how many voxels a volume.
+def split_amounts(text: str) -> dict[str, str]:
+    """Read sizes that are given class by class.
 
     Parameters
     ----------
-    image : Image
-        A volume needs one with depth.
     text : str
-        As for :func:`count_pixels`.
+        Such as ``"whole=1 ml, core=50 mm3"``, or one for all: ``"50 mm3"``.
 
     Returns
     -------
-    float or None
-        Pixels in a plane for an area, voxels for a volume; None for none.
+    dict of str to str
+        Size by name; the name is empty where it is one for all.
 
     Raises
     ------
     SpecError
-        If it cannot be read, or the image does not know the size of its pixels.
+        If it cannot be read.
     """
-    deep = "z" in image.axes and not text.rstrip().endswith(("2", "²", "ha"))
-    _, scale, units = image.along("zyx" if deep else "yx")
-    return count_pixels(text, scale, units)
+    found: dict[str, str] = {}
+    for part in re.split(_NEXT, text):
+        name, _, size = ("", "", part) if "=" not in part else part.rpartition("=")
+        match = re.fullmatch(_NUMBER, size)
+        if (
+            match is None
+            or _unit(match[2]) not in (*UNITS[2], *UNITS[3], *_PIXELS)
+            or ("=" in part and not name.strip())
+        ):
+            raise SpecError(
+                f"'{part.strip()}' is no size. Write a number of pixels, or with a unit "
+                f"({', '.join((*UNITS[2], *UNITS[3]))}); one for all, or one for each class: whole=1 ml, core=50 mm3."
+            )
+        if name.strip() in found or ("" in found):
+            raise SpecError(f"'{text}' says twice how small '{name.strip() or 'all'}' may be. Say it once.")
+        found[name.strip()] = size.strip()
+    return found
+
+
+def smallest_of(text: str, names: Sequence[str], scale: Sequence[float], units: Sequence[str]) -> tuple[float, ...]:
+    """Say how many pixels the smallest piece of each class has.
+
+    Parameters
+    ----------
+    text : str
+        As for :func:`split_amounts`.
+    names : sequence of str
+        Of the classes 1, 2 and so on; their numbers are understood too.
+    scale, units : sequence of float, of str
+        Of the image along the two or three axes of what is measured.
+
+    Returns
+    -------
+    tuple of float
+        One for each class, not rounded; 0 where nothing is said of it.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, there is no such class, or the image does not know the size of its pixels.
+    """
+    sizes = {name: count_pixels(size, scale, units) or 0.0 for name, size in split_amounts(text).items()}
+    if "" in sizes:
+        return (sizes[""],) * len(names)
+    keys = [{name, str(number)} for number, name in enumerate(names, 1)]
+    if strange := sizes.keys() - set().union(*keys):
+        raise SpecError(f"There is no class '{min(strange)}' to say a smallest size of. There are: {', '.join(names)}.")
+    return tuple(next((size for name, size in sizes.items() if name in own), 0.0) for own in keys)
+
+
+def _unit(name: str) -> str:
+    for old, new in _OTHER.items():
+        name = name.replace(old, new)
+    return name.replace("um", "µm")

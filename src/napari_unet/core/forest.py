@@ -63,7 +63,9 @@ class Forest:
     corners : bool
         Whether pixels touch that have no more than an edge or a corner in common.
     kinds : ndarray of uint8, shape (n,), or None
-        Where trees are classes of pixels, which nothing joins or parts: the class of each.
+        Where trees are classes of pixels, or pieces of them: the class of each, whatever it touches.
+    nested : bool
+        Whether classes lie within the ones before them.
     """
 
     peaks: npt.NDArray[np.int64]
@@ -78,6 +80,7 @@ class Forest:
     rims: Mapping[int, Rim]
     corners: bool = True
     kinds: npt.NDArray[np.uint8] | None = None
+    nested: bool = False
 
     def __len__(self) -> int:
         """Count the trees."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ._spec import Spec
+from .amounts import split_amounts
 from .augmenting import AugmentSpec
 from .channels import Channels
 from .grids import GridSpec
@@ -102,9 +104,10 @@ class SegmentSpec(Spec):
         Numbers from 0 or names of bands, in the order the model expects; "none" is a missing band. None takes all.
     threshold : float or None
         Foreground score above which a pixel belongs to an object; None takes the model's.
-    min_size : float or None
-        Smallest object kept, in pixels (2D) or voxels (3D); None takes the model's rule. A 2D model on a stack compares
-        the outlines in each plane.
+    min_size : float, str or None
+        Smallest object kept, in pixels (2D) or voxels (3D), or with a unit ("50 mm3"); of classes of pixels the
+        smallest piece, all alike or class by class ("whole=1 ml, core=50 mm3"; in Python also a dict). None takes the
+        model's rule. A 2D model on a stack compares the outlines in each plane.
     min_score : float or None
         How sure the model must be of the middle of an object, 0 to 1; None takes the model's rule.
     link_z : float
@@ -146,7 +149,7 @@ class SegmentSpec(Spec):
     diameter: float | None = Field(None, gt=0)
     channels: Channels = None
     threshold: float | None = Field(None, gt=0, lt=1)
-    min_size: float | None = Field(None, ge=0)
+    min_size: float | str | None = None
     min_score: float | None = Field(None, ge=0, le=1)
     link_z: float = Field(0.7, ge=0, le=1)
     average: Literal["none", "flips", "rotations"] = "none"
@@ -169,6 +172,17 @@ class SegmentSpec(Spec):
         if not model or len(set(model)) < len(model):
             raise ValueError("name one model, or several that differ")
         return model[0] if len(model) == 1 else model
+
+    @field_validator("min_size", mode="before")
+    @classmethod
+    def _sizes_can_be_read(cls, size: Any) -> Any:
+        text = ", ".join(f"{name}={part}" for name, part in size.items()) if isinstance(size, dict) else size
+        if isinstance(text, str):
+            parts = split_amounts(text)
+            return float(parts[""].replace(",", ".")) if re.fullmatch(r"[\d.,]+", parts.get("", "")) else text.strip()
+        if isinstance(text, (int, float)) and text < 0:
+            raise ValueError("a size is 0 or more")
+        return text
 
     @field_validator("region")
     @classmethod

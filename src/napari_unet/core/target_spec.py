@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from ._spec import Spec
+from .amounts import split_amounts
 from .classes import ClassRow, class_table
 
 __all__ = ["TargetSpec"]
@@ -30,6 +31,9 @@ class TargetSpec(Spec):
         Objects smaller than this fraction of a disk of the image's object size are dropped.
     min_score : float
         Objects whose potential is nowhere at least this are dropped, 0 to 1; without effect where there is none.
+    min_size : str
+        The smallest object that is kept, or piece of a class, as people write it: ``"50 mm3"``, or class by class
+        ``"whole=1 ml, core=50 mm3"``; comes before `min_fraction`. Empty: says nothing.
     classes : tuple of str
         For "classes": what the labels 1, 2 and so on mean.
     colors : tuple of str
@@ -46,6 +50,7 @@ class TargetSpec(Spec):
     touch_weight: float = Field(0.0, ge=0, le=1)
     min_fraction: float = Field(0.05, ge=0, lt=1)
     min_score: float = Field(0.0, ge=0, le=1)
+    min_size: str = ""
     classes: tuple[str, ...] = Field((), max_length=200)
     colors: tuple[str, ...] = ()
     background: bool = True
@@ -63,6 +68,8 @@ class TargetSpec(Spec):
             raise ValueError("a single class leaves a background: otherwise there is nothing to tell apart")
         if self.nested and not self.background:
             raise ValueError("classes within each other always leave a background around them")
+        if self.min_size:
+            split_amounts(self.min_size)
         return self
 
     @property

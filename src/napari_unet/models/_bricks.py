@@ -173,7 +173,7 @@ def prepare(
     plan = sized(replace(draft_plan(image, spec, model), statistics=statistics), model, diameter)
     plan = replace(plan, edges=tuple(begun["tile"]), care=care)
     plan = replace(plan, where=choose_where(spec, image, plan))
-    rule, smallest = object_rule(spec, model, diameter)
+    rule, smallest = object_rule(spec, model, diameter, image)
     explore = explorer(rule)
     if explore is None:
         raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from ..core.amounts import Smallest
 from ..core.axes import Image, Plane
 from ..core.errors import ImageError
 from ..core.memory import free_memory
@@ -48,7 +49,7 @@ class _Ahead:
     plan: Plan
     predict: Predict
     rule: TargetSpec
-    smallest: float
+    smallest: Smallest
     diameter: float
     stored: bool
     output: Path | None
@@ -146,7 +147,7 @@ def _prepared(image: Image, spec: SegmentSpec, model: Scorer, output: Path | Non
         plan, diameter = plan_run(image, spec, model)
         plan = replace(plan, where=choose_where(spec, image, plan), care=careful(spec, model))
         left, predict = 1.0, inner(model)
-    rule, smallest = object_rule(spec, model, diameter)
+    rule, smallest = object_rule(spec, model, diameter, image)
     return _Ahead(image, plan, predict, rule, smallest, diameter, stored, output, left)
 
 

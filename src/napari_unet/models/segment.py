@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..core.amounts import Smallest, smallest_of
 from ..core.axes import Image, Plane
 from ..core.bands import choose_bands
 from ..core.errors import SpecError
@@ -77,6 +78,7 @@ def plan_run(image: Image, spec: SegmentSpec, model: Scorer) -> tuple[Plan, floa
         If an object size is given and the model does not ask for one.
     """
     card, plan = model.card, draft_plan(image, spec, model)
+    object_rule(spec, model, card.diameter, image)  # what cannot be understood is said before anything is measured
     planes = [plan.select(plane) for plane in image.planes(card.net.ndim)]
     plan = replace(plan, statistics=measure_statistics(planes, card.normalise))
     if not card.grid.sized:
@@ -198,7 +200,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     if doubt := doubt_intensities(image, plan, model.card):
         yield Progress(0, 0, "Measuring intensities and object size", news=doubt)
     plan = replace(plan, where=choose_where(spec, image, plan), care=careful(spec, model))
-    rule, smallest = object_rule(spec, model, diameter)
+    rule, smallest = object_rule(spec, model, diameter, image)
     decode = partial(decode_stored, rule, smallest)
     shape, scale, units = image.along(image.label_axes)
     beside = _beside(spec, model, shape)
@@ -267,7 +269,7 @@ def careful(
     return Care(None if model.device == "cpu" else elsewhere, retried, note)
 
 
-def object_rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[TargetSpec, float]:
+def object_rule(spec: SegmentSpec, model: Scorer, diameter: float, image: Image) -> tuple[TargetSpec, Smallest]:
     """Say how objects are decoded.
 
     Parameters
@@ -278,38 +280,59 @@ def object_rule(spec: SegmentSpec, model: Scorer, diameter: float) -> tuple[Targ
         Which network, or several as one.
     diameter : float
         Object size, image pixels.
+    image : Image
+        Whose pixels are counted.
 
     Returns
     -------
     rule : TargetSpec
         The model's, with what the settings say otherwise.
-    smallest : float
-        The fewest pixels of an object.
+    smallest : float or tuple of float
+        The fewest pixels of an object, or of the pieces of each class where that is asked for.
+
+    Raises
+    ------
+    SpecError
+        If a size is not for this model, or the image does not know the size of its pixels.
     """
     rule, ndim = model.card.target, model.card.net.ndim
-    given = {"threshold": spec.threshold, "min_score": spec.min_score}
+    given = {
+        "threshold": spec.threshold, "min_score": spec.min_score,
+        "min_size": None if spec.min_size is None else str(spec.min_size),
+    }  # fmt: skip
     rule = rule.model_copy(update={name: value for name, value in given.items() if value is not None})
+    names = [row.name for row in rule.table]
+    if names and not rule.background:
+        rule = rule.model_copy(update={"min_size": ""})  # nothing could take the place of what is too small
+    if rule.min_size:
+        _, scale, units = image.along("zyx"[-ndim:])
+        known = names or rule.classes or (model.card.name,)
+        if isinstance(spec.min_size, float):
+            sizes = (spec.min_size,) * len(known)
+        else:
+            sizes = smallest_of(rule.min_size, known, scale, units)
+        return rule, sizes if names else sizes[0]
     typical = {2: math.pi / 4, 3: math.pi / 6}[ndim] * diameter**ndim
-    return rule, rule.min_fraction * typical if spec.min_size is None else spec.min_size
+    return rule, 0.0 if names else rule.min_fraction * typical
 
 
 def _unused(spec: SegmentSpec, rule: TargetSpec) -> list[str]:
     """Name the settings that were given and change nothing: a pixel gets the class of the highest score, whatever."""
     if not count_classes(rule):
         return []
-    names = ("min_size", "min_score") if rule.nested else ("threshold", "min_size", "min_score")
+    names = (*(() if rule.nested else ("threshold",)), *(() if rule.background else ("min_size",)), "min_score")
     return [name for name in names if getattr(spec, name) is not None]
 
 
-def decode_stored(rule: TargetSpec, smallest: float, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+def decode_stored(rule: TargetSpec, smallest: Smallest, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
     """Decode the channels of the target; what is stored after them is not its business.
 
     Parameters
     ----------
     rule : TargetSpec
         How.
-    smallest : float
-        The fewest pixels of an object.
+    smallest : float or tuple of float
+        The fewest pixels of an object, or of the pieces of each class.
     scores : ndarray of uint8, shape (k, *s)
         As they are stored.
 
@@ -322,7 +345,7 @@ def decode_stored(rule: TargetSpec, smallest: float, scores: npt.NDArray[np.uint
     return kind.decode(scores[: len(kind.CHANNELS)], rule, smallest)
 
 
-def found_out(image: Image, plan: Plan, diameter: float, smallest: float) -> dict[str, Any]:
+def found_out(image: Image, plan: Plan, diameter: float, smallest: Smallest) -> dict[str, Any]:
     """Say what a run measured once, and what it came across.
 
     Parameters
@@ -331,8 +354,10 @@ def found_out(image: Image, plan: Plan, diameter: float, smallest: float) -> dic
         Of the run.
     plan : Plan
         How it was done.
-    diameter, smallest : float
-        Object size, image pixels; the fewest pixels of an object.
+    diameter : float
+        Object size, image pixels.
+    smallest : float or tuple of float
+        The fewest pixels of an object, or of the pieces of each class.
 
     Returns
     -------
@@ -343,7 +368,7 @@ def found_out(image: Image, plan: Plan, diameter: float, smallest: float) -> dic
         "statistics": plan.statistics.to_dict(),
         "magnification": list(plan.factor),
         "diameter": diameter,
-        "smallest": smallest,
+        "smallest": list(smallest) if isinstance(smallest, tuple) else smallest,
         **plan.where.record(image),
         **plan.care.record,
     }

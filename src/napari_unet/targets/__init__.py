@@ -82,7 +82,7 @@ class Target(Protocol):
     def loss(self, scores: Any, target: Any, known: Any = None, classify: Classify = ...) -> Any:
         """Compare raw scores with targets, where they are known."""
 
-    def decode(self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
+    def decode(self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: Any) -> npt.NDArray[np.int32]:
         """Turn stored scores into labels."""
 
 

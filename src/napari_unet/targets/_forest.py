@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..core.errors import SpecError
 from ..core.forest import Forest, Rim
 from ._forest_kernels import BEYOND, SHIFT, STAY, Grown, climb, follow, resolve, survey
 
-__all__ = ["Grow", "explore", "explore_parts"]
+__all__ = ["Grow", "explore", "explore_parts", "explore_pieces"]
 
 Grow = Callable[[npt.NDArray[np.uint16], int], Grown | None]
 
@@ -93,7 +93,40 @@ def explore(
     return inner.reshape([s.stop - s.start for s in window]), forest
 
 
-def explore_parts(mask: npt.NDArray[np.bool_], window: Sequence[slice], shape: Sequence[int]) -> tuple[Ints, Forest]:
+def explore_pieces(found: Ints, window: Sequence[slice], shape: Sequence[int], nested: bool) -> tuple[Ints, Forest]:
+    """Find the pieces of classes in a brick that hang together by sides or corners of pixels.
+
+    Parameters
+    ----------
+    found : ndarray of int32
+        Class of each pixel of the window, 0 for background.
+    window : sequence of slice
+        The brick's pixels in the plane, ``(y, x)`` or ``(z, y, x)``.
+    shape : sequence of int
+        Of the plane.
+    nested : bool
+        Whether each class lies within the one before it.
+
+    Returns
+    -------
+    trees : ndarray of int32
+        Piece of every pixel of the window; 0 is background.
+    forest : Forest
+        The tables.
+    """
+    trees = np.zeros(found.shape, np.int32)
+    kinds = [np.zeros(0, np.uint8)]
+    for kind in np.unique(found[found > 0]).tolist():
+        pieces, count = ndimage.label(found == kind, np.ones((3,) * found.ndim, bool))
+        trees += np.where(pieces > 0, pieces + sum(map(len, kinds)), 0).astype(np.int32)
+        kinds.append(np.full(count, kind, np.uint8))
+    labels, forest = explore_parts(found > 0, window, shape, trees)
+    return labels, replace(forest, kinds=np.concatenate(kinds), nested=nested)
+
+
+def explore_parts(
+    mask: npt.NDArray[np.bool_], window: Sequence[slice], shape: Sequence[int], parts: Ints | None = None
+) -> tuple[Ints, Forest]:
     """Find the parts of a brick's foreground that hang together by sides of pixels: a forest of one potential.
 
     Parameters
@@ -104,6 +137,8 @@ def explore_parts(mask: npt.NDArray[np.bool_], window: Sequence[slice], shape: S
         The brick's pixels in the plane, ``(y, x)`` or ``(z, y, x)``.
     shape : sequence of int
         Of the plane.
+    parts : ndarray of int32, optional
+        Part of every pixel of the window, where these are known; they touch by corners too.
 
     Returns
     -------
@@ -117,14 +152,18 @@ def explore_parts(mask: npt.NDArray[np.bool_], window: Sequence[slice], shape: S
     SpecError
         If the mask has other pixels than the window.
     """
-    frame = _frame(window, shape)
+    frame, corners = _frame(window, shape), parts is not None
     _check(frame.stop - frame.start, mask)
     level, trees = np.zeros(frame.size, np.uint16), np.zeros(frame.size, np.int32)
     inner, high = trees[frame.inside], level[frame.inside]
-    count = ndimage.label(mask.reshape(inner.shape), output=inner)
+    if parts is None:
+        count = ndimage.label(mask.reshape(inner.shape), output=inner)
+    else:
+        inner[...] = parts.reshape(inner.shape)
+        count = int(parts.max(initial=0))
     high[inner > 0] = 1 << SHIFT
-    areas, boxes, _, saddles = frame.survey(trees, level, count)
-    boxes = frame.boxes(boxes)
+    areas, boxes, codes, saddles = frame.survey(trees, level, count)
+    boxes, touching = frame.boxes(boxes), len(codes) if corners else 0
     begins, solid = np.zeros(count, np.int64), np.flatnonzero(trees)[::-1]
     begins[trees.ravel()[solid] - 1] = solid  # of many the last is kept, which is the first pixel
     firsts = frame.pixels(frame.places(begins))
@@ -136,10 +175,10 @@ def explore_parts(mask: npt.NDArray[np.bool_], window: Sequence[slice], shape: S
         lows=boxes[:, :3],
         highs=boxes[:, 3:],
         exits=np.zeros((0, 3), np.int32),
-        pairs=np.zeros((0, 2), np.int32),
-        saddles=saddles[:0],
-        rims={side: _rim(inner, high, side) for side in frame.neighbors() if side in _FACES},
-        corners=False,
+        pairs=np.stack([codes >> 32, codes & 0xFFFFFFFF], 1).astype(np.int32)[:touching],
+        saddles=saddles[:touching],
+        rims={side: _rim(inner, high, side) for side in frame.neighbors() if corners or side in _FACES},
+        corners=corners,
     )
     return inner.reshape([s.stop - s.start for s in window]), forest
 

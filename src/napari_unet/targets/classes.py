@@ -2,7 +2,8 @@
 
 Each pixel gets the class with the highest score (softmax), or, where classes lie within each other (the whole of a
 tumor, its core, the enhancing part of the core), the innermost one whose score and those around it are above the
-threshold: a sigmoid for each, as for the regions of BraTS (Baid et al. 2021).
+threshold: a sigmoid for each, as for the regions of BraTS (Baid et al. 2021). Pieces of a class that are too small may
+be left out.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 
+from ..core.amounts import Smallest
 from ..core.forest import Forest
 from ..core.specs import TargetSpec
-from ._forest import Grow
+from ._forest import Grow, explore_pieces
 from ._losses import Classify, cross_entropy_and_dice, dice, masks
 
 __all__ = ["Classes", "bind"]
@@ -93,8 +96,12 @@ class Classes:
         mean = entropy.mean() if seen is None else (entropy * seen).sum() / seen.sum().clamp(min=1)
         return mean + sum(dice(one, truth, seen) for one, truth in zip(odds, wanted, strict=True)) / len(odds)
 
-    def decode(self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
+    def decode(self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: Smallest) -> npt.NDArray[np.int32]:
         """Turn stored scores ``(k, *s)`` into class numbers ``(*s)``; equal scores go to the lower number."""
+        found = self._chosen(scores, spec)
+        return drop_pieces(found, smallest, self.nested) if isinstance(smallest, tuple) else found
+
+    def _chosen(self, scores: npt.NDArray[np.uint8], spec: TargetSpec) -> npt.NDArray[np.int32]:
         if self.nested:
             inside = np.logical_and.accumulate(scores > round(255 * spec.threshold), 0)
             return np.asarray(inside.sum(0, dtype=np.int32))
@@ -123,14 +130,45 @@ class Classes:
         shape: Sequence[int],
         grow: Grow | None = None,
     ) -> tuple[npt.NDArray[np.int32], Forest]:
-        """Find the classes of one brick: a tree for each; see :mod:`napari_unet.targets`."""
+        """Find the classes of one brick, a tree for each; or for each piece of one, where small ones are dropped."""
         inside = tuple(slice(int(s.start > 0), int(s.start > 0) + s.stop - s.start) for s in window)
-        return _trees(self.decode(scores[(slice(None), *inside)], spec, 0), window, shape)
+        found = self._chosen(scores[(slice(None), *inside)], spec)
+        if spec.min_size:
+            return explore_pieces(found, window, shape, self.nested)
+        return _trees(found, window, shape)
 
 
 def bind(spec: TargetSpec) -> Classes:
     """Return the representation of the classes that a spec names; of one class if it names none."""
     return Classes(spec.classes or _UNNAMED, spec.background, spec.nested)
+
+
+def drop_pieces(found: npt.NDArray[np.int32], smallest: Sequence[float], nested: bool = False) -> npt.NDArray[np.int32]:
+    """Leave out pieces that are too small; pixels that share a corner are of one piece.
+
+    Parameters
+    ----------
+    found : ndarray of int32, shape (*s)
+        Class of each pixel, 0 for background; changed.
+    smallest : sequence of float
+        The fewest pixels of a piece of each class.
+    nested : bool
+        Whether each class lies within the one before it: then a piece of it has what lies within, and what takes its
+        place is the class around it, else the background.
+
+    Returns
+    -------
+    ndarray of int32
+        `found`.
+    """
+    together = np.ones((3,) * found.ndim, bool)
+    for kind, least in enumerate(smallest, 1):  # from the outermost: what lies within goes with it
+        pieces, count = ndimage.label(found >= kind if nested else found == kind, together)
+        small = np.bincount(pieces.ravel(), minlength=count + 1) < least
+        small[0] = False
+        if small.any():
+            found[small[pieces]] = kind - 1 if nested else 0
+    return found
 
 
 def _odds(sure: Any) -> Any:

@@ -20,6 +20,7 @@ from .where import Notes
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from ..core.amounts import Smallest
     from ..core.axes import Plane
     from ..core.forest import Forest
     from .bricks import Position
@@ -99,8 +100,8 @@ class Finding:
         :class:`~napari_unet.core.forest.Forest`.
     persistence : int
         See :meth:`~napari_unet.tiling.stitch.Stitch.finish`.
-    smallest : float
-        Objects with fewer pixels are dropped.
+    smallest : float or tuple of float
+        Objects with fewer pixels are dropped; or pieces of each class.
     lowest : int
         Objects whose highest potential is below this are dropped.
     preview : callable, optional
@@ -109,7 +110,7 @@ class Finding:
 
     explore: Explore
     persistence: int
-    smallest: float
+    smallest: Smallest
     lowest: int = 0
     preview: Preview | None = None
 

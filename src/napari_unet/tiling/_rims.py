@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["borders", "pack", "pack_edges", "unpack", "unpack_edges", "widened"]
 
-_TABLES: Final = tuple(field.name for field in fields(Forest) if field.name not in ("rims", "corners", "kinds"))
+_TABLES: Final = tuple(
+    field.name for field in fields(Forest) if field.name not in ("rims", "corners", "kinds", "nested")
+)
 
 
 def borders(scores: Scores) -> dict[Position, Scores]:
@@ -50,7 +52,7 @@ def pack(forest: Forest) -> dict[str, npt.NDArray[Any]]:
     for side, rim in forest.rims.items():
         found |= {f"rim_{side}_trees": rim.trees, f"rim_{side}_potential": rim.potential}
     if forest.kinds is not None:
-        found["kinds"] = forest.kinds
+        found |= {"kinds": forest.kinds, "nested": np.array(forest.nested)}
     return found | {"corners": np.array(forest.corners)}
 
 
@@ -60,7 +62,7 @@ def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> Forest:
     rims = {side: Rim(arrays[f"rim_{side}_trees"], arrays[f"rim_{side}_potential"]) for side in sides}
     return Forest(
         **{name: arrays[name] for name in _TABLES}, rims=rims, corners=bool(arrays["corners"]),
-        kinds=arrays.get("kinds"),
+        kinds=arrays.get("kinds"), nested=bool(arrays.get("nested", False)),
     )  # fmt: skip
 
 

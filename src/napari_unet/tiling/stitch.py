@@ -22,6 +22,7 @@ from .bricks import Bricks, Position
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from ..core.amounts import Smallest
     from ..core.forest import Forest, Rim
     from ..core.results import Table
 
@@ -148,15 +149,15 @@ class Stitch:
         pairs = np.stack([codes >> 32, codes & 0xFFFFFFFF], 1) + np.array([here.start, there.start])
         self._touching.append((pairs, saddles[highest]))
 
-    def finish(self, persistence: int, smallest: float, lowest: int = 0) -> Objects:
+    def finish(self, persistence: int, smallest: Smallest, lowest: int = 0) -> Objects:
         """Merge shallow basins and number the objects; may be called again with other settings.
 
         Parameters
         ----------
         persistence : int
             Largest rise of a peak above a saddle, in steps of the potential, at which two basins are one object.
-        smallest : float
-            Objects with fewer pixels are dropped.
+        smallest : float or tuple of float
+            Objects with fewer pixels are dropped; where trees are pieces of classes, pieces of each class.
         lowest : int
             Objects whose highest potential is below this are dropped; parts of a mask have none, and stay.
 
@@ -180,7 +181,7 @@ class Stitch:
             )
         forests = self._forests.values()
         if any(f.kinds is not None for f in forests):
-            return self._classes()
+            return self._classes(smallest)
         peaks = np.concatenate([f.peaks for f in forests])
         # Basins in the order of their peaks' pixels.
         roots = np.flatnonzero(peaks >= 0)
@@ -207,20 +208,38 @@ class Stitch:
         parts = ((p, numbers[start : start + len(self._forests[p])]) for p, start in self._starts.items())
         return Objects(table, {p: np.concatenate([zero, part]) for p, part in parts})
 
-    def _classes(self) -> Objects:
+    def _classes(self, smallest: Smallest) -> Objects:
         """Let classes of pixels keep their numbers: a row for each up to the highest, empty where there is none."""
-        kinds = {p: np.asarray(f.kinds, np.int32) for p, f in self._forests.items()}
-        group = np.concatenate([*kinds.values()]) - 1
+        kinds = np.concatenate([np.asarray(f.kinds, np.int32) for f in self._forests.values()])
         columns = [[f.areas, f.firsts, f.lows, f.highs] for f in self._forests.values()]
-        count = int(group.max(initial=-1)) + 1
-        areas, firsts, lows, highs = total(group, count, *map(np.concatenate, zip(*columns, strict=True)))
+        areas, firsts, lows, highs = map(np.concatenate, zip(*columns, strict=True))
+        if isinstance(smallest, tuple):
+            self._drop_pieces(kinds, areas, smallest)
+        group, kept, count = kinds - 1, kinds > 0, int(kinds.max(initial=0))
+        areas, firsts, lows, highs = total(group[kept], count, areas[kept], firsts[kept], lows[kept], highs[kept])
         none = areas == 0
         firsts[none], lows[none], highs[none] = -1, 0, 0
         table = self._table(areas, lows, highs)
         table["touches_border"] = table["touches_border"] & ~none
         table |= {"first_pixel": firsts, "peak_pixel": firsts, "peak": np.zeros(count, np.uint8)}
         zero = np.zeros(1, np.int32)
-        return Objects(table, {p: np.concatenate([zero, own]) for p, own in kinds.items()})
+        parts = ((p, kinds[start : start + len(self._forests[p])]) for p, start in self._starts.items())
+        return Objects(table, {p: np.concatenate([zero, own]) for p, own in parts})
+
+    def _drop_pieces(self, kinds: Ints, areas: Longs, smallest: tuple[float, ...]) -> None:
+        """Give trees whose pieces are too small the class around them, or none; from the outermost class."""
+        pairs, nested = (
+            np.concatenate([p for p, _ in self._touching]) - 1,
+            any(f.nested for f in self._forests.values()),
+        )
+        even = np.zeros(kinds.size, np.uint8)
+        for kind, least in enumerate(smallest, 1):
+            own = kinds >= kind if nested else kinds == kind
+            both = pairs[own[pairs].all(1)]
+            codes = both.min(1) * kinds.size + both.max(1)
+            piece = unite(codes, even[:1].repeat(codes.size), even, 0)
+            sizes = np.bincount(piece[own], areas[own], kinds.size)
+            kinds[own & (sizes[piece] < least)] = kind - 1 if nested else 0
 
     def _ends(self) -> Longs:
         """Return for every tree, counted from 0, the tree with the peak that it leads to."""

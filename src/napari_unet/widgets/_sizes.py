@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit
 
-from napari_unet.core.amounts import UNITS, count_pixels
+from napari_unet.core.amounts import UNITS, smallest_of
 from napari_unet.core.errors import UNetError
 from napari_unet.core.specs import SegmentSpec
 
@@ -39,6 +39,8 @@ class SizeRows(QObject):
         How wide objects are, pixels; 0: measured.
     smallest : QLineEdit
         The smallest object: pixels, or with a unit.
+    pieces : QLineEdit
+        The same for pieces of classes, all alike or class by class.
     hint : QLabel
         What is done with the spacing, in words.
     """
@@ -47,14 +49,16 @@ class SizeRows(QObject):
         super().__init__(parent)
         help_ = explain(SegmentSpec)
         self.width = pixels(help_["diameter"])
-        self.smallest = QLineEdit()
+        self.smallest, self.pieces = QLineEdit(), QLineEdit()
         self.hint = words()
-        self._titles = QLabel("Object width"), QLabel("Smallest object")
+        self._titles = QLabel("Object width"), QLabel("Smallest object"), QLabel("Smallest pieces")
         self._image: Image | None = None
         self._card: ModelCard | None = None
         units = ", ".join([*UNITS[2], *UNITS[3]])
         self.smallest.setToolTip(f"{help_['min_size']} Or with a unit: {units}; the scale of the layer counts.")
-        self.smallest.textChanged.connect(self._explain)
+        self.pieces.setToolTip(self.smallest.toolTip())
+        for line in (self.smallest, self.pieces):
+            line.textChanged.connect(self._explain)
         self.forget()
 
     def add_to(self, form: QFormLayout) -> None:
@@ -62,6 +66,10 @@ class SizeRows(QObject):
         form.addRow(self._titles[0], self.width)
         form.addRow(self._titles[1], self.smallest)
         form.addRow(self.hint)
+
+    def add_advanced(self, form: QFormLayout, row: int) -> None:
+        """Add what few need to another form."""
+        form.insertRow(row, self._titles[2], self.pieces)
 
     def forget(self) -> None:
         """Say that the width is measured, for an image that was not looked at yet."""
@@ -85,11 +93,17 @@ class SizeRows(QObject):
         self._image, self._card = image, card
         sized = card is None or card.grid.sized
         objects = card is None or not card.target.table
+        pieces = card is not None and not objects and card.target.background
         self._titles[0].setVisible(sized)
         self.width.setVisible(sized)
         self._titles[1].setVisible(objects)
         self.smallest.setVisible(objects)
-        self.smallest.setPlaceholderText(_OWN.format(_SUCH[2 if card is None else card.net.ndim]))
+        self._titles[2].setVisible(pieces)
+        self.pieces.setVisible(pieces)
+        such = _SUCH[2 if card is None else card.net.ndim]
+        self.smallest.setPlaceholderText(_OWN.format(such))
+        if pieces and card is not None:
+            self.pieces.setPlaceholderText(", ".join(f"{row.name}={such}" for row in card.target.table[:2]))
         self._explain()
 
     @property
@@ -98,13 +112,23 @@ class SizeRows(QObject):
         return self.width.value() or None if self._card is None or self._card.grid.sized else None
 
     @property
-    def min_size(self) -> float | None:
-        """The smallest object, pixels; a SpecError says what is wrong with what is written."""
-        text = self.smallest.text().strip()
-        if not text or (self._card is not None and self._card.target.table):
-            return None
+    def min_size(self) -> str | None:
+        """The smallest object, or piece of each class, as it is written; a SpecError says what is wrong with it."""
+        return self._written if self._in_numbers() else None
+
+    @property
+    def _written(self) -> str:
+        line = self.pieces if self._card is not None and self._card.target.table else self.smallest
+        return line.text().strip() if not line.isHidden() else ""
+
+    def _in_numbers(self) -> dict[str, float]:
+        """Return what is written in pixels, by class; the name of all objects is empty."""
+        if not self._written:
+            return {}
+        table = () if self._card is None else self._card.target.table
+        names = [row.name for row in table] or [""]
         _, scale, units = self._sides() or (0, (1.0,) * 2, ("pixel",) * 2)
-        return count_pixels(text, scale, units)
+        return dict(zip(names, smallest_of(self._written, names, scale, units), strict=True))
 
     def _sides(self) -> tuple[int, tuple[float, ...], tuple[str, ...]] | None:
         """Return how many planes the model sees one by one, and scale and units of its axes."""
@@ -124,15 +148,18 @@ class SizeRows(QObject):
             if planes > 1:
                 joined = "" if self._card.target.table else " Outlines in neighboring ones are joined."
                 said.append(f"The model looks at each of the {planes} slices by itself.{joined}")
-        if found is not None and not self.smallest.isHidden():
+        if found is not None:
             said.append(self._in_pixels())
         self.hint.setText(" ".join(filter(None, said)))
         self.hint.setVisible(bool(self.hint.text()))
 
     def _in_pixels(self) -> str:
         try:
-            size = self.min_size
+            found = self._in_numbers()
         except UNetError as error:
             return str(error)
-        text = self.smallest.text().strip()
-        return "" if size is None or text.isdigit() else f"{text} are {size:.1f} pixels."
+        if not found or self._written.isdigit():
+            return ""
+        if "" in found:
+            return f"{self._written} are {found['']:.1f} pixels."
+        return f"Smallest pieces: {', '.join(f'{name} {size:.1f}' for name, size in found.items())} pixels."

@@ -90,6 +90,7 @@ class SegmentWidget(Panel):
         self.models.add_to(self.form)
         self.sizes.add_to(self.form)
         self.place.add_to(self.form)
+        self.sizes.add_advanced(self.settings.rows, [*self.settings.fields].index("threshold") + 1)
         self.settings.rows.insertRow([*self.settings.fields].index("average"), "Also average", self.models.others)
         self.truth = TruthRows(self.viewer, self.engine, self)
         folds = {"Advanced": self.settings.native, "Cluster": self.cluster, "Compare with the truth": self.truth}
