@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -115,14 +116,14 @@ def test_bricks_have_the_classes_of_the_whole(data):
             assert objects.table[f"bbox_{name}1"][row] == at.max() + 1
 
 
-LEAST = (0.0, 1.5, 2.0, 3.0, 5.0, 30.0)
+LEAST = (0.0, 1.5, 2.0, 3.0, 5.0, 30.0, math.inf)
 
 
 def slow_pieces(found, smallest, nested):
     """Drop pieces pixel by pixel."""
     found = found.copy()
     for kind, least in enumerate(smallest, 1):
-        left = {tuple(at) for at in np.argwhere(found >= kind if nested else found == kind).tolist()}
+        left, pieces = {tuple(at) for at in np.argwhere(found >= kind if nested else found == kind).tolist()}, []
         while left:
             piece, border = set(), [left.pop()]
             while border:
@@ -131,7 +132,10 @@ def slow_pieces(found, smallest, nested):
                 near = {tuple(np.add(at, step).tolist()) for step in itertools.product((-1, 0, 1), repeat=found.ndim)}
                 border += near & left
                 left -= near
-            if len(piece) < least:
+            pieces.append(piece)
+        largest = min(pieces, key=lambda piece: (-len(piece), min(piece)), default=set())
+        for piece in pieces:
+            if len(piece) < least and not (math.isinf(least) and piece is largest):
                 for at in piece:
                     found[at] = kind - 1 if nested else 0
     return found

@@ -193,7 +193,7 @@ def test_the_smallest_pieces_are_said_class_by_class(make: Make, viewer: ViewerM
     assert "road=20 mm²" in widget.sizes.pieces.placeholderText()
     widget.sizes.pieces.setText("road=25 mm2, 3=4")
     assert widget.spec().min_size == "road=25 mm2, 3=4"
-    assert "road 25.0, grass 0.0, roof 4.0 pixels" in widget.sizes.hint.text()
+    assert "road 25.0 pixels, grass 0.0 pixels, roof 4.0 pixels" in widget.sizes.hint.text()
     widget.sizes.pieces.setText("street=3")
     assert "no class 'street'" in widget.sizes.hint.text()
     widget.models.setCurrentIndex(widget.models.findData("houses"))

@@ -14,7 +14,7 @@ from ..core.specs import TargetSpec, TrainSpec
 
 __all__ = [
     "Background", "Balance", "ClassValues", "Classes", "Colors", "Corner", "Data", "Depth", "Dimensions", "DryRun",
-    "Loss", "Truth", "Validation", "Zoom", "chosen", "class_table", "plan", "say_plan",
+    "Folds", "Loss", "Truth", "Validation", "Zoom", "chosen", "class_table", "plan", "say_plan",
 ]  # fmt: skip
 
 _TRAIN: Final = TrainSpec()
@@ -28,6 +28,13 @@ Truth = Annotated[
     ),
 ]
 Validation = Annotated[float, typer.Option(help="Share of the images, by group, that is held out to judge the model.")]
+Folds = Annotated[
+    int,
+    typer.Option(
+        help="Cross-validate first: so many models, each without a part of the patients or images; takes that many "
+        "times as long more. 5 is usual."
+    ),
+]
 Corner = Annotated[bool, typer.Option("--corner", help="With a single image, hold out a corner of it.")]
 Loss = Annotated[
     str,

@@ -33,6 +33,7 @@ EXAMPLES: Final = (
     "what was learned so far."
 )
 _TRAIN: Final = TrainSpec()
+_TOLD: Final = ("AP50", "mAP", "Dice", "mDice", "mIoU")
 _NICE: Final = 10  # of 19: what else runs has nine times the share of a processor
 _GRACE: Final = 5.0  # seconds to a safe point after the parent process is gone
 
@@ -82,6 +83,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     dimensions: planning.Dimensions = _TRAIN.ndim,
     truth: planning.Truth = _TRAIN.truth,
     validation: planning.Validation = _TRAIN.validation,
+    folds: planning.Folds = _TRAIN.folds,
     corner: planning.Corner = _TRAIN.corner,
     loss: planning.Loss = _TRAIN.loss,
     balance: planning.Balance = _TRAIN.balance,
@@ -129,7 +131,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     else:
         spec = planning.chosen(
             name=name or (_TRAIN.name if dry_run else _nameless()), task=task, start=start, network=network,
-            ndim=dimensions, truth=truth, validation=validation, corner=corner, loss=loss, balance=balance,
+            ndim=dimensions, truth=truth, validation=validation, folds=folds, corner=corner, loss=loss, balance=balance,
             steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth, zoom=zoom,
             rate=rate, seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes,
             accumulate=accumulate, licence=licence,
@@ -176,15 +178,17 @@ def _tell_person(job: Steps[Path], as_json: bool) -> None:
         return
     listed = any(other.name == card.name and other.sha256 == card.sha256 for other in workflows.list_models())
     use = card.name if listed else made
-    scores = card.metrics.get("validation", {})
-    told = ", ".join(
-        f"{score} {scores[score]:.3f}" for score in ("AP50", "mAP", "Dice", "mDice", "mIoU") if score in scores
-    )
+    known = {"On held-out images": "validation", "Cross-validation": "cross-validation"}
+    told = {title: _told(card.metrics[kind]) for title, kind in known.items() if kind in card.metrics}
     tell(
         {"Model": card.name, "Folder": made}
-        | ({"On held-out images": told} if told else {})
+        | told
         | {"Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"}
     )
+
+
+def _told(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name} {scores[name]:.3f}" for name in _TOLD if name in scores)
 
 
 def _fewer(job: Steps[Path]) -> Steps[Path]:

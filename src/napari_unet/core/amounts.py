@@ -10,10 +10,12 @@ from typing import Final
 from .errors import SpecError
 from .lengths import millimeters, symbol
 
-__all__ = ["UNITS", "Smallest", "amount_words", "count_pixels", "smallest_of", "split_amounts"]
+__all__ = ["LARGEST", "UNITS", "Smallest", "amount_words", "count_pixels", "smallest_of", "split_amounts"]
 
 Smallest = float | tuple[float, ...]
-"""The fewest pixels of an object, or of the pieces of each class."""
+"""The fewest pixels of an object, or of the pieces of each class; infinite where only the largest piece is kept."""
+
+LARGEST: Final = "largest"
 
 # What they are worth in mm² and mm³, small ones first.
 _AREAS: Final = {"µm²": 1e-6, "mm²": 1.0, "cm²": 1e2, "m²": 1e6, "ha": 1e10, "km²": 1e12}
@@ -97,7 +99,8 @@ def split_amounts(text: str) -> dict[str, str]:
     Parameters
     ----------
     text : str
-        Such as ``"whole=1 ml, core=50 mm3"``, or one for all: ``"50 mm3"``.
+        Such as ``"whole=1 ml, core=50 mm3"``, or one for all: ``"50 mm3"``. The word ``largest`` in place of a size
+        keeps only the largest piece.
 
     Returns
     -------
@@ -113,11 +116,8 @@ def split_amounts(text: str) -> dict[str, str]:
     for part in re.split(_NEXT, text):
         name, _, size = ("", "", part) if "=" not in part else part.rpartition("=")
         match = re.fullmatch(_NUMBER, size)
-        if (
-            match is None
-            or _unit(match[2]) not in (*UNITS[2], *UNITS[3], *_PIXELS)
-            or ("=" in part and not name.strip())
-        ):
+        known = size.strip() == LARGEST or (match and _unit(match[2]) in (*UNITS[2], *UNITS[3], *_PIXELS))
+        if not known or ("=" in part and not name.strip()):
             raise SpecError(
                 f"'{part.strip()}' is no size. Write a number of pixels, or with a unit "
                 f"({', '.join((*UNITS[2], *UNITS[3]))}); one for all, or one for each class: whole=1 ml, core=50 mm3."
@@ -143,14 +143,17 @@ def smallest_of(text: str, names: Sequence[str], scale: Sequence[float], units: 
     Returns
     -------
     tuple of float
-        One for each class, not rounded; 0 where nothing is said of it.
+        One for each class, not rounded; 0 where nothing is said of it, infinite where only the largest is kept.
 
     Raises
     ------
     SpecError
         If it cannot be read, there is no such class, or the image does not know the size of its pixels.
     """
-    sizes = {name: count_pixels(size, scale, units) or 0.0 for name, size in split_amounts(text).items()}
+    sizes = {
+        name: math.inf if size == LARGEST else count_pixels(size, scale, units) or 0.0
+        for name, size in split_amounts(text).items()
+    }
     if "" in sizes:
         return (sizes[""],) * len(names)
     keys = [{name, str(number)} for number, name in enumerate(names, 1)]

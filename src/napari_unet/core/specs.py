@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -237,6 +237,9 @@ class TrainSpec(Spec):
         only that what is labelled is labelled.
     validation : float
         Share of the groups of images that is held out of training; 0 holds out none but those the examples name.
+    folds : int
+        Train so many models first, each without a part of the images, to tell how good the last one is, which learns
+        from all; 0: no cross-validation.
     corner : bool
         Where there is a single image, hold out that share of it: its lower right corner.
     loss : {"own", "cross-entropy", "border", "dice", "focal", "tversky"}
@@ -297,6 +300,7 @@ class TrainSpec(Spec):
     zoom: float | None = Field(None, gt=0, le=1)
     truth: Literal["all", "regions", "scribbles"] = "all"
     validation: float = Field(0.0, ge=0, le=0.9)
+    folds: Literal[0] | Annotated[int, Field(ge=2, le=50)] = 0
     corner: bool = False
     loss: Literal["own", "cross-entropy", "border", "dice", "focal", "tversky"] = "own"
     balance: bool = False

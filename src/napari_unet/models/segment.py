@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..core.amounts import Smallest, smallest_of
+from ..core.amounts import LARGEST, Smallest, smallest_of
 from ..core.axes import Image, Plane
 from ..core.bands import choose_bands
 from ..core.errors import SpecError
@@ -311,6 +311,8 @@ def object_rule(spec: SegmentSpec, model: Scorer, diameter: float, image: Image)
             sizes = (spec.min_size,) * len(known)
         else:
             sizes = smallest_of(rule.min_size, known, scale, units)
+        if not names and math.isinf(sizes[0]):
+            raise SpecError(f"'{model.card.name}' numbers objects. '{LARGEST}' is for classes: give a size.")
         return rule, sizes if names else sizes[0]
     typical = {2: math.pi / 4, 3: math.pi / 6}[ndim] * diameter**ndim
     return rule, 0.0 if names else rule.min_fraction * typical
@@ -368,7 +370,9 @@ def found_out(image: Image, plan: Plan, diameter: float, smallest: Smallest) -> 
         "statistics": plan.statistics.to_dict(),
         "magnification": list(plan.factor),
         "diameter": diameter,
-        "smallest": list(smallest) if isinstance(smallest, tuple) else smallest,
+        "smallest": [LARGEST if math.isinf(size) else size for size in smallest]
+        if isinstance(smallest, tuple)
+        else smallest,
         **plan.where.record(image),
         **plan.care.record,
     }

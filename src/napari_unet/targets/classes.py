@@ -8,6 +8,7 @@ be left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,7 +152,7 @@ def drop_pieces(found: npt.NDArray[np.int32], smallest: Sequence[float], nested:
     found : ndarray of int32, shape (*s)
         Class of each pixel, 0 for background; changed.
     smallest : sequence of float
-        The fewest pixels of a piece of each class.
+        The fewest pixels of a piece of each class; infinite: only the largest is kept, of equal ones the first.
     nested : bool
         Whether each class lies within the one before it: then a piece of it has what lies within, and what takes its
         place is the class around it, else the background.
@@ -164,8 +165,11 @@ def drop_pieces(found: npt.NDArray[np.int32], smallest: Sequence[float], nested:
     together = np.ones((3,) * found.ndim, bool)
     for kind, least in enumerate(smallest, 1):  # from the outermost: what lies within goes with it
         pieces, count = ndimage.label(found >= kind if nested else found == kind, together)
-        small = np.bincount(pieces.ravel(), minlength=count + 1) < least
+        sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+        small = sizes < least
         small[0] = False
+        if math.isinf(least) and count:
+            small[1 + sizes[1:].argmax()] = False
         if small.any():
             found[small[pieces]] = kind - 1 if nested else 0
     return found

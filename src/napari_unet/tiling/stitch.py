@@ -214,7 +214,7 @@ class Stitch:
         columns = [[f.areas, f.firsts, f.lows, f.highs] for f in self._forests.values()]
         areas, firsts, lows, highs = map(np.concatenate, zip(*columns, strict=True))
         if isinstance(smallest, tuple):
-            self._drop_pieces(kinds, areas, smallest)
+            self._drop_pieces(kinds, areas, firsts, smallest)
         group, kept, count = kinds - 1, kinds > 0, int(kinds.max(initial=0))
         areas, firsts, lows, highs = total(group[kept], count, areas[kept], firsts[kept], lows[kept], highs[kept])
         none = areas == 0
@@ -226,7 +226,7 @@ class Stitch:
         parts = ((p, kinds[start : start + len(self._forests[p])]) for p, start in self._starts.items())
         return Objects(table, {p: np.concatenate([zero, own]) for p, own in parts})
 
-    def _drop_pieces(self, kinds: Ints, areas: Longs, smallest: tuple[float, ...]) -> None:
+    def _drop_pieces(self, kinds: Ints, areas: Longs, firsts: Longs, smallest: tuple[float, ...]) -> None:
         """Give trees whose pieces are too small the class around them, or none; from the outermost class."""
         pairs, nested = (
             np.concatenate([p for p, _ in self._touching]) - 1,
@@ -239,7 +239,11 @@ class Stitch:
             codes = both.min(1) * kinds.size + both.max(1)
             piece = unite(codes, even[:1].repeat(codes.size), even, 0)
             sizes = np.bincount(piece[own], areas[own], kinds.size)
-            kinds[own & (sizes[piece] < least)] = kind - 1 if nested else 0
+            small = own & (sizes[piece] < least)
+            if np.isinf(least) and own.any():
+                among = own & (sizes[piece] == sizes.max())
+                small &= piece != piece[among][firsts[among].argmin()]
+            kinds[small] = kind - 1 if nested else 0
 
     def _ends(self) -> Longs:
         """Return for every tree, counted from 0, the tree with the peak that it leads to."""

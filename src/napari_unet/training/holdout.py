@@ -15,7 +15,7 @@ from ..core.specs import TrainSpec
 from ..io.images import read_image
 from .pairs import Pair
 
-__all__ = ["Split", "check_leaks", "hold_out"]
+__all__ = ["Split", "check_leaks", "hold_out", "part_groups"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,37 @@ def hold_out(examples: Sequence[Example], spec: TrainSpec) -> Split:
         return Split(learned, [], "All images are learned from; none is held out to judge the model.")
     noun = "groups" if any(e.group for e in examples) else "images"
     return Split(learned, held, f"{len(groups) - len(kept)} {noun} are learned from, {len(kept)} held out to judge.")
+
+
+def part_groups(examples: Sequence[Example], folds: int, seed: int) -> list[set[str]]:
+    """Part the groups of examples into folds of about equal size.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        What is said to be of one group stays together; an example without is a group of its own.
+    folds : int
+        How many.
+    seed : int
+        Another one makes other folds.
+
+    Returns
+    -------
+    list of set of str
+        The groups of each fold.
+
+    Raises
+    ------
+    TrainingDataError
+        If there are fewer groups than folds.
+    """
+    groups = sorted({each.group or each.source for each in examples}, key=lambda name: _lot(name, seed))
+    if len(groups) < folds:
+        raise TrainingDataError(
+            f"{folds} folds need as many patients or images, but there are {len(groups)}. Annotate more, or ask for "
+            "fewer folds."
+        )
+    return [set(groups[number::folds]) for number in range(folds)]
 
 
 def _single(examples: list[Example], name: str, spec: TrainSpec) -> Split:

@@ -34,7 +34,7 @@ from .intensities import is_ct, measure_ct, measure_fixed
 from .pairs import Pair
 from .stored import Shelf
 
-__all__ = ["Prepared", "framed", "prepare"]
+__all__ = ["Prepared", "fill_in", "framed", "prepare"]
 
 _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
 _VOLUME: Final = 8  # planes from which on a stack is a volume
@@ -98,7 +98,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
         raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
     examples = framed(examples, spec)
     split = hold_out(examples, spec)
-    filled = _filled(spec, examples)
+    filled = fill_in(spec, examples)
     learned, kept = _valued(filled, split.learned), _valued(filled, split.held_out)
     loader = Loader((yield from _measured(filled, spec, learned)))
     pairs: list[Pair] = []
@@ -145,8 +145,26 @@ def framed(examples: Sequence[Example], spec: TrainSpec) -> list[Example]:
     return [pair_frames(example) for example in examples]
 
 
-def _filled(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
-    """Fill in the network and what else reading the images needs."""
+def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
+    """Fill in the network and what else reading the images needs.
+
+    Parameters
+    ----------
+    spec : TrainSpec
+        As it was given.
+    examples : sequence of Example
+        What is learned from; the first ones are looked at.
+
+    Returns
+    -------
+    TrainSpec
+        With network, target and classes.
+
+    Raises
+    ------
+    TrainingDataError
+        If classes are to be counted and the labels are not numbers of classes.
+    """
     task = load_task(spec.task)
     if spec.start:
         return spec.filled(read_card(find_model(spec.start))).filled(task)

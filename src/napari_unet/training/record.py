@@ -25,10 +25,11 @@ from .state import History
 from .unseen import risen_since
 from .validate import Judged, Shown, summarise
 
-__all__ = ["EXAMPLE", "Outcome", "complete_card", "describe_data", "draw_example", "verdict"]
+__all__ = ["EXAMPLE", "Outcome", "complete_card", "describe_data", "draw_example", "ends", "verdict"]
 
 EXAMPLE: Final = "example.png"
 _HELD: Final = "on the held-out images"
+_ENDS: Final = ("low", "high")
 _EDGE: Final = 256  # pixels of each half of the picture
 _ROWS: Final = 200  # of the curve that go into the card
 _NAMED: Final = 500  # images whose hashes are listed one by one
@@ -104,12 +105,7 @@ def complete_card(
     scores, sure = summarise(judged)
     metrics = dict(card.metrics)
     if scores:
-        ends = {
-            f"{name} {end}": value
-            for name, pair in sure.items()
-            for end, value in zip(("low", "high"), pair, strict=True)
-        }
-        metrics["validation"] = scores | ends | {"images": float(len(judged))}
+        metrics["validation"] = scores | ends(sure) | {"images": float(len(judged))}
     if history.before and scores:
         metrics["validation of the model it started from"] = dict(history.before)
     thinned = history.rows[:: -(-len(history.rows) // _ROWS) or 1]
@@ -132,6 +128,22 @@ def complete_card(
         recipe = recipe.replace(f"{meant} steps of", f"{done} of {meant} steps of")
     more = {"metrics": metrics, "training": training, "description": words, "recipe": recipe}
     return card.model_copy(update=more)
+
+
+def ends(sure: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Name the ends of intervals as a card does.
+
+    Parameters
+    ----------
+    sure : mapping of str to (float, float)
+        From :func:`~napari_unet.training.validate.summarise`.
+
+    Returns
+    -------
+    dict of float
+        ``"Dice low"``, ``"Dice high"`` and so on.
+    """
+    return {f"{name} {end}": value for name, pair in sure.items() for end, value in zip(_ENDS, pair, strict=True)}
 
 
 def describe_data(learned: Sequence[Example], held_out: Sequence[Example]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def train_model(
     folder: Path | None = None,
     watched: Image | None = None,
     wishes: Wishes | None = None,
+    scores: Mapping[str, dict[str, float]] | None = None,
 ) -> Steps[Path]:
     """Train on annotated images and store the model.
 
@@ -45,6 +46,8 @@ def train_model(
         A picture that is segmented now and then, for the user to look at.
     wishes : Wishes, optional
         Of the user while it runs: stop, pause.
+    scores : mapping, optional
+        What is known of models that were trained like this one; goes on the card.
 
     Returns
     -------
@@ -74,6 +77,7 @@ def train_model(
     order = Order(_settled(data, made), planned, folder, watched)
     learning = planned.model_copy(update={"net": fitted_net(planned)})
     card = make_card(learning, f"{len(made.learned)} annotated images", common_bands(made.pairs))
+    card = card.model_copy(update={"metrics": dict(scores or {})})
     material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan, spec, made.held)
     return (yield from train_whole(material, wishes))
 

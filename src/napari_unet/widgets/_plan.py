@@ -49,7 +49,8 @@ _LABELS: Final = {
     "accumulate": "Parts of a step",
 }
 _ELSEWHERE: Final = (
-    "name", "start", "minutes", "truth", "validation", "licence", "net", "target", "normalise", "nodes", "task",
+    "name", "start", "minutes", "truth", "validation", "folds", "licence", "net", "target", "normalise", "nodes",
+    "task",
 )  # fmt: skip
 _SAFE_POINT: Final = "last.pt"
 _CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isinf
 from typing import TYPE_CHECKING, Final
 
 from qtpy.QtCore import QObject
@@ -162,4 +163,7 @@ class SizeRows(QObject):
             return ""
         if "" in found:
             return f"{self._written} are {found['']:.1f} pixels."
-        return f"Smallest pieces: {', '.join(f'{name} {size:.1f}' for name, size in found.items())} pixels."
+        sizes = (
+            f"{name} {'only the largest' if isinf(size) else f'{size:.1f} pixels'}" for name, size in found.items()
+        )
+        return f"Smallest pieces: {', '.join(sizes)}."

@@ -69,16 +69,21 @@ def train_steps(
     """
     check_conflict()
     yield Progress(0, 0, "Reading the annotated images")
+    from ..training.folds import known_scores, train_folds
     from ..training.run import train_model
     from ..training.runs import is_run, read_order
 
-    watched = None
+    watched, scores = None, None
     if is_run(data):
         order = read_order(Path(data))  # type: ignore[arg-type]  # is_run says so
         data, spec, folder, watched = order.data, order.spec, order.folder, order.watched
+        scores = known_scores(folder) if spec.folds else None
     place = Path(folder) if folder else None
     source = Path(data) if isinstance(data, str | os.PathLike) else data
-    return (yield from train_model(source, spec or TrainSpec(), place, watched, wishes))
+    spec = spec or TrainSpec()
+    if spec.folds and scores is None:
+        return (yield from train_folds(source, spec, place, wishes))
+    return (yield from train_model(source, spec, place, watched, wishes, scores))
 
 
 def train(
