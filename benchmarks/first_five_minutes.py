@@ -4,7 +4,8 @@ The picture is of a kind that the bundled model has not seen (``_rods.py``). ``p
 *Train* pressed in the dock of the real viewer. Measured is the time until a preview finds more cells of the right half,
 which nobody has labeled (AP50), than what one begins with: the model that is started from; with ``scratch`` nothing.
 Measured too is for how long the main thread does not answer: the longest time between two beats of a clock of 5 ms
-(what other programs take counts), and the longest that it worked itself.
+(what other programs take counts), and the longest that it worked itself. ``--why`` names the places in the code where a
+turn of more than 50 ms was spent, seen every few milliseconds.
 
 ``loop``: the picture is segmented by the model, the cells inside a window are corrected (here by the truth), added to
 the training data, and the model is fine-tuned on them; then another picture is segmented by both. Measured are the
@@ -21,7 +22,9 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,7 @@ from napari_unet.metrics.matching import count, scores
 RESULT = Path(__file__).resolve().parent / "results" / "first_five_minutes.json"
 MODEL = "nuclei"
 PATIENCE = 150.0  # seconds
+LONG, LOOK, DEEP = 0.05, 0.004, 14  # seconds of a turn that is told of, between two looks; calls that are named
 WINDOW = (slice(130, 380), slice(130, 380))  # that is corrected
 ROUNDS = 3  # in which what was found as one with a cell is corrected with it
 SEEN, OTHER = 1, 2  # seeds of pictures
@@ -47,10 +51,14 @@ SEEN, OTHER = 1, 2  # seeds of pictures
 class Heart:
     """Beats in the main thread: the longest time between two beats, and the longest that it worked itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: bool = False) -> None:
         from qtpy.QtCore import QTimer
 
         self.waited = self.worked = 0.0
+        self.long: list[tuple[float, int, list[tuple[str, int]]]] = []  # when, milliseconds, where
+        self._seen: Counter[str] = Counter()
+        if watch:
+            threading.Thread(target=self._watch, args=(threading.main_thread().ident,), daemon=True).start()
         self.begun = self._at = time.monotonic()
         self._done = time.thread_time()
         self._timer = QTimer()
@@ -61,7 +69,21 @@ class Heart:
     def _beat(self) -> None:
         at, done = time.monotonic(), time.thread_time()
         self.waited, self.worked = max(self.waited, at - self._at), max(self.worked, done - self._done)
+        if done - self._done > LONG:
+            self.long.append((round(at - self.begun, 1), round(1000 * (done - self._done)), self._seen.most_common(6)))
+        self._seen.clear()
         self._at, self._done = at, done
+
+    def _watch(self, main: int) -> None:
+        """Note every few milliseconds where the main thread is, from the outermost call to the innermost."""
+        while True:
+            time.sleep(LOOK)
+            frame, places = sys._current_frames().get(main), []
+            while frame is not None:
+                name = f"{Path(frame.f_code.co_filename).stem}:{frame.f_lineno} {frame.f_code.co_name}"
+                places.append(name)
+                frame = frame.f_back
+            self._seen[" < ".join(places[:DEEP])] += 1
 
 
 def ap50(truth: np.ndarray, labels: np.ndarray) -> float:
@@ -78,7 +100,7 @@ def right(truth: np.ndarray, labels: Any, window: tuple[slice, slice]) -> float:
     return ap50(truth[window[0], columns], found[window[0], columns])
 
 
-def preview(start: str, threads: int) -> dict[str, Any]:
+def preview(start: str, threads: int, why: bool = False) -> dict[str, Any]:
     """Press Train in the viewer and wait for a preview that is better than what one begins with."""
     import napari
     from qtpy.QtTest import QTest
@@ -106,7 +128,7 @@ def preview(start: str, threads: int) -> dict[str, Any]:
     dock.begin_with.choose(start)
     while dock.plan.plan is None:
         QTest.qWait(50)
-    heart, pool = Heart(), ThreadPoolExecutor(1)  # judged elsewhere: the main thread is what is measured
+    heart, pool = Heart(why), ThreadPoolExecutor(1)  # judged elsewhere: the main thread is what is measured
     judged: list[tuple[float, Any]] = []
     last = None
     dock.run()
@@ -124,6 +146,8 @@ def preview(start: str, threads: int) -> dict[str, Any]:
     dock.cancel()
     QTest.qWait(2000)
     viewer.close()
+    for turn in heart.long if why else ():
+        sys.stderr.write(json.dumps(turn, indent=1) + "\n")
     seconds = next((at for at, score in better if score > before), None)
     return {
         "seconds": seconds, "AP50 before": before, "previews": better,
@@ -185,6 +209,7 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--minutes", type=float, default=1.0, help="of fine-tuning")
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--why", action="store_true", help="tell what the main thread did in turns of more than 50 ms")
     parser.add_argument("--result", type=Path, default=RESULT)
     wish = parser.parse_args()
     found: dict[str, Any] = json.loads(wish.result.read_text()) if wish.result.exists() else {}
@@ -195,7 +220,7 @@ def main() -> None:
             if part == "loop":
                 told = loop(wish.model, wish.minutes, wish.threads)
             else:
-                told = preview(wish.model if part == "preview" else "", wish.threads)
+                told = preview(wish.model if part == "preview" else "", wish.threads, wish.why)
         found[part] = told | {"machine": machine(), "load before": load, "threads": wish.threads}
         wish.result.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         sys.stdout.write(json.dumps({part: told}, indent=1) + "\n")
