@@ -258,6 +258,7 @@ def test_a_training_is_watched_to_its_end(make: Make, viewer: ViewerModel, qtbot
     assert "Going on." in widget.lines.text()
     assert "AP50 0.700" in widget.live.curves.text.text()
     assert not widget.live.gallery.cells[0][2].pixmap().isNull()
+    qtbot.waitUntil(lambda: "mine preview" in viewer.layers)
     layer = viewer.layers["mine preview"]
     assert np.unique(layer.data).tolist() == [3]
     np.testing.assert_allclose(layer.extent.world, viewer.layers["field"].extent.world)

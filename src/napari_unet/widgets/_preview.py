@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
+from qtpy.QtCore import QTimer
 
 from napari_unet.core.axes import Image
 
@@ -22,6 +23,7 @@ __all__ = ["Preview", "preview_of"]
 
 _EDGE: Final = 512  # pixels that are looked at, at most
 _DEPTH: Final = 24  # planes, for networks that see several
+_TURN: Final = 30  # milliseconds, in which the screen is drawn and the user heard
 
 
 class Preview:
@@ -48,6 +50,7 @@ class Preview:
         self._channels = channel_axis(layer, whole)
         self._whole = whole
         self.layer: Labels | None = None
+        self._waits = False  # to be added
 
     @staticmethod
     def _cut(axis: str, part: slice, length: int, ndim: int) -> slice:
@@ -76,7 +79,7 @@ class Preview:
         )
 
     def show(self, labels: npt.NDArray[Any], name: str) -> None:
-        """Show labels; once the user has taken the layer away, nothing is shown any more.
+        """Show labels, a moment later; once the user has taken the layer away, nothing is shown any more.
 
         Parameters
         ----------
@@ -88,7 +91,7 @@ class Preview:
         shape = [s.stop - s.start for s in self.window.values()]
         shown = repeat(np.ascontiguousarray(labels, dtype=np.int32).reshape(shape), self._channels)
         if self.layer is not None:
-            if self.layer in self._viewer.layers:
+            if self._waits or self.layer in self._viewer.layers:
                 self.layer.data = shown
             return
         source = self._source
@@ -99,13 +102,21 @@ class Preview:
         corner = source.affine.inverse(source.data_to_world(starts))
         place = placement(source, self._axes)
         place["translate"] = np.asarray(corner)[-len(place["scale"]) :]
-        layer = Labels(shown, name=name, metadata={KEY: {"preview": True}}, **place)
-        layer.editable = False
+        self.layer = Labels(shown, name=name, metadata={KEY: {"preview": True}}, **place)
+        self.layer.editable = False
+        self._waits = True
+        # In a turn of its own: napari takes most of a tenth of a second for it, and the report is shown in this one.
+        QTimer.singleShot(_TURN, self._add)
+
+    def _add(self) -> None:
+        self._waits = False
+        if self.layer is None or self._source not in self._viewer.layers:
+            return
         chosen = self._viewer.layers.selection
         active = chosen.active
         # The user goes on painting. Nobody is told of a choice that is taken back: it would hold the screen for longer.
         with chosen.events.blocker_all():
-            self.layer = self._viewer.add_layer(layer)
+            self._viewer.add_layer(self.layer)
             chosen.active = active
 
     def remove(self) -> None:
