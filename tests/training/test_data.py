@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -176,6 +178,16 @@ def test_what_cannot_be_learned_from_is_refused(change, text):
 def _stacked(change):
     image, labels = change(*field())
     return Example(Image(image, "yx", name="field"), Image(labels, "zyx", name="labels"))
+
+
+def test_intensities_of_other_channels_are_refused_by_the_name_of_the_model():
+    image, labels = field()
+    known = NormaliseSpec(kind="fixed", offset=(0, 0, 0), divisor=(1, 2, 3), joint=False)
+    one = loader(inputs=3)
+    with pytest.raises(TrainingDataError, match="'field' has 1 channel, but the model 'land' is for 3"):
+        replace(one, spec=one.spec.model_copy(update={"normalise": known, "start": "land"})).load(
+            example(image, labels)
+        )
 
 
 def test_an_image_of_which_nothing_is_known_is_refused():

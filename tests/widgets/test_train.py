@@ -405,6 +405,27 @@ def test_what_does_not_fit_is_said_where_it_was_chosen(
     assert not trainer.given
 
 
+def test_what_is_drawn_later_is_seen_once_the_brush_rests(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
+    _, labels = draw(viewer)
+    labels.data = np.zeros((64, 64), np.int32)
+    widget = make(viewer)
+    widget.begin_with.choose("")
+    pair = widget.data.pairs.rows[0]
+    assert "is empty" in pair.trouble.text()
+    widget.look()
+    assert widget.begin_with.values["start"] == "nuclei"  # what fits the image, before there are labels
+    labels.paint((20, 20), 1)
+    assert "is empty" in pair.trouble.text()  # not at every stroke
+    qtbot.waitUntil(pair.trouble.isHidden)
+    planned(qtbot, widget)
+    other = viewer.add_labels(np.zeros((64, 64), np.int32), name="other")
+    pair.labels.choose(other)
+    labels.data = np.zeros((64, 64), np.int32)  # nobody listens to it any more
+    other.paint((20, 20), 1)
+    qtbot.waitUntil(pair.trouble.isHidden)
+    planned(qtbot, widget)
+
+
 def test_what_the_engine_finds_wrong_is_said_in_the_plan(
     make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer
 ) -> None:

@@ -15,7 +15,7 @@ from ..core.axes import Image, Plane
 from ..core.bands import band_names
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
-from ..core.specs import TrainSpec
+from ..core.specs import NetSpec, NormaliseSpec, TrainSpec
 from ..targets import count_classes
 from ..tiling import Statistics, measure_statistics, normalise
 from .pairs import Pair, Truth, make_pair
@@ -103,11 +103,7 @@ class Loader:
             raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
         image, labels = self._shelf.image(example.image), self._shelf.labels(example.labels)
         check_grid(labels, image)
-        if image.channels not in (1, net.inputs):
-            raise TrainingDataError(
-                f"'{example.name}' has axes {image.axes} and {image.channels} channels; the network takes 1 or "
-                f"{net.inputs} channels. Take images with as many channels as the others have."
-            )
+        self._check_channels(image, net, normalised, example.name)
         together = matched(image, labels, net.ndim, example.name)
         statistics = measure_statistics([plane for plane, _ in together], normalised)
         self._check_image(image, statistics, example)
@@ -131,6 +127,20 @@ class Loader:
             pairs = [replace(p, before=_in_memory(plane)) for p, (_, plane) in zip(pairs, earlier, strict=True)]
         self._check_labels(pairs, example)
         return pairs
+
+    def _check_channels(self, image: Image, net: NetSpec, normalised: NormaliseSpec, name: str) -> None:
+        if image.channels not in (1, net.inputs):
+            raise TrainingDataError(
+                f"'{name}' has axes {image.axes} and {image.channels} channels; the network takes 1 or "
+                f"{net.inputs} channels. Take images with as many channels as the others have."
+            )
+        known = len(normalised.divisor)
+        if known not in (0, 1, image.channels):
+            who = f"the model '{self.spec.start}'" if self.spec.start else "the normalization that is given"
+            raise TrainingDataError(
+                f"'{name}' has {image.channels} channel{'s' * (image.channels != 1)}, but {who} is for {known}. "
+                f"Start from another model, or from nothing, or take images of {known} channels."
+            )
 
     def _pair(self, stored: Stored, plane: Plane, drawn: Plane, weight: float) -> Pair:
         values = math.prod(plane.shape) * plane.image.channels

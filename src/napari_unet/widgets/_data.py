@@ -38,9 +38,9 @@ _SOURCES: Final = {
     "kept": "the corrections I have kept",
 }
 _TRUTHS: Final = {
-    "all": "every object of the images",
-    "regions": "every object inside drawn shapes",
-    "scribbles": "a few strokes (scribbles)",
+    "all": "every object",
+    "regions": "those inside shapes",
+    "scribbles": "a few strokes",
 }
 _TRUTH_HELP: Final = {
     "all": "What has no label is learned as background: label every object.",
@@ -49,11 +49,11 @@ _TRUTH_HELP: Final = {
     "paint some strokes on the background too.",
 }
 _CHECKS: Final = {
-    "share": "some images, picked for me",
-    "ticked": "the images that I tick",
-    "none": "nothing: learn from all",
+    "share": "some, picked for me",
+    "ticked": "those that I tick",
+    "none": "nothing",
 }
-_TABLE: Final = "what the table says (column 'split')"
+_TABLE: Final = "what the table says"
 _SHARE: Final = 0.2  # of the images that are not learned from, where the program picks them
 
 

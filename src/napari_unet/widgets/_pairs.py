@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from napari_unet.core.axes import Image
@@ -19,6 +19,7 @@ from ._chooser import LayerBox
 from ._layers import layer_axes, layer_image
 from ._matching import axes_on, in_words, matching
 from ._parts import button, row, words
+from ._strokes import Strokes
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -67,7 +68,9 @@ class PairRow(QWidget):
         column.addWidget(self.axes)
         column.addWidget(self.trouble)
         self.image.chosen.connect(self._image_changed)
-        self.labels.chosen.connect(self.look)
+        self.strokes = Strokes(self)
+        self.strokes.rested.connect(self.look)
+        self.labels.chosen.connect(self._labels_changed)
         self.axes.textChanged.connect(self.look)
         self._image_changed()
 
@@ -77,10 +80,13 @@ class PairRow(QWidget):
     def _image_changed(self) -> None:
         layer = self.image.layer
         axes, sure = layer_axes(layer) if layer is not None else ("", True)
-        blocked = self.axes.blockSignals(True)
-        self.axes.setText(axes)
-        self.axes.blockSignals(blocked)
+        with QSignalBlocker(self.axes):
+            self.axes.setText(axes)
         self.axes.setVisible(not sure)
+        self.look()
+
+    def _labels_changed(self) -> None:
+        self.strokes.listen(self.labels.layer)
         self.look()
 
     def look(self, _text: str = "") -> None:
@@ -99,6 +105,16 @@ class PairRow(QWidget):
         """The layer with the labels."""
         return self.labels.layer
 
+    @property
+    def source(self) -> Image | None:
+        """The image, whatever its labels are; None if it is not chosen, or nobody knows its axes."""
+        with suppress(UNetError):  # said below the row
+            return None if self.image.layer is None else self._source(self.image.layer)
+        return None
+
+    def _source(self, layer: Layer) -> Image:
+        return layer_image(layer, self.axes.text().strip().lower())
+
     def read(self) -> tuple[Image, Image]:
         """Return the image and its labels.
 
@@ -115,7 +131,7 @@ class PairRow(QWidget):
         image, labels = self.image.layer, self.labels.layer
         if image is None or labels is None:
             raise TrainingDataError("Choose an image and the layer with its labels.")
-        source = layer_image(image, self.axes.text().strip().lower())
+        source = self._source(image)
         found = layer_image(labels, axes_on(labels, source))
         wanted, given = source.along(source.label_axes)[0], found.along(source.label_axes)[0]
         if wanted != given:
@@ -169,9 +185,7 @@ class PairList(QWidget):
         for found in self.rows:
             if found.image.layer is not None or found.labeled is not None:
                 continue
-            image, labels = next(
-                (p for p in matching(self._viewer) if id(p[1]) not in used), (None, None)
-            )  # fmt: skip
+            image, labels = next((p for p in matching(self._viewer) if id(p[1]) not in used), (None, None))
             if image is not None and labels is not None:
                 used.add(id(labels))
                 found.labels.choose(labels)

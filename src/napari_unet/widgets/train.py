@@ -122,14 +122,18 @@ class TrainWidget(Panel):
         if self.job is not None:
             return
         try:
+            self._suit()
             data = self.data.read()
-            self.begin_with.suit(data if isinstance(data, Path) else data[0].image, self.kind.task)
             spec, engine = self.spec(), self.engine
         except UNetError as error:
             self.plan.stop()
             self.plan.say(str(error))
             return
         self.plan.look(lambda: planning(engine, data, spec), partial(drawing, engine, data, spec))
+
+    def _suit(self) -> None:
+        """Start from a model that fits the kind and the image, also while something is wrong with the labels."""
+        self.begin_with.suit(self.data.pairs.rows[0].source if self.data.layers else None, self.kind.task)
 
     def _offer(self, stopped: tuple[Path, TrainSpec] | None) -> None:
         """Offer to go on with a run of this name that was stopped, today or another day."""
@@ -142,6 +146,7 @@ class TrainWidget(Panel):
         if self.job is not None:
             return
         try:
+            self._suit()
             if self.begin_with.wrong:
                 raise SpecError(self.begin_with.wrong)
             if self.going is not None and self.going[1].name == self.begin_with.values["name"]:
