@@ -1,18 +1,16 @@
 """Tracks against the truth of simulated movies, beside other programs, and how long linking takes.
 
-Settings were chosen on movies with the seeds 0 to 2; what is stored comes from other seeds. Other programs
-(``--peers``) each get an environment of their own on first use, as in ``peers_cells.py``; of those that are not named,
-the figures stay as they are stored. "perfect" has all true links between the masks that are left, and
-no masks drawn.
+Settings were chosen on movies with the seeds 0 to 2, those of other programs too (``trackers.py``); what is stored
+comes from other seeds. Other programs (``--peers``) each get an environment of their own on first use, as in
+``peers_cells.py``; of those that are not named, the figures stay as they are stored.
+"perfect" has all true links between the masks that are left, and no masks drawn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,35 +20,17 @@ import dask.array as da
 import numpy as np
 from doubts import thinned
 from peers_cells import ENVIRONMENTS, install
+from trackers import LIMIT, MOVIES, PEERS, peer, ways_of
 
 from napari_unet.core.axes import Image
 from napari_unet.core.graph import assemble, relink
 from napari_unet.core.results import Tracks
 from napari_unet.core.steps import finish
-from napari_unet.samples.movie_spec import MovieSpec
 from napari_unet.samples.movies import simulate
 from napari_unet.workflows import follow_ids_steps, relabel, score_tracks, segment, track
 
 RESULTS = Path(__file__).with_name("results") / "tracking.json"
-PEERS = {
-    "laptrack": ("laptrack==0.17.0", "scikit-image==0.26.0"),
-    # 0.7.0 needs a newer libstdc++ than many systems have.
-    "btrack": ("btrack==0.6.5", "pydantic==1.10.24", "scikit-image==0.26.0"),
-    "motile": ("motile==1.0.1", "pyscipopt==6.3.0", "scikit-image==0.26.0", "scipy==1.17.1"),
-}
-LIMIT = 1800.0  # seconds to install one
 SEEDS = (10, 11)
-# Motion is such that other programs reach about what they reach on every sixth frame of HL60 nuclei; divisions are more
-# frequent, so that there are enough to count.
-MOVIES = {
-    "nuclei": MovieSpec(shape=(300, 300), frames=20, count=45, diameter=28.0, cycle=14.0, speed=0.16),
-    "phase": MovieSpec(
-        kind="bacteria", shape=(260, 260), frames=28, count=12, diameter=9.0, cycle=9.0, speed=0.25, dropped=0.03
-    ),
-    "phase_calm": MovieSpec(
-        kind="bacteria", shape=(260, 260), frames=28, count=14, diameter=9.0, cycle=14.0, speed=0.1, dropped=0.03
-    ),
-}
 SHOWN = ("LNK", "CHOTA", "BC", "BC(1)")
 
 
@@ -73,19 +53,6 @@ def overlap(labels: np.ndarray) -> Tracks:
     return assemble(columns | {"x": columns["y"]}, "greedy", np.array(edges)).tracks
 
 
-def peer(name: str, python: Path, labels: np.ndarray) -> Tracks:
-    """Link with another program: centroids, one object width."""
-    with tempfile.TemporaryDirectory() as folder:
-        given, out = Path(folder, "labels.npy"), Path(folder, "tracks.npy")
-        np.save(given, labels)
-        script = Path(__file__).with_name(f"_peer_{name}.py")
-        subprocess.run([str(python), str(script), str(given), str(out)], check=True, env={})
-        t, label, track_, parent, _ = np.load(out).T
-    whole = {"t": t, "label": label, "track": track_, "parent": parent}
-    columns = {key: column.astype(np.int64) for key, column in whole.items()}
-    return assemble(columns | {"y": t * 0.0, "x": t * 0.0}, name).tracks
-
-
 def perfect(truth: Tracks, labels: np.ndarray, given: np.ndarray) -> Tracks:
     """Return the true tracks of the masks that are left."""
     t, label = (truth.nodes[name].astype(np.int64) for name in ("t", "label"))
@@ -101,8 +68,9 @@ def perfect(truth: Tracks, labels: np.ndarray, given: np.ndarray) -> Tracks:
     return relink(replace(bare, costs=np.zeros(0), margins=np.zeros(0)), np.argsort(order)[left.edges])
 
 
-def compare(spec: MovieSpec, peers: dict[str, Path]) -> dict[str, Any]:
+def compare(kind: str, peers: dict[str, Path]) -> dict[str, Any]:
     """Score all ways to link the masks of some movies."""
+    spec = MOVIES[kind]
     found: dict[str, list[list[float]]] = {}
     objects = divisions = 0
     for seed in SEEDS:
@@ -118,7 +86,7 @@ def compare(spec: MovieSpec, peers: dict[str, Path]) -> dict[str, Any]:
         table["track"] = drawn.nodes["label"]
         ways["napari-unet, gaps filled"] = (assemble(table, "filled").tracks, filled)
         ways["perfect"] = (perfect(truth, labels, given), given)
-        ways |= {name: (peer(name, python, given), given) for name, python in peers.items()}
+        ways |= {name: (peer(name, kind, python, given), given) for name, python in peers.items()}
         for name, (tracks, masks) in ways.items():
             scores = score_tracks(tracks, masks, truth, labels).scores
             found.setdefault(name, []).append([scores[key] for key in SHOWN])
@@ -200,12 +168,13 @@ def main() -> None:
         RESULTS.write_text(json.dumps(said, indent=1) + "\n")
         return
     ENVIRONMENTS.mkdir(exist_ok=True)
-    peers = {name: install(name, LIMIT, PEERS[name]) for name in wish.peers}
+    places = {name: install(name, LIMIT, PEERS[name]) for name in wish.peers}
+    peers = {way: place for name, place in places.items() for way in ways_of(name)}
     track(np.eye(8, dtype=np.int32)[None].repeat(2, 0))
     report: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     report["speed"] = speed()
-    for name, spec in MOVIES.items():
-        report[name] = report.get(name, {}) | compare(spec, peers)
+    for name in MOVIES:
+        report[name] = report.get(name, {}) | compare(name, peers)
         sys.stderr.write(f"{name}: {report[name]}\n")
     report["end_to_end"] = end_to_end()
     text = json.dumps(report, indent=1)

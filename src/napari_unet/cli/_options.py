@@ -20,7 +20,10 @@ __all__ = [
 
 Source = Annotated[
     Path,
-    typer.Argument(help="Image file: TIFF, GeoTIFF, OME-Zarr, NIfTI, PNG ...; or a DICOM folder.", show_default=False),
+    typer.Argument(
+        help="Image file (TIFF, OME-Zarr, NIfTI, PNG ...), DICOM folder, or folder of numbered frames.",
+        show_default=False,
+    ),
 ]
 Series = Annotated[
     int | None,

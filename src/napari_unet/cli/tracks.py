@@ -11,7 +11,7 @@ import typer
 from .. import workflows
 from .._terminal import say_json, tell, watch
 from ..core.axes import Image
-from ..core.errors import OutputError, SpecError
+from ..core.errors import SpecError
 from ..core.linking import LinkSpec
 from ..core.results import Tracks
 from . import _options as options
@@ -29,7 +29,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for s
 
 
 def track(  # noqa: PLR0913  # a command's options are its arguments
-    labels: Annotated[Path, typer.Argument(help="Labels of a movie, as 'segment' writes them.", show_default=False)],
+    labels: Annotated[Path, typer.Argument(help="Labels of a movie, or a folder of masks.", show_default=False)],
     output: _Output,
     max_distance: Annotated[float, typer.Option(help="Farthest step, in object widths.")] = _LINK.max_distance,
     min_overlap: Annotated[float, typer.Option(help="Share of two masks in common, 0 to 1.")] = _LINK.min_overlap,
@@ -67,11 +67,9 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
         max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division, merging=merging,
         steady=steady, method=method,
     )  # fmt: skip
-    if output.suffix.lower() in (".csv", ".xml"):
-        workflows.check_place(output, overwrite=overwrite)
-    elif output.exists() and not overwrite:
-        raise OutputError(f"'{output}' exists. Choose another name, or allow it to be replaced: --overwrite.")
+    workflows.check_tracks_place(output, None, overwrite)
     movie = workflows.read_labels(labels, axes)
+    workflows.check_tracks_place(output, movie, overwrite)
     picture = workflows.read_image(image, axes) if image else None
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         found = watch(workflows.track_steps(movie, spec, picture, model, client))
@@ -79,7 +77,7 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     if as_json:
         say_json({"labels": str(labels), "output": str(output)} | found.counts)
         return
-    tell({name.capitalize(): number for name, number in found.counts.items()} | {"Tracks": output})
+    tell({name.capitalize(): number for name, number in found.counts.items()} | {"Written": output})
 
 
 def evaluate(places: tuple[Path, Path], errors: Path | None, axes: str | None, as_json: bool, overwrite: bool) -> None:

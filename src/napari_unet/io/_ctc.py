@@ -23,9 +23,10 @@ from napari_unet.core.results import TrackFile, Tracks
 
 from .atomic import atomic_folder
 
-__all__ = ["is_challenge", "read", "write"]
+__all__ = ["is_challenge", "is_result", "read", "write"]
 
 _TEXTS: Final = ("res_track.txt", "man_track.txt")
+_OURS: Final = re.compile(r"mask\d+\.tif|res_track\.txt")
 _NUMBER: Final = re.compile(r"(\d+)$")
 _MOST: Final = 65535
 _MOST_SAID: Final = 20
@@ -34,6 +35,11 @@ _MOST_SAID: Final = 20
 def is_challenge(path: Path) -> bool:
     """Say whether a folder is one of the challenge."""
     return any((path / name).is_file() for name in _TEXTS)
+
+
+def is_result(path: Path) -> bool:
+    """Say whether a folder holds a result of tracking and nothing else; a truth (``man_track``) is none."""
+    return all(_OURS.fullmatch(file.name) for file in path.iterdir())
 
 
 def write(path: Path, tracks: Tracks, labels: Callable[[int], npt.NDArray[Any]], overwrite: bool = False) -> None:

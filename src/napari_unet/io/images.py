@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from napari_unet.core.axes import AXES, Image, as_image, parse_axes
 from napari_unet.core.errors import ImageError, OutputError
 
 from ._georeferenced import RASTERS, has_rasterio, is_raster, read_georeferenced, write_number_raster
+from ._numbered import is_numbered, read_numbered
 from ._tiff import read_tiff, write_tiff
 from ._zarr import check_replaceable, write_image_zarr
 from ._zarr_reader import is_zarr, read_zarr
@@ -51,6 +53,7 @@ def read_image(
         ``.tif``, ``.tiff``, ``.svs``, ``.ndpi``, ``.zarr`` (a folder; OME-Zarr 0.4, 0.5 or a plain array), ``.png``,
         ``.jpg``, ``.bmp`` or ``.npy``. For OME-Zarr also an address, such as ``https://...`` or ``s3://...``. With the
         extra ``medical``: ``.nii``, ``.nii.gz``, a folder of DICOM files, or one of them for the series it belongs to.
+        A folder of numbered TIFF or PNG files (``t000.tif``, ``t001.tif``) is a movie with a frame in each.
     axes : str or sequence of str, optional
         One letter of ``tczyx`` for each dimension; where missing, those that the file names or else a guess.
     series : int, optional
@@ -168,14 +171,15 @@ def _read(file: Path, axes: str | None, labels: bool) -> Image:
         return read_nifti(file, axes)
     if is_raster(file):
         return read_georeferenced(file, axes, labels)
+    if is_numbered(file):
+        return read_numbered(file, axes, partial(_read, labels=labels))
     if file.is_dir():
         raise ImageError(
-            f"'{file}' is a folder without a zarr store or DICOM files. Choose a file in it: {', '.join(OTHERS)}."
+            f"'{file}' is a folder without a zarr store, DICOM files or numbered frames. Choose a file in it: "
+            f"{', '.join(OTHERS)}."
         )
-    if suffix in _TIFFS:
-        return read_tiff(file, axes)
-    if suffix == ".npy":
-        return _read_npy(file, axes)
+    if suffix in _TIFFS or suffix == ".npy":
+        return read_tiff(file, axes) if suffix in _TIFFS else _read_npy(file, axes)
     if suffix in SUFFIXES and suffix != ".zarr":
         return as_image(_read_picture(file, labels), axes, name=file.stem)
     raise ImageError(f"'{file}' cannot be read: use one of {', '.join(SUFFIXES)}. Convert it, for example to OME-TIFF.")

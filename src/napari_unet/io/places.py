@@ -20,7 +20,7 @@ from .runs import describe_unfinished
 from .suffixes import suffix_of
 from .tables import TABLES, check_table
 
-__all__ = ["check_apart", "check_place"]
+__all__ = ["check_apart", "check_folder", "check_place"]
 
 _POLYGONS: Final = (".gpkg", ".geojson")
 
@@ -77,6 +77,23 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         check_segmentation(path, image)
     if path.exists():
         _check_taken(path, overwrite)
+    check_folder(path)
+    return describe_unfinished(path) if noun == "labels" and suffix == ".zarr" else ""
+
+
+def check_folder(path: Path) -> None:
+    """Check that something can be written beside a path.
+
+    Parameters
+    ----------
+    path : Path
+        Of what is to be written.
+
+    Raises
+    ------
+    OutputError
+        If there is no folder, or nothing can be written there.
+    """
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         raise OutputError(f"'{path}' cannot be written: the folder '{folder}' does not exist. Create it first.")
@@ -88,7 +105,6 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         raise OutputError(
             f"'{path}' cannot be written: {error.strerror or error}. Choose another folder, or free space."
         ) from error
-    return describe_unfinished(path) if noun == "labels" and suffix == ".zarr" else ""
 
 
 def check_apart(path: Path, image: Image) -> None:

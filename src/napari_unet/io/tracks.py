@@ -14,8 +14,10 @@ from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import TrackFile, Tracks
 
 from . import _ctc, _geff, _track_table, _trackmate
+from ._zarr_reader import is_zarr
+from .places import check_apart, check_folder
 
-__all__ = ["read_tracks", "write_tracks"]
+__all__ = ["check_tracks_place", "read_tracks", "write_tracks"]
 
 
 def read_tracks(path: str | os.PathLike[str]) -> TrackFile:
@@ -54,6 +56,40 @@ def read_tracks(path: str | os.PathLike[str]) -> TrackFile:
     )
 
 
+def check_tracks_place(path: str | os.PathLike[str], labels: Image | None = None, overwrite: bool = False) -> None:
+    """Check that tracks can be written, and leave no trace.
+
+    Parameters
+    ----------
+    path : path-like
+        As in :func:`write_tracks`.
+    labels : Image, optional
+        What is tracked; the tracks must not take its place.
+    overwrite : bool
+        Whether tracks that are there may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the ending is unknown, the place is taken (a folder with anything else in it than tracks is never replaced),
+        or the folder around it cannot be written.
+    """
+    place, suffix = Path(path), Path(path).suffix.lower()
+    if suffix not in (".csv", ".geff", ".xml", ""):
+        raise OutputError(
+            f"Tracks cannot be written to '{path}'. Use .csv, .geff, .xml, or a folder name without ending."
+        )
+    if labels is not None:
+        check_apart(place, labels)
+    if suffix in (".csv", ".xml") and place.is_dir():
+        raise OutputError(f"'{path}' is a folder. Choose another name.")
+    if place.exists() and not overwrite:
+        raise OutputError(f"'{path}' exists. Choose another name, or allow it to be replaced: --overwrite.")
+    if place.is_dir() and any(place.iterdir()) and not (is_zarr(place) if suffix else _ctc.is_result(place)):
+        raise OutputError(f"'{path}' is a folder with other things in it, which are not replaced. Choose another name.")
+    check_folder(place)
+
+
 def write_tracks(
     path: str | os.PathLike[str], tracks: Tracks, labels: Image | None = None, overwrite: bool = False
 ) -> None:
@@ -75,19 +111,16 @@ def write_tracks(
     Raises
     ------
     OutputError
-        If the ending is unknown or the place cannot be written.
+        If the ending is unknown, the place cannot be written, or a folder holds anything else than tracks.
     """
     place = Path(path)
+    check_tracks_place(place, labels, overwrite or not place.is_dir())
     if place.suffix.lower() == ".csv":
         _track_table.write(place, tracks)
     elif place.suffix.lower() == ".geff":
         _geff.write(place, tracks, overwrite)
     elif place.suffix.lower() == ".xml":
         _trackmate.write(place, tracks)
-    elif place.suffix:
-        raise OutputError(
-            f"Tracks cannot be written to '{path}'. Use .csv, .geff, .xml, or a folder name without ending."
-        )
     elif labels is None:
         raise OutputError("A folder of the Cell Tracking Challenge holds masks: give the labels that were tracked too.")
     else:

@@ -81,6 +81,7 @@ from .objects import segment, segment_steps
 from .planning import plan, plan_steps, preview_patches, preview_patches_steps
 from .polygons import write_polygons, write_polygons_steps
 from .tracks import (
+    check_tracks_place,
     follow_ids_steps,
     read_tracks,
     relabel,
@@ -106,8 +107,8 @@ from .training import (
 from .viewing import show
 
 __all__ = [
-    "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps",
-    "change", "change_steps", "check_conflict", "check_place", "choose_place", "collect", "collect_steps",
+    "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps", "change",
+    "change_steps", "check_conflict", "check_place", "check_tracks_place", "choose_place", "collect", "collect_steps",
     "compare_lesions", "compare_lesions_steps", "correct", "draw_lineages", "drive_run", "drop_draft",
     "edit_labels_steps", "evaluate", "evaluate_steps", "export_model", "export_model_steps", "finalize_steps",
     "find_draft", "find_unfinished", "finish_training", "follow_ids_steps", "follow_run_steps", "forget_edits",

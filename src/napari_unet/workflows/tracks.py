@@ -17,8 +17,8 @@ from ..core.steps import Progress, Steps, finish
 from .clusters import on_workers
 
 __all__ = [
-    "follow_ids_steps", "read_tracks", "relabel", "relabel_steps", "score_tracks", "score_tracks_steps", "track",
-    "track_steps", "write_tracks",
+    "check_tracks_place", "follow_ids_steps", "read_tracks", "relabel", "relabel_steps", "score_tracks",
+    "score_tracks_steps", "track", "track_steps", "write_tracks",
 ]  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def track_steps(
     """
     check_conflict()
     from ..tracking._depth import warn_of_depth
+    from ..tracking._sense import warn_of_labels
     from ..tracking.lap import link
 
     picture, seen = None if image is None else movie(image), movie(labels)
@@ -71,7 +72,7 @@ def track_steps(
     else:
         motion = (yield from _foretold(seen, picture, model)) if model else None
         tracks = yield from link(seen, spec or LinkSpec(), picture, motion)
-    if news := warn_of_depth(tracks):
+    if news := warn_of_labels(seen, tracks) or warn_of_depth(tracks):
         yield Progress(1, 1, "Linked", news=news)
     return tracks
 
@@ -193,6 +194,13 @@ def read_tracks(path: str | Path) -> TrackFile:
     from ..io.tracks import read_tracks as read
 
     return read(path)
+
+
+def check_tracks_place(path: str | Path, labels: Image | None = None, overwrite: bool = False) -> None:
+    """Check that tracks can be written; see :func:`napari_unet.io.tracks.check_tracks_place`."""
+    from ..io.tracks import check_tracks_place as check
+
+    check(path, labels, overwrite)
 
 
 def write_tracks(path: str | Path, tracks: Tracks, labels: Any = None, overwrite: bool = False) -> None:
