@@ -35,6 +35,7 @@ from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
 from ._doubts import doubt_intensities
 from ._foretold import Foretold
+from ._pictures import picture_channels
 from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
 from .average import Averaged, gather
 
@@ -46,7 +47,6 @@ __all__ = [
 _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
 _LARGEST_ZOOM: Final = 6.0
 _BEYOND: Final = 1.5  # how far outside the card's range a measured object size is believed
-_RGBA: Final = 4
 _WORTH: Final = dict.fromkeys(MAPS, 1.0) | {"uncertainty": MOST_UNCERTAIN}  # what the highest stored value stands for
 _AHEAD: Final = 2  # batches at a graphics card: one that it computes and one that is ready
 
@@ -105,9 +105,8 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     """
     card, kinds = model.card, count_classes(model.card.target)
     channels = choose_bands(image, spec.channels, card.bands)
-    picture = image.channels == _RGBA and not (image.geo and image.geo.bands)  # of rasters it is known what is no band
-    if channels is None and picture and card.net.inputs == _RGBA - 1:
-        channels = (0, 1, 2)  # transparency is no color
+    if channels is None:
+        channels = picture_channels(image, card.net.inputs)
     used = len(channels) if channels is not None else image.channels
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     factor = _given(image, spec, card)

@@ -1,0 +1,48 @@
+"""Pictures with colors, which are given to models as they are, gray or without their transparency."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from ..core.axes import Image
+from ..tiling.statistics import sample_windows
+
+__all__ = ["picture_channels"]
+
+_COLORS = 3
+_RGBA = 4
+_LOOKS = 4  # windows that tell whether a picture has colors
+_EDGE = 1024  # of them, pixels at most
+
+
+def picture_channels(image: Image, inputs: int) -> tuple[int, ...] | None:
+    """Find the channels of a picture that a model is to see, where nobody has chosen.
+
+    Parameters
+    ----------
+    image : Image
+        Of any kind.
+    inputs : int
+        Channels of the network.
+
+    Returns
+    -------
+    tuple of int or None
+        The colors without transparency for a model of colors. For a model of one channel the first where all are alike,
+        as in a gray picture that was saved in colors. Otherwise None: all of them.
+    """
+    if image.channels not in (_COLORS, _RGBA) or (image.geo and image.geo.bands):
+        return None  # of rasters it is known what is no band
+    if inputs == _COLORS:
+        return (0, 1, 2) if image.channels == _RGBA else None  # transparency is no color
+    return (0,) if inputs == 1 and _is_gray(image) else None
+
+
+def _is_gray(image: Image) -> bool:
+    if image.data.dtype != "uint8":
+        return False
+    for plane, window in islice(sample_windows(image.planes(2)), _LOOKS):
+        colors = plane.pick(range(_COLORS)).read(tuple(slice(s.start, min(s.stop, s.start + _EDGE)) for s in window))
+        if (colors != colors[:1]).any():
+            return False
+    return True

@@ -1,0 +1,53 @@
+"""Pictures in colors, given to models of one or three channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet.core.axes import as_image
+from napari_unet.core.errors import ImageError
+from napari_unet.core.specs import SegmentSpec
+from napari_unet.core.steps import finish
+from napari_unet.models._pictures import picture_channels
+from napari_unet.models.segment import segment_image
+from napari_unet.models.zoo import load_model
+
+GRAY = np.random.default_rng(0).integers(0, 255, (90, 110), np.uint8)
+SAME = np.stack([GRAY] * 3, -1)
+OPAQUE = np.dstack([SAME, np.full_like(GRAY, 255)])
+COLORED = np.dstack([GRAY, GRAY, 255 - GRAY])
+
+
+def test_gray_saved_in_colors_is_gray():
+    assert picture_channels(as_image(SAME, "yxc"), 1) == (0,)
+    assert picture_channels(as_image(OPAQUE, "yxc"), 1) == (0,)
+    assert picture_channels(as_image(COLORED, "yxc"), 1) is None
+    assert picture_channels(as_image(SAME.astype(np.uint16), "yxc"), 1) is None
+    assert picture_channels(as_image(GRAY, "yx"), 1) is None
+
+
+def test_a_spot_of_color_is_seen():
+    marked = SAME.copy()
+    marked[50, 60] = 255, 255, 0
+    assert picture_channels(as_image(marked, "yxc"), 1) is None
+
+
+def test_transparency_is_no_color():
+    assert picture_channels(as_image(OPAQUE, "yxc"), 3) == (0, 1, 2)
+    assert picture_channels(as_image(SAME, "yxc"), 3) is None
+    assert picture_channels(as_image(OPAQUE, "yxc"), 4) is None
+
+
+def test_gray_pictures_give_the_labels_of_their_gray():
+    spec = SegmentSpec.of(model="breast-ultrasound", diameter=None)
+    model = load_model("breast-ultrasound", "cpu")
+    found = [
+        np.asarray(finish(segment_image(as_image(pixels, axes), spec, model, preview=False)).labels.data)
+        for pixels, axes in ((GRAY, "yx"), (SAME, "yxc"), (OPAQUE, "yxc"))
+    ]
+    assert found[0].any()
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+    with pytest.raises(ImageError, match="takes 1 channel"):
+        finish(segment_image(as_image(COLORED, "yxc"), spec, model, preview=False))
