@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy import ndimage
-from window import capture, open_viewer, prepare, settle, wait_for
+from window import capture, look_at, open_viewer, placed, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
@@ -93,7 +93,7 @@ def show_lesions(folder: Path) -> list[Path]:
     _, earlier = phantom(1.0)
     image, classes = phantom(GROWTH)
     viewer = open_viewer()
-    place = {"scale": SCALE, "units": UNITS, "axis_labels": ("z", "y", "x")}
+    place = placed(image)
     viewer.add_image(image.data, name="scan", contrast_limits=(-20, 220), **place)
     viewer.add_labels(earlier.data, name="tumor in March", visible=False, **place)
     viewer.add_labels(classes.data, name="tumor", **place)
@@ -109,18 +109,21 @@ def show_lesions(folder: Path) -> list[Path]:
     wait_for(lambda: widget.job is None)
     viewer.layers["tumor"].visible = False
     viewer.layers["tumor lesions"].contour = 2
-    largest = int(np.argmax(viewer.layers["tumor lesions"].features["volume_ml"]))
+    table = viewer.layers["tumor lesions"].features
+    largest = int(np.argmax(table["volume_ml"]))
     widget.table_of_lesions.selectRow(largest)
-    camera = getattr(viewer, "scene", viewer).camera
-    camera.zoom *= 1.3
+    look_at(viewer, [table[f"centroid_{axis}"][largest] + aside for axis, aside in (("y", 8), ("x", 26))], 1.7)
     settle(1.5)
     capture(viewer, paths[0])
     viewer.dims.ndisplay = 3
     viewer.layers["tumor lesions"].contour = 0
-    viewer.layers["scan"].visible = False
+    scan = viewer.layers["scan"]
+    scan.rendering, scan.opacity, scan.contrast_limits = "mip", 0.45, (40, 260)  # the organ as a shadow around them
+    viewer.layers.selection.active = viewer.layers["tumor lesions"]
     viewer.reset_view()
+    camera = getattr(viewer, "scene", viewer).camera
     camera.angles = (0, 30, 60)
-    camera.zoom *= 1.4
+    camera.zoom *= 1.7
     settle(1.5)
     capture(viewer, paths[1])
     viewer.close()
@@ -179,7 +182,7 @@ def show_dock(folder: Path) -> list[Path]:
         os.environ["NAPARI_UNET_MODELS"] = home
         by_hand(Path(home) / "phantom")
         viewer = open_viewer(TALLER)
-        place = {"scale": SCALE, "units": UNITS, "axis_labels": ("z", "y", "x")}
+        place = placed(image)
         viewer.add_labels((classes.data > 0).astype(np.int32), name="drawn by hand", visible=False, **place)
         viewer.add_image(seen.astype(np.float32), name="scan", contrast_limits=(-20, 320), **place)
         widget = SegmentWidget(viewer, "tumor,organ")

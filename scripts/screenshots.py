@@ -16,7 +16,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from qtpy.QtWidgets import QWidget
-from window import TALL, capture, open_viewer, prepare, settle, wait_for
+from window import TALL, capture, open_viewer, placed, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.widgets.models import ModelsWidget
@@ -44,9 +44,7 @@ def main(folder: Path, engine: Any = workflows, tile: int = 128) -> list[Path]:
     prepare(folder)
     image, _truth = engine.sample("simulated-nuclei")
     viewer = open_viewer()
-    layer = viewer.add_image(
-        image.data, name="nuclei", scale=image.scale, units=image.units, axis_labels=tuple(image.axes)
-    )
+    layer = viewer.add_image(image.data, name="nuclei", **placed(image))
     layer.contrast_limits = tuple(float(v) for v in np.percentile(image.data, (1, 99.5)))
     widget = SegmentWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")

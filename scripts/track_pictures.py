@@ -12,7 +12,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
-from window import capture, open_viewer, prepare, settle, wait_for
+from window import capture, open_viewer, placed, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.core.results import Tracks
@@ -41,7 +41,7 @@ def show_tracks(folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_DATA_HOME"] = home  # corrections are written down
         viewer = open_viewer()
-        place = {"scale": image.scale, "units": image.units, "axis_labels": tuple(image.axes)}
+        place = placed(image)
         light = viewer.add_image(np.asarray(image.data), name="nuclei", **place)
         light.contrast_limits = tuple(float(v) for v in np.percentile(light.data, (1, 99.5)))
         viewer.add_labels(np.asarray(truth.data), name="cells", **place)

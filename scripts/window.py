@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import napari
 from napari.settings import NapariSettings, get_settings
 from qtpy.QtWidgets import QApplication
+
+from napari_unet.core.axes import Image
 
 SIZE = (1400, 900)
 TALL = 1150  # for a dock that has much to say
@@ -52,6 +55,18 @@ def open_viewer(height: int = SIZE[1]) -> napari.Viewer:
     viewer = napari.Viewer(show=True, title="napari", show_welcome_screen=False)
     viewer.window.resize(SIZE[0], height)
     return viewer
+
+
+def placed(image: Image) -> dict[str, Any]:
+    """Return where an image lies, as a layer is told: scale, units and names of its axes."""
+    return {"scale": image.scale, "units": image.units, "axis_labels": tuple(image.axes)}
+
+
+def look_at(viewer: napari.Viewer, place: Sequence[float], zoom: float) -> None:
+    """Bring the camera to a place (y, x) in the world, so many times nearer than the whole image."""
+    viewer.reset_view()
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (0.0, *place), camera.zoom * zoom
 
 
 def capture(viewer: napari.Viewer, path: Path) -> None:

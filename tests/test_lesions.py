@@ -395,3 +395,23 @@ def test_what_intensities_are_is_what_the_image_says(volume):
     place = replace(stand_up(affine, volume[0].shape[::-1]), quantity="SUV (body weight)")
     found = workflows.measure_lesions(volume[1], replace(volume[0], anatomy=place), classes=True)
     assert found.units["intensity_mean"] == "SUV (body weight)"
+
+
+def test_pictures_of_a_report_have_one_brightness_and_name_the_sides(scan, volume):
+    from napari_unet.io._key_images import brightness, draw_lesion
+
+    image, classes = workflows.read_image("scan.nii.gz"), workflows.read_labels("classes.nii.gz")
+    found = workflows.measure_lesions(classes, image, classes=True)
+    low, high = seen = brightness(found, image, range(3))
+    assert 75 < low < 110  # the background
+    assert 200 < high < 245  # lesions of class 2, which are on one picture only
+    pictures = [np.asarray(draw_lesion(found, image, row, "mm", seen)) for row in range(3)]
+    plain = workflows.measure_lesions(volume[1], volume[0], classes=True)
+    others = [np.asarray(draw_lesion(plain, volume[0], row, "mm", seen)) for row in range(3)]
+    for picture, other in zip(pictures, others, strict=True):
+        at = np.argwhere((picture != other).any(-1))
+        assert len(at)  # R and L, where a patient has sides
+        width = picture.shape[1]
+        assert ((at[:, 1] < 20) | (at[:, 1] > width - 20)).all()
+    corners = [picture[2, 2].astype(float) for picture in pictures]
+    assert np.ptp(corners) < 120  # the same noise around all of them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import imagecodecs
@@ -10,11 +11,14 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from napari.layers import Layer
 from pydicom.encaps import encapsulate
 from typer.testing import CliRunner
 
 from napari_unet.cli.commands import app
+from napari_unet.core.errors import UNetError
 from napari_unet.io.labels import read_labels
+from napari_unet.widgets import _reader
 
 AFFINE = np.diag([0.7, 0.7, 2.5, 1.0])
 BEFORE = b"labels of yesterday"
@@ -140,6 +144,12 @@ USED = {
 }
 
 
+def opened(file):
+    """Return the layers of a file as a viewer has them, all of their pixels looked at."""
+    layers = [Layer.create(*each) for each in _reader.read(file)]
+    return [(layer, np.asarray(layer.data)) for layer in layers]
+
+
 def told(done):
     """Return what was said, lines joined: the terminal breaks and frames them."""
     return " ".join((done.output + done.stderr).replace("│", " ").split())
@@ -159,6 +169,36 @@ def test_what_cannot_be_used_is_refused_in_words(name, tmp_path, stack, dicom_se
     assert isinstance(done.exception, SystemExit)
     assert out.read_bytes() == BEFORE
     assert sorted(tmp_path.rglob("*")) == there
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() - {"two series"}))
+def test_the_viewer_refuses_it_in_the_same_words(name, tmp_path, stack, dicom_series, identity):
+    make, said = REFUSED[name]
+    scan = make(tmp_path, stack, dicom_series)
+    there = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UNetError, match=re.escape(said)) as refused:
+        opened(scan)
+    assert not [word for word in identity if word in str(refused.value).replace(str(tmp_path), "")]
+    assert sorted(tmp_path.rglob("*")) == there
+
+
+def test_the_viewer_shows_each_of_two_series(tmp_path, stack, dicom_series, identity):
+    layers = [layer for layer, _ in opened(two_series(tmp_path, stack, dicom_series))]
+    assert len({layer.name for layer in layers}) == 2
+    assert not [word for word in identity for layer in layers if word in repr((layer.name, layer.metadata))]
+
+
+@pytest.mark.parametrize("name", USED)
+def test_the_viewer_opens_what_can_be_used(name, tmp_path, stack, dicom_series, identity, monkeypatch):
+    make, said = USED[name]
+    warned = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", warned.append)
+    for layer, values in opened(make(tmp_path, stack, dicom_series)):
+        assert values.max() > 0
+        assert [str(unit) for unit in layer.units[-2:]] == ["millimeter"] * 2
+        kept = repr((layer.name, layer.metadata))
+        assert not [word for word in identity if word in kept.replace(str(tmp_path), "")]
+    assert said in " ".join(warned)
 
 
 @pytest.mark.parametrize("name", USED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,26 @@ def test_table_and_report_are_saved(qtbot: QtBot, dock: MeasureWidget, viewer: V
     dock.what.setCurrentText("objects")
     assert not dock.page.isVisible()
     assert not dock.save.isEnabled()
+
+
+def test_diameters_are_thin_and_without_words_in_3d(viewer: ViewerModel) -> None:
+    layer = viewer.layers["tumor"]
+    table = workflows.measure_lesions(workflows_image(layer), classes=True).table
+    lines = draw_diameters(viewer, layer, "zyx", table)
+    assert lines is not None
+    words = list(lines.features["words"])
+    assert [bool(word) for word in words] == [True] * 3 + [False] * 3
+    assert re.fullmatch(r"\d+\.\d × \d+\.\d mm", words[0])
+    flat = list(lines.edge_width)
+    viewer.dims.ndisplay = 3
+    assert not lines.text.visible
+    assert max(lines.edge_width) < min(flat)
+    viewer.dims.ndisplay = 2
+    assert lines.text.visible
+    assert list(lines.edge_width) == flat
+    viewer.layers.remove(lines)
+    viewer.dims.ndisplay = 3
+    assert lines.text.visible  # nobody looks after it any more
 
 
 def test_diameters_are_drawn_once_and_nothing_is_drawn_of_nothing(viewer: ViewerModel) -> None:

@@ -19,7 +19,7 @@ from napari_unet.core.lesions import Lesions
 
 from .overlay import contrast
 
-__all__ = ["COLORS", "as_png", "draw_lesion", "draw_view"]
+__all__ = ["COLORS", "as_png", "brightness", "draw_lesion", "draw_view"]
 
 # Okabe & Ito: told apart by nearly everybody.
 COLORS: Final = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -29,6 +29,7 @@ _OTHER: Final = "#9E9E9E"
 _EDGE: Final = 300  # pixels of the longer side of a picture
 _FINE: Final = 3  # drawn so many times larger, then shrunk, so that lines are smooth
 _AROUND: Final = 0.6  # of a lesion's width is shown beside it
+_SEEN: Final = (1.0, 99.8)  # percentiles
 _LEAST: Final = 24  # pixels of the image that a picture shows at least
 
 Floats = npt.NDArray[np.float64]
@@ -59,7 +60,30 @@ class _Sheet:
         )
 
 
-def draw_lesion(lesions: Lesions, image: Image, row: int, unit: str) -> PIL.Image.Image:
+def brightness(lesions: Lesions, image: Image, rows: Sequence[int]) -> tuple[float, float]:
+    """Return what is black and what is white in the pictures of some lesions: the same in all of them.
+
+    Parameters
+    ----------
+    lesions : Lesions
+        Labels and table.
+    image : Image
+        On their grid.
+    rows : sequence of int
+        Of the table.
+
+    Returns
+    -------
+    tuple of float
+        Percentiles of all that the pictures show.
+    """
+    crops = [_crop(lesions, image, row)[0].astype(np.float64).ravel() for row in rows]
+    known = np.concatenate([crop[np.isfinite(crop)] for crop in crops] or [np.zeros(0)])
+    low, high = np.percentile(known, _SEEN) if known.size else (0.0, 0.0)
+    return float(low), float(high)
+
+
+def draw_lesion(lesions: Lesions, image: Image, row: int, unit: str, seen: tuple[float, float]) -> PIL.Image.Image:
     """Draw the plane of a lesion's longest diameter, with its outline and both diameters.
 
     Parameters
@@ -72,6 +96,8 @@ def draw_lesion(lesions: Lesions, image: Image, row: int, unit: str) -> PIL.Imag
         Of the table.
     unit : str
         Of lengths, for the bar that shows one.
+    seen : tuple of float
+        See :func:`brightness`.
 
     Returns
     -------
@@ -79,13 +105,11 @@ def draw_lesion(lesions: Lesions, image: Image, row: int, unit: str) -> PIL.Imag
         In color; square pixels, whatever those of the image are.
     """
     table: dict[str, Any] = dict(lesions.table)
-    labels = lesions.labels
-    t, z = (int(table[name][row]) if name in table else None for name in ("t", "slice"))
-    scale = labels.along("yx")[1]
-    window = _window(table, row, labels.along("yx")[0])
-    plane = contrast(_plane(image, t, z)[window])
-    sheet = _sheet(plane, (window[0].start, window[1].start), scale)
-    ids = _plane(labels, t, z)[window]
+    labels, scale, (low, high) = lesions.labels, lesions.labels.along("yx")[1], seen
+    plane, window = _crop(lesions, image, row)
+    shades = np.clip((np.nan_to_num(plane.astype(np.float64), nan=low) - low) / max(high - low, 1e-300), 0.0, 1.0)
+    sheet = _sheet(shades if high > low else np.zeros(plane.shape), (window[0].start, window[1].start), scale)
+    ids = _crop(lesions, labels, row)[0]
     own = int(table["index"][row])
     for other in np.unique(ids[ids > 0]).tolist():
         color, width = (COLORS[(own - 1) % len(COLORS)], 2) if other == own else (_OTHER, 1)
@@ -94,7 +118,25 @@ def draw_lesion(lesions: Lesions, image: Image, row: int, unit: str) -> PIL.Imag
         ends = [[table[f"{name}_{a}{end}"][row] / step for a, step in zip("yx", scale, strict=True)] for end in (0, 1)]
         sheet.line(ends, color, 2)
     _bar(sheet, scale[1], unit)
+    _name_sides(sheet, image)
     return _shrunk(sheet)
+
+
+def _crop(lesions: Lesions, image: Image, row: int) -> tuple[npt.NDArray[Any], tuple[slice, slice]]:
+    """Return what is shown of an image, or of the labels, around a lesion, and where that is."""
+    table: dict[str, Any] = dict(lesions.table)
+    t, z = (int(table[name][row]) if name in table else None for name in ("t", "slice"))
+    window = _window(table, row, lesions.labels.along("yx")[0])
+    return _plane(image, t, z)[window], window
+
+
+def _name_sides(sheet: _Sheet, image: Image) -> None:
+    """Say which side is the patient's right, where that is known: volumes stand so that it is on the left."""
+    if image.anatomy is None or "z" not in image.axes:
+        return
+    middle = sheet.picture.height // 2 - 8 * _FINE
+    for letter, x in (("R", 6 * _FINE), ("L", sheet.picture.width - 14 * _FINE)):
+        sheet.say(letter, (x, middle), "white")
 
 
 def draw_view(lesions: Lesions, image: Image) -> PIL.Image.Image:
@@ -127,6 +169,7 @@ def draw_view(lesions: Lesions, image: Image) -> PIL.Image.Image:
         places = np.argwhere(ids == own)
         (x, y), *_ = sheet.at([(places[:, 0].min(), places[:, 1].max() + 1)])
         sheet.say(str(own), (min(x, sheet.picture.width - 30 * _FINE), max(y - 14 * _FINE, 0)), "white")
+    _name_sides(sheet, image)
     return _shrunk(sheet)
 
 

@@ -16,7 +16,7 @@ from napari_unet.core.lesions import Growth, Lesions
 from napari_unet.core.results import Table
 from napari_unet.core.steps import Progress, Steps
 
-from ._key_images import COLORS, LONG, SHORT, as_png, draw_lesion, draw_view
+from ._key_images import COLORS, LONG, SHORT, as_png, brightness, draw_lesion, draw_view
 from ._report_page import draw_page
 from ._report_words import RECIST, WARNING, Figure, caption, cell, columns, facts, grid_words, head, short, sums
 from .atomic import atomic_file
@@ -94,16 +94,16 @@ def _figures(lesions: Lesions, image: Image) -> Steps[list[Figure]]:
     size = "volume" if "volume" in lesions.table else "area"
     shown = np.argsort(-np.asarray(lesions.table[size], np.float64), kind="stable")[:_PICTURES].tolist()
     unit = short(lesions.units.get("longest_diameter", ""))
-    found = []
+    found, seen = [], brightness(lesions, image, shown)
     for done, row in enumerate(shown):
         yield Progress(done, len(shown) + 1, "Drawing the pictures")
         index = int(np.asarray(lesions.table["index"])[row])
         color = COLORS[(index - 1) % len(COLORS)]
-        found.append(Figure(draw_lesion(lesions, image, row, unit), caption(lesions, row, unit), color))
+        found.append(Figure(draw_lesion(lesions, image, row, unit, seen), caption(lesions, row, unit), color))
     yield Progress(len(shown), len(shown) + 1, "Drawing the pictures")
     deep = "z" in lesions.labels.label_axes
-    seen = "From the front, through the largest lesion; outlines of all. The last plane is on top."
-    return [Figure(draw_view(lesions, image), seen if deep else "The image."), *found]
+    words = "From the front, through the largest lesion; outlines of all. The last plane is on top."
+    return [Figure(draw_view(lesions, image), words if deep else "The image."), *found]
 
 
 def _page(lesions: Lesions, growth: Growth | None, title: str, figures: list[Figure]) -> Iterator[str]:

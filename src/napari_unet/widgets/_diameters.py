@@ -19,6 +19,8 @@ __all__ = ["draw_diameters", "middle_of"]
 
 _COLORS: Final = {"longest": "#00E5FF", "short": "#FF5CF4"}  # as in reports
 _WIDTH: Final = 0.6  # pixels
+_THIN: Final = 0.25  # in 3D
+_LIFT: Final = 3.0  # pixels
 _MOST: Final = 300  # lesions
 _OF: Final = "napari-unet diameters of"  # in the layer's metadata
 _LETTERS: Final = {"millimeter": "mm", "micrometer": "µm", "centimeter": "cm", "pixel": "px"}
@@ -55,23 +57,45 @@ def draw_diameters(viewer: Viewer, layer: Layer, axes: str, table: Table) -> Sha
     lines = [_ends(table, name, layer, axes) for name in _COLORS]
     lengths = [table[f"{name}_diameter"] for name in _COLORS]
     count = len(table["index"])
-    words = [f"{length:.1f} {_LETTERS.get(unit, unit)}" for length in np.concatenate(lengths)]
+    both = [f"{long:.1f} × {short:.1f} {_LETTERS.get(unit, unit)}" for long, short in zip(*lengths, strict=True)]
     features = {
         "index": np.tile(table["index"], 2), "line": np.repeat(list(_COLORS), count), "length": np.concatenate(lengths),
-        "words": np.array(words),
+        "words": np.array([*both, *[""] * count]),  # one line of text, so that no two lie over each other
     }  # fmt: skip
     active = viewer.layers.selection.active
     shown = viewer.add_shapes(
         list(np.concatenate(lines)), shape_type="line", name=f"{layer.name} diameters", features=features,
         edge_color=np.repeat(list(_COLORS.values()), count).tolist(), edge_width=_WIDTH,
-        text={"string": "{words}", "size": 9, "color": "white", "anchor": "upper_left"},
+        text={"string": "{words}", "size": 10, "color": "white", "anchor": "upper_left", "translation": _above(axes)},
+        opacity=1.0,
         # Lines inside of lesions are seen in 3D too.
         blending="translucent_no_depth", metadata={KEY: {"axes": axes}, _OF: layer},
         **placement(layer, axes),
     )  # fmt: skip
     shown.editable = False
     viewer.layers.selection.active = active
+    _suit_display(viewer, shown)
     return shown
+
+
+def _suit_display(viewer: Viewer, shown: Shapes) -> None:
+    """Draw thin lines without words in 3D: there they are ribbons, and lesions hide parts of the words."""
+
+    def look(event: Any = None) -> None:
+        if shown not in viewer.layers:
+            viewer.dims.events.ndisplay.disconnect(look)
+            return
+        flat = viewer.dims.ndisplay == 2
+        shown.text.visible = flat
+        shown.edge_width = [_WIDTH if flat else _THIN] * len(shown.data)
+
+    viewer.dims.events.ndisplay.connect(look)
+    look()
+
+
+def _above(axes: str) -> list[float]:
+    """Return how far text stands above a line, in pixels."""
+    return [-_LIFT if axis == "y" else 0.0 for axis in axes if axis != "c"]
 
 
 def middle_of(table: Table, row: int, layer: Layer, axes: str) -> npt.NDArray[np.float64]:
