@@ -230,6 +230,19 @@ def test_doubtful_images_are_named():
     assert load.warnings == []
 
 
+def test_an_image_that_is_labeled_in_a_part_only_is_named():
+    image, labels = field()
+    part = np.where(np.arange(90) < 40, labels, 0)
+    part[40:] = 0
+    one = loader()
+    one.load(example(image, part))
+    assert [text for text in one.warnings if "lie in 16% of its area" in text]
+    again = loader()
+    again.load(example(image, labels))
+    again.load(example(image, part, region=LEFT))
+    assert not [text for text in again.warnings if "of its area" in text]
+
+
 def test_what_the_run_says_of_all_examples():
     whole, part = example(*field()), example(*field(), region=LEFT)
     assert truth_of(whole, TrainSpec()).partial is False

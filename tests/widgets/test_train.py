@@ -258,6 +258,7 @@ def test_a_training_is_watched_to_its_end(make: Make, viewer: ViewerModel, qtbot
     assert "Going on." in widget.lines.text()
     assert "AP50 0.700" in widget.live.curves.text.text()
     assert not widget.live.gallery.cells[0][2].pixmap().isNull()
+    assert not widget.plan.isHidden()
     qtbot.waitUntil(lambda: "mine preview" in viewer.layers)
     layer = viewer.layers["mine preview"]
     assert np.unique(layer.data).tolist() == [3]
@@ -277,6 +278,7 @@ def test_pause_stop_and_resume(make: Make, viewer: ViewerModel, qtbot: QtBot, tr
     qtbot.waitUntil(trainer.begun.is_set)
     assert widget.pause.text() == "Pause"
     assert not widget.data.isEnabled()
+    assert widget.plan.isHidden()  # curves stand there
     widget.pause.click()
     assert trainer.held == [(trainer.folder / "my-cells.training", True)]
     assert widget.pause.text() == "Resume"
@@ -576,7 +578,7 @@ def test_a_model_is_tried_and_exported(
     asked: list[tuple[str, str]] = []
 
     class Window:
-        def add_plugin_dock_widget(self, plugin: str, name: str) -> tuple[None, Any]:
+        def add_plugin_dock_widget(self, plugin: str, name: str, tabify: bool) -> tuple[None, Any]:
             asked.append((plugin, name))
             return None, dock
 

@@ -26,6 +26,7 @@ __all__ = ["Loader", "matched", "truth_of"]
 _LARGE: Final = 2**26  # values of one plane, above which it is never read as a whole
 _HELD: Final = 2**28  # values that are held in memory in all; by the data alone, so that runs can be repeated
 _TINY: Final = 8  # pixels along an edge
+_PART: Final = 0.25  # of the area of an image, in which all its labels lie
 
 
 def truth_of(example: Example, spec: TrainSpec) -> Truth:
@@ -222,6 +223,13 @@ class Loader:
                 f"The labels of '{example.name}' have one value only: what hangs together is taken for an object, and "
                 "objects that touch are one. Give every object a number of its own where that is wrong."
             )
+        share = _labeled_share(pairs)
+        if apart and not first.kinds and share < _PART:
+            self.warnings.append(
+                f"All labels of '{example.name}' lie in {max(share, 0.01):.0%} of its area, and what has no label is "
+                "learned as background. If there are objects elsewhere, draw a shape around what you have labeled and "
+                "say so (regions)."
+            )
 
 
 def _in_memory(plane: Plane) -> torch.Tensor:
@@ -231,6 +239,15 @@ def _in_memory(plane: Plane) -> torch.Tensor:
 
 def _has_background(pair: Pair) -> bool:
     return pair.places is not None and len(pair.places) > len(pair.spots)
+
+
+def _labeled_share(pairs: Sequence[Pair]) -> float:
+    """Return the share of the area, in y and x, in which all objects lie; 1 where there are none, or truth is local."""
+    spots = [pair.spots[:, -2:] for pair in pairs if len(pair.spots)]
+    if not spots or any(pair.places is not None for pair in pairs):
+        return 1.0
+    box = np.ptp(np.concatenate(spots), axis=0) + 1
+    return float(np.prod(box / np.array(tuple(pairs[0].labels.shape)[-2:])))
 
 
 def _is_mask(labels: Image) -> bool:

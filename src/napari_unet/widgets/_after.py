@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_unet.core.model_card import ModelCard
@@ -17,6 +17,7 @@ from ._parts import button, row
 __all__ = ["AfterBox", "try_model"]
 
 _PLUGIN: Final = "napari-unet-suite"
+_SOON: Final = 300  # milliseconds
 # The docks by what they are for; napari opens them by their names.
 _DOCKS: Final = {
     "cell": "Segment cells and nuclei",
@@ -32,6 +33,7 @@ class AfterBox(QWidget):
 
     tried = Signal(str)  # name of the model
     wanted = Signal(object)  # Path of the package to write
+    stands = Signal()  # a moment after a model is shown: everything is in its place
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,6 +41,10 @@ class AfterBox(QWidget):
         self.card = CardView()
         self.attempt = button("Try it", "Segment the chosen image with the new model.", self._try)
         self.export = button("Export …", "Write a bioimage.io package, which other programs read.", self._ask)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON)
+        self._soon.timeout.connect(self.stands)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row((self.attempt, 1), (self.export, 1)))
@@ -58,6 +64,7 @@ class AfterBox(QWidget):
         self.name = card.name
         self.card.show_card(card, place)
         self.setVisible(True)
+        self._soon.start()
 
     def _try(self) -> None:
         self.tried.emit(self.name)
@@ -88,7 +95,7 @@ def try_model(viewer: Any, name: str, dock: Any = None, task: str = "cell") -> A
         The dock, which runs now.
     """
     if dock is None:
-        _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCKS.get(task, _DOCKS["cell"]))
+        _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCKS.get(task, _DOCKS["cell"]), tabify=True)
     active = viewer.layers.selection.active
     if isinstance(active, ImageLayer):
         dock.images.choose(active)

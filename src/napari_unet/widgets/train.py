@@ -73,6 +73,7 @@ class TrainWidget(Panel):
         for signal in (self.data.changed, self.plan.edited, self.kind.changed, self.begin_with.changed):
             signal.connect(self._soon.start)
         self.after.tried.connect(self._try)
+        self.after.stands.connect(self._show_after)
         self.after.wanted.connect(self._export)
         self.grow.grown.connect(self._grown)
         NEWS.models.connect(self.list_models)
@@ -109,6 +110,7 @@ class TrainWidget(Panel):
         self.steer.show_run(running, None if self.going is None else self.going[1].name)
         for widget in (self.data, self.kind, self.begin_with, self.plan):
             widget.setEnabled(not running)
+        self.plan.setVisible(not running or self.live.isHidden())  # curves and pictures stand where it was
         self.after.export.setEnabled(not running)
 
     def spec(self) -> TrainSpec:
@@ -199,6 +201,9 @@ class TrainWidget(Panel):
         self.after.show_model(card, self.engine.locate_model(name))
         self.begin_with.propose(name)
         return f"Done: '{name}' is in the lists of models."
+
+    def _show_after(self) -> None:
+        self.ensureWidgetVisible(self.after.attempt)
 
     def _try(self, name: str) -> None:
         try_model(self.viewer, name, task=self.kind.task.name)
