@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 
 from napari_unet.core.axes import Image
@@ -21,6 +24,7 @@ from napari_unet.core.results import Epoch, Plan
 from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import Progress, Steps
 from napari_unet.widgets import _curves
+from napari_unet.widgets._before import Before, Origin, origin_of, remember
 from napari_unet.widgets.segment import SegmentWidget
 from napari_unet.widgets.train import TrainWidget
 
@@ -564,6 +568,20 @@ def test_corrections_are_kept_with_what_the_labels_were_before(
     widget.grow.add.click()
     qtbot.waitUntil(lambda: widget.job is None)
     np.testing.assert_array_equal(trainer.collected[1][2].data, after.data)  # what comes next counts by itself
+
+
+def test_where_labels_come_from_is_known_for_as_long_as_they_are_there(viewer: ViewerModel) -> None:
+    viewer.add_image(np.zeros((8, 8)))
+    seen = PublicOnlyProxy(viewer)  # as a dock gets it: each look makes another wrapper
+    image = seen.layers[0]
+    layer = seen.add_labels(np.zeros((8, 8), np.int32))
+    assert type(layer) is type(image) is PublicOnlyProxy
+    remember(layer, Origin(Before.pack(np.zeros((8, 8), np.int32)), ref(image), "yx", "nuclei"))
+    del image, layer
+    gc.collect()
+    found = origin_of(viewer.layers[1])
+    assert found is not None
+    assert found.source() is viewer.layers[0]
 
 
 def test_a_model_is_tried_and_exported(

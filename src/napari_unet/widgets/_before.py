@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, ref
@@ -108,7 +108,13 @@ def packing(make: Callable[[], Steps[Segmentation]], kept: Callable[[Before], No
 
 def remember(layer: Layer, origin: Origin) -> None:
     """Note where the labels of a layer come from."""
-    _known[layer] = origin
+    source = origin.source()
+    _known[_bare(layer)] = origin if source is None else replace(origin, source=ref(_bare(source)))
+
+
+def _bare(layer: Any) -> Any:
+    """Return a layer itself: docks get it in a wrapper of napari's, which is gone when nobody holds that any more."""
+    return getattr(layer, "__wrapped__", layer)
 
 
 def origin_of(layer: Layer | None) -> Origin | None:
