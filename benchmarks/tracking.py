@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +29,7 @@ from napari_unet.core.graph import assemble, relink
 from napari_unet.core.results import Tracks
 from napari_unet.core.steps import finish
 from napari_unet.samples.movies import simulate
-from napari_unet.workflows import follow_ids_steps, relabel, score_tracks, segment, track
+from napari_unet.workflows import follow_ids_steps, relabel, score_tracks, segment, track, write_tracks
 
 RESULTS = Path(__file__).with_name("results") / "tracking.json"
 SEEDS = (10, 11)
@@ -150,6 +152,46 @@ def many(count: int) -> dict[str, float]:
     }  # fmt: skip
 
 
+def walk(t: int) -> np.ndarray:
+    """Draw a frame of 2048 x 2048 pixels with 400 disks that wander."""
+    y, x = np.mgrid[-20:21, -20:21]
+    disk = np.hypot(y, x) < 18
+    frame = np.zeros((2048, 2048), np.uint16)
+    for i, at in enumerate(np.ndindex(20, 20)):
+        row, column = (60 + 100 * np.array(at) + 25 * np.sin(t / np.array([9, 13]) + i)).astype(int)
+        frame[row - 20 : row + 21, column - 20 : column + 21][disk] = i + 1
+    return frame
+
+
+def long(frames: int) -> dict[str, Any]:
+    """Follow cells through a long movie of large frames, which are drawn where they are read, and write the tracks."""
+    found: dict[str, Any] = {"frames": frames, "megabytes_of_pixels": round(frames * 2048 * 2048 * 2 / 2**20)}
+    for name, count in (("tenth_of_it", frames // 10), ("all", frames)):
+        words = [sys.executable, __file__, "--wandering", str(count)]
+        found[name] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def follow_wandering(frames: int) -> dict[str, int]:
+    """Follow a long movie in a process of its own, and say what memory it took."""
+    movie = wandering(frames)
+    track(Image(movie[:3], "tyx"))
+    before, start = peak(), time.process_time()
+    made = track(Image(movie, "tyx"))
+    with tempfile.TemporaryDirectory() as place:
+        write_tracks(Path(place, "tracks.geff"), made)
+    spent = {"added_megabytes": round(peak() - before), "peak_megabytes": round(peak())}
+    return made.counts | spent | {"cpu_seconds": round(time.process_time() - start)}
+
+
+def wandering(frames: int) -> da.Array:
+    """Return a long movie that nobody holds."""
+    return da.map_blocks(
+        lambda block_info: walk(block_info[None]["array-location"][0][0])[None],
+        chunks=((1,) * frames, (2048,), (2048,)), dtype=np.uint16, meta=np.zeros((0, 0, 0), np.uint16),
+    )  # fmt: skip
+
+
 def peak() -> float:
     """Return the most memory that this process had, MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -161,10 +203,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=[], help="programs to compare with")
     parser.add_argument("--cells", type=int, help="follow so many objects, and do nothing else: 1000000")
+    parser.add_argument(
+        "--long", type=int, help="follow cells through so many frames of 2048 x 2048, and no more: 2000"
+    )
     wish = parser.parse_args()
-    if wish.cells:
-        said = json.loads(RESULTS.read_text()) | {"many": many(wish.cells)}
-        sys.stdout.write(json.dumps(said["many"], indent=1) + "\n")
+    if wish.cells or wish.long:
+        more = {"many": many(wish.cells)} if wish.cells else {"long": long(wish.long)}
+        said = json.loads(RESULTS.read_text()) | more
+        sys.stdout.write(json.dumps(more, indent=1) + "\n")
         RESULTS.write_text(json.dumps(said, indent=1) + "\n")
         return
     ENVIRONMENTS.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -9,6 +10,13 @@ from napari.layers import Layer
 from napari_unet.widgets import _samples
 
 from .conftest import FakeEngine
+
+
+def test_the_truth_of_a_movie_is_one_to_compare_with() -> None:
+    layers = [Layer.create(*data) for data in _samples.bacteria_movie()]
+    masks, tracks = layers[1].data, layers[2].data
+    found = masks[tuple(np.rint(tracks[:, 1:]).astype(int).T)]
+    assert (found == tracks[:, 0]).mean() > 0.9  # the middle of a bent rod may lie beside it
 
 
 @pytest.mark.parametrize("make", [_samples.simulated_nuclei, _samples.immunohistochemistry])

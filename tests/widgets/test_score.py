@@ -60,6 +60,20 @@ def test_perfect_tracks(viewer: ViewerModel, qtbot: QtBot) -> None:
     assert "0 errors" in dock.status.text()
 
 
+def test_the_truth_is_found_by_its_name_and_is_not_what_was_tracked(viewer: ViewerModel, qtbot: QtBot) -> None:
+    viewer.add_labels(movie(), name="structures")
+    dock = ScoreWidget(viewer, workflows)
+    qtbot.addWidget(dock)
+    chosen = [box.layer.name for box in (dock.tracks, dock.truth, dock.lineages) if box.layer is not None]
+    assert chosen == ["cells tracks", "truth", "true tracks"]
+    for name in ("cells", "cells by track"):
+        if name in viewer.layers:
+            dock.truth.setCurrentText(name)
+            dock.run()
+            assert "is what was tracked" in dock.status.text()
+    assert dock.job is None
+
+
 def test_an_error_is_gone_to(viewer: ViewerModel, qtbot: QtBot) -> None:
     found = viewer.layers["cells tracks"].metadata["napari-unet"]["followed"]
     found.do("split", (4, 3))

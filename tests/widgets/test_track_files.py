@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from napari.layers import Layer
 from npe2 import PluginManifest
 
 from napari_unet.widgets._track_files import get_reader, read, write_folder, write_geff
@@ -24,6 +25,7 @@ def test_a_layer_goes_out_and_comes_back(tmp_path):
         assert get_reader(str(tmp_path / name)) is read
         layers = read(str(tmp_path / name))
         assert [kind for _, _, kind in layers] == kinds
+        assert [len(Layer.create(*layer).axis_labels) for layer in layers] == [3] * len(layers)
         data, meta, _ = layers[-1]
         assert data.shape == (6, 4)
         assert meta["graph"] == {2: [1], 3: [1]}

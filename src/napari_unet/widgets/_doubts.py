@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QListWidget
 
 from napari_unet.core.linking import Detection
 from napari_unet.core.results import Table
 
-__all__ = ["Queue"]
+__all__ = ["Queue", "tell"]
 
 _MOST: Final = 1000  # entries that are listed
+_SERIOUS: Final = 0.3
 _WORDS: Final = {
     "jump": "moves unusually far",
     "size": "changes its size",
@@ -77,3 +79,9 @@ class Queue(QListWidget):
     def _tell(self, row: Any) -> None:
         if 0 <= row < len(self._cells):
             self.chosen.emit(self._cells[row])
+
+
+def tell(table: Table) -> str:
+    """Say how many doubts there are, and how many of them come first for a person."""
+    serious = int(np.count_nonzero(table["doubt"].astype(np.float64) >= _SERIOUS))
+    return f"{len(table['doubt'])} doubts" + (f" ({serious} of {100 * _SERIOUS:.0f} % or more)" if serious else "")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pint
 
 from napari_unet import workflows
 from napari_unet.core.graph import assemble
@@ -51,8 +52,10 @@ def read(path: str | list[str]) -> list[LayerData]:
     """
     found = workflows.read_tracks(path if isinstance(path, str) else path[0])
     tracks = found.tracks
+    known = all(unit in pint.application_registry for unit in tracks.units)
     options = {
-        "name": f"{tracks.name} tracks", "graph": tracks.graph, "scale": tracks.scale, "units": tracks.units or None,
+        "name": f"{tracks.name} tracks", "graph": tracks.graph, "scale": tracks.scale,
+        "units": tracks.units if tracks.units and known else None,
         "metadata": {"problems": found.problems},
         "features": {k: column for k, column in tracks.nodes.items() if k not in ("t", "z", "y", "x")},
     }  # fmt: skip

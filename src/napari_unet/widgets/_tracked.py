@@ -28,6 +28,7 @@ def describe(made: Followed) -> str:
     width = float(np.median(equivalent_diameter(table["area" if ndim == 2 else "volume"], ndim)))
     speed = table["speed"].astype(np.float64)
     unit = tracks.units[-1] if tracks.units else "pixel"
+    unit = "pixels" if unit == "pixel" else unit
     said = f"Cells are {width:.3g} {unit} wide"
     if np.isfinite(speed).any():
         said += f" and move {float(np.nanmedian(speed)) * tracks.scale[0]:.2g} {unit} a frame"

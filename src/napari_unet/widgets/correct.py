@@ -17,7 +17,7 @@ from napari_unet.core.results import Table, Tracks
 from napari_unet.core.steps import Progress, Steps
 
 from ._chooser import LayerBox
-from ._doubts import Queue
+from ._doubts import Queue, tell
 from ._followed import Followed, followed
 from ._keys import Keys
 from ._layers import layer_axes, layer_image
@@ -41,6 +41,7 @@ _VERBS: Final = {
     "divide": ("d", "Division", 3, "The earliest cell divides into the two others. Pick all three."),
     "confirm": ("o", "Right", 2, "The link between the two cells is right: do not ask again."),
 }
+_SAID: Final = {"undo": "Taken back", "redo": "Done again"}
 
 
 class CorrectWidget(Panel):
@@ -154,7 +155,7 @@ class CorrectWidget(Panel):
         try:
             if verb in _VERBS and len(cells) < _VERBS[verb][2]:
                 raise EditError(f"Pick {_VERBS[verb][2]} cells first. {_VERBS[verb][3]}")
-            self.say(f"Done: {found.do(verb, *cells)}.")
+            self.say(f"{_SAID.get(verb, 'Done')}: {found.do(verb, *cells)}.")
         except UNetError as error:
             self.complain(error)
             return
@@ -193,7 +194,7 @@ class CorrectWidget(Panel):
 
     def _listed(self, table: Table) -> str:
         self.queue.fill(table)
-        return f"{len(table['t'])} doubts, the most doubtful first. Press N for the next."
+        return f"{tell(table)}, the most doubtful first. Press N for the next."
 
     def solve(self) -> None:
         """Link anew; what was corrected is kept."""

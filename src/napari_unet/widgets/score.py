@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from napari.layers import Labels as LabelsLayer
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 __all__ = ["ScoreWidget"]
+
+_TRUE: Final = re.compile(r"(?i)\b(true|truth|gt)\b")
 
 
 class ScoreWidget(Panel):
@@ -56,7 +59,16 @@ class ScoreWidget(Panel):
         self.form.addRow("True tracks", self.lineages)
         self.column.addWidget(self.errors, 1)
         self.errors.currentRowChanged.connect(self._go)
+        self._suggest()
         self.say("Ready.")
+
+    def _suggest(self) -> None:
+        """Choose what is meant as a truth by its name, and tracks that were made here."""
+        for box, kind in ((self.truth, LabelsLayer), (self.lineages, TracksLayer)):
+            named = (y for y in self.viewer.layers if isinstance(y, kind) and _TRUE.search(y.name))
+            box.choose(next(named, None))
+        if followed(self.tracks.layer) is None:
+            self.tracks.choose(next((y for y in self.viewer.layers if followed(y) is not None), None))
 
     def run(self) -> None:
         """Compare; what is missing is said in the status line."""
@@ -66,6 +78,8 @@ class ScoreWidget(Panel):
         try:
             if found is None or truth is None:
                 raise ImageError("There is nothing to compare. Track labels here first, and open the true labels.")
+            if truth in (found.labels, found.colored):
+                raise ImageError(f"'{truth.name}' is what was tracked, not a truth. Choose the true labels.")
             labels, true = layer_image(found.labels, found.axes), layer_image(truth, found.axes)
             lineages = _tracks(self.lineages.layer, found.axes) if self.lineages.layer is not None else None
         except UNetError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import ImageError, UNetError
+from napari_unet.core.errors import ImageError, OutputError, UNetError
 from napari_unet.core.linking import LinkSpec
 from napari_unet.core.results import Tracks
 from napari_unet.core.steps import Progress, Steps
@@ -198,6 +198,9 @@ class TrackWidget(Panel):
         """
         found, engine = self.followed, self.engine
         if found is None or self.job is not None:
+            return
+        if Path(path).is_dir():
+            self.complain(OutputError(f"'{path}' is a folder that is there already. Choose another name."))
             return
         tracks, table = found.tracks, found.table
         labels = layer_image(found.labels, found.axes)
