@@ -206,7 +206,11 @@ def main() -> None:
     parser.add_argument(
         "--long", type=int, help="follow cells through so many frames of 2048 x 2048, and no more: 2000"
     )
+    parser.add_argument("--wandering", type=int, help=argparse.SUPPRESS)
     wish = parser.parse_args()
+    if wish.wandering:
+        sys.stdout.write(json.dumps(follow_wandering(wish.wandering)))
+        return
     if wish.cells or wish.long:
         more = {"many": many(wish.cells)} if wish.cells else {"long": long(wish.long)}
         said = json.loads(RESULTS.read_text()) | more

@@ -17,7 +17,8 @@ __all__ = ["warn_of_labels"]
 
 _FULL: Final = 0.9  # share of a picture that is background nowhere
 _SPECK: Final = 2  # pixels
-_LOOKED_AT: Final = 6  # frames in which sizes change most, and as many that are spread over the movie
+_LOOKED_AT: Final = 6  # objects whose sizes change most
+_JUMP: Final = 1.6  # times as large
 _PIECE: Final = 0.25  # of an object; smaller ones are specks of it
 _MOST: Final = 200  # objects of a frame
 
@@ -27,7 +28,7 @@ Ints = npt.NDArray[np.int64]
 def warn_of_labels(labels: Image, tracks: Tracks) -> str:
     """Say in words that an image was taken for labels, or that different objects have one number.
 
-    Pieces of one number are looked for in a few frames only, so that it takes no time.
+    Pieces of one number are looked for only where an object is suddenly much larger, so that it takes no time.
 
     Parameters
     ----------
@@ -71,14 +72,19 @@ def _apart(labels: Image, tracks: Tracks) -> str:
 
 
 def _frames(tracks: Tracks) -> list[int]:
-    """Choose frames to look at."""
+    """Choose frames in which an object is much larger than before or after, or than most if it has no links."""
     time, areas = tracks.nodes["t"].astype(np.int64), tracks.nodes["area"].astype(np.float64)
     above, below = tracks.edges.T
-    jumps = np.abs(np.log2(areas[below] / areas[above]))
-    most = np.argsort(-jumps, kind="stable")[:_LOOKED_AT]
-    larger = np.where(areas[below[most]] > areas[above[most]], below[most], above[most])
-    some = np.linspace(time.min(), time.max(), _LOOKED_AT).astype(np.int64)
-    return sorted({*time[larger].tolist(), *some.tolist()})
+    children, parents = (np.bincount(nodes, minlength=len(time)) for nodes in (above, below))
+    single = children[above] == 1
+    above, below = above[single], below[single]
+    usual = np.full(len(time), np.median(areas))
+    usual[above] = areas[below]
+    usual[below] = np.minimum(areas[above], np.where(children[below] == 1, usual[below], np.inf))
+    usual[(children == 0) & (parents == 0)] = np.median(areas)
+    growth = areas / usual
+    most = np.argsort(-growth, kind="stable")[:_LOOKED_AT]
+    return sorted({*time[most[growth[most] >= _JUMP]].tolist()})
 
 
 def _split(values: Ints) -> list[tuple[int, float]]:

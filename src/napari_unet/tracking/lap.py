@@ -27,6 +27,7 @@ from ._candidates import Pairs, Scale, Side, links, near, sure, triples
 from ._choose import Events, Links, choose, gather
 from ._constraints import Constraints, constrain
 from ._detect import Frame, detect, spatial_axes
+from ._jumps import find_jumps
 from ._later import close_gaps
 from ._steady import foresee
 
@@ -38,6 +39,7 @@ _CHEAPEST: Final = 1.6  # in a movie where nearly nothing moves, one object stil
 _DEAREST: Final = 2.5  # where most links are doubtful, they do not say what a good one costs
 _STRIDES: Final = 2.5  # a step of this many usual ones costs 1
 _SHORTEST: Final = 0.35  # object widths: outlines are never quite the same
+_JUMP: Final = 2.0  # what all do together may be so much longer than what one does alone
 _FEW: Final = 5  # objects; the drift of fewer is not measured
 
 Ints = npt.NDArray[np.int64]
@@ -90,6 +92,9 @@ def link(
     if frames is None:
         frames = yield from detect(labels, image, motion, (0, whole))
     movie = _Movie.of(labels, axes, frames)
+    if motion is None and (jumps := movie.jumps(labels, axes, spec)) is not None:
+        frames = yield from detect(labels, image, jumps, (0, whole))
+        movie = _Movie.of(labels, axes, frames)
     if spec.steady:
         frames = yield from detect(labels, image, movie.foresee(labels, axes, spec), (1, whole))
         movie = _Movie.of(labels, axes, frames)
@@ -149,6 +154,16 @@ class _Movie:
         back = foresee([self.at(t) for t in range(len(self.frames))], Scale(spec.max_distance, spec.max_distance))
         ids, chances = zip(*((frame.labels, frame.chances) for frame in self.frames), strict=True)
         return Motion(tuple(ids), tuple(step * width / scale for step in back), tuple(chances))
+
+    def jumps(self, labels: Image, axes: str, spec: LinkSpec) -> Motion | None:
+        """Say how far all objects moved together; see :mod:`._jumps`."""
+        scale = np.array(labels.along(axes)[1])
+        width = _width(np.concatenate([frame.areas for frame in self.frames]), scale)
+        found = find_jumps([self.at(t) for t in range(len(self.frames))], _JUMP * spec.max_distance)
+        if found is None:
+            return None
+        back = (np.tile(step * width / scale, (len(f.labels), 1)) for step, f in zip(found, self.frames, strict=True))
+        return Motion(tuple(f.labels for f in self.frames), tuple(back), tuple(f.chances for f in self.frames))
 
     def at(self, t: int, drift: Floats | float = 0.0) -> Side:
         """Return the objects of a frame, moved by a drift."""
