@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QImage
 
 from napari_unet import workflows
 from napari_unet.core.linking import LinkSpec
@@ -113,6 +114,29 @@ def test_pictures(dock: LineageWidget, tmp_path: Path, suffix: str, start: bytes
     assert "must end in" in dock.status.text()
     dock.save_picture(str(tmp_path / "missing" / "tree.png"))
     assert "missing" in dock.status.text()
+
+
+def test_a_picture_shows_all_that_is_shown(dock: LineageWidget, tmp_path: Path) -> None:
+    dock.resize(500, 400)
+    dock.show()
+    dock.tree.plot.grab()  # lays everything out
+    dock.save_picture(str(tmp_path / "tree.png"))
+    seen = dock.tree.plot.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
+    saved = QImage(str(tmp_path / "tree.png")).convertToFormat(QImage.Format.Format_Grayscale8)
+    assert saved.width() == 3 * dock.tree.plot.width()
+    # Where something is drawn, in tenths of the picture: the same on the screen and in the file.
+    drawn = []
+    for image in (seen, saved):
+        width, height = image.width(), image.height()
+        background = image.pixelColor(width - 2, 1).value()
+        places = [
+            (10 * x // width, 10 * y // height)
+            for y in range(height)
+            for x in range(width)
+            if abs(image.pixelColor(x, y).value() - background) > 40
+        ]
+        drawn.append(set(places))
+    assert len(drawn[0] & drawn[1]) >= 0.9 * len(drawn[0] | drawn[1])
 
 
 def test_no_tracks(qtbot: QtBot) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from qtpy.QtCore import QBuffer, QIODevice, QRect, QRectF
 from qtpy.QtGui import QImage, QPainter
 from qtpy.QtSvg import QSvgGenerator
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QGraphicsView, QWidget
 
 __all__ = ["picture_of"]
 
@@ -43,7 +43,11 @@ def picture_of(widget: QWidget, vector: bool = False) -> bytes:
         target.setDevicePixelRatio(_FINE)
     painter = QPainter(target)
     painter.fillRect(QRectF(0, 0, size.width(), size.height()), widget.palette().window())
-    widget.render(painter)
+    if isinstance(widget, QGraphicsView):
+        # Its own way to render fills the device, of which it counts the fine pixels.
+        widget.render(painter, QRectF(0, 0, size.width(), size.height()))
+    else:
+        widget.render(painter)
     painter.end()
     if not vector:
         target.save(buffer, "PNG")
