@@ -57,7 +57,7 @@ def learn_ours(folder: Path, how: dict[str, Any], minutes: float, threads: int) 
 
     def show(progress: Any) -> None:
         if progress.payload is not None:
-            steps[0] = max(steps[0], progress.done)
+            steps[0] = max(steps[0], progress.payload.step)
         if not start[0] and progress.note == "planned":
             start[:] = [time.perf_counter(), time.process_time()]
 

@@ -21,11 +21,14 @@ from npe2 import PluginManifest
 from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QGuiApplication
 
+from napari_unet.core.axes import as_image
 from napari_unet.core.errors import ModelError
 from napari_unet.core.model_card import ModelCard
+from napari_unet.core.results import Segmentation
 from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.widgets import docks, segment
 from napari_unet.widgets._chooser import LayerBox
+from napari_unet.widgets._outcome import found_words
 from napari_unet.widgets.segment import SegmentWidget
 
 from .conftest import FakeEngine, jobs
@@ -108,8 +111,9 @@ def test_volumes_get_a_model_of_volumes(qtbot: QtBot, viewer: ViewerModel, monke
         ModelCard(name=name, task="tumor", net=NetSpec(ndim=ndim), target=TargetSpec(name="foreground"))
         for name, ndim in dimensions.items()
     ]
-    monkeypatch.setattr(engine, "list_models", lambda: cards)
-    widget = SegmentWidget(viewer, "tumor", engine)
+    organ = cards[1].model_copy(update={"name": "an organ", "task": "organ"})
+    monkeypatch.setattr(engine, "list_models", lambda: [organ, *cards])
+    widget = SegmentWidget(viewer, "tumor,organ", engine)
     qtbot.addWidget(widget)
     photo = viewer.add_image(np.zeros((32, 32)), name="photo")
     assert widget.models.currentData() == "flat"
@@ -296,6 +300,13 @@ def test_the_engine_works_in_its_thread(make: Make, viewer: ViewerModel, engine:
     finish(qtbot, make(viewer, engine))
     assert engine.thread is not None
     assert engine.thread is not threading.main_thread()
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 tumor"), (2, "2 tumors")])
+def test_one_is_not_many(count: int, said: str) -> None:
+    labels = as_image(np.zeros((4, 4), np.int32), "yx")
+    result = Segmentation(labels, count, 0.0, 1.0, {"model": "a"}, {})
+    assert found_words(result, "tumors").startswith(f"{said},")
 
 
 def test_settings_reach_the_engine(make: Make, viewer: ViewerModel, engine: FakeEngine, qtbot: QtBot) -> None:

@@ -75,8 +75,8 @@ class ModelBox(QComboBox):
             return
         lengths = dict(zip(image.axes, image.shape, strict=True))
         wanted = 3 if lengths.get("z", 1) >= _VOLUME else 2
-        tasks = [task.name for task in self._tasks]
-        fitting = [card.name for card in self._cards.values() if card.task in tasks and card.net.ndim == wanted]
+        own = [card for task in self._tasks for card in self._cards.values() if card.task == task.name]
+        fitting = [card.name for card in own if card.net.ndim == wanted]
         if fitting and self.currentData() not in fitting:
             usual = self._tasks[0].model
             self.setCurrentIndex(self.findData(usual if usual in fitting else fitting[0]))

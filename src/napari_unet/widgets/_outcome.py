@@ -58,7 +58,7 @@ def found_words(result: Segmentation, noun: str) -> str:
     """Say how many objects or which classes there are, and how wide objects are where that is known."""
     if not result.classes:
         width = f", {result.diameter:.1f} px wide," if result.sized else ""
-        return f"{result.objects} {noun}{width}"
+        return f"{result.objects} {noun.removesuffix('s') if result.objects == 1 else noun}{width}"
     shares = dict(zip(result.table.get("index", ()), result.table.get("share", ()), strict=False))
     parts = [f"{row.name} {shares[row.label]:.1%}" for row in result.classes if row.label in shares]
     many = f"{len(parts) or result.objects} of {len(result.classes)} classes"
