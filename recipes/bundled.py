@@ -111,6 +111,7 @@ MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
     "sarcoma-mri": (sarcoma, {
         "task": "tumor", "patch": 48, "depth": 48, "batch": 2, "foreground": 0.5,
         "grid": {"kind": "spacing", "spacing": [3.27, 2.5, 2.5]},
+        "target": {"name": "foreground", "classes": ["tumor"], "min_fraction": 0.0, "min_size": "0.5 ml"},
         "net": {
             "ndim": 3, "inputs": 1, "outputs": 2, "widths": [12, 24, 48, 72, 96],
             "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2]],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.core.amounts import UNITS, amount_words, count_pixels, smallest_of
+from napari_unet.core.amounts import UNITS, amount_words, count_pixels, countable, smallest_of
 from napari_unet.core.errors import SpecError
 
 VOXEL = (3.0, 0.5, 0.5), ("mm",) * 3
@@ -85,3 +85,14 @@ def test_words_are_read_back(number, kind, side):
     words = amount_words(pixels * side**ndim, units)
     again = count_pixels(words, sides, units)
     assert math.isclose(again, pixels, rel_tol=6e-3) or words.startswith("0")
+
+
+@pytest.mark.parametrize("text", ["0.5 ml", "whole=1 ml, core=30"])
+def test_sizes_with_a_unit_need_pixels_with_one(text: str) -> None:
+    assert countable(text, ("millimeter",) * 3)
+    assert not countable(text, ("pixel",) * 3)
+
+
+@pytest.mark.parametrize("text", ["30", "whole=largest, core=30 px"])
+def test_pixels_can_always_be_counted(text: str) -> None:
+    assert countable(text, ("pixel",) * 3)

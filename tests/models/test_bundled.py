@@ -89,3 +89,18 @@ def test_nothing_found_is_no_matter_of_a_threshold_where_there_is_none(tmp_path)
     assert done.exit_code == 0
     assert "of the kind that the model knows" in done.output
     assert "--threshold" not in done.output
+
+
+def test_specks_are_no_sarcomas_where_pixels_have_a_size():
+    model = load_model("sarcoma-mri", "cpu")
+    scan = np.random.default_rng(0).normal(100, 40, (24, 64, 64)).astype(np.float32)
+    place = {"scale": (3.27, 1.0, 1.0), "units": ("millimeter",) * 3}
+    for known, least in ((place, 500 / 3.27), ({}, 1)):
+        image = as_image(scan, "zyx", **known)
+        found = finish(segment_image(image, SegmentSpec.of(model="sarcoma-mri"), model, preview=False))
+        sizes = np.bincount(np.asarray(found.labels.data).ravel())[1:]
+        assert (sizes >= least).all()
+    everything = SegmentSpec.of(model="sarcoma-mri", min_size=1)
+    image = as_image(scan, "zyx", **place)
+    every = finish(segment_image(image, everything, model, preview=False)).objects
+    assert every >= finish(segment_image(image, SegmentSpec.of(model="sarcoma-mri"), model, preview=False)).objects

@@ -10,7 +10,7 @@ from typing import Final
 from .errors import SpecError
 from .lengths import millimeters, symbol
 
-__all__ = ["LARGEST", "UNITS", "Smallest", "amount_words", "count_pixels", "smallest_of", "split_amounts"]
+__all__ = ["LARGEST", "UNITS", "Smallest", "amount_words", "count_pixels", "countable", "smallest_of", "split_amounts"]
 
 Smallest = float | tuple[float, ...]
 """The fewest pixels of an object, or of the pieces of each class; infinite where only the largest piece is kept."""
@@ -126,6 +126,26 @@ def split_amounts(text: str) -> dict[str, str]:
             raise SpecError(f"'{text}' says twice how small '{name.strip() or 'all'}' may be. Say it once.")
         found[name.strip()] = size.strip()
     return found
+
+
+def countable(text: str, units: Sequence[str]) -> bool:
+    """Say whether sizes can be counted in the pixels of an image.
+
+    Parameters
+    ----------
+    text : str
+        As for :func:`split_amounts`.
+    units : sequence of str
+        Of the image along the two or three axes of what is measured.
+
+    Returns
+    -------
+    bool
+        No where they have a unit and the image does not know the size of its pixels.
+    """
+    found = [re.fullmatch(_NUMBER, size) for size in split_amounts(text).values() if size != LARGEST]
+    plain = all(match is not None and _unit(match[2]) in _PIXELS for match in found)
+    return plain or not any(math.isnan(millimeters(unit)) for unit in units)
 
 
 def smallest_of(text: str, names: Sequence[str], scale: Sequence[float], units: Sequence[str]) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..core.amounts import LARGEST, Smallest, smallest_of
+from ..core.amounts import LARGEST, Smallest, countable, smallest_of
 from ..core.axes import Image, Plane
 from ..core.bands import choose_bands
 from ..core.errors import SpecError
@@ -303,8 +303,10 @@ def object_rule(spec: SegmentSpec, model: Scorer, diameter: float, image: Image)
     names = [row.name for row in rule.table]
     if names and not rule.background:
         rule = rule.model_copy(update={"min_size": ""})  # nothing could take the place of what is too small
+    _, scale, units = image.along("zyx"[-ndim:])
+    if rule.min_size and spec.min_size is None and not countable(rule.min_size, units):
+        rule = rule.model_copy(update={"min_size": ""})  # what a model says of itself holds where pixels have a size
     if rule.min_size:
-        _, scale, units = image.along("zyx"[-ndim:])
         known = names or rule.classes or (model.card.name,)
         if isinstance(spec.min_size, float):
             sizes = (spec.min_size,) * len(known)
