@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -398,7 +399,7 @@ def test_what_intensities_are_is_what_the_image_says(volume):
 
 
 def test_pictures_of_a_report_have_one_brightness_and_name_the_sides(scan, volume):
-    from napari_unet.io._key_images import brightness, draw_lesion
+    from napari_unet.io._key_images import brightness, draw_lesion, draw_view
 
     image, classes = workflows.read_image("scan.nii.gz"), workflows.read_labels("classes.nii.gz")
     found = workflows.measure_lesions(classes, image, classes=True)
@@ -415,3 +416,7 @@ def test_pictures_of_a_report_have_one_brightness_and_name_the_sides(scan, volum
         assert ((at[:, 1] < 20) | (at[:, 1] > width - 20)).all()
     corners = [picture[2, 2].astype(float) for picture in pictures]
     assert np.ptp(corners) < 120  # the same noise around all of them
+    ct = replace(image, anatomy=replace(image.anatomy, modality="CT"))
+    assert brightness(found, ct, range(3)) == (-160, 240)
+    view = np.asarray(draw_view(found, ct))
+    assert np.median(view) == pytest.approx(255 * 260 / 400, abs=6)  # 100 HU

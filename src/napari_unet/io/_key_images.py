@@ -29,6 +29,7 @@ _OTHER: Final = "#9E9E9E"
 _EDGE: Final = 300  # pixels of the longer side of a picture
 _FINE: Final = 3  # drawn so many times larger, then shrunk, so that lines are smooth
 _AROUND: Final = 0.6  # of a lesion's width is shown beside it
+_WINDOWS: Final = {"CT": (-160.0, 240.0)}  # HU: level 40, width 400
 _SEEN: Final = (1.0, 99.8)  # percentiles
 _LEAST: Final = 24  # pixels of the image that a picture shows at least
 
@@ -75,8 +76,10 @@ def brightness(lesions: Lesions, image: Image, rows: Sequence[int]) -> tuple[flo
     Returns
     -------
     tuple of float
-        Percentiles of all that the pictures show.
+        Percentiles of all that the pictures show; of CT what radiologists use for soft tissue, in Hounsfield units.
     """
+    if (fixed := _fixed(image)) is not None:
+        return fixed
     crops = [_crop(lesions, image, row)[0].astype(np.float64).ravel() for row in rows]
     known = np.concatenate([crop[np.isfinite(crop)] for crop in crops] or [np.zeros(0)])
     low, high = np.percentile(known, _SEEN) if known.size else (0.0, 0.0)
@@ -107,8 +110,8 @@ def draw_lesion(lesions: Lesions, image: Image, row: int, unit: str, seen: tuple
     table: dict[str, Any] = dict(lesions.table)
     labels, scale, (low, high) = lesions.labels, lesions.labels.along("yx")[1], seen
     plane, window = _crop(lesions, image, row)
-    shades = np.clip((np.nan_to_num(plane.astype(np.float64), nan=low) - low) / max(high - low, 1e-300), 0.0, 1.0)
-    sheet = _sheet(shades if high > low else np.zeros(plane.shape), (window[0].start, window[1].start), scale)
+    shades = _shades(plane, low, high) if high > low else np.zeros(plane.shape)
+    sheet = _sheet(shades, (window[0].start, window[1].start), scale)
     ids = _crop(lesions, labels, row)[0]
     own = int(table["index"][row])
     for other in np.unique(ids[ids > 0]).tolist():
@@ -128,6 +131,15 @@ def _crop(lesions: Lesions, image: Image, row: int) -> tuple[npt.NDArray[Any], t
     t, z = (int(table[name][row]) if name in table else None for name in ("t", "slice"))
     window = _window(table, row, lesions.labels.along("yx")[0])
     return _plane(image, t, z)[window], window
+
+
+def _fixed(image: Image) -> tuple[float, float] | None:
+    """Return what is black and white in images whose values have a meaning."""
+    return None if image.anatomy is None else _WINDOWS.get(image.anatomy.modality)
+
+
+def _shades(plane: npt.NDArray[Any], low: float, high: float) -> Floats:
+    return np.clip((np.nan_to_num(plane.astype(np.float64), nan=low) - low) / (high - low), 0.0, 1.0)
 
 
 def _name_sides(sheet: _Sheet, image: Image) -> None:
@@ -163,7 +175,8 @@ def draw_view(lesions: Lesions, image: Image) -> PIL.Image.Image:
         scale = (labels.along("z")[1][0], scale[1])
     else:
         bright, ids = _plane(image, t, None), _plane(labels, t, None)
-    sheet = _sheet(contrast(bright), (0, 0), scale)
+    fixed = _fixed(image)
+    sheet = _sheet(contrast(bright) if fixed is None else _shades(bright, *fixed), (0, 0), scale)
     for own in np.unique(ids[ids > 0]).tolist():
         _outline(sheet, ids == own, COLORS[(own - 1) % len(COLORS)], 2)
         places = np.argwhere(ids == own)
