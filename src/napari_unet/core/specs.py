@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from ._spec import Spec
 from .amounts import split_amounts
 from .augmenting import AugmentSpec
 from .channels import Channels
+from .errors import SpecError
 from .grids import GridSpec
 from .networks import NetSpec, read_preset
 from .normalising import NormaliseSpec
@@ -178,7 +179,10 @@ class SegmentSpec(Spec):
     def _sizes_can_be_read(cls, size: Any) -> Any:
         text = ", ".join(f"{name}={part}" for name, part in size.items()) if isinstance(size, dict) else size
         if isinstance(text, str):
-            parts = split_amounts(text)
+            try:
+                parts = split_amounts(text)
+            except SpecError as error:
+                raise ValueError(str(error)) from error  # with the name of the field
             return float(parts[""].replace(",", ".")) if re.fullmatch(r"[\d.,]+", parts.get("", "")) else text.strip()
         if isinstance(text, (int, float)) and text < 0:
             raise ValueError("a size is 0 or more")
@@ -300,7 +304,7 @@ class TrainSpec(Spec):
     zoom: float | None = Field(None, gt=0, le=1)
     truth: Literal["all", "regions", "scribbles"] = "all"
     validation: float = Field(0.0, ge=0, le=0.9)
-    folds: Literal[0] | Annotated[int, Field(ge=2, le=50)] = 0
+    folds: int = Field(0, ge=0, le=50)
     corner: bool = False
     loss: Literal["own", "cross-entropy", "border", "dice", "focal", "tversky"] = "own"
     balance: bool = False
@@ -325,6 +329,13 @@ class TrainSpec(Spec):
     nodes: int = Field(1, ge=1)
     accumulate: int = Field(1, ge=1)
     licence: str = ""
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_are_several(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("a single fold leaves nothing to learn from; give 2 or more, or 0 for none")
+        return folds
 
     @field_validator("class_values")
     @classmethod
