@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from ._moments import enlarged
+from ._moments import enlarged, taken_over
 from ._runs import Runs
 
 __all__ = ["Intensities"]
@@ -60,15 +60,13 @@ class Intensities:
             Number of objects so far.
         """
         self._sums = enlarged(self._sums, count)
-        theirs = other._sums[: len(which)]
-        fresh = self._sums[which, 0] == 0
-        self._sums[which[fresh]] = theirs[fresh]
-        own, new = self._sums[which[~fresh]].T, theirs[~fresh].T
+        met, rest = taken_over(self._sums, other._sums[: len(which)], which)
+        own, new = self._sums[met].T, rest.T
         # As where runs are added.
         between = (new[1] / new[0] - own[1] / own[0]) ** 2 * (own[0] * new[0] / (own[0] + new[0]))
         rows = [own[0] + new[0], own[1] + new[1], own[2] + (new[2] + between)]
         rows += [np.minimum(own[3], new[3]), np.maximum(own[4], new[4])]
-        self._sums[which[~fresh]] = np.stack(rows, axis=1)
+        self._sums[met] = np.stack(rows, axis=1)
 
     def columns(self, order: Ints) -> dict[str, Floats]:
         """Return mean, std, min, max and sum of the objects of the given numbers."""

@@ -69,11 +69,8 @@ class Moments:
             Number of objects so far.
         """
         self._sums = enlarged(self._sums, count)
-        theirs = other._sums[: len(which)]
-        fresh = self._sums[which, 0] == 0
-        self._sums[which[fresh]] = theirs[fresh]
-        met = which[~fresh]
-        self._sums[met] = _joined(self._sums[met], theirs[~fresh])
+        met, new = taken_over(self._sums, other._sums[: len(which)], which)
+        self._sums[met] = _joined(self._sums[met], new)
 
     def take(self, order: Ints) -> None:
         """Give the objects in this order from now on."""
@@ -119,6 +116,15 @@ def enlarged(sums: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
     found = np.zeros((max(count, 3 * len(sums) // 2), *sums.shape[1:]), sums.dtype)
     found[: len(sums)] = sums
     return found
+
+
+def taken_over(
+    sums: npt.NDArray[Any], theirs: npt.NDArray[Any], which: Ints
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
+    """Take rows over that are not known yet (nothing is counted in column 0); return where the others go, and those."""
+    fresh = sums[which, 0] == 0
+    sums[which[fresh]] = theirs[fresh]
+    return which[~fresh], theirs[~fresh]
 
 
 def _joined(own: Ints, new: Ints) -> Ints:

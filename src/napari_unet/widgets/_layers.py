@@ -48,7 +48,7 @@ def layer_axes(layer: Layer) -> tuple[str, bool]:
     try:
         return parse_axes(layer.axis_labels) + color, True
     except AxesError:
-        pass
+        pass  # napari's own names (-2, -1) say nothing: guess
     try:
         shape = tuple(data.shape)
         return (guess_axes(shape[:-1]) + color if color else guess_axes(shape, data.dtype)), len(layer.scale) == 2
