@@ -37,7 +37,7 @@ class AugmentSpec(Spec):
     contrast : float
         Largest relative change of contrast and brightness.
     invert, gray, shuffle : float
-        Probability to invert intensities, drop the colour, permute the channels.
+        Probability to invert intensities, drop the color, permute the channels.
     drop_bands : float
         Probability of each channel to be missing, seen as all 0; one is always left. A model then bears images that
         lack some.

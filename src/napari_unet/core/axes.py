@@ -310,12 +310,12 @@ def guess_axes(shape: tuple[int, ...], dtype: Any = None) -> str:
     shape : tuple of int
         Of the array.
     dtype : dtype, optional
-        A last axis of 3 or 4 is colour only for 8-bit data.
+        A last axis of 3 or 4 is color only for 8-bit data.
 
     Returns
     -------
     str
-        ``"yx"``, ``"yxc"`` for colour pictures or ``"zyx"`` for a stack.
+        ``"yx"``, ``"yxc"`` for color pictures or ``"zyx"`` for a stack.
 
     Raises
     ------

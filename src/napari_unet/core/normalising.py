@@ -20,7 +20,7 @@ class NormaliseSpec(Spec):
     low, high : float
         Percentiles.
     joint : bool
-        One pair for all channels (keeps colours) instead of one for each.
+        One pair for all channels (keeps colors) instead of one for each.
     kind : {"percentile", "mean_std", "none", "fixed"}
         What becomes 0 and 1: two percentiles of the whole image; its mean, and the mean plus one standard deviation;
         nothing, which leaves intensities as they are; or the same intensities in all images, for units that mean

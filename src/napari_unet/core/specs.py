@@ -238,7 +238,7 @@ class TrainSpec(Spec):
         from the sizes of images and of what is labeled in them. Without meaning where a `grid` is given.
     truth : {"all", "regions", "scribbles"}
         What the labels of an example say that does not say it itself: everything, what lies in its drawn region, or
-        only that what is labelled is labelled.
+        only that what is labeled is labeled.
     validation : float
         Share of the groups of images that is held out of training; 0 holds out none but those the examples name.
     folds : int

@@ -32,7 +32,7 @@ def try_out(model: ForeignModel) -> list[Floats]:
     """Run a network on a simulated image; return its outputs, each ``(1, k, *s)``."""
     shape = model.spec.fitting((_EDGE[model.card.net.ndim],) * model.card.net.ndim)
     planes = [nuclei(shape, 8, 12.0, seed)[0] for seed in range(model.card.net.inputs)]
-    return [model.centred(array, shape) for array in model.run(_normalised(model, np.stack(planes)))]
+    return [model.centered(array, shape) for array in model.run(_normalised(model, np.stack(planes)))]
 
 
 def run_check(model: ForeignModel, check: Check) -> list[Floats]:
@@ -59,7 +59,7 @@ def run_check(model: ForeignModel, check: Check) -> list[Floats]:
     first: list[Floats] = []
     for number, image in enumerate(images):
         found = model.run(_normalised(model, image))
-        first = first or [model.centred(array, image.shape[1:]) for array in found]
+        first = first or [model.centered(array, image.shape[1:]) for array in found]
         for got, said, axes in zip(found, check.outputs, model.spec.outputs, strict=False):
             wanted = turned(said, axes, model.axes)[number : number + 1].astype(np.float64)
             if got.shape != wanted.shape:

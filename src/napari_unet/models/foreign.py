@@ -175,7 +175,7 @@ class ForeignModel:
 
     def _meaning(self, found: list[Floats], shape: tuple[int, ...]) -> Floats:
         """Turn the network's outputs into the channels of the target, and the object size."""
-        channels = np.concatenate([self.centred(array, shape) for array in found], axis=1)
+        channels = np.concatenate([self.centered(array, shape) for array in found], axis=1)
         used = [n if n >= 0 else -1 - n for row in self.spec.scores for n in row] + [self.spec.size or 0]
         if max(used) >= channels.shape[1]:
             raise ModelError(
@@ -187,7 +187,7 @@ class ForeignModel:
         scores: Floats = np.clip(np.nan_to_num(np.stack([*rows, size], axis=1)), 0, 1)
         return scores
 
-    def centred(self, array: Floats, shape: tuple[int, ...]) -> Floats:
+    def centered(self, array: Floats, shape: tuple[int, ...]) -> Floats:
         """Put an output back into the middle of what the network was given.
 
         Parameters

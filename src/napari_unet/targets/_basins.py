@@ -1,6 +1,6 @@
 """Objects as basins of a stored potential: exact, whatever the image was cut into.
 
-Every foreground pixel points to its highest neighbour (ties: the larger index), which makes a forest whose roots are
+Every foreground pixel points to its highest neighbor (ties: the larger index), which makes a forest whose roots are
 the potential's peaks. Two basins are one object when the lower of their peaks rises at most `persistence` above the
 saddle between them (the elder rule of topological persistence, Edelsbrunner et al. 2002, applied from the highest
 saddle down). Only stored integers are compared, so the result has no rounding in it.
@@ -72,7 +72,7 @@ def _volume(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def climb(potential: Bytes, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer[Any]]:
-    """Point every foreground pixel to its highest neighbour or itself; flat indices, shape ``(z * y * x,)``."""
+    """Point every foreground pixel to its highest neighbor or itself; flat indices, shape ``(z * y * x,)``."""
     dtype = np.int32 if potential.size < 2**31 else np.int64
     out = np.zeros(potential.shape, dtype)
     _climb(potential, mask, out)

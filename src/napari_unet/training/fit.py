@@ -92,7 +92,7 @@ def fit(
     Raises
     ------
     TrainingDataError
-        If nothing is labelled, or the folder holds a run with other settings.
+        If nothing is labeled, or the folder holds a run with other settings.
     TrainingError
         If the loss is no number any more.
     OutputError

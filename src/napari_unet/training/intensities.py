@@ -94,7 +94,7 @@ def measure_ct(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormaliseS
         pooled.append(_thinned(np.concatenate(inside)))
     values = np.concatenate(pooled)
     if not len(values):
-        raise TrainingDataError("None of the training images has a labelled object. Draw some labels first.")
+        raise TrainingDataError("None of the training images has a labeled object. Draw some labels first.")
     floor, ceiling = np.percentile(values, _PERCENTILES)
     values = np.clip(values, floor, ceiling)
     return NormaliseSpec(

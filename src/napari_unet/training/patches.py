@@ -96,7 +96,7 @@ class Sampler:
 
     def __init__(self, pairs: Sequence[Pair], spec: TrainSpec, target: Target, device: str = "cpu") -> None:
         if not any(len(pair.spots) for pair in pairs):
-            raise TrainingDataError("None of the training images has a labelled object. Draw some labels first.")
+            raise TrainingDataError("None of the training images has a labeled object. Draw some labels first.")
         self.pairs, self.spec, self.target, self.device = list(pairs), spec, target, device
         self._classes = getattr(target, "CLASSES", 0) > 0
         weight = np.array([pair.weight for pair in self.pairs], float)

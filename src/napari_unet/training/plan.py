@@ -109,7 +109,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
         (pairs if done < len(learned) else held).extend(loader.load(example))
     check_leaks(pairs, held)
     if not any(len(pair.spots) for pair in pairs):
-        raise TrainingDataError("None of the training images has a labelled object. Draw some labels first.")
+        raise TrainingDataError("None of the training images has a labeled object. Draw some labels first.")
     facts = fingerprint(pairs)
     planned = _planned(spec, loader.spec, facts, pairs)
     warnings = [*split.warnings, *loader.warnings, *facts.doubts(planned)]

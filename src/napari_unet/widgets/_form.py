@@ -34,7 +34,7 @@ class Form:
     choices : mapping of str to sequence of str
         Fields that are chosen from a list.
     hints : mapping of str to str
-        What an empty line of text stands for, shown in grey.
+        What an empty line of text stands for, shown in gray.
     skip : sequence of str
         Fields that are shown elsewhere.
     """
