@@ -23,7 +23,7 @@ __all__ = ["Preview", "preview_of"]
 
 _EDGE: Final = 512  # pixels that are looked at, at most
 _DEPTH: Final = 24  # planes, for networks that see several
-_TURN: Final = 30  # milliseconds, in which the screen is drawn and the user heard
+_TURN: Final = 200  # milliseconds, in which the curves of the same report are drawn, and the user heard
 
 
 class Preview:
