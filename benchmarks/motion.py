@@ -3,6 +3,8 @@
 Of three kinds: a flow that goes one way in all movies, as in a channel on a chip; cells of which each keeps a way of
 its own (``ways``); and cells that move at random (``random``, Brownian). How far they move differs from movie to movie.
 What is tested has other seeds, and steps that were not learned. Settings of linking were chosen on seeds 0 and 1.
+"bare assignment" is the textbook's: from frame to frame, the links between centers that are at most three widths apart
+whose squares of length sum up to the least (the first step of Jaqaman et al. 2008, without divisions).
 
 ``--minutes`` is the time of each training, on one thread, 0 for none; ``--folder`` keeps the models (a folder for each
 kind), or names those that are there; ``--kinds`` are the kinds to measure, the others stay as they are stored.
@@ -18,9 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
 
 from napari_unet.core.axes import Image
 from napari_unet.core.examples import Example
+from napari_unet.core.graph import assemble
+from napari_unet.core.results import Tracks
 from napari_unet.core.specs import NetSpec
 from napari_unet.samples.movie_spec import MovieSpec
 from napari_unet.samples.movies import Movie, simulate
@@ -38,12 +44,38 @@ KINDS: dict[str, tuple[MovieSpec, str, tuple[float, float], tuple[float, ...]]] 
 }  # what is learned from lies between two steps; those are tested that follow; all in widths of a cell
 NET = NetSpec(inputs=2, outputs=5, widths=(8, 16, 32, 64))
 WAYS: dict[str, dict[str, Any]] = {
+    "bare assignment": {},
     "plain, reach 1.5": {"max_distance": 1.5},  # the usual one
     "plain, reach 3": {"max_distance": 3.0},  # holds every step
     "plain, reach 3, image": {"max_distance": 3.0, "image": True},
     "steady": {"max_distance": 3.0, "steady": True},
     "steady, image": {"max_distance": 3.0, "steady": True, "image": True},
 }
+
+
+def assigned(labels: np.ndarray, reach: float) -> Tracks:
+    """Link centers from frame to frame, those that are at most `reach` pixels apart."""
+    rows: list[tuple[float, ...]] = []
+    edges: list[tuple[int, int]] = []
+    before: range = range(0)
+    for t, frame in enumerate(labels):
+        names = np.unique(frame[frame > 0])
+        places = ndimage.center_of_mass(frame > 0, frame, names)
+        now = range(len(rows), len(rows) + len(names))
+        rows += [
+            (t, label, len(rows) + i, *place) for i, (label, place) in enumerate(zip(names, places, strict=True), 1)
+        ]
+        if before and now:
+            old, new = (np.array([rows[i][3:] for i in which]) for which in (before, now))
+            cost = ((old[:, None] - new[None]) ** 2).sum(-1)
+            # To leave a cell alone costs more than any link that may be.
+            chosen = zip(*linear_sum_assignment(np.where(cost > reach**2, 1e9, cost)), strict=True)
+            edges += [(before[i], now[j]) for i, j in chosen if cost[i, j] <= reach**2]
+        before = now
+    table = np.array(rows)
+    columns = {name: table[:, i].astype(int) for i, name in enumerate(("t", "label", "track"))}
+    places = {"y": table[:, 3], "x": table[:, 4]}
+    return assemble(columns | places, "assigned", np.array(edges).reshape(-1, 2)).tracks
 
 
 def movie(kind: str, seed: int, step: float) -> Movie:
@@ -76,7 +108,8 @@ def compare(kind: str, model: str, step: float) -> dict[str, Any]:
         image, given = (Image(np.asarray(each.data), "tyx") for each in (made.image, made.given))
         for name, options in ways.items():
             more = options | {"image": image if "image" in options else None}
-            scores = score_tracks(track(given, **more), given, made.tracks(), made.labels).scores
+            linked = assigned(np.asarray(given.data), 3 * CELLS.diameter) if not options else track(given, **more)
+            scores = score_tracks(linked, given, made.tracks(), made.labels).scores
             found.setdefault(name, []).append([scores[key] for key in ("LNK", "CHOTA", "BC")])
     means = {name: np.mean(rows, axis=0).tolist() for name, rows in found.items()}
     return {
