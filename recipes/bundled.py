@@ -210,7 +210,7 @@ def bundle(trained: Path, name: str, stages: str, mirrored: str = "", judged: Pa
     Weights that learned from all images are judged by those of `judged`, which left out the first fold.
     """
     card = read_card(trained)
-    how = stages + ("; the scores are those of weights that learned in the same way without fold 0" if judged else "")
+    how = stages + ("; the scores are those of weights that did not learn from fold 0" if judged else "")
     kept = ("seconds", "best step", "steps", "device", "seed", "software", "counts", "settings")
     facts = {key: value for key, value in card.training.items() if key in kept}
     facts["settings"] = facts["settings"] | {"start": Path(facts["settings"]["start"]).name}
