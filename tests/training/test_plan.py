@@ -34,6 +34,13 @@ def planned(examples, **more):
     return finish(prepare(examples, TrainSpec(**more)))
 
 
+def test_patches_hold_images_that_are_larger_than_most():
+    # A tumor is to be seen with all that is around it.
+    spec = planned([example((100, 120), 24, seed) for seed in range(2)], task="tumor", zoom=1.0).plan.spec
+    assert spec.grid.zoom == 1
+    assert spec.patch == 160
+
+
 def test_images_are_planned_in_two_dimensions():
     made = planned([example((300, 400), 48, seed) for seed in range(3)], validation=0.34)
     plan, spec = made.plan, made.plan.spec

@@ -26,6 +26,7 @@ _FLAT: Final = 3.0  # planes that are so many times as far apart as pixels: nnU-
 _ALIKE: Final = 2.0  # axes whose spacing differs by less are treated alike
 _EDGE: Final = {2: 256, 3: 64}  # of a patch
 _LEAST: Final = {2: 64, 3: 16}
+_ROOM: Final = 4 / 3  # of a patch in a plane, times a typical image: larger images are to be seen as a whole, too
 _BATCH: Final = {2: 8, 3: 2}
 _SMALLEST: Final = 4  # of what the coarsest level sees along an axis
 _SHARE: Final = 4  # a quarter of the memory for a step
@@ -126,12 +127,13 @@ class Fingerprint:
         return float(round(min(spec.diameter, max(8.0, self.diameter)), 1))
 
     def patch_for(self, spec: TrainSpec) -> dict[str, int]:
-        """Choose the edges of a patch: not larger than a typical image, and flat where planes are far apart."""
+        """Choose the edges of a patch: not much larger than a typical image, and flat where planes are far apart."""
         ndim = len(self.shape)
         seen = [n * zoom for n, zoom in zip(self.shape, self.zooms(spec), strict=True)]
         steps = 2 ** (spec.net.depth if spec.net else 4)
         if ndim == 2:
-            return {"patch": _rounded(min(_EDGE[2], max(seen)), steps, _LEAST[2])}
+            room = _ROOM if spec.grid is not None and not spec.grid.sized else 1.0
+            return {"patch": _rounded(min(_EDGE[2], room * max(seen)), steps, _LEAST[2])}
         # As many voxels as a cube has, in the shape of a cube in the world.
         edge = _EDGE[3] * self.ratio ** (1 / 3)
         depth = _rounded(min(edge / self.ratio, seen[0]), _SMALLEST if self.flat else steps, _SMALLEST)
