@@ -444,7 +444,7 @@ def test_single_pictures_and_films(tmp_path, dicom_series):
 
 def test_folders_without_images(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(ImageError, match="without a zarr store or DICOM files"):
+    with pytest.raises(ImageError, match="without a zarr store, DICOM files or numbered frames"):
         read_image(tmp_path)
     with pytest.raises(ImageError, match="holds no DICOM files"):
         find_series(tmp_path)
