@@ -21,7 +21,8 @@ from ..tiling.stream import Plan, stream
 from ..tiling.where import choose_where
 from ._doubts import doubt_intensities
 from ._scorer import Predict, Scorer, inner
-from .segment import decode_stored, draft_plan, object_rule, plan_run, sized
+from .rules import decode_stored, object_rule
+from .segment import draft_plan, plan_run, sized
 
 __all__ = ["Alone", "Crew", "Work", "begin", "can_store", "prepare", "share_left"]
 

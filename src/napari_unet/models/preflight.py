@@ -31,7 +31,8 @@ from ._bricks import begin, can_store, prepare, share_left
 from ._foretold import PLANES, Left, check_room, left_by, room_for
 from ._scorer import Predict, Scorer, inner
 from .devices import device_memory
-from .segment import careful, decode_stored, object_rule, plan_run, record
+from .rules import decode_stored, object_rule
+from .segment import careful, plan_run, record
 from .stored import difference, identity
 
 __all__ = ["look_ahead"]

@@ -14,16 +14,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..core.amounts import LARGEST, Smallest, countable, smallest_of
+from ..core.amounts import LARGEST, Smallest
 from ..core.axes import Image, Plane
 from ..core.bands import choose_bands
 from ..core.errors import SpecError
 from ..core.model_card import ModelCard
 from ..core.results import MAPS, MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
-from ..core.specs import SegmentSpec, TargetSpec
+from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
-from ..targets import anomaly, confidence, count_classes, target
+from ..targets import anomaly, confidence, count_classes
 from ..tiling.care import Care, told
 from ..tiling.chunks import cached
 from ..tiling.fingerprint import fingerprint
@@ -38,10 +38,10 @@ from ._foretold import Foretold
 from ._pictures import picture_channels
 from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
 from .average import Averaged, gather
+from .rules import decode_stored, object_rule, unused_settings
 
 __all__ = [
-    "careful", "decode_stored", "draft_plan", "found_out", "object_rule", "plan_run", "record", "segment_image",
-    "sized",
+    "careful", "draft_plan", "found_out", "plan_run", "record", "segment_image", "sized",
 ]  # fmt: skip
 
 _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and exactly the stored pixels
@@ -268,86 +268,6 @@ def careful(
     return Care(None if model.device == "cpu" else elsewhere, retried, note)
 
 
-def object_rule(spec: SegmentSpec, model: Scorer, diameter: float, image: Image) -> tuple[TargetSpec, Smallest]:
-    """Say how objects are decoded.
-
-    Parameters
-    ----------
-    spec : SegmentSpec
-        Settings.
-    model : Scorer
-        Which network, or several as one.
-    diameter : float
-        Object size, image pixels.
-    image : Image
-        Whose pixels are counted.
-
-    Returns
-    -------
-    rule : TargetSpec
-        The model's, with what the settings say otherwise.
-    smallest : float or tuple of float
-        The fewest pixels of an object, or of the pieces of each class where that is asked for.
-
-    Raises
-    ------
-    SpecError
-        If a size is not for this model, or the image does not know the size of its pixels.
-    """
-    rule, ndim = model.card.target, model.card.net.ndim
-    given = {
-        "threshold": spec.threshold, "min_score": spec.min_score,
-        "min_size": None if spec.min_size is None else str(spec.min_size),
-    }  # fmt: skip
-    rule = rule.model_copy(update={name: value for name, value in given.items() if value is not None})
-    names = [row.name for row in rule.table]
-    if names and not rule.background:
-        rule = rule.model_copy(update={"min_size": ""})  # nothing could take the place of what is too small
-    _, scale, units = image.along("zyx"[-ndim:])
-    if rule.min_size and spec.min_size is None and not countable(rule.min_size, units):
-        rule = rule.model_copy(update={"min_size": ""})  # what a model says of itself holds where pixels have a size
-    if rule.min_size:
-        known = names or rule.classes or (model.card.name,)
-        if isinstance(spec.min_size, float):
-            sizes = (spec.min_size,) * len(known)
-        else:
-            sizes = smallest_of(rule.min_size, known, scale, units)
-        if not names and math.isinf(sizes[0]):
-            raise SpecError(f"'{model.card.name}' numbers objects. '{LARGEST}' is for classes: give a size.")
-        return rule, sizes if names else sizes[0]
-    typical = {2: math.pi / 4, 3: math.pi / 6}[ndim] * diameter**ndim
-    return rule, 0.0 if names else rule.min_fraction * typical
-
-
-def _unused(spec: SegmentSpec, rule: TargetSpec) -> list[str]:
-    """Name the settings that were given and change nothing: a pixel gets the class of the highest score, whatever."""
-    if not count_classes(rule):
-        return []
-    names = (*(() if rule.nested else ("threshold",)), *(() if rule.background else ("min_size",)), "min_score")
-    return [name for name in names if getattr(spec, name) is not None]
-
-
-def decode_stored(rule: TargetSpec, smallest: Smallest, scores: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-    """Decode the channels of the target; what is stored after them is not its business.
-
-    Parameters
-    ----------
-    rule : TargetSpec
-        How.
-    smallest : float or tuple of float
-        The fewest pixels of an object, or of the pieces of each class.
-    scores : ndarray of uint8, shape (k, *s)
-        As they are stored.
-
-    Returns
-    -------
-    ndarray of int32, shape (*s)
-        Ids from 1, by first pixel.
-    """
-    kind = target(rule)
-    return kind.decode(scores[: len(kind.CHANNELS)], rule, smallest)
-
-
 def found_out(image: Image, plan: Plan, diameter: float, smallest: Smallest) -> dict[str, Any]:
     """Say what a run measured once, and what it came across.
 
@@ -410,7 +330,7 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         **({"classes": [row._asdict() for row in table]} if (table := model.card.target.table) else {}),
         "image": {"name": image.name, **fingerprint(image)},
         "settings": spec.model_dump(mode="json"),
-        **({"unused": unused} if (unused := _unused(spec, model.card.target)) else {}),
+        **({"unused": unused} if (unused := unused_settings(spec, model.card.target)) else {}),
         **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),
         **({"place": image.geo.without_bands.to_dict()} if image.geo else {}),
         **({"anatomy": image.anatomy.to_dict()} if image.anatomy else {}),
