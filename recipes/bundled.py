@@ -3,7 +3,7 @@
 Needs the data that ``NAPARI_UNET_DATA`` or ``../shared/data`` holds. ``--fold 0`` (the default) leaves out the first of
 five folds of patients, tiles or places, on which the model is judged. The other folds tell how much that says. With
 ``--fold all`` nobody is left out: such weights know a fifth more and are bundled where there are few images, with the
-scores of the weights that left out the first fold (``--judged``), which learned in the same way. A stopped run goes on
+scores of weights that left out a fold each (``--judged``) and learned in the same way. A stopped run goes on
 where it was. The weights that are kept are those of the report with the best score on the fold that is left out, so
 that its scores flatter a little, or the last ones where nobody is; thresholds are those of the task.
 """
@@ -14,7 +14,7 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,13 +180,13 @@ def mirror(network: nn.Module, axes: str) -> None:
             part.weight.data = weight.flip([weight.ndim - 1 - "xyz".index(axis) for axis in axes]).contiguous()
 
 
-def scored(folder: Path, name: str, mirrored: str = "") -> dict[str, float]:
-    """Score a model on the first fold, with 95 % intervals."""
+def scored(folder: Path, name: str, mirrored: str = "", fold: int = 0) -> dict[str, float]:
+    """Score a model on a fold that it did not learn from, with 95 % intervals."""
     card = read_card(folder)
     network = read_network(folder, card)
     mirror(network, mirrored)
     model = Model(card, network, "cpu")
-    held_out = [each for each in folded(MODELS[name][0](), 0) if each.held_out]
+    held_out = [each for each in folded(MODELS[name][0](), fold) if each.held_out]
     scores, sure = summarise([judge(open_example(example), model) for example in held_out])
     for key, (low, high) in sure.items():
         scores |= {f"{key} low": low, f"{key} high": high}
@@ -204,18 +204,27 @@ def rescore(name: str) -> Path:
     return folder
 
 
-def bundle(trained: Path, name: str, stages: str, mirrored: str = "", judged: Path | None = None) -> Path:
+def fold_of(trained: Path) -> int:
+    """Return the fold that a run of this recipe left out, which the folder above the model is named after."""
+    fold = trained.resolve().parent.name.rpartition("-")[2]
+    if not fold.isdigit():
+        raise SystemExit(f"{trained} does not lie in a folder such as breast-ultrasound-0: which fold it left out?")
+    return int(fold)
+
+
+def bundle(trained: Path, name: str, stages: str, mirrored: str = "", judged: Sequence[Path] = ()) -> Path:
     """Put a trained model into the package: its card with what a user reads, and scores as they are now.
 
-    Weights that learned from all images are judged by those of `judged`, which left out the first fold.
+    Weights that learned from all images are judged by those of `judged`, each of which left out a fold.
     """
     card = read_card(trained)
-    how = stages + ("; the scores are those of weights that did not learn from fold 0" if judged else "")
+    how = stages + ("; the scores are those of weights that did not learn from that fold" if judged else "")
     kept = ("seconds", "best step", "steps", "device", "seed", "software", "counts", "settings")
     facts = {key: value for key, value in card.training.items() if key in kept}
     facts["settings"] = facts["settings"] | {"start": Path(facts["settings"]["start"]).name}
     words = WORDS[name] | {
-        "metrics": {"fold 0": scored(judged or trained, name, mirrored)}, "training": facts,
+        "metrics": {f"fold {fold_of(one)}": scored(one, name, mirrored, fold_of(one)) for one in judged or [trained]},
+        "training": facts,
         "licence": MODELS[name][1]["licence"],
         "recipe": f"python recipes/bundled.py {name}{how}: {card.recipe}",
     }  # fmt: skip
@@ -244,7 +253,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bundled")
     parser.add_argument("--bundle", type=Path, help="put this trained model into the package, and do nothing else")
-    parser.add_argument("--judged", type=Path, help="with --bundle of weights that learned from all: those of fold 0")
+    parser.add_argument(
+        "--judged",
+        type=Path,
+        nargs="+",
+        default=(),
+        help="with --bundle of weights that learned from all: those that did not",
+    )
     parser.add_argument("--rescore", action="store_true", help="only score the model in the package")
     parser.add_argument("--mirrored", default="", help="axes along which its kernels are mirrored first, such as yx")
     parser.add_argument("--stages", default="", help="what else the recipe was called with, for the card")

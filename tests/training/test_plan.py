@@ -129,6 +129,16 @@ def test_memory_decides_how_many_patches(monkeypatch):
     assert planned([example((300, 400), 24)]).plan.spec.batch == 8
 
 
+def test_steps_are_small_where_time_is_short_on_a_processor():
+    images = [example((300, 400), 24)]
+    limited = {"minutes": 5.0, "device": "cpu"}
+    assert planned(images, patch=256, **limited).plan.spec.batch == 2
+    assert planned(images, patch=192, **limited).plan.spec.batch == 3
+    assert planned(images, patch=128, **limited).plan.spec.batch == planned(images, patch=128).plan.spec.batch == 8
+    assert planned(images, patch=256, device="cpu").plan.spec.batch == 8
+    assert planned(images, patch=256, batch=8, **limited).plan.spec.batch == 8
+
+
 def test_a_step_can_be_shared():
     assert planned([example((300, 400), 24)], devices=3).plan.spec.batch == 6
     assert planned([example((300, 400), 24)], accumulate=16).plan.spec.batch == 16

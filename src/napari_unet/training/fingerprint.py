@@ -28,6 +28,7 @@ _EDGE: Final = {2: 256, 3: 64}  # of a patch
 _LEAST: Final = {2: 64, 3: 16}
 _ROOM: Final = 4 / 3  # of a patch in a plane, times a typical image: larger images are to be seen as a whole, too
 _BATCH: Final = {2: 8, 3: 2}
+_HURRY: Final = 2**17  # pixels of a step on a processor where time is short: more steps teach more than larger ones
 _SMALLEST: Final = 4  # of what the coarsest level sees along an axis
 _SHARE: Final = 4  # a quarter of the memory for a step
 _FLOATS: Final = 16  # values that are held for each feature of a level: both paths, convolutions, gradients
@@ -151,15 +152,16 @@ class Fingerprint:
         kernels.append(tuple(3 if side < _ALIKE * min(spacing) else 1 for side in spacing))
         return net.model_copy(update={"strides": tuple(strides), "kernels": tuple(kernels)})
 
-    def batch_for(self, spec: TrainSpec) -> int:
-        """Choose how many patches fit into a quarter of the machine's memory."""
+    def batch_for(self, spec: TrainSpec, hurried: bool = False) -> int:
+        """Choose how many patches fit into a quarter of the machine's memory; few of a plane where time is short."""
         ndim, net = len(self.shape), spec.net
         memory = total_memory()
-        if memory is None or net is None:
-            return _BATCH[ndim]
         pixels = math.prod((spec.depth or spec.patch,) * (ndim - 2) + (spec.patch,) * 2)
+        most = min(_BATCH[ndim], max(1, _HURRY // pixels)) if hurried and ndim == 2 else _BATCH[ndim]
+        if memory is None or net is None:
+            return most
         floats = sum(width / 2 ** (ndim * level) for level, width in enumerate(net.widths)) * _FLOATS
-        return int(min(_BATCH[ndim], max(1, memory // _SHARE // (4 * pixels * floats))))
+        return int(min(most, max(1, memory // _SHARE // (4 * pixels * floats))))
 
     def counts(self, examples: Sequence[Example], held_out: Sequence[Example]) -> dict[str, Any]:
         """Return plain numbers, for a record."""

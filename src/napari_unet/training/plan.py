@@ -23,6 +23,7 @@ from ..core.specs import NormaliseSpec, TargetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..io.pairs import find_examples
 from ..models.cards import find_model, read_card
+from ..models.devices import choose_device
 from ..targets import count_classes, count_frames
 from ..tiling.statistics import sample_windows
 from .data import Loader
@@ -275,7 +276,8 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Seq
         spec = spec.model_copy(update={"net": facts.strides_for(spec.net)})
     if "batch" in free:
         parts = spec.devices * spec.nodes * spec.accumulate
-        spec = spec.model_copy(update={"batch": max(1, facts.batch_for(spec) // parts) * parts})
+        hurried = spec.minutes is not None and choose_device(spec.device) == "cpu"
+        spec = spec.model_copy(update={"batch": max(1, facts.batch_for(spec, hurried) // parts) * parts})
     return spec.model_copy(update=gentle(given, spec, read_card(find_model(given.start)))) if given.start else spec
 
 
