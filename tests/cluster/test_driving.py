@@ -172,3 +172,16 @@ def test_how_far_a_run_is_in_words(home):
         run.note(done=0, total=0, note="Writing the overviews")
         assert run.words.startswith("a.ome.zarr: Writing the overviews, begun 2")
     assert run.words.startswith("a.ome.zarr: failed, begun 2")
+
+
+def test_a_run_that_cannot_be_held_says_why(home):
+    from napari_unet.io.driven import new_driven
+
+    run = new_driven({"output": "a.ome.zarr"})
+    (run.folder / "alive").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"), run.living():
+        pass
+    assert not run.alive
+    (run.folder / "alive").unlink()
+    with run.living():
+        assert run.alive

@@ -160,6 +160,20 @@ def test_a_server_that_is_gone_ends_the_run_which_goes_on_later(field, spec, exp
     assert napari_unet.segment(read_image(field), spec, output=OUTPUT).hash == expected
 
 
+def test_what_a_server_does_not_show_is_not_made_anew(field, spec, expected, server, monkeypatch):
+    def lost(*_):
+        raise ConnectionError("reset by the server")
+
+    begin(field, spec, 60)
+    objects = dict(server.buckets["b"])
+    with monkeypatch.context() as away:
+        away.setattr("napari_unet.io.remote_labels.open_labels", lost)
+        with pytest.raises(OutputError, match="reset by the server"):
+            finish(steps_of(field, spec))
+    assert {key: value for key, value in server.buckets["b"].items() if key in objects} == objects
+    assert napari_unet.segment(read_image(field), spec, output=OUTPUT).hash == expected
+
+
 def test_two_runs_keep_out_of_each_others_way(field, spec, expected, server, tmp_path, monkeypatch):
     begin(field, spec, 30)
     first = os.environ[WORK]

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError
 from napari_unet.io import journal as module
+from napari_unet.io import label_store
 from napari_unet.io.journal import Journal, packed_size
+from napari_unet.io.label_store import LabelStore
 
 ARRAYS = {
     "scores": np.arange(60, dtype=np.uint8).reshape(2, 5, 6),
@@ -55,12 +58,19 @@ def test_no_damage_goes_unnoticed(draw, tmp_path_factory):
 
 
 def test_a_disk_that_knows_no_locks_is_not_another_program(tmp_path, monkeypatch):
-    def unknown(stream: object) -> None:
+    def unknown(stream: object, byte: int | None = None) -> None:
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
+    (tmp_path / "run").mkdir()
     monkeypatch.setattr(module, "_take", unknown)
-    with pytest.raises(OutputError, match="disk of this computer"):
-        Journal(tmp_path / "run").__enter__()
+    run, here = Journal(tmp_path / "run"), pytest.raises(OutputError, match="disk of this computer")
+    with here as alone:
+        run.__enter__()
+    with here as shared, run.share("1 of 2"):
+        pass
+    with here as waiting, run.alone("rims"):
+        pass
+    assert {type(each.value) for each in (alone, shared, waiting)} == {OutputError}  # nobody is said to hold it
 
 
 def test_no_room_is_said_with_the_way_out(journal, monkeypatch):
@@ -72,3 +82,22 @@ def test_no_room_is_said_with_the_way_out(journal, monkeypatch):
         journal.put("scores", "0", a=np.zeros(3))
     monkeypatch.undo()
     assert not journal.has("scores", "0")
+
+
+def test_labels_on_a_disk_that_does_not_answer_are_not_made_anew(tmp_path, monkeypatch):
+    def lost(*_: object) -> object:
+        raise OSError(errno.EIO, "Input/output error")
+
+    image = Image(np.zeros((40, 50), np.float32), "yx")
+    (plane,) = image.planes(2)
+    window, labels = (slice(0, 40), slice(0, 50)), np.full((40, 50), 7, np.int32)
+    LabelStore(tmp_path / "a.ome.zarr", "a", image, 2).write(plane, window, labels)
+    monkeypatch.setattr(label_store, "open_labels", lost)
+    with pytest.raises(OutputError, match=r"Input/output error.*goes on where it was"):
+        LabelStore(tmp_path / "a.ome.zarr", "a", image, 2)
+    monkeypatch.undo()
+    again = LabelStore(tmp_path / "a.ome.zarr", "a", image, 2)
+    np.testing.assert_array_equal(again.read(plane, window), labels)
+    # What is damaged or missing is made anew, and empty.
+    (tmp_path / "a.ome.zarr" / "labels" / "a" / "0" / "zarr.json").write_text("{")
+    assert not LabelStore(tmp_path / "a.ome.zarr", "a", image, 2).read(plane, window).any()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unet.core.errors import OutputError
+from napari_unet.core.errors import InUseError, OutputError
 from napari_unet.io.journal import Journal
 
 ARRAYS = {
@@ -93,7 +93,7 @@ def test_only_one_program_at_a_time(tmp_path):
     )
     try:
         assert other.stdout.readline() == "mine\n"
-        with pytest.raises(OutputError, match="Another program is writing"):
+        with pytest.raises(InUseError, match="Another program is writing"):
             Journal(tmp_path / "run").__enter__()
     finally:
         other.kill()

@@ -410,6 +410,18 @@ def ours(bright, library, tmp_path_factory):
     return export_model(str(bright), file, "bioimageio")
 
 
+def test_a_package_without_onnx_says_why(bright, library, tmp_path, monkeypatch):
+    def fails(file, scores):
+        raise ModelError("The network of 'bright' could not be written as ONNX: no such operator.")
+
+    monkeypatch.setattr("napari_unet.models.bioimage_writer.write_onnx", fails)
+    file = export_model(str(bright), tmp_path / "bright.zip", "bioimageio")
+    with zipfile.ZipFile(file) as archive:
+        assert "weights.onnx" not in archive.namelist()
+        said = archive.read("README.md").decode()
+    assert "no ONNX weights in this package. The network of 'bright' could not be written" in said
+
+
 def test_our_package_passes_the_test_of_bioimage_io(ours):
     from bioimageio.core import test_model
 

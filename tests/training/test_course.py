@@ -229,6 +229,11 @@ def test_patience_ends_a_run_and_the_best_weights_are_the_models(tmp_path):
     # Tired is tired: it does not go on by itself, but with more patience it does.
     finish(fit([field(0)], how, tmp_path, around=Around(look=Watcher([0.9]))), shown.append)
     assert shown[-1].note == "going on"
+    # Best weights that are damaged are not replaced by the last ones without a word.
+    (tmp_path / "best.pt").write_bytes((tmp_path / "best.pt").read_bytes()[:-100])
+    last = finish(fit([field(0)], how, tmp_path, around=Around(look=Watcher([0.9]))), shown.append)
+    assert "best.pt cannot be read" in shown[-1].news
+    assert same(torch.load(tmp_path / "last.pt", weights_only=True)["average"], weights(last))
     more = spec(steps=10, patience=9)
     with pytest.raises(TrainingDataError, match="other settings"):
         finish(fit([field(0)], more, tmp_path, around=Around(look=Watcher([0.9]))))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +115,9 @@ def test_a_run_that_was_stopped_is_finished_with_what_it_has_learned(tmp_path):
         finish(workflows.train_steps(run))
     steps.close()
     assert not workflows.is_training(run)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        workflows.is_training(tmp_path / "file" / "tiny.training")
     workflows.finish_training(run)
     assert finish(workflows.train_steps(run)) == folder
     card = read_card(folder)
@@ -120,8 +125,9 @@ def test_a_run_that_was_stopped_is_finished_with_what_it_has_learned(tmp_path):
     assert 2 <= done < 20
     assert card.recipe.startswith(f"{done} of 500 steps of")
     assert not run.exists()
-    with pytest.raises(SpecError, match="no training that was begun"):
-        workflows.finish_training(run)
+    for wish in (workflows.finish_training, workflows.hold_training):
+        with pytest.raises(SpecError, match="no training that was begun"):
+            wish(run)
 
 
 def test_a_verdict_says_what_to_do():
@@ -303,3 +309,12 @@ def test_what_goes_wrong_in_a_child_is_said_by_the_parent(tmp_path):
     bad = Example(Image(np.zeros((20, 20)), "yx"), Image(np.zeros((30, 20), np.int32), "yx"))
     with pytest.raises(TrainingDataError, match="shape"):
         finish(workflows.train_apart_steps([bad], spec(), tmp_path / "tiny"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for Python")
+def test_what_libraries_print_does_not_end_the_listening(tmp_path, monkeypatch):
+    child = tmp_path / "child"
+    child.write_text(f"#!/bin/sh\nprintf 'gar\\347on\\n'\necho '{done_line('here').strip()}'\n")
+    child.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(child))
+    assert finish(workflows.train_apart_steps([example(0)], spec(), tmp_path / "tiny")) == Path("here")

@@ -128,6 +128,10 @@ def test_labels_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(layers[2].data, labels)
     assert not layers[2].multiscale
     assert layers[2].editable
+    # An image that is damaged is not left out without a word.
+    (tmp_path / "a.ome.zarr" / "0").rename(tmp_path / "a.ome.zarr" / "gone")
+    with pytest.raises(ImageError, match="names '0', which is not there"):
+        read(tmp_path / "a.ome.zarr")
     # A label image alone, and labels that are too large to be loaded.
     monkeypatch.setattr("napari_unet.io.labels.LAZY_BYTES", 100)
     ((data, options, kind),) = read(tmp_path / "a.ome.zarr" / "labels" / "cells")

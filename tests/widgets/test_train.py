@@ -17,7 +17,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import TrainingDataError
+from napari_unet.core.errors import OutputError, SpecError, TrainingDataError
 from napari_unet.core.examples import Example
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.results import Epoch, Plan
@@ -43,6 +43,7 @@ class Trainer(FakeEngine):
         self.given: list[tuple[Any, TrainSpec, Image | None]] = []
         self.plans: list[tuple[Any, TrainSpec]] = []
         self.wrong: Exception | None = None
+        self.deaf: Exception | None = None
         self.begun = threading.Event()
         self.collections: list[Any] = []
         self.held: list[tuple[Path, bool]] = []
@@ -72,10 +73,16 @@ class Trainer(FakeEngine):
         return TrainSpec(name=name), self.folder / name
 
     def hold_training(self, folder: Path, hold: bool = True) -> None:
+        self._check()
         self.held.append((folder, hold))
 
     def finish_training(self, folder: Path) -> None:
+        self._check()
         self.finished.append(folder)
+
+    def _check(self) -> None:
+        if self.deaf is not None:
+            raise self.deaf
 
     def collect_steps(self, image: Image, labels: Image, before: Image, model: str, name: str = "") -> Steps[Any]:
         from napari_unet.workflows import Collection
@@ -328,6 +335,29 @@ def test_finish_now_ends_a_training_that_runs_or_was_stopped(
     assert "Done" in widget.status.text()
     assert trainer.given[-1][0] == run
     assert not widget.steer.finish.isEnabled()
+
+
+def test_a_wish_that_is_not_heard_is_not_shown_as_granted(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, trainer: Trainer
+) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    trainer.go.clear()
+    widget.run()
+    qtbot.waitUntil(trainer.begun.is_set)
+    for deaf, words in ((SpecError("no run"), "only just begun"), (OutputError("The disk is full."), "disk is full")):
+        trainer.deaf = deaf
+        for each, text in ((widget.pause, "Pause"), (widget.steer.finish, "Finish now")):
+            widget.errors.clear()
+            each.click()
+            (said,) = widget.errors
+            assert words in said
+            assert (each.text(), each.isEnabled()) == (text, True)
+    trainer.deaf = None
+    widget.pause.click()
+    assert trainer.held == [(trainer.folder / "my-cells.training", True)]
+    trainer.go.set()
+    qtbot.waitUntil(lambda: widget.job is None)
 
 
 def test_a_run_of_another_day_can_be_gone_on_with(

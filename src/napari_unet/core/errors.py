@@ -7,6 +7,7 @@ __all__ = [
     "ConflictError",
     "EditError",
     "ImageError",
+    "InUseError",
     "MemoryShortError",
     "MissingExtraError",
     "ModelError",
@@ -53,6 +54,10 @@ class EditError(UNetError):
 
 class OutputError(UNetError):
     """A result cannot be written where it was asked to go."""
+
+
+class InUseError(OutputError):
+    """Another program is writing there right now."""
 
 
 class TrainingDataError(UNetError):

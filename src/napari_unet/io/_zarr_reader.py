@@ -18,7 +18,7 @@ from ._zarr_checks import check_array, check_inside
 from .addresses import unreachable
 from .patient import open_address
 
-__all__ = ["is_zarr", "label_places", "read_manifest", "read_zarr"]
+__all__ = ["holds_image", "is_zarr", "label_places", "read_manifest", "read_zarr"]
 
 _MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
@@ -151,6 +151,34 @@ def label_places(place: Path | str) -> list[str]:
         return []
     except _BROKEN as error:
         raise ImageError(f"'{place}' could not be read as zarr: {error}. Copy it again as a whole.") from error
+
+
+def holds_image(place: Path | str) -> bool:
+    """Say whether a store has an image beside its labels, be it damaged or not.
+
+    Parameters
+    ----------
+    place : Path or str
+        As for :func:`read_zarr`.
+
+    Returns
+    -------
+    bool
+        False for a store of labels only.
+
+    Raises
+    ------
+    ImageError
+        If the store cannot be reached, or is damaged.
+    """
+    node = _open(place)
+    if isinstance(node, zarr.Array):
+        return True
+    try:
+        _image_group(node, place, labels=False)
+    except ImageError:
+        return False
+    return True
 
 
 def _image_group(node: zarr.Group, path: Path | str, labels: bool) -> zarr.Group:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..core.axes import Image
 from ..core.errors import ImageError
-from ._zarr_reader import is_zarr, label_places
+from ._zarr_reader import holds_image, is_zarr, label_places
 from .addresses import as_address, as_file
 from .dicom import find_series, is_dicom_place, open_series
 from .dicom_labels import read_dicom_labels
@@ -46,12 +46,9 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
     labels = [read_labels(label) for label in found]
     if found == [str(place)]:
         return [], labels
-    try:
-        return [read_image(path)], labels
-    except ImageError:
-        if not labels:
-            raise
+    if labels and not holds_image(place):
         return [], labels
+    return [read_image(path)], labels
 
 
 def _dicom_contents(place: Path) -> tuple[list[Image], list[Image]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..core.errors import OutputError
+from ..core.errors import InUseError, OutputError
 from ..core.levels import level_shapes
 from ..core.results import Piece
 from .atomic import atomic_file
@@ -99,8 +99,10 @@ class Driven:
         try:
             with Journal(self.folder / "alive"):
                 return False
-        except OutputError:
+        except InUseError:
             return True
+        except OutputError:
+            return False  # what cannot be held here is held by nobody
 
     @property
     def words(self) -> str:
@@ -123,7 +125,7 @@ class Driven:
             try:
                 journal.__enter__()
                 break
-            except OutputError:
+            except InUseError:
                 time.sleep(0.1)
         else:
             raise OutputError(f"Another process drives '{self.folder}' already. Wait until it is done.")

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
-from ..core.errors import OutputError
+from ..core.errors import InUseError, OutputError
 from .atomic import atomic_file
 
 __all__ = ["MANIFEST", "Journal", "packed_size"]
@@ -57,7 +57,7 @@ class Journal:
         self.manifest: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        """Take the folder; an OutputError says that another program has it, or that it is damaged."""
+        """Take the folder; an InUseError says that another program has it, an OutputError that it is damaged."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.folder / "lock").open("a+b")
@@ -66,15 +66,10 @@ class Journal:
                 f"'{self.folder}' cannot be written: {error.strerror or error}. Choose another place for the result."
             ) from error
         try:
-            _take(self._lock)
-        except OSError as error:
+            self._hold(self._lock, self._held())
+        except OutputError:
             self._lock.close()
-            if error.errno not in _HELD:
-                raise OutputError(
-                    f"'{self.folder}' cannot be held for this program alone: {error.strerror or error}. Choose a place "
-                    "on a disk of this computer."
-                ) from error
-            raise OutputError(self._held()) from error
+            raise
         file = self.folder / MANIFEST
         if file.exists():
             try:
@@ -99,8 +94,10 @@ class Journal:
 
         Raises
         ------
-        OutputError
+        InUseError
             If another process holds the whole run, or does the same part.
+        OutputError
+            If the folder cannot be written or locked.
         """
         with ExitStack() as stack:
             try:
@@ -114,10 +111,7 @@ class Journal:
                 (own, None, f"Another process is doing part {name} of this run right now. Wait until it is done."),
                 (whole, zlib.crc32(name.encode()) % _BYTES, self._held()),
             ):
-                try:
-                    _take(stream, byte)
-                except OSError as error:
-                    raise OutputError(words) from error
+                self._hold(stream, words, byte)
             yield
 
     @contextmanager
@@ -126,13 +120,23 @@ class Journal:
         with (self.folder / f"lock.{name}").open("a+b") as stream:
             while True:
                 try:
-                    _take(stream)
+                    self._hold(stream, self._held())
                     break
-                except OSError as error:
-                    if error.errno not in _HELD:
-                        raise OutputError(f"'{self.folder}' cannot be locked: {error.strerror or error}.") from error
+                except InUseError:
                     time.sleep(_PAUSE)
             yield
+
+    def _hold(self, stream: Any, held: str, byte: int | None = None) -> None:
+        """Lock a file of the folder; `held` is what to say if another program has it."""
+        try:
+            _take(stream, byte)
+        except OSError as error:
+            if error.errno in _HELD:
+                raise InUseError(held) from error
+            raise OutputError(
+                f"'{self.folder}' cannot be held for this program alone: {error.strerror or error}. Choose a place "
+                "on a disk of this computer."
+            ) from error
 
     def _held(self) -> str:
         return (

@@ -24,6 +24,7 @@ __all__ = ["LabelStore", "stored_labels"]
 
 Window = tuple[slice, ...]
 _BROKEN: Final = (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError)
+_MISSING: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class LabelStore:
@@ -176,6 +177,10 @@ def _reopened(folder: Path, name: str, shape: Sequence[int], mend: bool) -> zarr
         if mend and folder.is_dir():
             mend_groups(folder, name)
         level = open_labels(folder, name)
+    except _MISSING:
+        return None
+    except OSError:
+        raise  # a disk that does not answer: what is there is not to be made anew
     except (*_BROKEN, OutputError):
         return None
     return level if level.shape == tuple(shape) else None

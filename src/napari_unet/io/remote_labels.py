@@ -87,6 +87,10 @@ class RemoteLabels(LabelStore):
         try:
             level = open_labels(self._root, self.name)
             check_array(level, self.address)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            raise  # a server that does not answer: what is there is not to be made anew
         except (*_BROKEN, ImageError):
             return None
         return level if level.shape == self._frame.shape and level.dtype == np.uint32 else None

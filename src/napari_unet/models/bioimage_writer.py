@@ -124,11 +124,15 @@ def _write_files(root: Path, folder: Path, scores: Scores) -> int:
     np.save(root / "test_input.npy", example.image)
     np.save(root / "test_output.npy", example.scores)
     write_cover(root / "cover.png", example)
-    (root / "README.md").write_text(readme(scores.card), encoding="utf-8")
+    opset, missing = 0, ""
     try:
-        return write_onnx(root / "weights.onnx", scores)
-    except (MissingExtraError, ModelError):
-        return 0  # a choice beside TorchScript
+        opset = write_onnx(root / "weights.onnx", scores)
+    except MissingExtraError:
+        pass  # a choice beside TorchScript
+    except ModelError as error:
+        missing = f"\n## ONNX\n\nThere are no ONNX weights in this package. {error}\n"
+    (root / "README.md").write_text(readme(scores.card) + missing, encoding="utf-8")
+    return opset
 
 
 def _described(scores: Scores, opset: int) -> dict[str, Any]:

@@ -72,10 +72,12 @@ class Checkpoints:
         return None
 
     def read_best(self, device: str) -> State | None:
-        """Return the best state, or None where there is none that can be read."""
+        """Return the best state, or None where there is none that can be read; :attr:`said` says so then."""
+        self.said = ""
         try:
-            return _read(self.best, device) if self.best.exists() else None
-        except _BROKEN:
+            return _read(self.best, device)
+        except _BROKEN as error:
+            self.said = f"The best weights {self.best} cannot be read: {error}. The last ones become the model instead."
             return None
 
     def write(self, state: State) -> None:

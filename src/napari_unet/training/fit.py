@@ -127,8 +127,11 @@ def fit(
     finally:
         torch.set_num_threads(threads)
         around.history, around.steps = run.history, run.step
-    if run.history.best >= 0 and (best := keep.read_best(run.device)):
-        run.average.load_state_dict(best["average"])
+    if run.history.best >= 0:
+        if best := keep.read_best(run.device):
+            run.average.load_state_dict(best["average"])
+        else:
+            yield Progress(*pace.length, "done", news=keep.said)
     return run.average.eval()
 
 

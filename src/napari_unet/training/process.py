@@ -61,6 +61,7 @@ def train_apart(order: Order) -> Steps[Path]:
     with (run / _SAID).open("wb") as said:
         child = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8",
+            errors="replace",  # of what other libraries print; what cannot be decoded must not end the listening
             creationflags=_GIVES_WAY,
         )  # fmt: skip
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -82,7 +83,7 @@ def _listen(stream: IO[str] | None, lines: queue.SimpleQueue[str]) -> None:
 
 def _lines(stream: IO[str] | None) -> Iterator[str]:
     if stream is not None:
-        # A child that is killed in the middle of a line leaves half of one.
+        # It is closed while it is listened to when the caller stops.
         with suppress(ValueError, OSError):
             yield from stream
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.core.errors import UNetError
+from napari_unet.core.errors import SpecError, TrainingError, UNetError
 
 from ._parts import button, row
 
 __all__ = ["SteerRow"]
+
+_TOO_EARLY: Final = "The training has only just begun. Try again in a moment."
 
 
 class SteerRow(QWidget):
@@ -25,6 +29,7 @@ class SteerRow(QWidget):
     """
 
     resumed = Signal()  # a training that was stopped is to go on
+    failed = Signal(object)  # a UNetError: what was wished was not heard
 
     def __init__(self, engine: ModuleType | Any) -> None:
         super().__init__()
@@ -78,18 +83,25 @@ class SteerRow(QWidget):
     def _pause(self) -> None:
         if not self._running:
             self.resumed.emit()
-        elif self._name is not None:
+        elif self._wish(self._engine.hold_training, not self._held):
             self._held = not self._held
-            self._engine.hold_training(self._engine.training_folder(self._name), self._held)
             self.pause.setText("Resume" if self._held else "Pause")
 
-    def _finish(self) -> None:
+    def _wish(self, verb: Callable[..., None], *options: bool) -> bool:
+        """Say whether a wish could be left for the training; why it could not is said."""
         if self._name is None:
-            return
+            return False
+        folder: Path = self._engine.training_folder(self._name)
         try:
-            self._engine.finish_training(self._engine.training_folder(self._name))
-        except UNetError:
-            return  # it has only just begun: there is nothing to make a model of
+            verb(folder, *options)
+        except UNetError as error:
+            self.failed.emit(TrainingError(_TOO_EARLY) if isinstance(error, SpecError) else error)
+            return False
+        return True
+
+    def _finish(self) -> None:
+        if not self._wish(self._engine.finish_training):
+            return
         for each in (self.pause, self.finish):
             each.setEnabled(False)
         if self._running:

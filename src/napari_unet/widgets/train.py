@@ -63,9 +63,8 @@ class TrainWidget(Panel):
         self._soon.setInterval(_SOON)
         self._soon.timeout.connect(self.look)
         self.data, self.begin_with, self.plan = DataBox(napari_viewer), StartBox(), PlanBox(task)
-        self.live, self.after, self.grow = LiveBox(), AfterBox(), GrowRow(napari_viewer, engine, self)
-        self.steer = SteerRow(engine)
-        self.pause = self.steer.pause
+        self.live, self.after, self.steer = LiveBox(), AfterBox(), SteerRow(engine)
+        self.grow, self.pause = GrowRow(napari_viewer, engine, self), self.steer.pause
         self._lay_out()
         self.plan.stopped.connect(self._offer)
         self.settled.connect(self._soon.start)
@@ -87,6 +86,7 @@ class TrainWidget(Panel):
             self.form.addRow(widget)
         self.steer.stand(self.column, self.buttons, self.stop)
         self.steer.resumed.connect(self._resume)
+        self.steer.failed.connect(self.complain)
         self.column.addWidget(self.live)
         self.column.addWidget(self.after)
         self.column.addStretch(1)

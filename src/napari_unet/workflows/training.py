@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.conflict import check_conflict
-from ..core.errors import OutputError, SpecError, UNetError
+from ..core.errors import InUseError, OutputError, SpecError, UNetError
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps, finish
 
@@ -175,14 +175,17 @@ def hold_training(folder: str | Path, hold: bool = True) -> None:
         Of the run, see :func:`training_folder`.
     hold : bool
         False lets it go on.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    SpecError
+        If it is no run's folder.
     """
     from ..training.wishes import PAUSE
 
-    file = Path(folder) / PAUSE
-    if hold:
-        file.touch()
-    else:
-        file.unlink(missing_ok=True)
+    _leave(Path(folder), PAUSE, hold)
 
 
 def finish_training(folder: str | Path) -> None:
@@ -203,14 +206,22 @@ def finish_training(folder: str | Path) -> None:
     SpecError
         If it is no run's folder.
     """
-    from ..training.runs import is_run
     from ..training.wishes import FINISH
 
-    run = Path(folder)
+    _leave(Path(folder), FINISH)
+
+
+def _leave(run: Path, wish: str, there: bool = True) -> None:
+    """Leave a wish where a training looks for it, or take it back."""
+    from ..training.runs import is_run
+
     if not is_run(run):
         raise SpecError(f"'{run}' is no training that was begun. Give its folder, which ends in .training.")
     try:
-        (run / FINISH).touch()
+        if there:
+            (run / wish).touch()
+        else:
+            (run / wish).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"'{run}' cannot be written: {error.strerror or error}. Allow it, then try again.") from error
 
@@ -222,7 +233,7 @@ def is_training(folder: str | Path) -> bool:
     try:
         with Journal(Path(folder)):
             return False
-    except OutputError:
+    except InUseError:
         return True
 
 
