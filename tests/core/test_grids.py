@@ -39,10 +39,15 @@ def test_pixels_stay_as_they_are_and_objects_decide_elsewhere():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "pixels", "spacing": (1.0,)}, {"kind": "spacing", "spacing": (0.0,)}, {"unit": "furlong"}]
+    ("wrong", "says"),
+    [
+        ({"kind": "pixels", "spacing": (1.0,)}, "no meaning"),
+        ({"kind": "spacing", "spacing": (0.0,)}, "spacing above 0"),
+        ({"unit": "furlong"}, "unit of length"),
+    ],
 )
-def test_what_is_no_grid(wrong):
-    with pytest.raises(SpecError):
+def test_what_is_no_grid(wrong, says):
+    with pytest.raises(SpecError, match=says):
         GridSpec.of(**wrong)
 
 

@@ -58,7 +58,6 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def server(tmp_path):
     """A web server on this machine that serves a folder."""
-    pytest.importorskip("aiohttp")
     handler = functools.partial(Handler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as found:
         found.asked, found.broken, found.flaky, found.share = [], set(), random.Random(0), 0.0
@@ -159,7 +158,6 @@ def test_what_the_server_does_not_give_is_named(tmp_path, server):
 
 
 def test_a_server_that_is_not_there():
-    pytest.importorskip("aiohttp")
     with pytest.raises(ImageError, match=r"127\.0\.0\.1:9.*the connection"):
         read_image("http://127.0.0.1:9/a.zarr")
     with pytest.raises(ImageError, match="Protocol not known"):

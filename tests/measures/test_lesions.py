@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -274,24 +275,22 @@ def test_what_does_not_fit_is_refused(ellipsoid):
 
 
 def test_millilitres_of_sarcomas_are_those_of_the_affine(data):
-    nibabel = pytest.importorskip("nibabel")
     masks = sorted((data / "tumour" / "sts_sarcoma_3d" / "masks").glob("*.nii.gz"))
     assert masks
     for mask in masks[::3]:
         volume = nibabel.load(mask)
         voxels = np.count_nonzero(np.asanyarray(volume.dataobj))
         expected = voxels * abs(np.linalg.det(volume.affine[:3, :3])) / 1000
-        row = one(measure(_tumor(nibabel, mask)))
+        row = one(measure(_tumor(mask)))
         assert row["volume_ml"] == pytest.approx(expected, rel=1e-5)
         assert 17 <= row["volume_ml"] < 1530  # what the data's description says of all of them
         assert 0 < row["sphericity"] < 1
 
 
 def test_one_tumor_has_one_volume_in_ct_pet_and_mr(data):
-    nibabel = pytest.importorskip("nibabel")
     masks = sorted((data / "tumour" / "dicom_samples" / "STS_025" / "expected_nifti").rglob("*mask*.nii*"))
     assert len(masks) >= 2
-    volumes = [measure(_tumor(nibabel, mask))["volume_ml"].sum() for mask in masks]
+    volumes = [measure(_tumor(mask))["volume_ml"].sum() for mask in masks]
     # The same contours on grids of different spacing.
     assert max(volumes) == pytest.approx(min(volumes), rel=0.03)
 
@@ -311,7 +310,7 @@ def test_areas_are_those_of_the_table(data):
         assert table["area"].sum() == known[path.stem]
 
 
-def _tumor(nibabel, path):
+def _tumor(path):
     volume = nibabel.load(path)
     values = (np.asanyarray(volume.dataobj) > 0).astype(np.int32)
     scale = tuple(float(step) for step in volume.header.get_zooms()[:3])

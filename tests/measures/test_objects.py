@@ -13,6 +13,8 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from scipy.spatial import ConvexHull
+from skimage.measure import regionprops_table
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError
@@ -90,18 +92,16 @@ def test_single_pixel():
 
 def test_solidity_by_brute_force():
     rng = np.random.default_rng(0)
-    spatial = pytest.importorskip("scipy.spatial")
     for _ in range(20):
         labels = (rng.random((9, 11)) < 0.3).astype(int)
         points = np.argwhere(labels)
-        hull = spatial.ConvexHull(points)
+        hull = ConvexHull(points)
         grid = np.argwhere(np.ones_like(labels))
         inside = (grid @ hull.equations[:, :2].T + hull.equations[:, 2] <= 1e-9).all(axis=1)
         assert one(measure(Image(labels, "yx")))["solidity"] == pytest.approx(len(points) / inside.sum())
 
 
 def test_same_as_scikit_image():
-    skimage = pytest.importorskip("skimage.measure")
     rng = np.random.default_rng(1)
     seeds = rng.integers(5, 95, (40, 2))
     grid = np.indices((100, 100)).reshape(2, -1).T
@@ -109,7 +109,7 @@ def test_same_as_scikit_image():
     labels = np.where(nearest.min(1) < 60, nearest.argmin(1) + 1, 0).reshape(100, 100)
     image = rng.normal(100, 10, labels.shape)
     found = measure(Image(labels, "yx"), Image(image, "yx"))
-    other = skimage.regionprops_table(
+    other = regionprops_table(
         labels,
         image,
         properties=("label", "area", "centroid", "perimeter_crofton", "intensity_mean", "intensity_std", "bbox"),

@@ -63,7 +63,8 @@ def write(folder, tracks: Tracks, labels: np.ndarray, names: tuple[str, str]) ->
 
 @pytest.mark.parametrize("seed", range(3))
 def test_scores_are_those_of_the_challenge(tmp_path, seed):
-    evaluate = pytest.importorskip("ctc_metrics.scripts.evaluate")
+    from ctc_metrics.scripts import evaluate
+
     movie = simulate(SPEC.model_copy(update={"seed": seed}))
     labels, truth = np.asarray(movie.labels.data), movie.tracks()
     found, masks = spoiled(truth, labels, seed)

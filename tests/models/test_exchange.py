@@ -76,8 +76,6 @@ def test_the_same_model_makes_the_same_archive(bright, tmp_path):
 
 
 def test_onnx_there_and_back(bright, disks, home, tmp_path, wanted):
-    for package in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(package)
     card = add_model(export_model(str(bright), tmp_path / "bright.onnx", "onnx"), name="other")
     assert (card.foreign.format, card.target, card.foreign.size) == ("onnx", read_card(bright).target, 3)
     assert card.tile_invariant
@@ -97,8 +95,7 @@ def test_torchscript_there_and_back(bright, disks, home, tmp_path, wanted):
     export_model("script", tmp_path / "script.zip", "zip")
     assert add_model(tmp_path / "script.zip", name="third").sha256 == card.sha256
     for form in ("bioimageio", "onnx"):
-        pytest.importorskip("onnx")
-        with pytest.raises(ModelError, match=r"made by another program|does not work with"):
+        with pytest.raises(ModelError, match="made by another program"):
             export_model("script", tmp_path / "no", form)
 
 
@@ -167,8 +164,8 @@ def test_what_ran_on_nothing_is_not_added(home, tmp_path):
 
 
 def test_onnx_that_is_no_network_of_images(home, tmp_path):
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
+    import onnx
+
     for count, shape, match in ((2, ["b", 1, "y", "x"], "takes 2 inputs"), (1, ["a", "b"], "arrays with 2 axes")):
         entries = [onnx.helper.make_tensor_value_info(f"in{i}", 1, shape) for i in range(count)]
         nodes = [onnx.helper.make_node("Identity", ["in0"], ["out"])]

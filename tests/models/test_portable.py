@@ -46,8 +46,6 @@ def check(scores, run, *shapes):
 @pytest.fixture(scope="module")
 def onnx_file(bright, tmp_path_factory):
     """The bright model as ONNX; written once, because that takes seconds."""
-    for package in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(package)
     file = tmp_path_factory.mktemp("onnx") / "bright.onnx"
     assert write_onnx(file, read_scores(bright, read_card(bright))) >= 18
     return file
@@ -88,8 +86,6 @@ MEMBERS = {
 @pytest.mark.parametrize("member", MEMBERS)
 def test_members_of_the_family_as_files(tmp_path, member):
     """Random images of any number and size on the grid: onnxruntime and TorchScript say what torch says."""
-    for package in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(package)
     name, ndim, more = MEMBERS[member]
     net = load_network(name, ndim, 2, 3, widths=(2, 3, 4), **more)
     torch.manual_seed(0)
@@ -280,9 +276,6 @@ def test_what_is_not_installed_is_named(monkeypatch, tmp_path, package):
 
 
 def test_what_onnx_does_not_know_is_said(tmp_path, monkeypatch):
-    for package in ("onnx", "onnxscript"):
-        pytest.importorskip(package)
-
     def fail(*args, **more):
         raise torch.onnx.OnnxExporterError("No operator for aten::wizardry.")
 

@@ -179,14 +179,16 @@ def test_bricks_of_classes_and_of_objects_do_not_mix():
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "says"),
     [
-        {"classes": ("a", "a")}, {"classes": ("a", "")}, {"classes": ("a",), "colors": ("#ffffff", "#000000")},
-        {"classes": ("a",), "colors": ("red",)}, {"classes": ("a",), "nested": True, "background": False},
+        ({"classes": ("a", "a")}, "name of its own"), ({"classes": ("a", "")}, "name of its own"),
+        ({"classes": ("a",), "colors": ("#ffffff", "#000000")}, "1 classes but 2 colors"),
+        ({"classes": ("a",), "colors": ("red",)}, "#rrggbb"),
+        ({"classes": ("a",), "nested": True, "background": False}, "leaves a background"),
     ],
 )  # fmt: skip
-def test_tables_of_classes_are_checked(wrong):
-    with pytest.raises(SpecError):
+def test_tables_of_classes_are_checked(wrong, says):
+    with pytest.raises(SpecError, match=says):
         TargetSpec.of(name="classes", **wrong)
 
 

@@ -115,6 +115,7 @@ def test_a_collection_grows_and_can_be_learned_from(home: Path) -> None:
     assert all(card.name != "my-nuclei" for card in workflows.list_models())
     with third.table.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
+    assert len(rows) == 4
     for row in rows:
         assert workflows.read_image(third.folder / row["image"]).shape == (96, 96)
         assert workflows.read_labels(third.folder / row["labels"]).data.max() > 0

@@ -190,7 +190,7 @@ def test_the_command_cross_validates(tmp_path, monkeypatch):
     assert "one after the other" in done.output
 
 
-@pytest.mark.parametrize("folds", [1, -1])
-def test_one_fold_is_none(folds):
-    with pytest.raises(SpecError):
+@pytest.mark.parametrize(("folds", "says"), [(1, "leaves nothing to learn from"), (-1, "greater than or equal to 0")])
+def test_one_fold_is_none(folds, says):
+    with pytest.raises(SpecError, match=says):
         TrainSpec.of(folds=folds)

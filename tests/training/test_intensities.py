@@ -90,10 +90,10 @@ def test_what_is_given_wins_and_must_be_whole():
     rule = NormaliseSpec(kind="fixed", offset=(0,), divisor=(10000,))
     made = finish(prepare([body(0)], TrainSpec.of(task="organ", normalise=rule, batch=1)))
     assert made.plan.spec.normalise == rule
-    for wrong in (
-        {"offset": (0,)},
-        {"offset": (0,), "divisor": (0,)},
-        {"kind": "none", "offset": (0,), "divisor": (1,)},
+    for wrong, says in (
+        ({"offset": (0,)}, "as many offsets as divisors"),
+        ({"offset": (0,), "divisor": (0,)}, "divisors above 0"),
+        ({"kind": "none", "offset": (0,), "divisor": (1,)}, "no meaning"),
     ):
-        with pytest.raises(SpecError):
+        with pytest.raises(SpecError, match=says):
             NormaliseSpec.of(**{"kind": "fixed"} | wrong)

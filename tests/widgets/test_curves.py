@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from napari_unet.core.results import Epoch
-
-pytest.importorskip("pyqtgraph")
 
 
 def test_a_window_may_go_while_its_curves_are_made(qtbot, monkeypatch):

@@ -20,8 +20,6 @@ from napari_unet.widgets._followed import Followed
 from napari_unet.widgets._tree import Tree
 from napari_unet.widgets.lineage import LineageWidget
 
-pytest.importorskip("pyqtgraph")
-
 Open = Callable[..., LineageWidget]
 
 
