@@ -6,9 +6,11 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_unet.core.errors import ImageError
-from napari_unet.core.windows import Reader, windows
+from napari_unet.core.windows import Reader, common, meet, since, windows
 
 SHAPES = [(), (5,), (30, 40), (1500, 9000), (40, 600, 70), (2, 3, 20, 600)]
 
@@ -94,3 +96,20 @@ def test_what_cannot_be_read_is_named():
 
     with pytest.raises(ImageError, match=r"'cells' could not be read at \[0:10, 0:10\]: the disk is gone"):
         Reader(Broken(), "cells").read((slice(0, 10), slice(0, 10)))
+
+
+BOXES = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=2, max_size=2)
+
+
+@given(BOXES, BOXES)
+def test_what_windows_have_in_common_is_what_both_pixels_say(one, other):
+    one, other = (tuple(slice(start, start + n) for start, n in box) for box in (one, other))
+    marked = np.zeros((2, 20, 20), bool)
+    marked[0][one], marked[1][other] = True, True
+    both = meet(one, other)
+    assert (both is None) != marked.all(axis=0).any()
+    if both is not None:
+        assert both == common(one, other)
+        for origin, pixels in ((one, marked[1][one]), (other, marked[0][other])):
+            assert pixels[since(both, origin)].all()
+            assert np.count_nonzero(pixels) == pixels[since(both, origin)].size

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Reader", "Window", "count_windows", "strips", "windows"]
+__all__ = ["Reader", "Window", "common", "count_windows", "meet", "since", "strips", "windows"]
 
 _STEPS: Final[tuple[tuple[int, ...], ...]] = ((), (1 << 22,), (1024, 4096), (16, 512, 512))
 _HELD_BYTES: Final = 64 << 20
@@ -63,6 +63,22 @@ def strips(shape: Sequence[int]) -> list[list[Window]]:
 def count_windows(shape: Sequence[int]) -> int:
     """Return how many :func:`windows` an array of a shape is cut into."""
     return math.prod(-(-n // s) for n, s in zip(shape, _step(shape), strict=True))
+
+
+def common(one: Sequence[slice], other: Sequence[slice]) -> Window:
+    """Return what two windows have in common; it ends before it starts where that is nothing."""
+    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+
+
+def meet(one: Sequence[slice], other: Sequence[slice]) -> Window | None:
+    """Return what two windows have in common, or None."""
+    both = common(one, other)
+    return both if all(s.start < s.stop for s in both) else None
+
+
+def since(window: Sequence[slice], origin: Sequence[slice]) -> Window:
+    """Return a window counted from the start of another one."""
+    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(window, origin, strict=True))
 
 
 def _step(shape: Sequence[int]) -> tuple[int, ...]:
@@ -116,8 +132,7 @@ class Reader:
             self._held = None  # never two blocks at once
             self._at = self._around(window)
             self._held = self._load(self._at)
-        inner = tuple(slice(w.start - a.start, w.stop - a.start) for a, w in zip(self._at, window, strict=True))
-        part: npt.NDArray[np.generic] = self._held[inner]
+        part: npt.NDArray[np.generic] = self._held[since(window, self._at)]
         return part
 
     def _load(self, window: Window) -> npt.NDArray[np.generic]:

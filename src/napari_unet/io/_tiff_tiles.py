@@ -12,6 +12,8 @@ import numpy.typing as npt
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 
+from ..core.windows import common, since
+
 __all__ = ["TiffTiles"]
 
 
@@ -62,12 +64,9 @@ class TiffTiles:
             return out
         touched = (range(w.start // c, -(-w.stop // c)) for w, c in zip(window, self.chunks, strict=True))
         for place in itertools.product(*touched):
-            starts = [i * c for i, c in zip(place, self.chunks, strict=True)]
-            axes = [*zip(window, starts, self.chunks, strict=True)]
-            both = [slice(max(w.start, a), min(w.stop, a + c)) for w, a, c in axes]
-            target = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(both, window, strict=True))
-            inner = tuple(slice(b.start - a, b.stop - a) for b, a in zip(both, starts, strict=True))
-            out[target] = self._chunk(place)[inner]
+            tile = [slice(i * c, (i + 1) * c) for i, c in zip(place, self.chunks, strict=True)]
+            both = common(window, tile)
+            out[since(both, window)] = self._chunk(place)[since(both, tile)]
         return out
 
     def _chunk(self, place: tuple[int, ...]) -> npt.NDArray[Any]:

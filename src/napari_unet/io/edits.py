@@ -21,13 +21,13 @@ from ..core.errors import ImageError, OutputError
 from ..core.hashes import block_digests, block_numbers, digest_steps, hash_of
 from ..core.levels import level_steps
 from ..core.steps import Progress, Steps
-from ..core.windows import Reader, windows
+from ..core.windows import Reader, Window, meet, since, windows
 from ._zarr import DIGESTS, folder_of, read_digests, shards_in, write_digests
 from ._zarr_reader import read_zarr
 from .addresses import as_address
 from .label_store import stored_labels
 from .labels import as_facts
-from .levels import Labels, Window, meet, since, thinned
+from .levels import Labels, thinned
 from .runs import RunFolder
 from .swaps import Swaps
 

@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Labels", "Part", "Window", "meet", "since", "slabs", "thinned"]
+from ..core.windows import Window, since
+
+__all__ = ["Labels", "Part", "slabs", "thinned"]
 
 _SLAB: Final = 16  # planes of a part that are kept together
 
-Window = tuple[slice, ...]
 Labels = npt.NDArray[np.int32]
 Steps = tuple[int, ...]
 
@@ -63,17 +64,6 @@ def thinned(window: Window, labels: Labels, steps: Steps) -> tuple[Window, Label
     return own, labels[tuple(slice(first * step - s.start, None, step) for s, step, first in cuts)]
 
 
-def meet(one: Window, other: Window) -> Window | None:
-    """Return what two windows have in common, or None."""
-    both = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
-    return both if all(s.start < s.stop for s in both) else None
-
-
-def since(window: Window, origin: Window) -> Window:
-    """Return a window counted from the start of another one."""
-    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(window, origin, strict=True))
-
-
 def slabs(part: Part, axes: str) -> list[Part]:
     """Cut a part along depth and time, so that a single plane of it can be read."""
     steps = [s.stop - s.start if a in "yx" else _SLAB for a, s in zip(axes, part.window, strict=True)]
@@ -82,6 +72,5 @@ def slabs(part: Part, axes: str) -> list[Part]:
     for start in starts:
         ends = zip(start, part.window, steps, strict=True)
         own = tuple(slice(a, min(a + step, s.stop)) for a, s, step in ends)
-        inner = tuple(slice(o.start - s.start, o.stop - s.start) for o, s in zip(own, part.window, strict=True))
-        found.append(Part(part.level, own, part.labels[inner]))
+        found.append(Part(part.level, own, part.labels[since(own, part.window)]))
     return found

@@ -14,10 +14,11 @@ from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.levels import level_shapes, level_steps
 from ..core.results import Piece
+from ..core.windows import Window, since
 from ._zarr_reader import read_zarr
 from .addresses import as_address
 from .choosing import run_folder
-from .levels import Labels, Part, Window, since, slabs, thinned
+from .levels import Labels, Part, slabs, thinned
 from .shelf import Shelf
 from .sketch import Sketch
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .levels import Labels, Window, meet, since
+from ..core.windows import Window, meet, since
+from .levels import Labels
 
 __all__ = ["Shelf"]
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
 from ..core.errors import OutputError
-from .levels import Labels, Part, Window, meet, since
+from ..core.windows import Window, meet, since
+from .levels import Labels, Part
 
 __all__ = ["Sketch"]
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.resolutions import choose_level
+from ..core.windows import since
 from .statistics import Statistics, normalise
 from .unreadable import lost_parts
 
@@ -77,7 +78,7 @@ class Background:
         self._measure(plane, known, outer)
         bright: Mask = known[tuple(outer)] == _BRIGHT
         near: Mask = ndimage.maximum_filter(bright, 3, mode="constant") if bright.any() else bright
-        near = near[tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))]
+        near = near[since(inner, outer)]
         for axis, (edge, block, asked) in enumerate(zip(edges, inner, window, strict=True)):
             pixels = np.arange(asked.start, asked.stop) // edge - block.start
             near = near.take(pixels, axis=axis)

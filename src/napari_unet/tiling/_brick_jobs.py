@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.errors import OutputError
 from ..core.hashes import block_digests
+from ..core.windows import common, since
 from ._plane_work import PlaneWork, key_of
 from ._rims import borders, pack, widened
 from .depth import overlaps
@@ -304,9 +305,7 @@ class Jobs:
         labels = np.zeros([s.stop - s.start for s in window], np.int32)
         for position, final in ids.items():
             own = work.bricks.window(position)
-            common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(own, window, strict=True)]
-            trees = self._trees(number, work, position)
-            part = trees[tuple(slice(c.start - o.start, c.stop - o.start) for c, o in zip(common, own, strict=True))]
-            place = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(common, window, strict=True))
-            relabel(np.ascontiguousarray(part), final, labels[place])
+            both = common(own, window)
+            part = self._trees(number, work, position)[since(both, own)]
+            relabel(np.ascontiguousarray(part), final, labels[since(both, window)])
         return labels

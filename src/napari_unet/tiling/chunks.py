@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..core.errors import ImageError, UNetError
+from ..core.windows import since
 from ._shelf import Shelf
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class ChunkedArray:
                 for place in places:
                     here = self._box(place, place)
                     # A copy: a view would hold on to all of what was read.
-                    block = self._read(here) if whole is None else whole[_since(here, box)].copy()
+                    block = self._read(here) if whole is None else whole[since(here, box)].copy()
                     with self._count:
                         self.decoded += 1
                     copy((self._self, place), block)
@@ -248,11 +249,6 @@ def _span(part: Any, n: int) -> slice:
         stop = n if part.stop is None else min(int(part.stop), n)
         return slice(min(int(part.start or 0), stop), stop)
     raise IndexError(f"An image that is read chunk by chunk takes whole numbers from 0 to {n - 1} and slices.")
-
-
-def _since(box: Box, origin: Box) -> Box:
-    """Count the pixels of a box from the start of another."""
-    return tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, origin, strict=True))
 
 
 def _portions(sizes: dict[Key, int], most: int) -> Iterator[list[Key]]:

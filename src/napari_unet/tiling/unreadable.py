@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.errors import ImageError
 from ..core.resolutions import coarseness
+from ..core.windows import common, meet, since
 from .chunks import ChunkedArray, cached
 
 if TYPE_CHECKING:
@@ -97,18 +98,17 @@ class Mended(ChunkedArray):
             Its part of the window, pixels of the array.
         """
         for chunk in sorted(self.lost):
-            box = _common(self.box(chunk), window)
-            if all(s.start < s.stop for s in box):
+            if (box := meet(self.box(chunk), window)) is not None:
                 yield chunk, box
 
     def _by_chunk(self, window: Box) -> npt.NDArray[Any]:
         out: npt.NDArray[Any] = np.zeros([s.stop - s.start for s in window], self.dtype)
         for chunk in chunks_in(self, window):
-            box = _common(self.box(chunk), window)
+            box = common(self.box(chunk), window)
             block = self._or_none(chunk, box)
             if block is None and out.dtype.kind != "f":
                 out = out.astype(np.float64)
-            out[_since(box, window)] = np.nan if block is None else block
+            out[since(box, window)] = np.nan if block is None else block
         return out
 
     def _or_none(self, chunk: Chunk, box: Box) -> npt.NDArray[Any] | None:
@@ -151,14 +151,14 @@ def lost_parts(plane: Plane, window: Box, level: int = 0) -> Iterator[tuple[Chun
     asked = tuple(pixels[axis] for axis in image.axes)
     coarse = tuple(slice(s.start // step, -(-s.stop // step)) for s, step in zip(asked, steps, strict=True))
     for lost, coarse_box in array.holes(coarse):
-        box = _common(tuple(slice(s.start * n, s.stop * n) for s, n in zip(coarse_box, steps, strict=True)), asked)
+        box = common(tuple(slice(s.start * n, s.stop * n) for s, n in zip(coarse_box, steps, strict=True)), asked)
         at = dict(zip(image.axes, box, strict=True))
         used = range(image.channels) if plane.channels is None else plane.channels
         if "c" in at and not any(at["c"].start <= c < at["c"].stop for c in used):
             continue
         for chunk in chunks_in(image.data, box) if level else [lost]:
-            part = dict(zip(image.axes, _common(image.data.box(chunk), box), strict=True))
-            yield chunk, _since(tuple(part[axis] for axis in plane.axes), window)
+            part = dict(zip(image.axes, common(image.data.box(chunk), box), strict=True))
+            yield chunk, since(tuple(part[axis] for axis in plane.axes), window)
 
 
 def chunks_in(array: ChunkedArray, window: Box) -> Iterator[Chunk]:
@@ -178,11 +178,3 @@ def chunks_in(array: ChunkedArray, window: Box) -> Iterator[Chunk]:
     """
     ends = [(array.chunk_at(axis, s.start), array.chunk_at(axis, s.stop - 1)) for axis, s in enumerate(window)]
     yield from itertools.product(*(range(first, last + 1) for first, last in ends))
-
-
-def _common(one: Box, other: Box) -> Box:
-    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
-
-
-def _since(box: Box, origin: Box) -> Box:
-    return tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, origin, strict=True))

@@ -6,7 +6,7 @@ and from the image itself, so labels depend on nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.axes import Plane
 from ..core.errors import ImageError
+from ..core.windows import common, meet, since
 from ._background import Background
 from ._polygons import Polygons
 from .chunks import cached
@@ -178,16 +179,15 @@ class View(Plane):
         # A pixel of a coarser level stands for all that it covers.
         steps = self.steps_of(level)
         own = [slice(s.start // step, -(-s.stop // step)) for s, step in zip(self.window, steps, strict=True)]
-        starts, stops = _common(own, window)
-        if any(a >= b for a, b in zip(starts, stops, strict=True)):
+        if (both := meet(own, window)) is None:
             return block
-        odd = ~np.isfinite(block[(slice(None), *_since(window, starts, stops))]).all(axis=0)
+        odd = ~np.isfinite(block[(slice(None), *since(both, window))]).all(axis=0)
         if odd.any():
             for axis, step in enumerate(steps):
                 odd = odd.repeat(step, axis=axis) if step > 1 else odd
-            seen = tuple(slice(a * n, b * n) for a, b, n in zip(starts, stops, steps, strict=True))
-            starts, stops = _common(self.window, seen)
-            self.odd.append((_since(self.window, starts, stops), odd[_since(seen, starts, stops)], level))
+            seen = [slice(s.start * n, s.stop * n) for s, n in zip(both, steps, strict=True)]
+            both = common(self.window, seen)
+            self.odd.append((since(both, self.window), odd[since(both, seen)], level))
         return block
 
     def judge(self, scores: Scores) -> Scored:
@@ -222,16 +222,6 @@ class View(Plane):
         for _, place in found:
             odd[place] = False
         return Notes(int(np.count_nonzero(odd)), frozenset(chunk for chunk, _ in found))
-
-
-def _common(one: Sequence[slice], other: Sequence[slice]) -> tuple[list[int], list[int]]:
-    """Return where what two windows have in common starts and stops."""
-    starts = [max(a.start, b.start) for a, b in zip(one, other, strict=True)]
-    return starts, [min(a.stop, b.stop) for a, b in zip(one, other, strict=True)]
-
-
-def _since(window: Window, starts: Sequence[int], stops: Sequence[int]) -> Window:
-    return tuple(slice(a - s.start, b - s.start) for s, a, b in zip(window, starts, stops, strict=True))
 
 
 def choose_where(spec: SegmentSpec, image: Image, plan: Plan) -> Where:
