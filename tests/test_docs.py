@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -10,10 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
+import napari_unet
+from napari_unet import workflows
 from napari_unet.core import registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +32,10 @@ def blocks(page: Path) -> list[tuple[str, bool, str]]:
     return [(kind, "test" in more.split(), text) for kind, more, text in _BLOCK.findall(page.read_text("utf-8"))]
 
 
+WORDS = [ROOT / "README.md", *PAGES]
+FACES = {"napari_unet": napari_unet, "workflows": workflows}
+# Of every command, of dask's workers, of Slurm, and those that peers_cells.py makes of names.
+OTHERS = {"--help", "--resources", "--requeue", "--skip-cellpose", "--skip-ours", "--skip-stardist"}
 TESTED = [page for page in PAGES if any(test for _, test, _ in blocks(page))]
 
 
@@ -73,14 +81,18 @@ def test_every_add_page_is_tested():
     assert {page for page in PAGES if page.name.startswith("add-")} <= set(TESTED)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WORDS, ids=lambda page: page.stem)
 def test_python_is_python(page: Path):
     for kind, _, text in blocks(page):
-        if kind == "python":
-            compile(text, page.name, "exec")
+        for node in ast.walk(ast.parse(text, page.name)) if kind == "python" else ():
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("napari_unet"):
+                room = importlib.import_module(str(node.module))
+                assert [each.name for each in node.names if not hasattr(room, each.name)] == []
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in FACES:
+                assert hasattr(FACES[ast.unparse(node.value)], node.attr), ast.unparse(node)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WORDS, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path):
     links = re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
     here = [link.partition("#")[0] for link in links if not link.startswith(("http://", "https://", "#"))]
@@ -92,25 +104,50 @@ def test_every_page_is_in_the_index():
     assert [page.name for page in PAGES if page.name != "index.md" and f"({page.name})" not in text] == []
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
-def test_commands_exist(page: Path):
+def commands() -> dict[str, Any]:
+    """Return the commands by their words, as they are typed: ``segment``, ``models export`` ..."""
     from napari_unet.cli import app
 
-    commands = typer.main.get_command(app).commands
-    for kind, _, text in blocks(page):
-        lines = text.splitlines() if kind == "sh" else []
-        for line in lines:
-            said = re.search(r"\bnapari-unet (.+?)(?:; done)?$", line)
-            if said is None or said[1].startswith("-"):
-                continue
-            name, *words = shlex.split(said[1], comments=True)
-            if name.startswith("napari-unet"):  # pip's line about the other package
-                continue
-            command = commands[name]
-            if inner := getattr(command, "commands", None):  # "models nuclei" is short for "models show nuclei"
-                command = inner[words.pop(0) if words and words[0] in inner else "show"]
-            known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
-            assert {word for word in words if word.startswith("-")} <= known, line
+    found: dict[str, Any] = {}
+    for name, command in typer.main.get_command(app).commands.items():
+        inner = getattr(command, "commands", {})
+        found |= {f"{name} {word}": each for word, each in inner.items()} if inner else {name: command}
+    return found
+
+
+def command_lines(page: Path) -> list[str]:
+    """Return what follows the name of the program in every line of a shell that a page shows."""
+    shown = "".join(text for kind, _, text in blocks(page) if kind in ("sh", "bash")).replace("\\\n", " ")
+    said = re.findall(r"\bnapari-unet (?!napari-unet)(\w.*?)(?:;| [|&].*)?(?: done)?$", shown, re.MULTILINE)
+    return [line.removesuffix('"') if line.count('"') % 2 else line for line in said]
+
+
+@pytest.mark.parametrize("page", WORDS, ids=lambda page: page.stem)
+def test_commands_can_be_given(page: Path):
+    """Every command is parsed, with all its options and their values; nothing is done."""
+    known = commands()
+    for line in command_lines(page):
+        words = [re.sub(r"\$\w+", "1", word) for word in shlex.split(line, comments=True)]
+        if words == ["models"]:
+            continue
+        if words[0] == "models" and " ".join(words[:2]) not in known:
+            words.insert(1, "show")  # "models nuclei" is short for it
+        name = " ".join(words[:2]) if words[0] == "models" else words[0]
+        known[name].make_context(name, words[1 + name.count(" ") :])
+
+
+def test_commands_are_found_in_pages():
+    assert sum(len(command_lines(page)) for page in WORDS) > 100
+
+
+@pytest.mark.parametrize("page", WORDS, ids=lambda page: page.stem)
+def test_options_that_are_named_exist(page: Path):
+    scripts = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "recipes").glob("*.py")]
+    options = [each for command in commands().values() for each in command.params]
+    known = {flag for each in options for flag in (*each.opts, *each.secondary_opts)}
+    known |= {flag for file in scripts for flag in re.findall(r'"(--[a-z][\w-]*)"', file.read_text("utf-8"))}
+    named = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page.read_text("utf-8"))
+    assert {flag for code in named for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", code)} <= known | OTHERS
 
 
 def test_options_of_the_table_exist():
