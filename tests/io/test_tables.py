@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.io import tables
 from napari_unet.io.tables import read_table, write_table
 
 
@@ -44,6 +45,15 @@ def test_words_that_python_takes_for_numbers(tmp_path):
     found = read_table(tmp_path / "a.csv")
     assert found["n"].tolist() == ["1_0", "2_0"]
     assert found["m"].tolist() == [2, 3]
+
+
+def test_long_tables_are_written_in_parts_and_read_back_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_ROWS", 3)
+    for count in (2, 3, 7):
+        table = {"a": np.arange(count), "b": np.linspace(0, 1, count), "c": np.array([f"n{i}" for i in range(count)])}
+        write_table(tmp_path / "t.csv", table)
+        back = read_table(tmp_path / "t.csv")
+        assert all(np.array_equal(back[name], table[name]) for name in table)
 
 
 def test_empty_tables(tmp_path):

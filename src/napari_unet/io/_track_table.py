@@ -24,10 +24,10 @@ _NAMES: Final = {
 
 def write(path: Path, tracks: Tracks) -> None:
     """Write the nodes, with the rows of their parents (several with a blank between)."""
-    parents: list[list[str]] = [[] for _ in tracks.nodes["id"]]
+    parents = [""] * len(tracks.nodes["id"])
     for above, below in tracks.edges.tolist():
-        parents[below].append(str(above))
-    write_table(path, tracks.nodes | {"from": np.array([" ".join(names) for names in parents], np.str_)})
+        parents[below] = f"{parents[below]} {above}".lstrip()
+    write_table(path, tracks.nodes | {"from": np.array(parents, np.str_)})
 
 
 def read(path: Path) -> TrackFile:

@@ -23,6 +23,7 @@ __all__ = ["TABLES", "check_table", "read_table", "write_table"]
 
 TABLES: Final = (".csv", ".parquet")
 
+_ROWS: Final = 1 << 16  # that are text in memory at once
 _BOOLS: Final = {"True": True, "False": False}
 
 
@@ -63,7 +64,9 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
     with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*map(_texts, columns.values()), strict=True))
+        for start in range(0, max(map(len, columns.values()), default=0), _ROWS):
+            part = (_texts(column[start : start + _ROWS]) for column in columns.values())
+            writer.writerows(zip(*part, strict=True))
 
 
 def read_table(path: str | os.PathLike[str]) -> Table:
