@@ -4,8 +4,8 @@ Usage: ``python _learn_volumes.py LEARNER FOLDER MINUTES THREADS``. FOLDER holds
 (``image`` and ``labels`` (z, y, x) or (y, x), ``spacing`` in millimeters or pixels) and ``how.json`` (task, classes,
 unit, patch); class numbers of the test images go to ``found-LEARNER/*.npy``. A line of JSON tells what was done.
 
-- ``ours`` is ``napari_unet.train(..., task=..., minutes=...)`` with its defaults. Its network then looks at the test
-  images twice more: in windows of the peers' patch, half a window apart, weighted by a Gaussian (``found-windows``),
+- ``ours`` is ``napari_unet.train(..., task=..., minutes=...)`` with its defaults. Its network then looks at test
+  volumes twice more: in windows of the peers' patch, half a window apart, weighted by a Gaussian (``found-windows``),
   and so averaged over all mirrored images, as nnU-Net does by default (``found-sliding``); by MONAI's
   ``sliding_window_inference``. What was not trained on mirrored images, such as organs, is hurt by that average.
 - ``dynunet`` is MONAI's DynUNet as in MONAI's dynunet_pipeline: kernels and strides by patch and spacing, deep
@@ -97,11 +97,9 @@ def learn_ours(folder: Path, how: Told, minutes: float, threads: int) -> Told:
     told: Told = {"steps": steps[0], "seconds": time.perf_counter() - start[0], "cpu": time.process_time() - start[1]}
     model = load_model(str(path))
     patch = tuple(how["patch"])
-    ways = {
-        "ours": (model, 0),
-        "windows": (Sliding(model, patch, False), 4096),
-        "sliding": (Sliding(model, patch, True), 4096),
-    }
+    ways: dict[str, tuple[Any, int]] = {"ours": (model, 0)}
+    if len(patch) == 3:  # pictures are seen smaller than one window
+        ways |= {"windows": (Sliding(model, patch, False), 4096), "sliding": (Sliding(model, patch, True), 4096)}
     seconds: dict[str, dict[str, float]] = {way: {} for way in ways}
     for way in ways:
         (folder / f"found-{way}").mkdir(exist_ok=True)

@@ -3,8 +3,8 @@
 The same folds of patients (those of ``recipes/bundled.py``), machine, threads and time to train, one after another:
 
 - ``ours``: the plain ``train``, with the defaults of its task;
-- ``windows`` and ``sliding``: the same network, asked in overlapping windows, and as nnU-Net asks by default, which is
-  so and averaged over mirrored images: what the way of asking costs and brings;
+- ``windows`` and ``sliding``: of volumes, the same network asked in overlapping windows, and as nnU-Net asks by
+  default, which is so and averaged over mirrored images: what the way of asking costs and brings;
 - ``dynunet`` and ``nnunet``: see ``_learn_volumes.py`` and ``_learn_nnunet.py``. nnU-Net runs in an environment of its
   own under ``.benchmark-envs/`` (2 GB), which is made on first use.
 
