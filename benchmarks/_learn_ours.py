@@ -1,8 +1,9 @@
 """napari-unet learning from few images: what learning_curve.py starts.
 
-Usage: ``python _learn_ours.py FOLDER SECONDS``. FOLDER has ``train/*.npz`` and ``val/*.npz`` (``image`` (y, x),
-``labels`` (y, x)); labels of the validation images go to ``found/*.npy``. A line of JSON tells what was done. It is the
-command ``napari-unet train FOLDER --minutes M`` with its defaults, but that minutes are those of the processor.
+Usage: ``python _learn_ours.py FOLDER SECONDS [SETTINGS]``. FOLDER has ``train/*.npz`` and ``val/*.npz`` (``image``
+(y, x), ``labels`` (y, x)); labels of the validation images go to ``found/*.npy``. A line of JSON tells what was done.
+It is the command ``napari-unet train FOLDER --minutes M`` with its defaults, but that minutes are those of the
+processor. SETTINGS are JSON of those that are not to be as the defaults.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from napari_unet.training import pace
 def main() -> None:
     """Train, predict."""
     folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    settings = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     for file in sorted((folder / "train").glob("*.npz")):
         for name in ("image", "labels"):
             (folder / "pairs" / f"{name}{'s' if name == 'image' else ''}").mkdir(parents=True, exist_ok=True)
@@ -39,7 +41,7 @@ def main() -> None:
             told.update(wall=perf_counter() - began)
 
     model = napari_unet.train(
-        folder / "pairs", name="learned", minutes=seconds / 60, folder=folder / "model", show=show
+        folder / "pairs", name="learned", minutes=seconds / 60, folder=folder / "model", show=show, **settings
     )
     (folder / "found").mkdir(exist_ok=True)
     for file in sorted((folder / "val").glob("*.npz")):

@@ -47,12 +47,12 @@ PATIENCE = 6  # seconds on the wall that a second of the processor may take on a
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def write_split(folder: Path, images: int) -> int:
-    """Write the first images of a fixed random order and those of validation; return how many the first are."""
+def write_split(folder: Path, images: int, asked: str = "val") -> int:
+    """Write the first images of a fixed random order and those that are asked; return how many the first are."""
     known = [f for f in fields("train", ("fluo",)) if f.diameter > 0]
     order = np.random.default_rng(SEED).permutation(len(known))
     chosen = [known[i] for i in (order[:images] if images else order)]
-    for name, split in (("train", chosen), ("val", fields("val", ("fluo",)))):
+    for name, split in (("train", chosen), ("val", fields(asked, ("fluo",)))):
         (folder / name).mkdir()
         for field in split:
             image = field.image if field.image.ndim == 2 else field.image.mean(-1).astype(np.uint8)
@@ -60,15 +60,19 @@ def write_split(folder: Path, images: int) -> int:
     return len(chosen)
 
 
-def learn(contender: str, folder: Path, seconds: float, threads: int) -> dict[str, Any]:
-    """Train a contender in a process of its own and let it find the nuclei of the validation images."""
+def learn(contender: str, folder: Path, seconds: float, threads: int, settings: str = "") -> dict[str, Any]:
+    """Train a contender in a process of its own and let it find the nuclei of the validation images.
+
+    `settings` are for napari-unet: JSON of what is not to be as its defaults.
+    """
     ours = contender == CONTENDERS[0]
     program, _, recipe = contender.partition("-")
     python = Path(sys.executable) if ours else install(program, LIMIT)
     command = [str(python), str(HERE / f"_learn_{'ours' if ours else program}.py"), str(folder), str(seconds)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONNOUSERSITE": "1"}
+    more = settings if ours else recipe
     done = subprocess.run(
-        command if ours or not recipe else [*command, recipe], stdout=subprocess.PIPE, text=True, check=True,
+        [*command, more] if more else command, stdout=subprocess.PIPE, text=True, check=True,
         env=environment | dict.fromkeys(THREADS, str(threads)), timeout=PATIENCE * seconds + LIMIT,
     )  # fmt: skip
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
