@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from typer.testing import CliRunner, Result
 
 from napari_unet import cli, workflows
 from napari_unet.core.axes import Image
@@ -26,30 +25,13 @@ from napari_unet.core.specs import SegmentSpec, TilingSpec
 from napari_unet.core.steps import Progress, finish
 from napari_unet.widgets._settings import as_command
 
+from .commands import bad, good, run
+
 FACTS = {
     "image": str, "output": str, "table": str | None, "objects": int, "diameter": float, "seconds": float,
     "megapixels_per_second": float, "device": str, "precision": str, "model": str, "sha256": str, "labels_hash": str,
     "not_a_number": int, "unreadable": list, "sized": bool, "classes": list, "shares": dict,
 }  # fmt: skip
-
-
-def run(*words: Any) -> Result:
-    return CliRunner().invoke(cli.app, list(map(str, words)), prog_name="napari-unet")
-
-
-def good(*words: Any) -> str:
-    done = run(*words)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def bad(*words: Any) -> str:
-    """Run a command that must fail in words, and return them on one line."""
-    done = run(*words)
-    assert done.exit_code == 2, done.output
-    assert not done.stdout
-    assert "Traceback" not in done.stderr
-    return " ".join(done.stderr.split())
 
 
 def process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -5,33 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from napari_unet import cli, workflows
+from napari_unet import workflows
 from napari_unet.core.errors import ModelError, OutputError
 
+from . import commands
 
-def run(*words: Any, answer: str | None = None) -> Result:
-    return CliRunner().invoke(cli.app, ["models", *map(str, words)], prog_name="napari-unet", input=answer)
-
-
-def good(*words: Any, **more: Any) -> str:
-    done = run(*words, **more)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def bad(*words: Any) -> str:
-    """Run a command that must fail in words, and return them on one line."""
-    done = run(*words)
-    assert done.exit_code == 2, done.output
-    assert not done.stdout
-    assert "Traceback" not in done.stderr
-    return " ".join(done.stderr.split())
+run, good, bad = (partial(give, "models") for give in (commands.run, commands.good, commands.bad))
 
 
 @pytest.fixture

@@ -9,33 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from napari_unet import cli, workflows
+from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, RegistryError, SpecError
 
+from .commands import bad, good
+
 MM = ("millimeter",) * 3
 SCALE = (3.0, 1.0, 1.0)
-
-
-def run(*words):
-    return CliRunner().invoke(cli.app, list(map(str, words)), prog_name="napari-unet")
-
-
-def good(*words):
-    done = run(*words)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def bad(*words):
-    """Run a command that must fail in words, and return them on one line."""
-    done = run(*words)
-    assert done.exit_code == 2, done.output
-    assert not done.stdout
-    assert "Traceback" not in done.stderr
-    return " ".join(done.stderr.split())
 
 
 @pytest.fixture(scope="module")

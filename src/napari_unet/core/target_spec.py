@@ -73,6 +73,11 @@ class TargetSpec(Spec):
         return self
 
     @property
+    def levels(self) -> tuple[int, int]:
+        """Persistence and smallest peak in steps of scores as they are stored, 0 to 255."""
+        return round(255 * self.persistence), round(255 * self.min_score)
+
+    @property
     def table(self) -> tuple[ClassRow, ...]:
         """The classes that labels are the numbers of; empty where labels are the numbers of objects."""
         return class_table(self.classes, self.colors) if self.name == "classes" else ()

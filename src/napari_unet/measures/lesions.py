@@ -77,7 +77,7 @@ def measure(labels: Image, image: Image | None = None, beside: Beside | None = N
           ``longest_y1``, ``longest_x1`` and ``short_y0`` and so on, in units of length.
         - ``centroid_z`` (3D), ``centroid_y``, ``centroid_x``; ``box_z0``, ``box_z1`` and so on: the faces of the box
           around it, in units of length; ``bbox_z0``, ``bbox_z1`` and so on: first pixel and the one after the last.
-        - ``patient_z``, ``patient_y``, ``patient_x``: the centroid in the patient, mm towards head, back and left (LPS
+        - ``patient_z``, ``patient_y``, ``patient_x``: the centroid in the patient, mm toward head, back and left (LPS
           of DICOM), where the labels know it.
         - 3D: ``surface`` (Crofton's formula) and ``sphericity``, ``(36 pi volume**2)**(1/3) / surface``, at most 1; 2D:
           ``perimeter`` and ``circularity``, as in :mod:`~napari_unet.measures.objects`.

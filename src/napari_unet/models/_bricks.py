@@ -179,8 +179,9 @@ def prepare(
     if explore is None:
         raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")
     shown = partial(decode_stored, rule, smallest) if preview else None
-    levels = round(255 * rule.persistence), smallest, round(255 * rule.min_score)
-    finding = Finding(partial(_explored, partial(explore, grow=grower(model.device)), rule), *levels, shown)
+    persistence, lowest = rule.levels
+    found = partial(_explored, partial(explore, grow=grower(model.device)), rule)
+    finding = Finding(found, persistence, smallest, lowest, shown)
     return Work(plan, care.timed(inner(model)), finding, diameter, rule)
 
 

@@ -1,6 +1,6 @@
 """Batch renormalisation in training, nothing at inference.
 
-Ioffe 2017, "Batch Renormalization", algorithm 1: activations are normalised by the batch but corrected towards the
+Ioffe 2017, "Batch Renormalization", algorithm 1: activations are normalised by the batch but corrected toward the
 running statistics, so that what is trained is what runs. Unlike instance or group normalisation the result does not
 look at the tile (Buglakova et al., ICCV 2025), and it folds into the convolution before it.
 """

@@ -35,7 +35,7 @@ class MovieSpec(Spec):
     drift : float
         Common motion of all cells between two frames, in diameters.
     heading : float or None
-        Direction of the drift, degrees from x towards y; None draws one for each seed.
+        Direction of the drift, degrees from x toward y; None draws one for each seed.
     memory : float
         Share of a random step that goes on in the next, 0 (Brownian motion) to 1.
     roam : float

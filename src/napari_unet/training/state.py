@@ -236,7 +236,7 @@ class Run:
         self.network.load_state_dict(kept)
 
     def advance(self, batches: Sequence[Batch], loss: Loss, share: float | None = None) -> None:
-        """Do one optimiser step and move the average of the weights towards the new ones.
+        """Do one optimiser step and move the average of the weights toward the new ones.
 
         Parameters
         ----------
