@@ -11,20 +11,16 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from typer.testing import CliRunner
 
 from napari_unet import workflows
-from napari_unet.cli.commands import app
 from napari_unet.core.anatomy import Anatomy, stand_up
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
 from napari_unet.io.labels import read_labels, write_labels
 
+from .commands import run
+
 AFFINE = np.array([[0.7, 0.0, 0.0, -30.0], [0.0, 0.7, 0.0, -20.0], [0.0, 0.0, 2.5, 15.0], [0, 0, 0, 1.0]])  # LPS
-
-
-def run(*words):
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture

@@ -8,18 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from typer.testing import CliRunner
 
-from napari_unet.cli.commands import app
 from napari_unet.io.images import read_image
 from napari_unet.io.tables import read_table
 from napari_unet.io.tracks import read_tracks
 
+from ..commands import run
+
 FRAMES = 5
-
-
-def run(*words):
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def track(labels, output, *words):

@@ -13,19 +13,15 @@ import pydicom
 import pytest
 from napari.layers import Layer
 from pydicom.encaps import encapsulate
-from typer.testing import CliRunner
 
-from napari_unet.cli.commands import app
 from napari_unet.core.errors import UNetError
 from napari_unet.io.labels import read_labels
 from napari_unet.widgets import _reader
 
+from ..commands import run
+
 AFFINE = np.diag([0.7, 0.7, 2.5, 1.0])
 BEFORE = b"labels of yesterday"
-
-
-def run(*words):
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture

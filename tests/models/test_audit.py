@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from typer.testing import CliRunner, Result
 
 import napari_unet
-from napari_unet import cli, workflows
+from napari_unet import workflows
 from napari_unet.core.axes import as_image
 from napari_unet.core.errors import ImageError, ModelError, OutputError
 from napari_unet.models.exchange import add_model
 from napari_unet.models.model import Model
+
+from .. import commands
+
+run = partial(commands.run, "audit")
 
 
 @pytest.fixture
@@ -124,10 +128,6 @@ def test_labels_that_do_not_say_how_they_were_made(movie, tmp_path):
 
 
 # The command
-
-
-def run(*words: Any) -> Result:
-    return CliRunner().invoke(cli.app, ["audit", *map(str, words)], prog_name="napari-unet")
 
 
 @pytest.fixture

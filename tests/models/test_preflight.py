@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from typer.testing import CliRunner, Result
 
 import napari_unet
-from napari_unet import cli, workflows
+from napari_unet import workflows
 from napari_unet.core.axes import Image, as_image
 from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.preflight import Room, foretell, size_words, time_words
@@ -20,6 +18,8 @@ from napari_unet.core.specs import SegmentSpec
 from napari_unet.io.sizes import folder_size, free_space, labels_size
 from napari_unet.models import _foretold, preflight
 from napari_unet.tiling.care import Care
+
+from ..commands import run
 
 
 @pytest.fixture
@@ -153,10 +153,6 @@ def test_a_long_run_is_announced_once(name, field, spec, tmp_path, monkeypatch):
     assert len(lines) == 1
     assert lines[0].startswith("This takes about 1")
     assert ("of the disk" in lines[0]) == (name == "a.zarr")
-
-
-def run(*words: Any) -> Result:
-    return CliRunner().invoke(cli.app, list(map(str, words)), prog_name="napari-unet")
 
 
 @pytest.fixture
