@@ -12,9 +12,10 @@ import numpy.typing as npt
 from napari_unet.core.axes import Image
 from napari_unet.core.results import MAPS, MOST_UNCERTAIN, Piece, Segmentation
 
+from ._channels import channel_axis, repeat
 from ._classes import color_classes
 from ._diameters import draw_diameters
-from ._layers import KEY, channel_axis, placed, placement, repeat
+from ._layers import KEY, placed, placement
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from napari_unet.core.errors import ImageError
 
+from ._channels import repeat
 from ._drawn import stored_in
-from ._layers import KEY, layer_axes, repeat
+from ._layers import KEY, layer_axes
 from ._looking import seen
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_unet.core.anatomy import Anatomy
 from napari_unet.core.axes import Image, as_image, guess_axes, parse_axes
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["KEY", "channel_axis", "layer_axes", "layer_image", "placed", "placement", "repeat", "source_of"]
+__all__ = ["KEY", "layer_axes", "layer_image", "placed", "placement", "source_of"]
 
 KEY: Final = "napari-unet"  # of the record in a layer's metadata
 
@@ -134,51 +133,6 @@ def _is_repeated(data: Any, at: int) -> bool:
     if hasattr(data, "repeated"):
         return bool(data.repeated)
     return [i for i, stride in enumerate(getattr(data, "strides", ())) if stride == 0 and data.shape[i] > 1] == [at]
-
-
-def channel_axis(layer: Layer, image: Image) -> tuple[int, int] | None:
-    """Tell where labels need an axis of channels to lie where the image lies.
-
-    napari aligns layers by their last dimensions. A channel axis in front can be left out; one in the middle must be
-    kept, or time would lie on channels.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The image layer.
-    image : Image
-        Its data with axes.
-
-    Returns
-    -------
-    tuple of (int, int) or None
-        The dimension and the number of channels; None if there is nothing to be put in.
-    """
-    at = image.axes.find("c")
-    return None if at < 1 or at >= len(layer.scale) else (at, image.channels)
-
-
-def repeat(array: npt.NDArray[Any], channels: tuple[int, int] | None) -> npt.NDArray[Any]:
-    """Repeat labels along an axis of channels, without a copy.
-
-    Parameters
-    ----------
-    array : ndarray
-        Labels.
-    channels : tuple of (int, int) or None
-        See :func:`channel_axis`; None returns the array as it is.
-
-    Returns
-    -------
-    ndarray
-        A view: what is painted in one channel is there in all.
-    """
-    if channels is None:
-        return array
-    shape, strides = list(array.shape), list(array.strides)
-    shape.insert(channels[0], channels[1])
-    strides.insert(channels[0], 0)
-    return np.lib.stride_tricks.as_strided(array, shape, strides)
 
 
 def source_of(viewer: Viewer, layer: Layer | None) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from napari.utils.notifications import show_error
@@ -157,6 +158,14 @@ class Panel(QScrollArea):
         text = in_the_dock(str(error)) if isinstance(error, UNetError) else f"{type(error).__name__}: {error}"
         self.say(text)
         show_error(text)
+
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
+        """Show what cannot be done within, and go on after it."""
+        try:
+            yield
+        except UNetError as error:
+            self.complain(error)
 
     def _failed(self, error: BaseException) -> None:
         self.dropped()

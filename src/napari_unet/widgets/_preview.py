@@ -12,7 +12,8 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.axes import Image
 
-from ._layers import KEY, channel_axis, layer_axes, layer_image, placement, repeat
+from ._channels import channel_axis, repeat
+from ._layers import KEY, layer_axes, layer_image, placement
 from ._looking import seen
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_unet.core.levels import fitting_levels, level_shapes, level_steps
 
-from ._layers import repeat
+from ._channels import repeat
 from ._view import View
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Sheet:
     image : Image
         Whose labels they are.
     channels : tuple of (int, int) or None
-        Where an axis of channels is to be put in, and how many; see :func:`~._layers.channel_axis`.
+        Where an axis of channels is to be put in, and how many; see :func:`~._channels.channel_axis`.
 
     Attributes
     ----------

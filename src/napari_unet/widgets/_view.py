@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ._layers import repeat
+from ._channels import repeat
 
 if TYPE_CHECKING:
     from ._sheet import Sheet

@@ -107,10 +107,8 @@ class SegmentWidget(Panel):
         self.column.addStretch(1)
 
     def _list_models(self) -> None:
-        try:
+        with self.complaining():
             self.models.fill(self.engine.list_models())
-        except UNetError as error:
-            self.complain(error)
 
     def _image_changed(self) -> None:
         layer = self.images.layer
@@ -155,18 +153,14 @@ class SegmentWidget(Panel):
 
     def run(self) -> None:
         """Start a run; what is missing is said in the status line."""
-        try:
+        with self.complaining():
             self._begin(self.cluster.send(self._meant(), source_of(self.viewer, self.images.layer)))
-        except UNetError as error:
-            self.complain(error)
 
     def _go_on(self, stopped: Any) -> None:
-        try:
+        with self.complaining():
             run = self.place.go_on.run(stopped, self._meant())
             self.place.line.setText(str(stopped.output))
             self._begin(self.cluster.send(run, source_of(self.viewer, self.images.layer)))
-        except UNetError as error:
-            self.complain(error)
 
     def _begin(self, run: Run) -> None:
         layer = self.images.layer

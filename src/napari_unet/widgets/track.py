@@ -107,10 +107,8 @@ class TrackWidget(Panel):
             self.say("Ready." if layer is not None else "There are no labels yet: segment a movie first.")
 
     def _list_models(self) -> None:
-        try:
+        with self.complaining():
             self.motion.fill(self.engine.list_models())
-        except UNetError as error:
-            self.complain(error)
 
     def _call(self) -> TrackCall:
         spec, seen = cast("LinkSpec", self.settings.spec()), self.image.layer

@@ -93,10 +93,8 @@ class TrainWidget(Panel):
 
     def list_models(self) -> None:
         """List the models again."""
-        try:
+        with self.complaining():
             self.begin_with.show_models(self.engine.list_models())
-        except UNetError as error:
-            self.complain(error)
 
     def list_sets(self) -> None:
         """List the collections of corrections again."""
