@@ -106,6 +106,13 @@ def test_everything_imported_is_declared():
                 assert imports.get(name, name) in base, f"{file.name} imports {name}, which no dependency installs"
 
 
+def test_no_file_is_larger_than_the_architecture_says():
+    lines = {file: len(file.read_text("utf-8").splitlines()) for file in PACKAGE.rglob("*.py")}
+    most = {file: 220 if file.is_relative_to(PACKAGE / "widgets") else 400 for file in lines}
+    assert len(lines) > 400
+    assert {file.name: count for file, count in lines.items() if count > most[file]} == {}
+
+
 def test_manifest_is_valid_and_its_commands_bear_our_name():
     manifest = PluginManifest.from_distribution(DISTRIBUTION)
     manifest.validate_imports()
