@@ -17,7 +17,9 @@ from napari_unet.core.errors import AxesError, ImageError, SpecError
 from napari_unet.core.linking import LinkSpec
 from napari_unet.core.results import Tracks
 from napari_unet.core.steps import finish
-from napari_unet.workflows import track, track_steps
+from napari_unet.samples.movie_spec import MovieSpec
+from napari_unet.samples.movies import simulate
+from napari_unet.workflows import score_tracks, track, track_steps
 
 
 def links(tracks: Tracks) -> set[tuple[tuple[int, int], tuple[int, int]]]:
@@ -82,6 +84,7 @@ def test_the_order_of_ids_and_the_pixel_size_do_not_matter(movie):
     scaled = track(Image(truth.labels, "tyx", (60.0, 0.01, 0.01), ("second", "micrometer", "micrometer")))
     assert same(scaled, expected)
     assert (scaled.scale, scaled.units) == ((60.0, 0.01, 0.01), ("second", "micrometer", "micrometer"))
+    assert expected.units == ("frame", "pixel", "pixel")
 
 
 def test_coarse_planes_count_by_their_thickness(movie):
@@ -340,3 +343,11 @@ def test_a_division_is_found_where_one_of_the_family_was_missing(lost):
     found = track(labels)
     assert found.counts["divisions"] == 1
     assert found.counts["lineages"] == 2
+
+
+def test_where_many_masks_are_missing_neighbors_are_not_taken_instead():
+    spec = MovieSpec(shape=(300, 300), frames=12, count=40, diameter=24.0, cycle=14.0, speed=0.2, dropped=0.3, seed=1)
+    made = simulate(spec)
+    given = np.asarray(made.given.data)
+    scores = score_tracks(track(given), given, made.tracks(), made.labels).scores
+    assert scores["CHOTA"] > 0.62

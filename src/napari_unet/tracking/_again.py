@@ -19,7 +19,7 @@ from ._later import joins, widen
 __all__ = ["Doubts", "part", "reopen"]
 
 _DOUBT: Final = 0.5  # links with a smaller margin may be chosen again
-_MANY: Final = 0.25  # where more links are in doubt, a link over a gap is no better known
+_MANY: Final = 0.4  # where more links are in doubt, a link over a gap is no better known
 _BETTER: Final = 0.75  # of what such a link costs, at most, costs one that is a reason to choose again
 
 Ints = npt.NDArray[np.int64]

@@ -35,6 +35,8 @@ __all__ = ["link"]
 
 _ALTERNATIVE: Final = 1.05  # Jaqaman et al. 2008, online methods: not to link costs a little more than the links made
 _SHARE: Final = 95.0  # percentile of the sure links that stands for "the links made"; outliers do not count
+_ALONE: Final = 0.12  # of all objects may find nobody in any movie: they divide, come and go
+_STRAY: Final = 0.5  # of those beyond, whose masks are missing, are taken for somebody else nearby, however sure
 _CHEAPEST: Final = 1.6  # in a movie where nearly nothing moves, one object still may
 _DEAREST: Final = 2.5  # where most links are doubtful, they do not say what a good one costs
 _STRIDES: Final = 2.5  # a step of this many usual ones costs 1
@@ -205,13 +207,15 @@ def _measure(movie: _Movie, spec: LinkSpec) -> tuple[Scale, list[Floats], float]
     shares = np.concatenate(stayed)
     cover = float(np.median(shares)) if len(shares) else 1.0
     scale = replace(wide, stride=min(max(stride, _SHORTEST), spec.max_distance), cover=cover)
-    spent = [np.zeros(0)]
+    spent, alone = [np.zeros(0)], 0
     for t in range(count - 1):
         pairs, before, here = movie.pairs(t, drifts[t], scale.reach)
         cost = links(pairs, before, here, scale)
         spent.append(cost[sure(pairs, cost)])
+        alone += len(before.areas) + len(here.areas) - 2 * len(spent[-1])
     made = np.concatenate(spent)
-    most = float(np.percentile(made, _SHARE)) if len(made) else 0.0
+    share = _SHARE * (1 - _STRAY * max(0.0, alone / max(1, alone + 2 * len(made)) - _ALONE))
+    most = float(np.percentile(made, share)) if len(made) else 0.0
     return scale, drifts, _ALTERNATIVE * min(max(most, _CHEAPEST), _DEAREST)
 
 
@@ -291,4 +295,5 @@ def _nodes(labels: Image, axes: str, frames: list[Frame]) -> Tracks:
         "lineage": nothing,
     }
     _, scale, units = labels.along(f"t{axes}")
+    units = ("frame" if units[0] == "pixel" else units[0], *units[1:])  # what nobody said is a pixel, of time too
     return Tracks(nodes, nothing[:0].reshape(0, 2), f"t{axes}", scale, units, labels.name)
