@@ -6,6 +6,7 @@ import numpy as np
 from napari.layers import Layer
 from npe2 import PluginManifest
 
+from napari_unet.core.axes import Image
 from napari_unet.widgets._track_files import get_reader, read, write_folder, write_geff
 from napari_unet.workflows import read_tracks, relabel, track, write_tracks
 
@@ -36,6 +37,14 @@ def test_a_layer_goes_out_and_comes_back(tmp_path):
     layers = [(labels(), {}, "labels"), read(str(tmp_path / "a.geff"))[0]]
     assert write_folder(str(tmp_path / "02_RES.ctc"), layers) == [str(tmp_path / "02_RES")]
     assert read_tracks(tmp_path / "02_RES").tracks.counts == found.counts
+
+
+def test_lengths_stay_where_time_is_counted_in_frames(tmp_path):
+    found = track(Image(labels(), "tyx", (1.0, 0.5, 0.5), ("pixel", "micrometer", "micrometer")))
+    write_tracks(tmp_path / "a.geff", found)
+    _, meta, _ = read(str(tmp_path / "a.geff"))[0]
+    assert meta["units"] == ("pixel", "micrometer", "micrometer")
+    assert meta["scale"] == (1.0, 0.5, 0.5)
 
 
 def test_what_is_no_tracks_is_left_to_others(tmp_path):

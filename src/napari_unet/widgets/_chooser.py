@@ -33,6 +33,7 @@ class LayerBox(QComboBox):
     """
 
     chosen = Signal()
+    listed = Signal()  # layers of any kind came or went, and the choice is the same
 
     def __init__(self, viewer: Viewer, kind: type, nothing: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -79,8 +80,7 @@ class LayerBox(QComboBox):
         self._found = found
         self.setCurrentIndex(found.index(before) if before in found else 0 if found else -1)
         self.blockSignals(blocked)
-        if self.layer != before:
-            self.chosen.emit()
+        (self.chosen if self.layer != before else self.listed).emit()
 
 
 def _disconnect(layers: Any, callback: Any, *_: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.layers import Tracks as TracksLayer
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.errors import UNetError
@@ -18,7 +19,6 @@ from ._layers import KEY, layer_image, placement, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
-    from napari.layers import Tracks as TracksLayer
     from napari.viewer import Viewer
 
 __all__ = ["Followed", "followed"]
@@ -43,6 +43,8 @@ class Followed(QObject):
         As they were found; corrections of before are made again.
     engine : module
         Has the verbs of :mod:`napari_unet.workflows`.
+    layer : napari.layers.Tracks, optional
+        Shows them already; without it a layer is made.
 
     Attributes
     ----------
@@ -57,8 +59,9 @@ class Followed(QObject):
     chosen: Detection | None = None
 
     def __init__(
-        self, viewer: Viewer, labels: Labels, settings: tuple[str, LinkSpec], found: Tracks, engine: Any
-    ) -> None:
+        self, viewer: Viewer, labels: Labels, settings: tuple[str, LinkSpec], found: Tracks, engine: Any,
+        layer: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.viewer, self.labels, self.engine = viewer, labels, engine
         self.axes, self.spec = settings
@@ -77,10 +80,17 @@ class Followed(QObject):
                 f"Corrections are not saved. {error}",
             )
         self._read()
-        self.layer: TracksLayer = viewer.add_tracks(
-            self._points(), name=f"{labels.name} tracks", graph=self.tracks.graph, features=self._features(),
-            metadata={KEY: {"followed": self}}, **placement(labels, self.axes),
-        )  # fmt: skip
+        record = {KEY: {"followed": self}}
+        if layer is None:
+            self.layer = TracksLayer(
+                self._points(), name=f"{labels.name} tracks", graph=self.tracks.graph, features=self._features(),
+                metadata=record, **placement(labels, self.axes),
+            )  # fmt: skip
+            viewer.add_layer(self.layer)  # docks that are told of it find it here
+        else:
+            self.layer = layer
+            layer.metadata.update(record)
+            self.refresh()
         viewer.mouse_drag_callbacks.append(self._clicked)
         viewer.layers.events.removed.connect(self._removed)
 

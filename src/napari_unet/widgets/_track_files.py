@@ -13,6 +13,8 @@ from napari_unet import workflows
 from napari_unet.core.graph import assemble
 from napari_unet.core.results import Tracks
 
+from ._layers import KEY
+
 __all__ = ["get_reader", "points", "read", "write_folder", "write_geff"]
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -52,11 +54,12 @@ def read(path: str | list[str]) -> list[LayerData]:
     """
     found = workflows.read_tracks(path if isinstance(path, str) else path[0])
     tracks = found.tracks
-    known = all(unit in pint.application_registry for unit in tracks.units)
+    units = tuple("pixel" if unit == "frame" else unit for unit in tracks.units)  # frames are no unit to napari
+    known = all(unit in pint.application_registry for unit in units)
     options = {
         "name": f"{tracks.name} tracks", "graph": tracks.graph, "scale": tracks.scale,
-        "units": tracks.units if tracks.units and known else None,
-        "metadata": {"problems": found.problems},
+        "units": units if units and known else None,
+        "metadata": {"problems": found.problems, KEY: {"tracks": tracks}},
         "features": {k: column for k, column in tracks.nodes.items() if k not in ("t", "z", "y", "x")},
     }  # fmt: skip
     layers: list[LayerData] = [(points(tracks), options, "tracks")]

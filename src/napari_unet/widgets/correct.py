@@ -16,9 +16,10 @@ from napari_unet.core.linking import Detection
 from napari_unet.core.results import Table, Tracks
 from napari_unet.core.steps import Progress, Steps
 
+from ._adopted import adopt, tell_missing
 from ._chooser import LayerBox
 from ._doubts import Queue, tell
-from ._followed import Followed, followed
+from ._followed import Followed
 from ._keys import Keys
 from ._layers import layer_axes, layer_image
 from ._panel import Panel
@@ -60,8 +61,7 @@ class CorrectWidget(Panel):
         self.viewer, self.engine = napari_viewer, engine
         self.followed: Followed | None = None
         self.layers = LayerBox(napari_viewer, TracksLayer)
-        self.picks = Picks(napari_viewer)
-        self.queue = Queue()
+        self.picks, self.queue = Picks(napari_viewer), Queue()
         self.picked, self.saved = words(), words()
         self.form.addRow("Tracks", self.layers)
         self.tools: dict[str, QPushButton] = {}
@@ -86,15 +86,15 @@ class CorrectWidget(Panel):
         self.keys.take()
         self.queue.chosen.connect(self._look)
         self.layers.chosen.connect(self._layer_changed)
+        self.layers.listed.connect(self._layer_changed)
         self._layer_changed()
 
     def _add(self, verb: str, text: str, tip: str) -> None:
-        self.tools[verb] = made = button(text, tip, self._pressed)
-        made.setObjectName(verb)
+        self.tools[verb] = button(text, tip, self._pressed)
+        self.tools[verb].setObjectName(verb)
 
     def _pressed(self) -> None:
-        pressed = self.sender()
-        if pressed is not None:
+        if (pressed := self.sender()) is not None:
             self.do(pressed.objectName())
 
     def event(self, event: QEvent | None) -> bool:
@@ -108,18 +108,20 @@ class CorrectWidget(Panel):
         return bool(super().event(event))
 
     def _layer_changed(self) -> None:
+        found = adopt(self.viewer, self.layers.layer, self.engine)
+        if found is not None and found is self.followed:
+            return
         if self.followed is not None:
             self.followed.picked.disconnect(self._picked)
             self.followed.changed.disconnect(self._show)
-        self.followed = followed(self.layers.layer)
+        self.followed = found
         self.queue.clear()
         self.clear()
-        if self.followed is not None:
-            self.followed.picked.connect(self._picked)
-            self.followed.changed.connect(self._show)
+        if found is not None:
+            found.picked.connect(self._picked)
+            found.changed.connect(self._show)
         else:
-            elsewhere = "These tracks come from elsewhere. Track their labels here to correct them."
-            self.say(elsewhere if self.layers.layer is not None else "There are no tracks yet: track cells first.")
+            self.say(tell_missing(self.layers.layer))
 
     def clear(self) -> None:
         """Forget which cells are picked."""
@@ -148,8 +150,7 @@ class CorrectWidget(Panel):
 
     def do(self, verb: str) -> None:
         """Make a correction with the cells that were picked last; what is refused is said in the status line."""
-        found = self.followed
-        if found is None or self.job is not None:
+        if (found := self.followed) is None or self.job is not None:
             return
         cells = self.picks.last(_VERBS[verb][2]) if verb in _VERBS else []
         try:
@@ -173,8 +174,7 @@ class CorrectWidget(Panel):
         self.queue.step(-1)
 
     def _look(self, cells: list[Detection]) -> None:
-        found = self.followed
-        if found is None:
+        if (found := self.followed) is None:
             return
         self.picks.cells = [cell for cell in cells if found.row(cell) is not None]
         found.look_at(cells[-1])

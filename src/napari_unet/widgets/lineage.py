@@ -17,8 +17,9 @@ from napari_unet.core.errors import OutputError, UNetError
 from napari_unet.core.linking import Detection
 from napari_unet.core.results import Table
 
+from ._adopted import adopt, tell_missing
 from ._chooser import LayerBox
-from ._followed import Followed, followed
+from ._followed import Followed
 from ._parts import button, row, words
 from ._picture import picture_of
 from ._tree import MISSING, Tree, plot_widget, tint
@@ -64,6 +65,7 @@ class LineageWidget(QWidget):
         column.addWidget(self.tabs, 1)
         column.addWidget(self.status)
         self.layers.chosen.connect(self._layer_changed)
+        self.layers.listed.connect(self._layer_changed)
         self.only.toggled.connect(self._fill)
         self.tree.clicked.connect(self._branch_clicked)
         self._layer_changed()
@@ -76,10 +78,13 @@ class LineageWidget(QWidget):
         return bool(super().event(event))
 
     def _layer_changed(self) -> None:
+        found = adopt(self.viewer, self.layers.layer, self.engine)
+        if found is not None and found is self.followed:
+            return
         if self.followed is not None:
             self.followed.changed.disconnect(self._refill)
             self.followed.picked.disconnect(self._cell_picked)
-        self.followed = followed(self.layers.layer)
+        self.followed = found
         if self.followed is not None:
             self.followed.changed.connect(self._refill)
             self.followed.picked.connect(self._cell_picked)
@@ -92,7 +97,7 @@ class LineageWidget(QWidget):
         found = self.followed
         self.save.setEnabled(found is not None and self.tree.plot is not None)
         if found is None:
-            self.status.setText("There are no tracks yet: track cells first. A click on a branch leads to its cell.")
+            self.status.setText(tell_missing(self.layers.layer))
             return
         table: Table = self.engine.draw_lineages(found.tracks)
         if self.only.isChecked():

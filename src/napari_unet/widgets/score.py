@@ -17,6 +17,7 @@ from napari_unet.core.graph import assemble
 from napari_unet.core.linking import Detection
 from napari_unet.core.results import Table, Tracks, TrackScores
 
+from ._adopted import adopt, tell_missing
 from ._cells import look_at, place_of
 from ._chooser import LayerBox
 from ._doubts import Queue
@@ -74,10 +75,13 @@ class ScoreWidget(Panel):
         """Compare; what is missing is said in the status line."""
         if self.job is not None:
             return
-        found, truth, engine = followed(self.tracks.layer), self.truth.layer, self.engine
+        truth, engine = self.truth.layer, self.engine
+        found = adopt(self.viewer, self.tracks.layer, engine)
         try:
-            if found is None or truth is None:
-                raise ImageError("There is nothing to compare. Track labels here first, and open the true labels.")
+            if found is None:
+                raise ImageError(f"There is nothing to compare. {tell_missing(self.tracks.layer)}")
+            if truth is None:
+                raise ImageError("There is nothing to compare with. Open the true labels.")
             if truth in (found.labels, found.colored):
                 raise ImageError(f"'{truth.name}' is what was tracked, not a truth. Choose the true labels.")
             labels, true = layer_image(found.labels, found.axes), layer_image(truth, found.axes)
