@@ -44,7 +44,7 @@ def test_patches_hold_images_that_are_larger_than_most():
 def test_images_are_planned_in_two_dimensions():
     made = planned([example((300, 400), 48, seed) for seed in range(3)], validation=0.34)
     plan, spec = made.plan, made.plan.spec
-    assert (spec.net.ndim, spec.net.inputs, spec.diameter, spec.target.name) == (2, 3, 24.0, "seams")
+    assert (spec.net.ndim, spec.net.inputs, spec.diameter, spec.target.name) == (2, 3, 24.0, "heat")
     # Half as large, images have 200 pixels: no patch needs to be larger.
     assert spec.patch == 184 or spec.patch % multiple(spec.net) == 0
     assert 160 <= spec.patch <= 208
