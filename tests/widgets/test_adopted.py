@@ -125,3 +125,21 @@ def test_labels_that_fit_best_are_those_of_the_tracks(tmp_path: Path, monkeypatc
         made = adopt(viewer, viewer.layers[-1], workflows)
         assert made is not None
         assert made.labels.data is labels
+
+
+def test_a_truth_with_more_cells_is_not_taken_for_what_was_tracked(files: Path, qtbot: QtBot) -> None:
+    truth = movie()
+    truth[:, 22:28, 2:8] = 11
+    for order in (("truth", "cells"), ("cells", "truth")):
+        viewer = ViewerModel()
+        for name in order:
+            viewer.add_labels(truth if name == "truth" else movie(), name=name)
+        opened(files / "a.geff", viewer)
+        dock = ScoreWidget(viewer, workflows)
+        qtbot.addWidget(dock)
+        dock.truth.setCurrentText("truth")
+        dock.tracks.choose(viewer.layers[-1])
+        dock.run()
+        assert dock.job is not None, dock.status.text()
+        qtbot.waitUntil(lambda dock=dock: dock.job is None)
+        assert "errors" in dock.status.text()

@@ -21,6 +21,8 @@ __all__ = ["adopt", "tell_missing"]
 
 _ASKED: Final = 50  # cells of a frame that are looked for
 _THERE: Final = 0.8  # of them are found: the middle of a bent cell lies outside of it
+_NONE: Final = (0.0, 0.0)
+_PIXELS: Final = 1 << 16  # of a frame that are looked at for cells that the tracks do not have
 
 
 def adopt(viewer: Viewer, layer: Layer | None, engine: Any) -> Followed | None:
@@ -45,9 +47,9 @@ def adopt(viewer: Viewer, layer: Layer | None, engine: Any) -> Followed | None:
         return known
     if not len(tracks.nodes["t"]) or not np.isfinite(tracks.nodes["area"].astype(np.float64)).all():
         return None
-    there = [(_share(y, tracks), y) for y in viewer.layers if isinstance(y, LabelsLayer)]
-    share, labels = max(there, key=lambda pair: pair[0], default=(0.0, None))
-    if labels is None or share < _THERE:
+    there = [(_fit(y, tracks), y) for y in viewer.layers if isinstance(y, LabelsLayer)]
+    fit, labels = max(there, key=lambda pair: pair[0], default=(_NONE, None))
+    if labels is None or fit[0] < _THERE:
         return None
     merging = bool(len(tracks.edges)) and int(np.bincount(tracks.edges[:, 1]).max()) > 1
     return Followed(viewer, labels, (tracks.axes, LinkSpec(merging=merging)), tracks, engine, layer)
@@ -68,18 +70,28 @@ def _tracks(layer: Layer | None) -> Tracks | None:
     return found if isinstance(found, Tracks) else None
 
 
-def _share(layer: LabelsLayer, tracks: Tracks) -> float:
-    """Say of how many cells of tracks the labels have the number at their places; two frames are looked at."""
+def _fit(layer: LabelsLayer, tracks: Tracks) -> tuple[float, float]:
+    """Say how well labels fit; two frames are looked at.
+
+    First comes the share of the cells of tracks whose number the labels have at their place; then, as a negative
+    number, the share of what is labeled and in no track: a truth has the cells that were tracked, and others.
+    """
     data = layer.data[0] if layer.multiscale else layer.data
     t = tracks.nodes["t"].astype(np.int64)
     if len(data.shape) != len(tracks.axes) or int(t[-1]) >= data.shape[0]:
-        return 0.0
-    found = asked = 0
+        return _NONE
+    found = asked = strange = labeled = 0
     for frame in sorted({int(t[0]), int(t[len(t) // 2])}):
-        rows = np.flatnonzero(t == frame)[:_ASKED]
+        known = np.flatnonzero(t == frame)
+        rows = known[:_ASKED]
         values = np.asarray(data[frame])
         places = np.stack([np.rint(tracks.nodes[a][rows].astype(np.float64)).astype(int) for a in tracks.axes[1:]])
         inside = ((places >= 0) & (places < np.array(values.shape)[:, None])).all(axis=0)
         found += int((values[tuple(places[:, inside])] == tracks.nodes["label"][rows][inside]).sum())
         asked += len(rows)
-    return found / asked
+        step = max(1, round((values.size / _PIXELS) ** (1 / values.ndim)))
+        seen = values[(slice(None, None, step),) * values.ndim]
+        seen = seen[seen > 0]
+        labeled += len(seen)
+        strange += int((~np.isin(seen, tracks.nodes["label"][known])).sum())
+    return found / asked, -strange / max(1, labeled)
