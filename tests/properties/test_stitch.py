@@ -134,18 +134,21 @@ def test_parts_of_a_mask_hang_together_over_borders(data, image, smallest):
 @settings(quick, max_examples=150)
 @given(st.data(), st.sampled_from(names("targets")), PERSISTENCE, SMALLEST)
 def test_every_target_is_found_brick_by_brick(data, name, persistence, smallest):
-    lowest = data.draw(st.sampled_from([0, 0, 100, 254]))
+    lowest, highest = sorted(data.draw(st.sampled_from([(0, 0), (0, 0), (100, 100), (254, 0), (20, 200), (0, 255)])))
     kind, rank = target(name), 2 if name == "offsets" else data.draw(st.sampled_from([2, 3]))
     shape = data.draw(array_shapes(min_dims=rank, max_dims=rank, max_side={2: 10, 3: 5}[rank]))
     scores = data.draw(arrays(np.uint8, (len(kind.CHANNELS), *shape), elements=data.draw(HEIGHTS), fill=st.nothing()))
-    spec = TargetSpec(name=name, threshold=0.4, persistence=persistence / 255, touch_weight=0.5, min_score=lowest / 255)
+    spec = TargetSpec(
+        name=name, threshold=0.4, persistence=persistence / 255, touch_weight=0.5, min_score=lowest / 255,
+        small_fraction=0.5 if highest > lowest else 0.0, small_score=highest / 255,
+    )  # fmt: skip
     bricks, order = data.draw(cuttings(shape))
     stitch, trees, labels = Stitch(bricks), {}, np.full(shape, -1, np.int32)
     for position in order:
         read = (slice(None), *bricks.widened(position))
         trees[position], forest = explorer(name)(scores[read], spec, bricks.window(position), shape)
         stitch.add(position, forest)
-    objects = stitch.finish(persistence, smallest, lowest)
+    objects = stitch.finish(persistence, smallest, spec.least(smallest))
     for position in order:
         relabel(trees[position], objects.numbers[position], labels[bricks.window(position)])
     np.testing.assert_array_equal(labels, kind.decode(scores, spec, smallest))

@@ -55,6 +55,11 @@ def test_smallest_keeps_objects_of_that_size(smallest, left):
     assert len(np.unique(found[found > 0])) == left
 
 
+def test_how_many_pixels_an_object_needs_may_depend_on_its_peak():
+    hills = row(9, 9, 0, 5, 5, 0, 5, 5, 5)
+    np.testing.assert_array_equal(basins(hills, hills > 0, 0, [3.0] * 9 + [2.0] * 247), row(1, 1, 0, 0, 0, 0, 2, 2, 2))
+
+
 @pytest.mark.parametrize("shape", [(6, 7), (3, 4, 5), (1, 1), (1, 1, 1)])
 def test_nothing_and_everything(shape):
     potential = np.zeros(shape, np.uint8)
@@ -108,6 +113,10 @@ def test_offsets_lead_one_step_at_a_time_and_only_inwards():
 
 def test_faint_objects_are_dropped_by_their_peak():
     hills = row(9, 200, 9, 0, 9, 120, 9)
-    np.testing.assert_array_equal(basins(hills, hills > 0, 0, 0, 120), row(1, 1, 1, 0, 2, 2, 2))
-    np.testing.assert_array_equal(basins(hills, hills > 0, 0, 0, 121), row(1, 1, 1, 0, 0, 0, 0))
-    np.testing.assert_array_equal(basins(hills, hills > 0, 0, 0, 201), row(0, 0, 0, 0, 0, 0, 0))
+
+    def found(lowest):
+        return basins(hills, hills > 0, 0, [np.inf] * lowest + [0.0] * (256 - lowest))
+
+    np.testing.assert_array_equal(found(120), row(1, 1, 1, 0, 2, 2, 2))
+    np.testing.assert_array_equal(found(121), row(1, 1, 1, 0, 0, 0, 0))
+    np.testing.assert_array_equal(found(201), row(0, 0, 0, 0, 0, 0, 0))

@@ -26,7 +26,9 @@ from napari_unet.tiling.run import segment_planes
 from napari_unet.tiling.statistics import Statistics
 from napari_unet.tiling.stream import Plan
 
-SPEC = TargetSpec(name="heat", threshold=0.5, persistence=0.1, min_score=0.8)
+SPEC = TargetSpec(
+    name="heat", threshold=0.5, persistence=0.1, min_score=0.7, min_fraction=0.05, small_fraction=0.5, small_score=0.9
+)
 SMALLEST = 3.0
 quick = settings(deadline=None, max_examples=40)
 
@@ -85,7 +87,7 @@ def twice(batch: np.ndarray) -> np.ndarray:
 def jobs(how: Plan, journal: Memory, paper: Paper, predict: Any = twice, preview: Any = None) -> Jobs:
     explore = explorer("heat")
     finding = Finding(
-        lambda scores, *place: explore(scores, SPEC, *place), round(255 * 0.1), SMALLEST, round(255 * 0.8), preview
+        lambda scores, *place: explore(scores, SPEC, *place), SPEC.level, SMALLEST, SPEC.least(SMALLEST), preview
     )
     return Jobs(how, predict, finding, journal, paper)
 

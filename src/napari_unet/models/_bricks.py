@@ -179,9 +179,9 @@ def prepare(
     if explore is None:
         raise OutputError(f"Objects of the kind '{rule.name}' cannot be written brick by brick. Write a .tif file.")
     shown = partial(decode_stored, rule, smallest) if preview else None
-    persistence, lowest = rule.levels
     found = partial(_explored, partial(explore, grow=grower(model.device)), rule)
-    finding = Finding(found, persistence, smallest, lowest, shown)
+    least = () if isinstance(smallest, tuple) else rule.least(smallest)
+    finding = Finding(found, rule.level, smallest, least, shown)
     return Work(plan, care.timed(inner(model)), finding, diameter, rule)
 
 

@@ -61,6 +61,7 @@ def object_rule(spec: SegmentSpec, model: Scorer, diameter: float, image: Image)
             sizes = (spec.min_size,) * len(known)
         else:
             sizes = smallest_of(rule.min_size, known, scale, units)
+        rule = rule.model_copy(update={"small_fraction": 0.0})  # who names a size wants everything from there on
         if not names and math.isinf(sizes[0]):
             raise SpecError(f"'{model.card.name}' numbers objects. '{LARGEST}' is for classes: give a size.")
         return rule, sizes if names else sizes[0]

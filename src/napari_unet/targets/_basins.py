@@ -8,6 +8,7 @@ saddle down). Only stored integers are compared, so the result has no rounding i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -20,7 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
 
 
-def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smallest: float, lowest: int = 0) -> Ints:
+def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, least: float | Sequence[float]) -> Ints:
     """Label the objects of a potential.
 
     Parameters
@@ -31,10 +32,8 @@ def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smal
         Foreground, same shape.
     persistence : int
         Largest rise of a peak above a saddle, in steps of the potential, at which two basins are one object.
-    smallest : float
-        Objects with fewer pixels are dropped.
-    lowest : int
-        Objects whose highest potential is below this are dropped.
+    least : float or sequence of float
+        Objects with fewer pixels are dropped; one number, or one for each height of an object's peak, 0 to 255.
 
     Returns
     -------
@@ -43,7 +42,7 @@ def basins(potential: Bytes, mask: npt.NDArray[np.bool_], persistence: int, smal
     """
     volume = _volume(potential)
     solid = np.ascontiguousarray(_volume(mask))
-    labels: Ints = grow(climb(volume, solid), volume, solid, persistence, smallest, lowest).reshape(potential.shape)
+    labels: Ints = grow(climb(volume, solid), volume, solid, persistence, least).reshape(potential.shape)
     return labels
 
 
@@ -52,8 +51,7 @@ def grow(
     potential: Bytes,
     mask: npt.NDArray[np.bool_],
     persistence: int,
-    smallest: float,
-    lowest: int = 0,
+    least: float | Sequence[float],
 ) -> Ints:
     """Resolve a pointer forest, merge its shallow basins and number the objects; all arrays ``(z, y, x)``."""
     roots = _resolve(pointers, mask.ravel())
@@ -63,7 +61,7 @@ def grow(
     # Codes that come twice do no harm, and to sort is faster than to make them unique.
     edges = np.sort(_saddles(basin, potential, mask, count))[::-1] if count > 1 else np.zeros(0, np.int64)
     owner = _merge(edges, peaks.astype(np.int64), persistence)
-    labels: Ints = _number(basin, mask, owner, smallest, peaks < lowest)
+    labels: Ints = _number(basin, mask, owner, np.broadcast_to(np.asarray(least, float), 256)[peaks])
     return labels
 
 
@@ -300,7 +298,7 @@ def _merge(edges: Any, peaks: Any, persistence: int) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def _number(basin: Any, mask: Any, owner: Any, smallest: float, faint: Any) -> Any:
+def _number(basin: Any, mask: Any, owner: Any, least: Any) -> Any:
     depth, height, width = basin.shape
     area = np.zeros(owner.size, np.int64)
     for z in range(depth):
@@ -317,7 +315,7 @@ def _number(basin: Any, mask: Any, owner: Any, smallest: float, faint: Any) -> A
                 if not mask[z, y, x]:
                     continue
                 own = owner[basin[z, y, x]]
-                if area[own] < smallest or faint[own]:
+                if area[own] < least[own]:
                     continue
                 if number[own] == 0:
                     count += 1

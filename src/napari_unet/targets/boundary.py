@@ -44,8 +44,7 @@ def loss(scores: Any, target: Any, known: Any = None, classify: Classify = cross
 
 def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
     """Turn stored scores ``(2, *s)`` into labels ``(*s)``: a watershed of what is no boundary."""
-    persistence, lowest = spec.levels
-    return basins(*_landscape(scores, spec), persistence, smallest, lowest)
+    return basins(*_landscape(scores, spec), spec.level, spec.least(smallest))
 
 
 def explore(

@@ -56,8 +56,7 @@ def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> 
     """Turn stored scores ``(3, y, x)`` into labels ``(y, x)``."""
     mask, vectors = _vectors(scores, spec)
     pointers, potential = descend_offsets(vectors, mask)
-    persistence, lowest = spec.levels
-    labels: npt.NDArray[np.int32] = grow(pointers, potential, mask, persistence, smallest, lowest)[0]
+    labels: npt.NDArray[np.int32] = grow(pointers, potential, mask, spec.level, spec.least(smallest))[0]
     return labels
 
 

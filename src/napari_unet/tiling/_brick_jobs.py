@@ -103,8 +103,8 @@ class Finding:
         See :meth:`~napari_unet.tiling.stitch.Stitch.finish`.
     smallest : float or tuple of float
         Objects with fewer pixels are dropped; or pieces of each class.
-    lowest : int
-        Objects whose highest potential is below this are dropped.
+    least : tuple of float
+        See :meth:`~napari_unet.tiling.stitch.Stitch.finish`.
     preview : callable, optional
         Stored scores of a tile to labels that are only shown.
     """
@@ -112,7 +112,7 @@ class Finding:
     explore: Explore
     persistence: int
     smallest: Smallest
-    lowest: int = 0
+    least: tuple[float, ...] = ()
     preview: Preview | None = None
 
 
@@ -264,7 +264,7 @@ class Jobs:
 
     def number(self, number: int, stitch: Stitch) -> Numbered:
         """Give the objects of a plane their ids."""
-        return Numbered(number, stitch.finish(self.finding.persistence, self.finding.smallest, self.finding.lowest))
+        return Numbered(number, stitch.finish(self.finding.persistence, self.finding.smallest, self.finding.least))
 
     def compare(self, numbers: tuple[int, int], works: tuple[PlaneWork, PlaneWork], position: Position) -> Compared:
         """Count what the objects of two planes have in common in a brick."""

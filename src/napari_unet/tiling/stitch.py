@@ -9,7 +9,7 @@ highest saddle of two basins matters: merging can but raise a peak, so what did 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -149,7 +149,7 @@ class Stitch:
         pairs = np.stack([codes >> 32, codes & 0xFFFFFFFF], 1) + np.array([here.start, there.start])
         self._touching.append((pairs, saddles[highest]))
 
-    def finish(self, persistence: int, smallest: Smallest, lowest: int = 0) -> Objects:
+    def finish(self, persistence: int, smallest: Smallest, least: Sequence[float] = ()) -> Objects:
         """Merge shallow basins and number the objects; may be called again with other settings.
 
         Parameters
@@ -158,8 +158,8 @@ class Stitch:
             Largest rise of a peak above a saddle, in steps of the potential, at which two basins are one object.
         smallest : float or tuple of float
             Objects with fewer pixels are dropped; where trees are pieces of classes, pieces of each class.
-        lowest : int
-            Objects whose highest potential is below this are dropped; parts of a mask have none, and stay.
+        least : sequence of float
+            The same for every height of an object's peak, 0 to 255, and instead; parts of a mask have no peak.
 
         Returns
         -------
@@ -197,8 +197,8 @@ class Stitch:
         group = owner[basin]
         columns = [[f.areas, f.firsts, f.lows, f.highs] for f in forests]
         areas, firsts, lows, highs = total(group, roots.size, *map(np.concatenate, zip(*columns, strict=True)))
-        clear = (heights >= lowest) | (not any(f.corners for f in forests))
-        kept = np.flatnonzero((areas > 0) & (areas >= smallest) & clear)
+        needed = np.asarray(least)[heights] if len(least) and any(f.corners for f in forests) else smallest
+        kept = np.flatnonzero((areas > 0) & (areas >= needed))
         kept = kept[np.argsort(firsts[kept])]
         ids = np.zeros(roots.size, np.int32)
         ids[kept] = np.arange(1, kept.size + 1)
