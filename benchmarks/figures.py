@@ -35,6 +35,8 @@ def figure(name: str) -> str:
         else:
             value = value[key]
     if isinstance(value, float):
+        if keys[-1] == "seconds":
+            return f"{value:.3g}"
         return f"{value:.2f}" if name.startswith("peers_cells") else f"{value:.3f}"
     return str(value)
 

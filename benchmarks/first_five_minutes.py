@@ -5,7 +5,8 @@ The picture is of a kind that the bundled model has not seen (``_rods.py``). ``p
 which nobody has labeled (AP50), than what one begins with: the model that is started from; with ``scratch`` nothing.
 Measured too is for how long the main thread does not answer: the longest time between two beats of a clock of 5 ms
 (what other programs take counts), and the longest that it worked itself. ``--why`` names the places in the code where a
-turn of more than 50 ms was spent, seen every few milliseconds.
+turn of more than 50 ms was spent, seen every few milliseconds. ``alone`` is what to compare with: the same viewer with
+the same layers, without the plugin, when a labels layer of half the picture is added, which a preview does once.
 
 ``loop``: the picture is segmented by the model, the cells inside a window are corrected (here by the truth), added to
 the training data, and the model is fine-tuned on them; then another picture is segmented by both. Measured are the
@@ -46,6 +47,7 @@ LONG, LOOK, DEEP = 0.05, 0.004, 14  # seconds of a turn that is told of, between
 WINDOW = (slice(130, 380), slice(130, 380))  # that is corrected
 ROUNDS = 3  # in which what was found as one with a cell is corrected with it
 SEEN, OTHER = 1, 2  # seeds of pictures
+PARTS = ("alone", "preview", "scratch", "loop")
 
 
 class Heart:
@@ -156,6 +158,28 @@ def preview(start: str, threads: int, why: bool = False) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def alone() -> dict[str, Any]:
+    """Measure how long napari itself is busy when it adds a labels layer."""
+    import napari
+    from qtpy.QtTest import QTest
+
+    image, truth = rods(SEEN)
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1600, 1000)
+    viewer.add_image(image, name="rods")
+    viewer.add_labels(truth, name="drawn")
+    QTest.qWait(1000)
+    heart = Heart()
+    QTest.qWait(200)
+    viewer.add_labels(truth[:, truth.shape[1] // 2 :].copy(), name="preview")
+    QTest.qWait(1000)
+    viewer.close()
+    return {
+        "longest wait of the main thread (ms)": round(1000 * heart.waited),
+        "longest work of the main thread (ms)": round(1000 * heart.worked),
+    }  # fmt: skip
+
+
 def corrected(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return labels in which the cells that the window touches are right, as somebody leaves them who corrects it.
 
@@ -203,9 +227,7 @@ def loop(start: str, minutes: float, threads: int) -> dict[str, Any]:
 def main() -> None:
     """Measure the parts that are wanted and keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--parts", nargs="+", choices=("preview", "scratch", "loop"), default=("preview", "scratch", "loop")
-    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--minutes", type=float, default=1.0, help="of fine-tuning")
     parser.add_argument("--threads", type=int, default=0)
@@ -217,7 +239,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as home:
             os.environ["NAPARI_UNET_MODELS"] = home
             load = round(os.getloadavg()[0], 1)
-            if part == "loop":
+            if part == "alone":
+                told = alone()
+            elif part == "loop":
                 told = loop(wish.model, wish.minutes, wish.threads)
             else:
                 told = preview(wish.model if part == "preview" else "", wish.threads, wish.why)
