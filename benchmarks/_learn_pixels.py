@@ -1,8 +1,9 @@
 """Learners of classes of pixels, which satellite.py and inspection.py compare: each in a process of its own.
 
-Usage: ``python _learn_pixels.py LEARNER FOLDER MINUTES THREADS``. FOLDER holds ``train/*.npz`` and ``test/*.npz``
-(``image`` (y, x) or (y, x, c) of 8 bits, ``labels`` (y, x): 0 to k) and ``how.json`` (task, classes, background); class
-numbers of the test images go to ``found-LEARNER/*.npy``. A line of JSON tells what was done.
+Usage: ``python _learn_pixels.py LEARNER FOLDER MINUTES THREADS``. Minutes are those that the processor works. FOLDER
+holds ``train/*.npz`` and ``test/*.npz`` (``image`` (y, x) or (y, x, c) of 8 bits, ``labels`` (y, x): 0 to k) and
+``how.json`` (task, classes, background); class numbers of the test images go to ``found-LEARNER/*.npy``. A line of JSON
+tells what was done.
 
 - ``ours`` is ``napari_unet.train(..., task=..., minutes=...)`` with its defaults.
 - ``peer`` is segmentation_models_pytorch's U-Net with a ResNet-18 encoder from random weights where that can be
@@ -20,6 +21,7 @@ import math
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,9 @@ def learn_ours(folder: Path, how: dict[str, Any], minutes: float, threads: int) 
     import napari_unet
     from napari_unet.core.axes import as_image
     from napari_unet.core.examples import Example
+    from napari_unet.training import pace
+
+    pace.time = SimpleNamespace(monotonic=time.process_time, sleep=time.sleep)  # type: ignore[assignment]
 
     def axes(image: np.ndarray) -> str:
         return "yxc" if image.ndim == 3 else "yx"
@@ -154,7 +159,7 @@ def learn_peer(folder: Path, how: dict[str, Any], minutes: float, threads: int) 
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     start, before, steps = time.perf_counter(), time.process_time(), 0
     network.train()
-    while (share := (time.perf_counter() - start) / (60 * minutes)) < 1:
+    while (share := (time.process_time() - before) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * share))
         images, truth = zip(*(_patch(held, rng) for _ in range(BATCH)), strict=True)

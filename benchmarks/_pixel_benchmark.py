@@ -44,10 +44,12 @@ class Subject:
 def options(description: str | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=20.0, help="to train, for each learner and fold")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="of the processor to train, for each learner and fold"
+    )
     parser.add_argument("--folds", type=int, default=99, help="how many, at most")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--together", action="store_true", help="both at once: what else runs disturbs them alike")
+    parser.add_argument("--together", action="store_true", help="both at once, each on its own threads")
     parser.add_argument("--only", help="one of the subjects")
     return parser.parse_args()
 

@@ -11,8 +11,8 @@ preparing and predicting are left out for all. Everybody has ``--threads`` threa
 
 Usage: ``python benchmarks/learning_curve.py --images 10 --minutes 15``; without numbers all cells of the table, which
 takes more than a day; ``--methods``, ``--images`` and ``--minutes`` do a part of it. What is done already is kept in
-the results and not done again, unless ``--again``: the same command goes on after a stop. The picture for the manual is
-drawn from all that there is for ``--drawn`` minutes, once two points are known.
+the results and not done again, unless ``--again``: the same command goes on after a stop. The pictures for the manual
+are drawn from all that there is for ``--drawn`` minutes, and for ten images, once two points are known.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ CONTENDERS = ("napari-unet", "stardist", "cellpose", "cellpose-sgd")
 IMAGES = (1, 5, 10, 50, 0)  # 0: all
 MINUTES = (5.0, 15.0, 60.0)
 SEED = 0
-PICTURE = HERE.parent / "docs" / "images" / "learning-curve.svg"
+PICTURES = HERE.parent / "docs" / "images"
+DRAWN = 10  # images, in the picture against time
 LIMIT = 7200  # seconds to install, and to predict when the time of the training is over
 PATIENCE = 6  # seconds on the wall that a second of the processor may take on a busy machine
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -94,16 +95,24 @@ def keep(results: dict[str, Any], file: Path) -> None:
     part.replace(file)
 
 
-def draw(results: dict[str, Any], minutes: float, file: Path) -> None:
-    """Draw AP50 against the number of images, one line a contender."""
-    lines: dict[str, list[tuple[float, float]]] = {}
+def draw(results: dict[str, Any], images: int, minutes: float, folder: Path) -> None:
+    """Draw AP50 against the number of images, and against the minutes, one line a contender, where that is a line."""
+    by_images: dict[str, list[tuple[float, float]]] = {}
+    by_minutes: dict[str, list[tuple[float, float]]] = {}
     for cell, known in results["cells"].items():
-        if cell.endswith(f" {minutes:g} minutes"):
-            for name, found in known.items():
-                lines.setdefault(name, []).append((found["images"], found["AP50"]))
-    lines = {name: sorted(points) for name, points in lines.items() if len(points) > 1}
-    if lines:
-        draw_lines(file, lines, ("annotated images", f"AP50 after {minutes:g} processor minutes"), log=True)
+        after = float(cell.split()[-2])
+        for name, found in known.items():
+            if after == minutes:
+                by_images.setdefault(name, []).append((found["images"], found["AP50"]))
+            if found["images"] == images:
+                by_minutes.setdefault(name, []).append((after, found["AP50"]))
+    for file, lines, across, up in (
+        ("learning-curve.svg", by_images, "annotated images", f"AP50 after {minutes:g} processor minutes"),
+        ("learning-time.svg", by_minutes, "minutes of the processor", f"AP50 from {images} annotated images"),
+    ):
+        lines = {name: sorted(points) for name, points in lines.items() if len(points) > 1}
+        if lines:
+            draw_lines(folder / file, lines, (across, up), log=True)
 
 
 def main() -> None:
@@ -137,7 +146,7 @@ def main() -> None:
             }  # fmt: skip
         sys.stderr.write(f"{cell}: {contender} AP50 {known[contender]['AP50']:.3f}\n")
         keep(results, file)
-    draw(results, options.drawn, PICTURE if file == RESULTS else file.with_suffix(".svg"))
+    draw(results, DRAWN, options.drawn, PICTURES if file == RESULTS else file.parent)
 
 
 if __name__ == "__main__":

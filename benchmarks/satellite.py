@@ -1,14 +1,14 @@
 """Land cover and buildings: napari-unet beside segmentation_models_pytorch's U-Net, both from random weights.
 
-The same folds, machine, threads and time to train. Whole tiles, or whole places, are left out:
+The same folds, machine, threads and time of the processor to train. Whole tiles, or whole places, are left out:
 
 - ``dubai``: five classes of the aerial tiles of Dubai (satellite/dubai_aerial), one tile left out at a time;
 - ``buildings``: roofs in drone images of Uganda (satellite/hot_buildings_uganda) and in those tiles, in five folds of
   places; a place of Uganda is a map tile of zoom 18, so that no ground is on both sides.
 
 IoU is counted over the pixels of all held-out images together, and for each place. The peer is described in
-``_learn_pixels.py``. With ``--together`` both train at once, each with its own threads: on a machine that others use
-too, what disturbs one disturbs the other. ``told`` in the results says how many seconds of the processor each got.
+``_learn_pixels.py``. With ``--together`` both train at once, each with its own threads. ``told`` in the results says
+how many steps each did, and how many seconds it took on the clock.
 
 Usage: ``python benchmarks/satellite.py --minutes 20``; ``--folds 1 --minutes 2`` to see that it works.
 """
