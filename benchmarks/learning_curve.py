@@ -110,9 +110,9 @@ def draw(results: dict[str, Any], images: int, minutes: float, folder: Path) -> 
         ("learning-curve.svg", by_images, "annotated images", f"AP50 after {minutes:g} processor minutes"),
         ("learning-time.svg", by_minutes, "minutes of the processor", f"AP50 from {images} annotated images"),
     ):
-        lines = {name: sorted(points) for name, points in lines.items() if len(points) > 1}
-        if lines:
-            draw_lines(folder / file, lines, (across, up), log=True)
+        drawn = {name: sorted(points) for name, points in lines.items() if len(points) > 1}
+        if drawn:
+            draw_lines(folder / file, drawn, (across, up), log=True)
 
 
 def main() -> None:
