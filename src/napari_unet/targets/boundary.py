@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.forest import Forest
 from ..core.specs import TargetSpec
-from ._basins import basins
 from ._fields import distances, touching
-from ._forest import Grow
-from ._forest import explore as grow_forest
+from ._hills import Hills, Landscape
 from ._losses import Classify, cross_entropy_and_dice, masks
 
 __all__ = ["CHANNELS", "activate", "decode", "encode", "explore", "loss"]
@@ -42,22 +38,10 @@ def loss(scores: Any, target: Any, known: Any = None, classify: Classify = cross
     return classify(foreground, mask, weight, seen) + classify(boundary, edge, weight, whole)
 
 
-def decode(scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: float) -> npt.NDArray[np.int32]:
-    """Turn stored scores ``(2, *s)`` into labels ``(*s)``: a watershed of what is no boundary."""
-    return basins(*_landscape(scores, spec), spec.level, spec.least(smallest))
-
-
-def explore(
-    scores: npt.NDArray[np.uint8],
-    spec: TargetSpec,
-    window: Sequence[slice],
-    shape: Sequence[int],
-    grow: Grow | None = None,
-) -> tuple[npt.NDArray[np.int32], Forest]:
-    """Find the trees of one brick; see :mod:`napari_unet.targets`."""
-    return grow_forest(*_landscape(scores, spec), window, shape, grow=grow)
-
-
-def _landscape(scores: npt.NDArray[np.uint8], spec: TargetSpec) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Return potential and foreground."""
+def _landscape(scores: npt.NDArray[np.uint8], spec: TargetSpec) -> Landscape:
+    """Return what is no boundary, and the foreground."""
     return 255 - scores[1], scores[0] > round(255 * spec.threshold)
+
+
+_HILLS: Final = Hills(_landscape)
+decode, explore = _HILLS.decode, _HILLS.explore
