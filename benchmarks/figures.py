@@ -33,7 +33,7 @@ def figure(name: str) -> str:
         if key in ("min", "max") and key not in value:
             value = {k: (min if key == "min" else max)(row[k] for row in value.values()) for k in keys[-1:]}
         else:
-            value = value[key]
+            value = value[int(key)] if isinstance(value, list) else value[key]
     if isinstance(value, float):
         if keys[-1] == "seconds":
             return f"{value:.3g}"
