@@ -2,7 +2,7 @@
 
 Run ``python recipes/nuclei.py`` from the repository; it needs the data described in ``benchmarks/nuclei_data.py`` and
 takes about six hours on two CPU cores. A stopped run goes on where it was. Nothing is chosen on the images that are
-reported: thresholds come from the ``dev`` split, scores from ``val``.
+reported: thresholds come from ``dev`` and training images, scores from ``val``.
 
 Four stages: heat alone on a shallow network; then seams too, on patches that look more like the images themselves;
 then a deeper network, which takes over the fine levels, on truth without specks; then once more, longer, with planes
@@ -202,15 +202,6 @@ def fourth_stage(start: Path, minutes: float | None, threads: int) -> TrainSpec:
     return TrainSpec(
         name="nuclei", start=str(start), target=TargetSpec(name="seams"), augment=mild, steps=20000, rate=1.2e-3,
         minutes=minutes, warmup=0.02, cooldown=0.9, average=0.999, seed=3, threads=threads,
-    )  # fmt: skip
-
-
-def fifth_stage(start: Path, minutes: float | None, threads: int) -> TrainSpec:
-    """Learn on in small steps, on patches that are changed less: many steps are worth more than large ones."""
-    milder = AugmentSpec(elastic=3, scale_jitter=0.25, wide_fraction=0.1, gamma=0.5, noise=0.05, blur=0.5, invert=0.05)
-    return TrainSpec(
-        name="nuclei", start=str(start), target=TargetSpec(name="seams"), augment=milder, steps=40000, batch=2,
-        rate=6e-4, minutes=minutes, warmup=0.02, cooldown=0.95, average=0.9995, seed=4, threads=threads,
     )  # fmt: skip
 
 
