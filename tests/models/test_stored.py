@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -203,7 +204,16 @@ def test_another_run_is_refused_with_the_reason(half, movie, spec, bright, tmp_p
     card = (other / "card.json").read_text()
     (other / "card.json").write_text(card.replace('"name": "bright"', '"name": "dim"'))
     smaller = as_image(movie.data[:, 1:], "tyx", name="cells")
+    changed = tmp_path / "changed"
+    shutil.copytree(bright, changed)
+    rule = json.loads(card)
+    rule["target"]["persistence"] = 0.5
+    (changed / "card.json").write_text(json.dumps(rule))
     wrong = {
+        r"another rule on its card \(persistence: .* then, 0.5 now\)": (
+            movie,
+            spec.model_copy(update={"model": str(changed)}),
+        ),
         "another model": (movie, spec.model_copy(update={"model": str(other)})),
         "min_size: None then, 5.0 now": (movie, spec.model_copy(update={"min_size": 5.0})),
         "another image": (smaller, spec),

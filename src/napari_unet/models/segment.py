@@ -322,6 +322,7 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         "program": _program(),
         "model": model.card.name,
         "sha256": model.card.sha256,
+        "rule": model.card.target.model_dump(mode="json"),  # on the card beside the weights, where it may be changed
         "device": model.device,
         "runtime": runtime_of(model),
         "precision": str(model.precision).removeprefix("torch."),

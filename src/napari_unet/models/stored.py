@@ -36,7 +36,9 @@ from .segment import careful, found_out, record
 __all__ = ["can_store", "difference", "identity", "store_segmentation"]
 
 # What makes two runs the same run; all else in a manifest is what came out.
-_IDENTITY: Final = ("program", "model", "sha256", "averaged", "device", "runtime", "precision", "image", "settings")
+_IDENTITY: Final = (
+    "program", "model", "sha256", "averaged", "rule", "device", "runtime", "precision", "image", "settings"
+)  # fmt: skip
 _FREE: Final = ("tiling", "device", "model")  # settings that may differ: what was really used is named beside them
 _LONGEST: Final = 200
 _WORDS: Final = {
@@ -44,6 +46,7 @@ _WORDS: Final = {
     "model": "labels of another model",
     "sha256": "labels of another model of that name",
     "averaged": "labels of other models",
+    "rule": "objects of that model by another rule on its card",
     "device": "labels that another device computed",
     "runtime": "labels that another runtime computed",
     "precision": "labels in another precision",
@@ -199,7 +202,8 @@ def difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 def _differing(there: Any, wanted: Any) -> str:
     """Say what differs, as short as possible."""
-    if isinstance(there, Mapping) and isinstance(wanted, Mapping):
+    if isinstance(wanted, Mapping):
+        there = there or {}
         keys = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
         return ", ".join(f"{key}: {_short(there.get(key))} then, {_short(wanted.get(key))} now" for key in keys)
     return f"{there} then, {wanted} now"
