@@ -40,7 +40,7 @@ def field(seed, shape=(96, 96), scale=None, unit="pixel"):
 def land(tmp_path_factory):
     examples = [Example(*field(seed), held_out=seed > 3) for seed in range(6)]
     spec = TrainSpec.of(
-        task="satellite", name="land", steps=60, every=30, patch=64, batch=4, rate=5e-3, average=0.9,
+        task="satellite", name="land", steps=60, every=30, patch=64, batch=4, rate=2e-2, average=0.9,
         target={"name": "classes", "classes": ["road", "grass", "roof"], "background": False},
         net={"architecture": "unet", "ndim": 2, "inputs": 1, "outputs": 4, "widths": [8, 16, 24]},
     )  # fmt: skip
@@ -177,7 +177,7 @@ def test_organs_are_brought_to_one_spacing(tmp_path):
 
 def test_what_is_seen_smaller_is_learned_and_found_smaller(tmp_path):
     spec = TrainSpec.of(
-        task="satellite", name="small", steps=40, every=40, patch=48, batch=4, rate=5e-3, average=0.9,
+        task="satellite", name="small", steps=40, every=40, patch=48, batch=4, rate=2e-2, average=0.9,
         target={"name": "classes", "classes": ["road", "grass", "roof"], "background": False},
         net={"architecture": "unet", "ndim": 2, "inputs": 1, "outputs": 4, "widths": [8, 16]},
         grid={"kind": "pixels", "zoom": 0.5},

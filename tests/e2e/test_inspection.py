@@ -40,7 +40,7 @@ def model(tmp_path_factory):
         image, truth = surface(seed, spots)
         examples.append(Example(Image(image, "yx", name=str(seed)), Image(truth, "yx")))
     spec = TrainSpec.of(
-        task="inspection", name="spots", steps=80, every=80, patch=64, batch=4, rate=5e-3, average=0.9,
+        task="inspection", name="spots", steps=80, every=80, patch=64, batch=4, rate=2e-2, average=0.9,
         target={"name": "classes", "classes": ["spot", "scratch"]}, foreground=0.7,
         normalise={"kind": "fixed", "offset": [120], "divisor": [100]},
         augment={

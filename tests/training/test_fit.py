@@ -116,6 +116,14 @@ def test_other_settings_on_the_same_folder_are_refused(tmp_path):
         finish(fit([field(0)], spec(steps=2, rate=1e-3), tmp_path))
 
 
+def test_a_run_of_a_version_with_another_optimiser_is_refused(tmp_path):
+    finish(fit([field(0)], spec(steps=2), tmp_path))
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save(state | {"optimizer": {"state": {}, "param_groups": []}}, tmp_path / "last.pt")
+    with pytest.raises(TrainingDataError, match="older version"):
+        finish(fit([field(0)], spec(steps=2), tmp_path))
+
+
 @pytest.mark.parametrize("keep", [0, 100, -1000])
 def test_a_damaged_checkpoint_is_named(tmp_path, keep):
     finish(fit([field(0)], spec(steps=2), tmp_path))

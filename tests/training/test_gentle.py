@@ -100,22 +100,23 @@ def test_statistics_stay_for_a_share_of_the_steps(tmp_path):
 def test_a_model_is_gone_on_with_at_a_lower_rate(start):
     data = [example(0), example(1)]
     made = finish(prepare(data, TrainSpec(name="finer", start=str(start)))).plan
-    assert made.spec.rate == pytest.approx(0.3 * USUAL.rate)
+    assert made.spec.rate == pytest.approx(0.03 * USUAL.rate)
     assert made.spec.frozen > 0
-    assert any("0.3 of the usual learning rate" in words for words in made.words)
+    assert any("0.03 of the usual learning rate" in words for words in made.words)
     own = finish(prepare(data, TrainSpec(name="finer", start=str(start), rate=0.02, frozen=0.0, warmup=0.5))).plan
     assert (own.spec.rate, own.spec.frozen, own.spec.warmup) == (0.02, 0.0, 0.5)
     assert not any("usual learning rate" in words for words in own.words)
 
 
-def test_other_objects_are_learned_at_the_usual_rate(start):
+def test_other_objects_are_learned_faster_but_not_as_from_nothing(start):
     card = read_card(start)
     known = TrainSpec(start=str(start)).filled(card)
     assert goes_on(known, card)
     for change in ({"target": TargetSpec(name="distance")}, {"diameter": 99.0}, {"net": None}):
         other = known.model_copy(update=change)
         assert not goes_on(other, card)
-        assert gentle(TrainSpec(), other, card) == {}
+        assert gentle(TrainSpec(), other, card) == {"rate": pytest.approx(0.1 * USUAL.rate)}
+        assert gentle(TrainSpec(rate=0.5), other, card) == {}
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -259,11 +259,11 @@ class TrainSpec(Spec):
     depth : int
         Planes of a 3D patch; 0: as many as `patch`.
     rate : float
-        Peak learning rate of AdamW.
+        Peak learning rate of Muon, and of AdamW for what is no kernel.
     warmup, cooldown : float
         Shares of the steps with a rising and a falling learning rate.
     weight_decay : float
-        Of AdamW.
+        Of both, times the rate.
     average : float
         Decay of the exponential moving average of the weights.
     frozen : float
@@ -313,7 +313,7 @@ class TrainSpec(Spec):
     batch: int = Field(8, ge=1)
     patch: int = Field(256, ge=16)
     depth: int = Field(0, ge=0)
-    rate: float = Field(2e-3, gt=0)
+    rate: float = Field(2e-2, gt=0)
     warmup: float = Field(0.03, ge=0, le=1)
     cooldown: float = Field(0.5, ge=0, le=1)
     weight_decay: float = Field(1e-2, ge=0)

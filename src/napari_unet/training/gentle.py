@@ -2,8 +2,9 @@
 
 A network that has learned from many images is moved far by the first steps of an optimiser that knows nothing of it
 yet, and by a few images that are all alike: what it knew is lost before anything is learned (McCloskey and Cohen 1989).
-So the rate is lower and rises slowly (as Howard and Ruder 2018 do it for language models), and the statistics of
-normalisations stay those of many images. The model that is started from is judged first, and is the best so far.
+So the rate is much lower and rises slowly (as Howard and Ruder 2018 do it for language models), and the statistics of
+normalisations stay those of many images. The model that is started from is judged first, and is the best so far. One
+that learned something else lends its weights: less is to be kept, and the rate is in between.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ..core.specs import TrainSpec
 __all__ = ["gentle", "gentle_words", "goes_on", "rose", "telling"]
 
 _USUAL: Final = TrainSpec()
-_GENTLE: Final = {"rate": 0.3 * _USUAL.rate, "warmup": 0.1, "frozen": 1.0}
+_GENTLE: Final = {"rate": 0.03 * _USUAL.rate, "warmup": 0.1, "frozen": 1.0}
+_LENT: Final = {"rate": 0.1 * _USUAL.rate}
 _SAME: Final = ("target", "normalise", "diameter", "grid")  # what decides, beside the network, what weights mean
 _TELLING: Final = ("mDice", "mAP", "Dice")  # scores, the most telling first
 
@@ -57,11 +59,10 @@ def gentle(given: TrainSpec, planned: TrainSpec, card: ModelCard) -> dict[str, A
     Returns
     -------
     dict
-        Fields of TrainSpec; empty where the model only lends its weights.
+        Fields of TrainSpec; where the model only lends its weights the rate alone, which is higher then.
     """
-    if not goes_on(planned, card):
-        return {}
-    return {name: value for name, value in _GENTLE.items() if name not in given.model_fields_set}
+    wanted = _GENTLE if goes_on(planned, card) else _LENT
+    return {name: value for name, value in wanted.items() if name not in given.model_fields_set}
 
 
 def gentle_words(spec: TrainSpec) -> str:

@@ -118,6 +118,6 @@ def make_card(spec: TrainSpec, data: str, bands: tuple[str, ...] = ()) -> ModelC
         grid=spec.grid or GridSpec(),
         data=data,
         licence=spec.licence,
-        recipe=f"{length} of {spec.batch} patches of {spec.patch} pixels, AdamW, rate {spec.rate}",
+        recipe=f"{length} of {spec.batch} patches of {spec.patch} pixels, Muon, rate {spec.rate:g}",
         seed=spec.seed,
     )

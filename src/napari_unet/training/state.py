@@ -14,6 +14,7 @@ from ..core.errors import TrainingDataError, TrainingError
 from ..core.specs import NetSpec, TrainSpec
 from ..models.model import bfloat16_is_fast
 from ..nets import build
+from .optimizer import Optimizer
 from .patches import Batch
 from .ranks import Ranks
 
@@ -120,9 +121,7 @@ class Run:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = build(net).to(device)
         self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=spec.rate, weight_decay=spec.weight_decay, fused=device != "mps"
-        )
+        self.optimizer = Optimizer(self.network, spec.rate, spec.weight_decay, fused=device != "mps")
 
     def state(self) -> dict[str, Any]:
         """Return all that must be kept to go on as if nothing had happened."""
@@ -187,6 +186,11 @@ class Run:
                 f"{where} holds a run on other images. Give the images it was started with to go on, "
                 "or another folder to start anew."
             )
+        if not self.optimizer.fits(state["optimizer"]):
+            raise TrainingDataError(
+                f"{where} holds a run of an older version, which moved weights by another rule. Go on with that "
+                "version, or give another folder to start anew."
+            )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -221,8 +225,8 @@ class Run:
             # The optimiser of a process that has not resumed knows nothing yet: it needs room for what comes.
             self._make_room()
             self.step = int(step)
-        slow = [value for state in self.optimizer.state.values() for value in state.values()]
-        self.ranks.follow([*self.network.state_dict().values(), *self.average.state_dict().values(), *slow])
+        weights = [*self.network.state_dict().values(), *self.average.state_dict().values()]
+        self.ranks.follow([*weights, *self.optimizer.memories()])
         if count:
             losses = self.ranks.agree((self.losses() or [0.0] * int(count))[: int(count)], self.device)
             self._losses = [torch.tensor(value, device=self.device) for value in losses]
@@ -232,7 +236,7 @@ class Run:
         for each in self.network.parameters():
             each.grad = torch.zeros_like(each)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.network.load_state_dict(kept)
 
     def advance(self, batches: Sequence[Batch], loss: Loss, share: float | None = None) -> None:
@@ -250,9 +254,7 @@ class Run:
         self.network.train()
         if (self.step / self.spec.steps if share is None else share) < self.spec.frozen:
             _hold_statistics(self.network)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.spec, share)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         values = [self._backward(batch, part, loss) for batch, part in zip(batches, self.parts, strict=True)]
         slopes = [each.grad for each in self.network.parameters() if each.grad is not None]
         # Statistics of the normalisations go with the gradients: every process goes on with the same ones.
@@ -260,7 +262,7 @@ class Run:
         value = torch.stack(values).sum()
         self.ranks.average([*slopes, *running, value])
         nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_SLOPE)
-        self.optimizer.step()
+        self.optimizer.step(learning_rate(self.step, self.spec, share))
         self.step += 1
         self._follow()
         self._losses.append(value)
