@@ -183,7 +183,7 @@ def second_stage(steps: int, first: Path) -> TrainSpec:
     mild = AugmentSpec(elastic=4, scale_jitter=0.25, wide_fraction=0.1, gamma=0.6, noise=0.05, blur=0.8, invert=0.05)
     return TrainSpec(
         name="nuclei", start=str(first), target=TargetSpec(name="seams"), augment=mild, steps=steps * 2 // 5,
-        rate=1.2e-2, cooldown=0.9, seed=1, threads=2,
+        rate=6e-3, cooldown=0.9, seed=1, threads=2,
     )  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def third_stage(steps: int, second: Path) -> TrainSpec:
     mild = AugmentSpec(elastic=4, scale_jitter=0.25, wide_fraction=0.12, gamma=0.6, noise=0.05, blur=0.7, invert=0.05)
     return TrainSpec(
         name="nuclei", start=str(second), net=DEEP, target=TargetSpec(name="seams"), augment=mild,
-        steps=steps * 11 // 15, rate=1.5e-2, cooldown=0.8, average=0.999, seed=2, threads=2,
+        steps=steps * 11 // 15, rate=1e-2, cooldown=0.8, average=0.999, seed=2, threads=2,
     )  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def fourth_stage(start: Path, minutes: float | None, threads: int) -> TrainSpec:
     """Learn on, from weights that are good already, with more kinds of images."""
     mild = AugmentSpec(elastic=4, scale_jitter=0.3, wide_fraction=0.12, gamma=0.6, noise=0.05, blur=0.7, invert=0.05)
     return TrainSpec(
-        name="nuclei", start=str(start), target=TargetSpec(name="seams"), augment=mild, steps=20000, rate=1.2e-2,
+        name="nuclei", start=str(start), target=TargetSpec(name="seams"), augment=mild, steps=20000, rate=2e-3,
         minutes=minutes, warmup=0.02, cooldown=0.9, average=0.999, seed=3, threads=threads,
     )  # fmt: skip
 

@@ -39,7 +39,7 @@ def _threads():
 def start(tmp_path_factory):
     """A model that knows a little."""
     folder = tmp_path_factory.mktemp("start")
-    how = whole_spec(name="known", steps=40, batch=4, rate=2e-2, average=0.5, every=40)
+    how = whole_spec(name="known", steps=80, batch=4, rate=2e-2, average=0.5, every=40)
     return workflows.train([example(0), example(1)], how, folder / "known")
 
 
@@ -124,7 +124,7 @@ def test_a_model_that_became_worse_is_not_kept(start, tmp_path, held):
     shown = []
     data = [example(0), example(5, held_out=True)] if held else [example(0)]
     # A rate at which anything falls apart.
-    workflows.train(data, going_on(start, steps=2, rate=0.5, warmup=0.0), tmp_path / "finer", shown.append)
+    workflows.train(data, going_on(start, steps=2, rate=5.0, warmup=0.0), tmp_path / "finer", shown.append)
     old, new = (read_network(folder, read_card(folder)).state_dict() for folder in (start, tmp_path / "finer"))
     assert same(old, new)
     news = [p.news for p in shown if p.news]
