@@ -2,7 +2,7 @@
 
 Every subject is learned with the defaults of its task from random weights, the same patches in the same order for all.
 The loss is that of the averaged weights on patches of other images, which are not changed; lower is better. Two
-optimisers are compared by the same number of steps, and by what a step takes of the processor.
+optimizers are compared by the same number of steps, and by what a step takes of the processor.
 
 Usage: ``python benchmarks/optimizer.py``; ``--subjects nuclei --steps 50`` to see that it works. ``--optimizers``
 takes others, such as ``muon:0.04``. What is done is kept in the results, and not done again unless ``--again``.

@@ -116,12 +116,13 @@ def test_other_settings_on_the_same_folder_are_refused(tmp_path):
         finish(fit([field(0)], spec(steps=2, rate=1e-3), tmp_path))
 
 
-def test_a_run_of_a_version_with_another_optimiser_is_refused(tmp_path):
+def test_a_run_of_a_version_with_another_optimizer_is_refused(tmp_path):
     finish(fit([field(0)], spec(steps=2), tmp_path))
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     torch.save(state | {"optimizer": {"state": {}, "param_groups": []}}, tmp_path / "last.pt")
-    with pytest.raises(TrainingDataError, match="older version"):
-        finish(fit([field(0)], spec(steps=2), tmp_path))
+    for how in (spec(steps=2), spec(steps=2, rate=1e-3)):  # the usual rate was another one, too
+        with pytest.raises(TrainingDataError, match="older version"):
+            finish(fit([field(0)], how, tmp_path))
 
 
 @pytest.mark.parametrize("keep", [0, 100, -1000])

@@ -1,6 +1,6 @@
 """What a training does otherwise that goes on from a model, so that it cannot make a good model worse.
 
-A network that has learned from many images is moved far by the first steps of an optimiser that knows nothing of it
+A network that has learned from many images is moved far by the first steps of an optimizer that knows nothing of it
 yet, and by a few images that are all alike: what it knew is lost before anything is learned (McCloskey and Cohen 1989).
 So the rate is much lower and rises slowly (as Howard and Ruder 2018 do it for language models), and the statistics of
 normalisations stay those of many images. The model that is started from is judged first, and is the best so far. One

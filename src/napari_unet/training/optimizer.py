@@ -53,7 +53,7 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised; with Nesterov's look ahead and decoupled weight decay.
+    """Momentum made orthogonal; with Nesterov's look ahead and decoupled weight decay.
 
     Parameters
     ----------
@@ -79,12 +79,10 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for kernel in group["params"]:
                 if kernel.grad is not None:
-                    self._move(kernel, group)
+                    self._move(kernel, kernel.grad, group)
 
-    def _move(self, kernel: torch.Tensor, group: Mapping[str, Any]) -> None:
-        state, slope = self.state[kernel], kernel.grad
-        if slope is None:
-            return
+    def _move(self, kernel: torch.Tensor, slope: torch.Tensor, group: Mapping[str, Any]) -> None:
+        state = self.state[kernel]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(slope)
         kept = state["momentum"].lerp_(slope, 1 - group["momentum"])
@@ -140,7 +138,7 @@ class Optimizer:
         return {name: part.state_dict() for name, part in self._parts.items()}
 
     def fits(self, state: Mapping[str, Any]) -> bool:
-        """Say whether a state is that of an optimiser of this kind."""
+        """Say whether a state is that of an optimizer of this kind."""
         return state.keys() == self._parts.keys()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -115,7 +115,7 @@ class Sampler:
         Parameters
         ----------
         step : int
-            Number of the optimiser step.
+            Number of the optimizer step.
         part : slice
             Which of its patches; each is the same whatever others are asked for.
 

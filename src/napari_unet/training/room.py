@@ -19,7 +19,7 @@ from .runs import Order
 __all__ = ["check_room", "room_for"]
 
 _STATES: Final = 3  # safe points: the last, the one before, and the one that is being written
-_SHARES: Final = 4  # times the weights in each: the network, its average, two moments of the optimizer
+_SHARES: Final = 4  # times the weights in each: the network, its average, the optimizer at most twice
 _AVERAGES: Final = 4  # the best one and the model, and each of them while it takes the place of the one before
 _REST: Final = 8_000_000  # bytes: examples, log, card
 

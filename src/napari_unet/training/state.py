@@ -43,7 +43,7 @@ def learning_rate(step: float, spec: TrainSpec, share: float | None = None) -> f
     Returns
     -------
     float
-        For the optimiser.
+        For the optimizer.
     """
     length = float(spec.steps)
     if share is not None:
@@ -94,7 +94,7 @@ class History:
 
 
 class Run:
-    """A network in training, its average, its optimiser and its history.
+    """A network in training, its average, its optimizer and its history.
 
     Parameters
     ----------
@@ -175,6 +175,11 @@ class Run:
         TrainingDataError
             If it is of other settings or other images.
         """
+        if not self.optimizer.fits(state["optimizer"]):
+            raise TrainingDataError(
+                f"{where} holds a run of an older version, which moved weights by another rule. Go on with that "
+                "version, or give another folder to start anew."
+            )
         # A setting that an older program did not know is at its default.
         if not same_run(TrainSpec.model_validate_json(state["spec"]), self.spec):
             raise TrainingDataError(
@@ -186,11 +191,6 @@ class Run:
                 f"{where} holds a run on other images. Give the images it was started with to go on, "
                 "or another folder to start anew."
             )
-        if not self.optimizer.fits(state["optimizer"]):
-            raise TrainingDataError(
-                f"{where} holds a run of an older version, which moved weights by another rule. Go on with that "
-                "version, or give another folder to start anew."
-            )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -198,7 +198,7 @@ class Run:
         self._losses = [torch.tensor(value, device=self.device) for value in self.history.losses]
 
     def share(self, seen: str = "") -> None:
-        """Give all that the first process has to the others: weights, the optimiser's state, losses.
+        """Give all that the first process has to the others: weights, the optimizer's state, losses.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class Run:
                 "--patch: what is left open follows from the memory of a machine."
             )
         if self.step != step:
-            # The optimiser of a process that has not resumed knows nothing yet: it needs room for what comes.
+            # The optimizer of a process that has not resumed knows nothing yet: it needs room for what comes.
             self._make_room()
             self.step = int(step)
         weights = [*self.network.state_dict().values(), *self.average.state_dict().values()]
@@ -240,7 +240,7 @@ class Run:
         self.network.load_state_dict(kept)
 
     def advance(self, batches: Sequence[Batch], loss: Loss, share: float | None = None) -> None:
-        """Do one optimiser step and move the average of the weights toward the new ones.
+        """Do one optimizer step and move the average of the weights toward the new ones.
 
         Parameters
         ----------
