@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--fold", default="0", choices=[*map(str, range(FOLDS)), "all"])
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--start", default="", help="weights to go on from, a second stage")
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=2e-2)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bundled")
     parser.add_argument("--bundle", type=Path, help="put this trained model into the package, and do nothing else")

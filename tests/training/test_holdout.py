@@ -45,7 +45,9 @@ def test_whole_groups_are_held_out():
 
 
 def test_a_share_holds_out_at_least_one_group_and_leaves_one():
-    assert len(hold_out([example("a"), example("b")], TrainSpec(validation=0.01)).held_out) == 1
+    split = hold_out([example("a"), example("b")], TrainSpec(validation=0.01))
+    assert len(split.held_out) == 1
+    assert split.words == "1 image is learned from, 1 held out to judge."
     assert len(hold_out([example("a"), example("b")], TrainSpec(validation=0.9)).held_out) == 1
 
 

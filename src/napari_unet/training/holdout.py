@@ -85,8 +85,10 @@ def hold_out(examples: Sequence[Example], spec: TrainSpec) -> Split:
         raise TrainingDataError("All images are held out for validation. Leave some to learn from.")
     if not held:
         return Split(learned, [], "All images are learned from; none is held out to judge the model.")
-    noun = "groups" if any(e.group for e in examples) else "images"
-    return Split(learned, held, f"{len(groups) - len(kept)} {noun} are learned from, {len(kept)} held out to judge.")
+    count = len(groups) - len(kept)
+    noun = ("group" if any(e.group for e in examples) else "image") + ("" if count == 1 else "s")
+    words = f"{count} {noun} {'is' if count == 1 else 'are'} learned from, {len(kept)} held out to judge."
+    return Split(learned, held, words)
 
 
 def part_groups(examples: Sequence[Example], folds: int, seed: int) -> list[set[str]]:

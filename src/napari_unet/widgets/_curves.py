@@ -119,7 +119,9 @@ class Curves(QWidget):
         plot.hideButtons()
         plot.showGrid(y=True, alpha=0.2)
         ground.setAlpha(_VEIL)  # so that names can be read where lines pass behind them
-        plot.addLegend(offset=(-5, 5), labelTextColor=color, brush=ground)
+        # Where curves seldom end: losses fall, scores rise.
+        corner = (-5, 5 if title == _TITLES[0] else -5)
+        plot.addLegend(offset=corner, labelTextColor=color, brush=ground)
         for side, text in (("left", title), ("bottom", "minutes")):
             axis = plot.getAxis(side)
             axis.setPen(color)
