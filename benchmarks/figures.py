@@ -52,8 +52,9 @@ def table(name: str) -> str:
             kinds = [n for n in range(1, len(held["classes"]) + 1) if scores.get(f"dice_{n}")]
             dice, far = (", ".join(_sure(scores[f"{key}_{n}"], digits) for n in kinds)
                          for key, digits in (("dice", 3), ("hd95", 1)))  # fmt: skip
-            lines.append(f"| {subject} | {method} | {dice} | {far} | {scores['seconds']['mean']:.1f} |")
-        about = f"{len(held['folds'])} of 5 folds, {held['minutes']:g} minutes of training on {held['threads']} cores"
+            lines.append(f"| {subject} | {method} | {dice} | {far} | {scores['seconds']['mean']:.2g} |")
+        cores = f"{held['threads']} core{'' if held['threads'] == 1 else 's'}"
+        about = f"{len(held['folds'])} of 5 folds, {held['minutes']:g} minutes of training on {cores}"
         lines.append(f"| | {about} | | | |")
     return "\n".join([*lines, ""])
 

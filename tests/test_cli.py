@@ -434,7 +434,9 @@ def test_a_stopped_training_is_finished_by_name_or_folder(annotated, here, monke
         patch.setattr(workflows, "is_training", lambda folder: True)
         assert "made by the program that trains" in " ".join(good(*order, "--finish").split())
     assert (run_folder / "finish").exists()
-    assert json.loads(good(*order, "--finish"))["name"] == "mine"
+    # The run lies among the models, not here: its name is enough.
+    assert not (here / "mine.training").exists()
+    assert json.loads(good("train", "mine.training", "--finish", "--json"))["name"] == "mine"
     assert not run_folder.exists()
     assert json.loads((here / "models" / "mine" / "card.json").read_text())["recipe"].startswith("1 of 3 steps")
 

@@ -380,6 +380,23 @@ def test_what_intensities_are_is_what_the_image_says(volume):
     assert found.units["intensity_mean"] == "SUV (body weight)"
 
 
+@pytest.mark.parametrize("shape", ["ring", "hook", "corner"])
+def test_a_number_stands_in_its_own_lesion(shape):
+    from napari_unet.io._key_images import inmost
+
+    y, x = np.mgrid[:40, :50]
+    far = np.hypot(y - 20, x - 20)
+    mask = {
+        "ring": (far < 15) & (far > 8),  # its middle is another's place
+        "hook": ((x < 6) | (y > 33)) & (x < 40),
+        "corner": (y > 36) & (x > 46),
+    }[shape]
+    row, column = inmost(mask)
+    assert mask[row, column]
+    inside = np.pad(mask, 1)[row : row + 3, column : column + 3]
+    assert inside.all()
+
+
 def test_pictures_of_a_report_have_one_brightness_and_name_the_sides(scan, volume):
     from napari_unet.io._key_images import brightness, draw_lesion, draw_view
 

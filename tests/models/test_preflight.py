@@ -49,7 +49,7 @@ def test_words():
     ]
     times = {5: "5 s", 90: "2 min", 3600: "1 h", 5400: "1 h 30 min", 3 * 86400: "3 days", 90 * 3600: "3 days 18 h"}
     assert {n: time_words(n) for n in times} == times
-    assert foretell(120, 2.5, None) == "This takes about 2 min (2.5 Mpx/s)."
+    assert foretell(120, 2.5, None) == "All of it takes about 2 min (2.5 Mpx/s)."
     assert foretell(120, 2.5, Room(2000, 10**6)).endswith(", and about 2 kB (1 MB free) of the disk.")
     assert (Room(100, 60).short, Room(100, 80).short, Room(100, 80).tight, Room(100, 200).tight) == (1, 0, 1, 0)
     assert not Room(100).short | Room(100).tight
@@ -151,7 +151,7 @@ def test_a_long_run_is_announced_once(name, field, spec, tmp_path, monkeypatch):
     napari_unet.segment(field, spec, output=tmp_path / f"b{name}", show=lambda step: said.append(step.news))
     lines = [line for line in said if line]
     assert len(lines) == 1
-    assert lines[0].startswith("This takes about 1")
+    assert lines[0].startswith("All of it takes about 1")
     assert ("of the disk" in lines[0]) == (name == "a.zarr")
 
 
@@ -181,4 +181,4 @@ def test_the_command_announces_a_long_run(file, bright, tmp_path, monkeypatch):
     )
     assert done.exit_code == 0
     assert json.loads(done.stdout)["objects"] > 0
-    assert "This takes about" in done.stderr
+    assert "All of it takes about" in done.stderr

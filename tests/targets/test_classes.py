@@ -206,3 +206,19 @@ def test_an_anomaly_is_what_is_not_background():
     ]  # fmt: skip
     assert anomaly(known.model_copy(update={"nested": True}), scores[:2]).tolist() == [200, 0, 90]
     assert anomaly("heat", scores).tolist() == [200, 0, 90]
+
+
+@pytest.mark.parametrize("pixels", [0, 20])
+def test_what_is_small_or_not_there_is_not_pushed_away(pixels):
+    labels = torch.zeros(2, 64, 64, dtype=torch.long)
+    labels[0].view(-1)[:pixels] = 1
+    wanted = torch.nn.functional.one_hot(labels, 4).movedim(-1, 1).float()
+    scores = torch.zeros(2, 4, 64, 64)
+    scores[:, 0] = 7  # nearly all is background, as at first
+    scores.requires_grad_()
+    entropy = -(scores.log_softmax(1) * wanted).sum(1).mean()
+    pull = torch.autograd.grad(target(PLAIN).loss(scores, wanted) - entropy, scores)[0][:, 1].sum()
+    if pixels:
+        assert pull < 0  # Dice asks for more of it, few as they are
+    else:
+        assert abs(pull) < 1e-4

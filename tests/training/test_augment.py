@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from napari_unet.core.specs import AugmentSpec
-from napari_unet.training.augment import recolor, sampling_grid
+from napari_unet.training.augment import place_patch, recolor, sampling_grid
 
 STILL = AugmentSpec(elastic=0, rotate=False, gamma=0, noise=0, blur=0, contrast=0, invert=0, gray=0, shuffle=0)
 
@@ -188,7 +188,8 @@ def test_a_patch_lies_where_it_is_asked_for(edges):
     found = pixels.reshape(-1, len(edges)).mean(0)
     torch.testing.assert_close(found, torch.tensor(middle, dtype=torch.float32), rtol=0, atol=1e-3)
     # Beyond the edge it is moved so that it still shows mostly image.
-    far = sampling_grid(shape, edges, 1.0, STILL, rng(), middle * 0)
+    place = place_patch(shape, edges, (1.0,) * len(edges), rng(), middle * 0)
+    far = sampling_grid(shape, edges, 1.0, STILL, rng(), place)
     assert (far.abs() <= 1).all(-1).float().mean() > 0.6
 
 

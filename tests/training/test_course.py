@@ -333,3 +333,15 @@ def test_tensorboard_is_told_where_it_is_installed(tmp_path, monkeypatch):
     assert told[0] == (str(tmp_path / "events"), 1)
     assert ("loss", 2) in told
     assert told[-1] == "closed"
+
+
+def test_of_equal_scores_the_last_is_kept_but_a_start_stays(tmp_path):
+    shown = []
+    best = finish(fit([field(0)], spec(steps=6), tmp_path / "a", around=Around(look=Watcher([0.0] * 3))), shown.append)
+    assert [(e.step, e.best) for p in shown if (e := p.payload)] == [(2, True), (4, True), (6, True)]
+    kept = torch.load(tmp_path / "a" / "best.pt", weights_only=True)
+    assert (kept["step"], same(kept["average"], weights(best))) == (6, True)
+    # Patience counts reports without a better score.
+    how = spec(steps=20, patience=2)
+    finish(fit([field(0)], how, tmp_path / "b", around=Around(look=Watcher([0.3] * 10))), shown.append)
+    assert shown[-1].payload.step == 6

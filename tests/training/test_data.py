@@ -19,6 +19,7 @@ from napari_unet.core.specs import AugmentSpec, NetSpec, NormaliseSpec, TargetSp
 from napari_unet.targets import target
 from napari_unet.training import data as room
 from napari_unet.training.data import Loader, truth_of
+from napari_unet.training.holdout import check_leaks
 from napari_unet.training.patches import Sampler
 
 LEFT = (((-0.5, -0.5), (-0.5, 29.5), (79.5, 29.5), (79.5, -0.5)),)
@@ -270,3 +271,16 @@ def test_medical_labels_must_lie_where_their_image_lies():
     assert loader(3).load(Example(scan, Image(labels, "zyx", anatomy=here)))
     with pytest.raises(ImageError, match="lie on another grid than the image 'scan'"):
         loader(3).load(Example(scan, Image(labels, "zyx", anatomy=there)))
+
+
+def test_blank_planes_are_no_copies_of_each_other():
+    stacks = []
+    for seed in range(2):
+        image, labels = field((3, 80, 90))
+        image = image + np.random.default_rng(seed).integers(1, 9, image.shape).astype(image.dtype)
+        image[0], labels[0] = 0, 0
+        stacks.append(loader().load(example(image, labels, "zyx", group=f"patient {seed}")))
+    assert [pair.digest == "" for pair in stacks[0]] == [True, False, False]
+    check_leaks(*stacks)
+    with pytest.raises(TrainingDataError, match="the same image is learned from"):
+        check_leaks(stacks[0], [replace(stacks[0][1], group="another")])

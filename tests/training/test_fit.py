@@ -11,6 +11,7 @@ from napari_unet.core.results import Epoch
 from napari_unet.core.specs import AugmentSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.training.fit import fit, learning_rate
+from napari_unet.training.pairs import Truth
 from napari_unet.training.patches import make_pair
 
 MILD = AugmentSpec(elastic=0, wide_fraction=0, scale_jitter=0.1, noise=0.02, blur=0, contrast=0.1, invert=0)
@@ -204,3 +205,20 @@ def test_an_interruption_while_saving_stays_one(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "save", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
     with pytest.raises(RuntimeError, match="something else"):
         finish(fit([field(0)], spec(), tmp_path))
+
+
+def test_a_run_does_not_go_on_with_other_masks(tmp_path):
+    classes = TargetSpec(name="classes", classes=("one", "two"))
+
+    def masks(edge):
+        labels = np.zeros((64, 64), np.int32)
+        labels[10:edge, 10:40] = 1
+        labels[45:60, 10:edge] = 2
+        image = np.random.default_rng(0).random((1, 64, 64)).astype(np.float32)
+        return make_pair(image, labels, "field", truth=Truth(classes=2))
+
+    how = spec(target=classes, net=NetSpec(widths=(4, 8), outputs=3), steps=2)
+    finish(fit([masks(30)], how, tmp_path))
+    assert np.array_equal(masks(30).sizes, masks(31).sizes)  # classes have no sizes to be told by
+    with pytest.raises(TrainingDataError, match="other images"):
+        finish(fit([masks(31)], how, tmp_path))

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 from napari_unet import workflows
 from napari_unet.cli import app
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import Cancelled, SpecError, TrainingDataError
+from napari_unet.core.errors import Cancelled, ModelError, SpecError, TrainingDataError
 from napari_unet.core.examples import Example
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import finish
-from napari_unet.models.cards import read_card
+from napari_unet.models.cards import find_model, read_card
 from napari_unet.models.store import write_model
 from napari_unet.nets import build
 from napari_unet.training.folds import folds_folder
@@ -184,6 +184,9 @@ def test_the_command_cross_validates(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "Cross-validation" in done.output
     assert "Only" not in CliRunner().invoke(app, ["models"]).output
+    assert find_model("mine.folds/mine-fold-2") == tmp_path / "models" / "mine.folds" / "mine-fold-2"
+    with pytest.raises(ModelError, match="no model called"):
+        find_model("mine.folds/mine-fold-3")
     shutil.rmtree(tmp_path / "models" / "mine")
     done = CliRunner().invoke(app, [*words, "--devices", "2"])
     assert done.exit_code == 2

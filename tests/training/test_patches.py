@@ -10,6 +10,8 @@ from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.sizes import decode_size
 from napari_unet.core.specs import AugmentSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.targets import target
+from napari_unet.tiling.grid import Span
+from napari_unet.tiling.resample import sampling_taps
 from napari_unet.training.patches import Sampler, make_pair
 
 STILL = AugmentSpec(
@@ -148,3 +150,37 @@ def test_small_images_are_not_shown_many_times_over():
     pair = make_pair(*disks((24, 24), 12.0), "small")
     batch = sampler(spec(augment=STILL, diameter=4.0, patch=64), pair).batch(0)
     assert decode_size(batch.size[batch.size > 0].numpy()).min() > 10
+
+
+@pytest.mark.parametrize(("shape", "patch", "depth"), [((200, 200), 64, 0), ((40, 64, 64), 32, 16)])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_patches_show_the_borders_of_images(shape, patch, depth, share):
+    labels = np.zeros(shape, np.int32)
+    labels[:2] = 1  # the only object lies at the border
+    where = np.broadcast_to(np.arange(shape[0], dtype=np.float32).reshape(-1, *[1] * (len(shape) - 1)), shape)
+    pair = make_pair(where[None].copy(), labels, "field")
+    how = spec(len(shape), patch=patch, depth=depth, augment=STILL, foreground=share, diameter=pair.diameter)
+    draw = sampler(how, pair)
+    seen = [draw.draw(pair, np.random.default_rng(i)).image for i in range(40)]
+    first, last = min(float(each.min()) for each in seen), max(float(each.max()) for each in seen)
+    assert first < 1
+    if share:
+        assert sum(float(each.min()) < 1 for each in seen) > 30
+    else:
+        assert last > shape[0] - 4
+
+
+@pytest.mark.parametrize("zoom", [1.0, 0.85, 0.71, 0.5, 0.35])
+def test_patches_are_shrunk_as_images_are_that_are_segmented(zoom):
+    noise = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
+    labels = disks((300, 300), 16.0)[1]
+    pair = make_pair(noise[None], labels, "noise")
+    draw = sampler(spec(patch=64, augment=STILL, diameter=pair.diameter * zoom), pair)
+    learned = np.mean([float(draw.draw(pair, np.random.default_rng(i)).image.std()) for i in range(20)])
+    length = int(300 * zoom)
+    taps = sampling_taps(Span(0, length), 300, zoom)
+    lines = np.zeros((length, 300))
+    np.add.at(lines, (np.arange(length)[:, None], taps.indices), taps.weights)
+    used = (lines @ noise @ lines.T).std()
+    # Whole patches lie between pixels, which smooths what is not shrunk at all.
+    assert learned == pytest.approx(used, rel=0.2 if zoom < 0.9 else 0.5)

@@ -32,7 +32,7 @@ _SCORES: Final = ("AP50", "AP75", "mAP", "F1_50", "PQ")
 
 app = typer.Typer(
     cls=InWords, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Find, measure and compare cells and nuclei in microscope images.",
+    help="Find, measure, track and compare cells, tumors, land cover and defects in images.",
     epilog="Try it: napari-unet demo\n\nYour own image: napari-unet segment cells.tif --output labels.tif",
 )  # fmt: skip
 app.add_typer(models.app, name="models")

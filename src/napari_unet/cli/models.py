@@ -134,6 +134,7 @@ def _agreed(question: str) -> bool:
 
 
 def _described(card: ModelCard) -> str:
-    text = f"{card.net.ndim}D, {' or '.join(map(str, card.channels))} channels, object widths {card.widths}"
+    channels = f"{' or '.join(map(str, card.channels))} channel{'' if card.channels == (1,) else 's'}"
+    text = f"{card.net.ndim}D, {channels}, object widths {card.widths}"
     title = card.title if card.title != card.name else ""
     return ". ".join(filter(None, (title, card.description.rstrip("."), text)))

@@ -53,7 +53,10 @@ _Batch = Annotated[int, typer.Option(help="Patches looked at in a step.", show_d
 _Patch = Annotated[int, typer.Option(help="Edge of a patch in pixels.", show_default="as planned")]
 _Rate = Annotated[
     float | None,
-    typer.Option(help="Highest learning rate.", show_default=f"{_TRAIN.rate:g}, 0.3 times that with --start"),
+    typer.Option(
+        help="Highest learning rate.",
+        show_default=f"{_TRAIN.rate:g}; with --start 0.03 times that, or 0.1 times for other objects",
+    ),
 ]
 _Seed = Annotated[int, typer.Option(help="Same seed, images and machine: same model.")]
 _Every = Annotated[int, typer.Option(help="Steps between reports and safe points.")]
@@ -119,6 +122,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
 
     A training that was stopped goes on where it was when the same command is given again.
     """
+    data = workflows.named_training(data, folder)
     if finish_now:
         data = data if workflows.unfinished_training(data) else workflows.training_folder(name or data.name, folder)
         workflows.finish_training(data)

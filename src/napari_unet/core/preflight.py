@@ -155,4 +155,4 @@ def foretell(seconds: float, speed: float, disk: Room | None) -> str:
         A sentence.
     """
     room = "" if disk is None else f", and about {disk.words} of the disk"
-    return f"This takes about {time_words(seconds)} ({speed:.3g} Mpx/s){room}."
+    return f"All of it takes about {time_words(seconds)} ({speed:.3g} Mpx/s){room}."

@@ -275,8 +275,8 @@ class TrainSpec(Spec):
     threads : int
         CPU threads; 0 leaves torch's own choice.
     minutes : float or None
-        Time to train for, without pauses; the learning rate follows the share of it that has passed. `steps` is then
-        only the most that is done. None: `steps` is the length.
+        Time to train for, without pauses; the learning rate follows the share of it that has passed, and `steps`
+        means nothing. None: `steps` is the length.
     patience : int
         Stop after so many reports without a better validation score; 0 never does.
     device : str
@@ -284,7 +284,8 @@ class TrainSpec(Spec):
     devices, nodes : int
         Processes on this machine, each with a device of its own, and machines. They share the patches of a step.
     accumulate : int
-        Parts in which the patches of a step are computed, one after the other: less memory, the same step.
+        Parts in which the patches of a step are computed, one after the other: less memory, nearly the same step.
+        Means of normalisations and Dice sums are those of a part, as they are of a process with `devices`.
     licence : str
         What may be done with the model; goes into its card.
     """

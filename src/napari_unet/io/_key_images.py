@@ -12,6 +12,7 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+from scipy.ndimage import distance_transform_edt
 from skimage.measure import find_contours
 
 from napari_unet.core.axes import Image
@@ -19,7 +20,7 @@ from napari_unet.core.lesions import Lesions
 
 from .overlay import contrast
 
-__all__ = ["COLORS", "as_png", "brightness", "draw_lesion", "draw_view"]
+__all__ = ["COLORS", "as_png", "brightness", "draw_lesion", "draw_view", "inmost"]
 
 # Okabe & Ito: told apart by nearly everybody.
 COLORS: Final = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -59,6 +60,14 @@ class _Sheet:
         PIL.ImageDraw.Draw(self.picture).text(
             point, text, fill=color, font=font, stroke_width=_FINE, stroke_fill="black"
         )
+
+    def name(self, text: str, middle: tuple[float, float]) -> None:
+        """Write a number around a place (x, y) of the picture, and not over its edge."""
+        font = PIL.ImageFont.load_default(12 * _FINE)
+        left, top, right, bottom = font.getbbox(text, stroke_width=_FINE)
+        sides = ((middle[0], right - left, self.picture.width), (middle[1], bottom - top, self.picture.height))
+        x, y = (min(max(at - size / 2, 0.0), max(whole - size, 0.0)) for at, size, whole in sides)
+        self.say(text, (x - left, y - top), "white")
 
 
 def brightness(lesions: Lesions, image: Image, rows: Sequence[int]) -> tuple[float, float]:
@@ -179,11 +188,27 @@ def draw_view(lesions: Lesions, image: Image) -> PIL.Image.Image:
     sheet = _sheet(contrast(bright) if fixed is None else _shades(bright, *fixed), (0, 0), scale)
     for own in np.unique(ids[ids > 0]).tolist():
         _outline(sheet, ids == own, COLORS[(own - 1) % len(COLORS)], 2)
-        places = np.argwhere(ids == own)
-        (x, y), *_ = sheet.at([(places[:, 0].min(), places[:, 1].max() + 1)])
-        sheet.say(str(own), (min(x, sheet.picture.width - 30 * _FINE), max(y - 14 * _FINE, 0)), "white")
+        sheet.name(str(own), sheet.at([inmost(ids == own)])[0])
     _name_sides(sheet, image)
     return _shrunk(sheet)
+
+
+def inmost(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the pixel of a mask that is farthest from its edge.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        Bool, two axes, True somewhere.
+
+    Returns
+    -------
+    tuple of int
+        Row and column: always of the mask, which a middle or a corner of its box need not be.
+    """
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), mask.shape)
+    return int(row), int(column)
 
 
 def _front(lesions: Lesions) -> int:

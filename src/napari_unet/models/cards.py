@@ -15,13 +15,14 @@ from ..io.choosing import data_folder
 from ._old_cards import renewed
 
 __all__ = [
-    "CARD", "CARD_TOML", "WEIGHTS", "bundled", "find_card", "find_model", "list_cards", "list_damaged", "read_card",
-    "user_folder",
+    "CARD", "CARD_TOML", "FOLDS_ENDING", "WEIGHTS", "bundled", "find_card", "find_model", "list_cards",
+    "list_damaged", "read_card", "user_folder",
 ]  # fmt: skip
 
 CARD: Final = "card.json"
 CARD_TOML: Final = "card.toml"  # the same, written by hand
 WEIGHTS: Final = "weights.safetensors"
+FOLDS_ENDING: Final = ".folds"  # of the folder that keeps the models of a cross-validation
 _LARGEST: Final = 2**22  # bytes of a card
 _BUNDLED: Final = Path(__file__).resolve().parent / "weights"
 
@@ -102,7 +103,8 @@ def find_model(name: str) -> Path:
     Parameters
     ----------
     name : str
-        A name from :func:`list_cards`, or the path of a model folder.
+        A name from :func:`list_cards`, the path of a model folder, or a fold's model among those of the user, such as
+        ``my-organs.folds/my-organs-fold-1``.
 
     Returns
     -------
@@ -119,6 +121,8 @@ def find_model(name: str) -> Path:
         return folders[name]
     if Path(name).exists():
         return Path(name)
+    if len(fold := Path(name).parts) == 2 and fold[0].endswith(FOLDS_ENDING) and find_card(user_folder() / name):
+        return user_folder() / name
     known = ", ".join(sorted(folders)) or "none"
     raise ModelError(f"There is no model called '{name}'. At hand: {known}. Or give the path of a model folder.")
 

@@ -29,10 +29,13 @@ def cross_entropy(scores: Any, target: Any, weight: Any = 1.0, known: Any = None
     return _mean(weight * (scores.clamp(min=0) - scores * target + (-scores.abs()).exp().log1p()), known)
 
 
-def dice(scores: Any, target: Any, known: Any = None) -> Any:
-    """Return one minus the soft Dice coefficient over the whole batch (Milletari et al. 2016, eq. 2)."""
+def dice(scores: Any, target: Any, known: Any = None, smooth: float = 1.0) -> Any:
+    """Return one minus the soft Dice coefficient over the whole batch (Milletari et al. 2016, eq. 2).
+
+    With `smooth` pixels more in all three sums: where they are many beside an object, it is best not to be found.
+    """
     probability, target = _seen(scores.sigmoid(), target, known)
-    return 1 - (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
+    return 1 - (2 * (probability * target).sum() + smooth) / (probability.sum() + target.sum() + smooth)
 
 
 def tversky(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from ._losses import Classify, cross_entropy_and_dice, dice, masks
 __all__ = ["Classes", "bind"]
 
 _UNNAMED = ("object",)
+_SMOOTH: Final = 1e-5  # pixels, as in nnU-Net: with a whole one it pays not to find a class of few pixels
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Classes:
             return sum(parts) / len(parts)
         entropy = -(sure * target).sum(1)
         mean = entropy.mean() if seen is None else (entropy * seen).sum() / seen.sum().clamp(min=1)
-        return mean + sum(dice(one, truth, seen) for one, truth in zip(odds, wanted, strict=True)) / len(odds)
+        return mean + sum(dice(one, truth, seen, _SMOOTH) for one, truth in zip(odds, wanted, strict=True)) / len(odds)
 
     def decode(self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: Smallest) -> npt.NDArray[np.int32]:
         """Turn stored scores ``(k, *s)`` into class numbers ``(*s)``; equal scores go to the lower number."""

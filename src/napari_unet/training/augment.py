@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ..core.specs import AugmentSpec
 
-__all__ = ["recolor", "sampling_grid"]
+__all__ = ["place_patch", "recolor", "sampling_grid"]
 
 
 def sampling_grid(
@@ -41,7 +41,7 @@ def sampling_grid(
     rng : numpy.random.Generator
         Source of randomness.
     middle : ndarray of float, optional
-        Where the middle of the patch is to be, pixels of the image; by default anywhere.
+        Where the middle of the patch is, pixels of the image; by default anywhere, see :func:`place_patch`.
 
     Returns
     -------
@@ -59,13 +59,41 @@ def sampling_grid(
         matrix = _rotation(ndim, spec, rng)
     zooms = (zoom,) * ndim if isinstance(zoom, int | float) else zoom
     points = points @ matrix.T / torch.tensor(zooms, dtype=points.dtype)
-    # The middle may be anywhere where the patch still shows mostly image.
-    for axis, length in enumerate(shape):
-        half = min(edges[axis] / zooms[axis] / 2 * 0.8, length / 2)
-        place = rng.uniform(half, length - half) if middle is None else np.clip(middle[axis], half, length - half)
-        points[..., axis] += float(place)
+    place = place_patch(shape, edges, zooms, rng) if middle is None else middle
+    points += torch.tensor(place, dtype=points.dtype)
     scale = torch.tensor([2.0 / length for length in shape])
     return (points * scale - 1).flip(-1).contiguous()
+
+
+def place_patch(
+    shape: tuple[int, ...],
+    edges: tuple[int, ...],
+    zooms: tuple[float, ...],
+    rng: np.random.Generator,
+    wanted: npt.NDArray[np.float64] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Return where the middle of a patch lies: anywhere where it still shows mostly image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Spatial shape of the image.
+    edges : tuple of int
+        Edges of what the network sees, pixels of the patch.
+    zooms : tuple of float
+        Patch pixels for one image pixel.
+    rng : numpy.random.Generator
+        Source of randomness.
+    wanted : ndarray of float, optional
+        Where it is to be, pixels of the image; the result is as near as may be.
+
+    Returns
+    -------
+    ndarray of float
+        Pixels of the image. Up to a tenth of the patch lies outside on a side, so that borders are seen often.
+    """
+    half = np.minimum(0.4 * np.array(edges) / np.array(zooms), np.array(shape) / 2)
+    return np.clip(wanted, half, shape - half) if wanted is not None else rng.uniform(half, shape - half)
 
 
 def _rotation(ndim: int, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
@@ -142,7 +170,7 @@ def _mix(image: torch.Tensor, spec: AugmentSpec, rng: np.random.Generator) -> to
 def _tone(image: torch.Tensor, spec: AugmentSpec, rng: np.random.Generator) -> torch.Tensor:
     """Gamma, contrast, brightness and an uneven illumination, each channel a little differently."""
     sides = [1] * (image.ndim - 1)
-    power = 2 ** (spec.gamma * rng.uniform(-1, 1) + 0.1 * rng.standard_normal(image.shape[0]))
+    power = 2 ** (spec.gamma * rng.uniform(-1, 1) + min(0.1, spec.gamma) * rng.standard_normal(image.shape[0]))
     # Gamma acts on what lies inside the unit range; the rest keeps its distance from it.
     core = image.clamp(0, 1)
     image = core ** _column(power, image) + (image - core)

@@ -157,7 +157,8 @@ class Course:
         if not (run.whole and look and self.first) or run.step or history.best >= 0:
             return
         timed = run.spec.minutes is not None
-        validation, examples = look.report(run.average, min(run.spec.every, _TIMED) if timed else run.spec.every)
+        history.between = min(run.spec.every, _TIMED) if timed else run.spec.every
+        validation, examples = look.report(run.average, history.between)
         score = look.score(validation)
         if score is None:
             return
@@ -206,14 +207,16 @@ class Course:
         self.pace.reported()
         if not self.first:
             return
-        look, between = self.around.look, int(history.rows[0]["step"] if history.rows else run.step)
-        validation, examples = look.report(run.average, between) if look else ({}, ())
+        look, history.between = self.around.look, history.between or run.step
+        validation, examples = look.report(run.average, history.between) if look else ({}, ())
         score = look.score(validation) if look else None
-        best = score is not None and score > history.best
+        better = score is not None and score > history.best
+        # Of two that are as good the later one knows more, unless the first is the model that it started from.
+        best = better or (score == history.best and history.best_step > 0)
         if best and score is not None:
-            history.best, history.best_step, history.worse = score, run.step, 0
-        elif score is not None:
-            history.worse += 1
+            history.best, history.best_step = score, run.step
+        if score is not None:
+            history.worse = 0 if better else history.worse + 1
         rate = learning_rate(run.step, run.spec, self.at(share))
         epoch = Epoch(run.step, mean, rate, self.pace.seconds, validation, examples, best)
         history.seconds = epoch.seconds

@@ -150,7 +150,8 @@ class Loader:
         whole = tuple(slice(0, n) for n in plane.shape)
         block, labels = plane.read(whole), as_whole(drawn.read(whole)[0], stored.name)
         pair = make_pair(normalise(block, stored.statistics), labels, stored.name, weight, stored.truth)
-        pair = replace(pair, digest=digest(block))
+        # Planes of a stack may be blank, which makes them no copies of each other.
+        pair = replace(pair, digest="" if (block == block.flat[0]).all() else digest(block))
         self._held += values
         if self._held <= _HELD:
             return pair

@@ -139,8 +139,11 @@ def _fingerprint(pairs: Sequence[Pair]) -> str:
     """Tell one set of training images from another."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update(f"{pair.name} {tuple(pair.labels.shape)} {pair.weight} {pair.digest}".encode())
+        digest.update(f"{pair.name} {tuple(pair.labels.shape)} {pair.weight} {pair.digest} {pair.kinds}".encode())
         digest.update(pair.sizes.tobytes())
+        # Of masks nothing else tells what is drawn.
+        for places in (pair.spots, pair.places):
+            digest.update(b"" if places is None else places.tobytes())
     return digest.hexdigest()
 
 

@@ -22,7 +22,7 @@ from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
 from ..io.atomic import atomic_file
 from ..io.pairs import find_examples
-from ..models.cards import find_card, read_card, user_folder
+from ..models.cards import FOLDS_ENDING, find_card, read_card, user_folder
 from ..models.devices import choose_device
 from ..models.model import Model
 from ..models.store import read_network
@@ -43,7 +43,7 @@ _MANY: Final = "tumor"  # a task whose objects may be many
 
 def folds_folder(folder: Path) -> Path:
     """Return where the models of the folds are kept: ``<model folder>.folds``."""
-    return folder.with_name(f"{folder.name}.folds")
+    return folder.with_name(f"{folder.name}{FOLDS_ENDING}")
 
 
 def train_folds(

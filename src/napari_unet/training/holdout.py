@@ -15,7 +15,7 @@ from ..core.specs import TrainSpec
 from ..io.images import read_image
 from .pairs import Pair
 
-__all__ = ["Split", "check_leaks", "hold_out", "part_groups"]
+__all__ = ["Split", "check_leaks", "draw_lot", "hold_out", "part_groups"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def hold_out(examples: Sequence[Example], spec: TrainSpec) -> Split:
                 "patient, field or slide must be on one side: correct the groups or the split."
             )
     kept = {name for name, wishes in said.items() if wishes == {True}}
-    free = sorted((name for name, wishes in said.items() if not wishes), key=lambda name: _lot(name, spec.seed))
+    free = sorted((name for name, wishes in said.items() if not wishes), key=lambda name: draw_lot(name, spec.seed))
     if spec.validation > 0 and not kept:
         wanted = max(1, round(spec.validation * len(groups)))
         # One group is left to learn from, whoever said what.
@@ -113,7 +113,7 @@ def part_groups(examples: Sequence[Example], folds: int, seed: int) -> list[set[
     TrainingDataError
         If there are fewer groups than folds.
     """
-    groups = sorted({each.group or each.source for each in examples}, key=lambda name: _lot(name, seed))
+    groups = sorted({each.group or each.source for each in examples}, key=lambda name: draw_lot(name, seed))
     if len(groups) < folds:
         raise TrainingDataError(
             f"{folds} folds need as many patients or images, but there are {len(groups)}. Annotate more, or ask for "
@@ -156,7 +156,21 @@ def _corner(example: Example, share: float) -> tuple[tuple[Polygon, ...], tuple[
     return (outside,), (((y, x), (y, right), (bottom, right), (bottom, x)),)
 
 
-def _lot(name: str, seed: int) -> str:
+def draw_lot(name: str, seed: int) -> str:
+    """Return what a name is sorted by where order must mean nothing, and stay the same whatever else there is.
+
+    Parameters
+    ----------
+    name : str
+        Of an image or a group.
+    seed : int
+        Another one makes another order.
+
+    Returns
+    -------
+    str
+        A digest.
+    """
     return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
 
 

@@ -23,6 +23,7 @@ from ..io.atomic import atomic_file
 from ..models.model import Model
 from ..models.segment import segment_image
 from ..targets import count_frames
+from .holdout import draw_lot
 from .unseen import LOSS, Unseen
 from .validate import Judged, Shown, judge, open_example, summarise
 
@@ -167,9 +168,7 @@ class Looks:
         """Return the object size of the annotated images, while the network cannot tell it."""
         if not self.card.grid.sized:
             return None
-        if self._shown is None:
-            self._shown = self._choose(self.spec.every)
-        known = [shown.diameter for shown in self._shown if shown.diameter > 0]
+        known = [shown.diameter for shown in self._shown or self._choose(self.spec.every) if shown.diameter > 0]
         return round(float(np.median(known)), 2) if known else None
 
     def _choose(self, between: int) -> list[Shown]:
@@ -177,7 +176,9 @@ class Looks:
         patch = float(spec.patch) ** self.card.net.ndim
         left = _SHARE * _BACKWARD * between * spec.batch * patch
         chosen: list[Shown] = []
-        for example in self.held_out or self.learned[:_EXAMPLES]:
+        # Files are often named by what they show: the first ones would be of one kind.
+        mixed = sorted(self.held_out, key=lambda each: draw_lot(each.name, self.spec.seed))
+        for example in mixed or self.learned[:_EXAMPLES]:
             most = max(left, 0.0) if self.held_out else min(left, float(_EDGE**self.card.net.ndim))
             if chosen and most < patch:
                 break

@@ -21,12 +21,13 @@ from ..core.sizes import encode_size
 from ..core.specs import AugmentSpec, TrainSpec
 from ..nets import multiple
 from ..targets import Target, border_weights
-from .augment import recolor, sampling_grid
+from .augment import place_patch, recolor, sampling_grid
 from .pairs import Pair, Windows, make_pair, whole_objects
 
 __all__ = ["Batch", "Drawn", "Pair", "Sampler", "make_pair"]
 
 MARGIN = 16  # pixels around a patch on which targets are computed too, so that cut objects keep their shape
+_FINE: Final = 1.02  # pixels between the points of a patch that need no smoothing
 _JITTER: Final = 0.3  # how far from the middle of a patch what it is laid on may be, in patches
 
 
@@ -161,9 +162,9 @@ class Sampler:
         points = sampling_grid(tuple(pair.labels.shape), edges, zooms, augment, rng, middle)
         labels, known = _truth(pair, points)
         inner = (slice(MARGIN, -MARGIN),) * labels.ndim
-        # Pixels must not be skipped when shrinking: sample from a level that is at most twice too fine.
+        # Of several levels the one that is at most twice too fine, and smoothed where it is too fine.
         level = int(np.clip(np.floor(np.log2(1 / zoom)), 0, len(pair.levels) - 1)) if zoom < 1 else 0
-        image = _sample(pair.levels[level], points[inner], self.device)
+        image = _sample(pair.levels[level], points[inner], [0.5**level / side for side in zooms], self.device)
         wanted = self.spec.net.inputs if self.spec.net else image.shape[0]
         image = recolor(image, wanted, augment, rng)
         before = None if pair.before is None else _nearest(pair.before, points)
@@ -196,8 +197,8 @@ class Sampler:
         least = self.spec.patch / (2.5 * max(pair.labels.shape))
         return float(max(wanted / (pair.diameter or self._usual), least))
 
-    def _middle(self, pair: Pair, zooms: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.float64] | None:
-        """Choose where a patch lies: on an object, on what is known, or (None) anywhere."""
+    def _middle(self, pair: Pair, zooms: tuple[float, ...], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """Choose where a patch lies: on an object, on what is known, or anywhere."""
         chosen = pair.places
         if len(pair.spots) and rng.random() < self.spec.foreground:
             chosen = pair.spots
@@ -206,10 +207,10 @@ class Sampler:
                 low, high = pair.kinds[rng.integers(len(pair.kinds))]
                 chosen = chosen[low:high]
         if chosen is None or not len(chosen):
-            return None
+            return place_patch(tuple(pair.labels.shape), self._edges, zooms, rng)
         away = rng.uniform(-_JITTER, _JITTER, chosen.shape[1]) * np.array(self._edges) / np.array(zooms)
-        middle: npt.NDArray[np.float64] = chosen[rng.integers(len(chosen))] + 0.5 + away
-        return middle
+        wanted = chosen[rng.integers(len(chosen))] + 0.5 + away
+        return place_patch(tuple(pair.labels.shape), self._edges, zooms, rng, wanted)
 
     def _sizes(
         self, pair: Pair, labels: npt.NDArray[np.int32], objects: npt.NDArray[np.int32], known: Any, zoom: float
@@ -272,27 +273,54 @@ def _stacked(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
     return torch.stack(kept) if kept else None
 
 
-def _inside(points: torch.Tensor, shape: Sequence[int]) -> tuple[torch.Tensor, tuple[slice, ...]]:
+def _inside(
+    points: torch.Tensor, shape: Sequence[int], around: Sequence[int] = (1, 1, 1)
+) -> tuple[torch.Tensor, tuple[slice, ...]]:
     """Return points ``(*e, ndim)`` in pixels, mirrored into the image, and the window around them.
 
-    Pixel `i` reaches from `i` to `i + 1`.
+    Pixel `i` reaches from `i` to `i + 1`. One pixel more on either side (`around`) is what interpolation looks at.
     """
     lengths = torch.tensor([float(n) for n in shape], device=points.device)
     at = (points.flip(-1) + 1) / 2 * lengths
     at = lengths - (lengths - at.remainder(2 * lengths)).abs()
     flat = at.reshape(-1, len(shape))
     low, high = flat.amin(0).tolist(), flat.amax(0).tolist()
-    # One pixel more on either side is what interpolation looks at.
-    return at, tuple(slice(max(0, int(a) - 1), min(n, int(b) + 2)) for a, b, n in zip(low, high, shape, strict=True))
+    sides = zip(low, high, shape, around[: len(shape)], strict=True)
+    return at, tuple(slice(max(0, int(a) - more), min(n, int(b) + 1 + more)) for a, b, n, more in sides)
 
 
-def _sample(level: Any, points: torch.Tensor, device: str) -> torch.Tensor:
-    """Read ``(c, *s)`` at the points of a patch, mirrored beyond the border; no more than the patch needs is read."""
-    at, window = _inside(points, level.shape[1:])
-    block = level[(slice(None), *window)].to(device)
+def _sample(level: Any, points: torch.Tensor, steps: Sequence[float], device: str) -> torch.Tensor:
+    """Read ``(c, *s)`` at the points of a patch, mirrored beyond the border; no more than the patch needs is read.
+
+    Neighboring points lie `steps` pixels apart along each axis. Where that is more than one, the image is smoothed
+    before interpolation, so that a network learns from what it sees when it is used: there, images are shrunk with a
+    triangle of that half-width (:func:`napari_unet.tiling.resample.sampling_taps`).
+    """
+    at, window = _inside(points, level.shape[1:], [1 + int(step * (step > _FINE)) for step in steps])
+    block = _smoothed(level[(slice(None), *window)].to(device), steps)
     start, size = torch.tensor([[w.start, w.stop - w.start] for w in window], dtype=torch.float32).T
     local = ((at - start) * (2 / size) - 1).flip(-1).to(device)
     return functional.grid_sample(block[None], local[None], "bilinear", "border", align_corners=False)[0]
+
+
+def _smoothed(block: torch.Tensor, steps: Sequence[float]) -> torch.Tensor:
+    """Smooth ``(c, *s)`` along each axis, so that interpolated it is as if by a triangle with half-widths `steps`.
+
+    A triangle has a sixth of its squared half-width as variance, and interpolation is one of a pixel: the rest is
+    smoothed with a mixture of two triangles on pixels that has just that variance.
+    """
+    conv = {2: functional.conv2d, 3: functional.conv3d}[len(steps)]
+    for axis, step in enumerate(steps):
+        if step < _FINE:
+            continue
+        width = int(step)
+        share = (step**2 - width**2) / (2 * width + 1)
+        far = torch.arange(-width, width + 1, device=block.device).abs()
+        narrow, wide = (((n - far).clamp(min=0) / n**2) for n in (width, width + 1))
+        kernel = torch.lerp(narrow, wide, share).reshape([-1 if i == axis else 1 for i in range(len(steps))])
+        pad = [0, 0] * (len(steps) - 1 - axis) + [width, width] + [0, 0] * axis
+        block = conv(functional.pad(block, pad, mode="replicate")[:, None], kernel[None, None])[:, 0]
+    return block
 
 
 def _truth(pair: Pair, points: torch.Tensor) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_] | None]:

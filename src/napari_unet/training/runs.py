@@ -26,9 +26,12 @@ from ..io.labels import write_labels
 from ..io.tracks import write_tracks
 from ..models.cards import user_folder
 
-__all__ = ["Order", "is_run", "note_state", "read_order", "run_folder", "write_order"]
+__all__ = ["RUN_ENDING", "Order", "is_run", "note_state", "read_order", "run_folder", "write_order"]
 
 Data = Path | Sequence[Example]
+
+RUN_ENDING: Final = ".training"
+"""Of the folder of a run."""
 
 _SPEC: Final = "spec.json"
 _DATA: Final = "data.csv"
@@ -63,7 +66,7 @@ class Order:
 def run_folder(folder: Path | None, name: str) -> Path:
     """Return where the run of a model is kept: ``<model folder>.training``."""
     folder = folder or user_folder() / name
-    return folder.with_name(f"{folder.name}.training")
+    return folder.with_name(f"{folder.name}{RUN_ENDING}")
 
 
 def is_run(data: Any) -> bool:

@@ -82,6 +82,8 @@ class History:
         Reports since then.
     before : dict of float
         Validation of the model that this one started from.
+    between : int
+        Steps between two reports when the first was made, which decides how much the validation looks at.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -91,6 +93,7 @@ class History:
     best_step: int = 0
     worse: int = 0
     before: dict[str, float] = field(default_factory=dict)
+    between: int = 0
 
 
 class Run:

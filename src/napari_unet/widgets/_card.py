@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING, Final
 
@@ -70,7 +71,8 @@ def scores(card: ModelCard) -> str:
         cells = "".join(
             f"<td align='right'>{found[name]:.3f}</td>" if name in found else "<td></td>" for name in columns
         )
-        rows.append(f"<tr><td>{escape(kind.replace('_', ' '))}</td>{cells}</tr>")
+        where = re.sub("^fold", "left out: part", kind).replace("_", " ")
+        rows.append(f"<tr><td>{escape(where)}</td>{cells}</tr>")
     return f"<table cellpadding='3'><tr><th align='left'>Scores</th>{head}</tr>{''.join(rows)}</table>"
 
 

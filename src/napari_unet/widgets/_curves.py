@@ -18,7 +18,7 @@ __all__ = ["Curves", "load_plots"]
 
 _LIBRARY: Final = "pyqtgraph"
 _TITLES: Final = ("loss", "score")
-_LOSSES: Final = ("loss", "check loss")
+_LOSSES: Final = ("loss", "validation loss")
 _HEIGHT: Final = 130
 _VEIL: Final = 190  # of 255
 _TURN: Final = 30  # milliseconds, in which the screen is drawn and the user heard

@@ -122,6 +122,10 @@ class SizeRows(QObject):
         line = self.pieces if self._card is not None and self._card.target.table else self.smallest
         return line.text().strip() if not line.isHidden() else ""
 
+    @property
+    def _pixels(self) -> str:
+        return "voxels" if self._card is not None and self._card.net.ndim == 3 else "pixels"
+
     def _in_numbers(self) -> dict[str, float]:
         """Return what is written in pixels, by class; the name of all objects is empty."""
         if not self._written:
@@ -162,8 +166,9 @@ class SizeRows(QObject):
         if not found or self._written.isdigit():
             return ""
         if "" in found:
-            return f"{self._written} are {found['']:.1f} pixels."
+            return f"{self._written} are {found['']:.1f} {self._pixels}."
         sizes = (
-            f"{name} {'only the largest' if isinf(size) else f'{size:.1f} pixels'}" for name, size in found.items()
+            f"{name} {'only the largest' if isinf(size) else f'{size:.1f} {self._pixels}'}"
+            for name, size in found.items()
         )
         return f"Smallest pieces: {', '.join(sizes)}."

@@ -129,7 +129,8 @@ class TruthRows(QWidget):
         told = {name: value for name, value in found.items() if name in ("dice", "hd95", "AP50")}
         told |= {name: value for name, value in found.items() if name in ("lesions_found", "lesions_missed", "F1")}
         said = ", ".join(f"{_WORDS.get(name, name)} {_number(name, value)}" for name, value in told.items())
-        return f"{said}. All scores stand in the table."
+        joined = " Lesions that touch when grown by 3 mm count as one, as in BraTS." if "lesions_found" in found else ""
+        return f"{said}.{joined} All scores stand in the table."
 
     def _show(self, found: Mapping[str, float], names: Mapping[int, str], units: Mapping[str, str]) -> None:
         """Fill the table: a row a score, a column for all classes and one for each."""

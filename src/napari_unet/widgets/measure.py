@@ -64,7 +64,7 @@ class MeasureWidget(Panel):
         self.table_of_lesions = LesionTable(napari_viewer)
         self.column.addWidget(self.table_of_lesions, 1)
         self.save = button("Save table …", "Write the measurements to a file: CSV or Parquet.", self.ask_where)
-        self.page = button("Save report (HTML) …", "One page with pictures; needs the image.", self.ask_report)
+        self.page = button("Save report …", "One page with pictures, as HTML or PDF; needs the image.", self.ask_report)
         for each in (self.save, self.page):
             self.column.addWidget(each)
         self.truth = TruthRows(napari_viewer, engine, self)

@@ -22,6 +22,7 @@ __all__ = [
     "finish_training",
     "hold_training",
     "is_training",
+    "named_training",
     "new_wishes",
     "said_by_training",
     "train",
@@ -154,6 +155,30 @@ def training_folder(name: str, folder: str | Path | None = None) -> Path:
     from ..training.runs import run_folder
 
     return run_folder(Path(folder) if folder else None, name)
+
+
+def named_training(data: str | Path, folder: str | Path | None = None) -> Path:
+    """Return a run's folder, wherever it lies.
+
+    Parameters
+    ----------
+    data : path
+        Images, a run's folder, or only its name, such as ``my-cells.training``.
+    folder : path, optional
+        See :func:`train`.
+
+    Returns
+    -------
+    Path
+        That of the run with this name among the user's models where there is no such file or folder; otherwise `data`.
+    """
+    from ..training.runs import RUN_ENDING, is_run, run_folder
+
+    data = Path(data)
+    if data.exists() or data.name != str(data) or data.suffix != RUN_ENDING:
+        return data
+    found = run_folder(Path(folder) if folder else None, data.stem)
+    return found if is_run(found) else data
 
 
 def unfinished_training(data: str | Path) -> tuple[TrainSpec, Path] | None:
