@@ -343,6 +343,13 @@ def test_lesions_of_nifti_have_millimeters_and_places_in_the_patient(scan, here,
     np.testing.assert_allclose(np.sort(table["patient_x"]), np.sort(x - 70), rtol=1e-4)
     np.testing.assert_allclose(np.sort(table["patient_y"]), np.sort(y - 40), rtol=1e-4)
     np.testing.assert_allclose(np.sort(table["patient_z"]), np.sort(z - 200), rtol=1e-4)
+    for a, off in (("x", -70), ("y", -40), ("z", -200)):
+        for end in (0, 1):
+            box = np.sort(expected[f"box_{a}{end}"] + off)
+            np.testing.assert_allclose(np.sort(table[f"patient_box_{a}{end}"]), box, rtol=1e-4)
+    lesions = ("measure", "classes.nii.gz", "--measure", "lesions", "--classes", "--before", "classes.nii.gz")
+    assert "--changes would replace what --output writes" in bad(*lesions, "--changes", "c.csv", "-o", "c.csv")
+    assert "--areas would replace" in bad("change", "classes.nii.gz", "scan.nii.gz", "-o", "c.csv", "--areas", "c.csv")
     good("report", "scan.nii.gz", "classes.nii.gz", "--classes", "-o", "n.html")
     assert "scan" not in (here / "n.html").read_text("utf-8")
     scores = json.loads(good("evaluate", "classes.nii.gz", "classes.nii.gz", "--metrics", "surfaces", "--json"))

@@ -594,3 +594,11 @@ def test_a_name_that_no_model_can_have_is_found_before_the_first_step(annotated,
         workflows.train(annotated, task="nonsense")
     with pytest.raises(SpecError):
         workflows.train(annotated, steps=0)
+
+
+@pytest.mark.parametrize("value", [0, 7, 1000])
+@pytest.mark.parametrize("name", ["breast-ultrasound", "sarcoma-mri", "nuclei"])
+def test_nothing_is_found_where_there_is_no_contrast(name, value):
+    shape = (12, 40, 40) if name == "sarcoma-mri" else (40, 40)
+    found = segment(np.full(shape, value, np.int16), model=name)
+    assert (found.objects, found.unseen) == (0, "an image without any contrast")

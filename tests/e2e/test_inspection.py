@@ -16,7 +16,7 @@ import napari_unet
 from napari_unet import workflows
 from napari_unet.cli import app
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.errors import ImageError, OutputError, SpecError
 from napari_unet.core.examples import Example
 from napari_unet.core.specs import SegmentSpec, TrainSpec
 from napari_unet.core.steps import finish
@@ -155,3 +155,28 @@ def test_a_long_scan_needs_the_memory_of_a_part(model, tmp_path, monkeypatch):
     places = [(one.y, one.x) for one in verdict.defects]
     np.testing.assert_allclose(places, [(103.5, 23.5), (3001.5, 41.5), (5903.5, 73.5)], atol=1.5)
     assert peak < 64 << 20
+
+
+def test_a_rule_that_no_defect_can_meet_is_refused(model, line):
+    spec = SegmentSpec.of(model=str(model))
+    with pytest.raises(SpecError, match=r"names the class 'spott'.*It knows: spot, scratch"):
+        workflows.inspect(line, "report.csv", spec, rule="area > 9 or not (class = spott and area > 3)")
+    assert not Path("report.csv").exists()
+    assert workflows.inspect(line / "spot.tif", "report.csv", spec, rule="class = SPOT").failed == 1
+
+
+def test_what_was_not_seen_does_not_pass(model, line):
+    spec = SegmentSpec.of(model=str(model))
+    (line / "dark").mkdir()
+    good, spot = (surface(seed, spots)[0].astype(np.float32) for seed, spots in ((40, []), (41, [(1, 20, 30)])))
+    for name, image, rows_lost in (("half", good, 48), ("spot", spot, 10), ("all", good, 96)):
+        image[96 - rows_lost :] = np.nan
+        imwrite(line / "dark" / f"{name}.tif", image)
+    imwrite(line / "dark" / "flat.tif", np.full((96, 96), 120, np.uint8))
+    found = workflows.inspect(line / "dark", "dark.csv", spec)
+    verdicts = {row["image"]: (row["verdict"], row["reason"]) for row in rows("dark.images.csv")}
+    assert verdicts["half.tif"] == ("error", "Not seen: 4608 pixels that hold no number, 50.0% of the image.")
+    assert (verdicts["all.tif"][0], verdicts["spot.tif"][0]) == ("error", "fail")
+    assert found.code == 2
+    again = workflows.inspect(line / "dark" / "half.tif", "again.csv", spec, unseen=0.6)
+    assert again.passed == 1

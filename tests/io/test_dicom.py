@@ -327,6 +327,15 @@ def test_damaged_and_encrypted_files(tmp_path, dicom_series, content):
         read_image(tmp_path)
 
 
+def test_a_count_that_is_no_number_is_named(tmp_path, dicom_series):
+    file = dicom_series(tmp_path, BODY, AXIAL, NumberOfFrames=1)[0]
+    content = file.read_bytes()
+    assert content.count(b"IS\x02\x001 ") >= 1
+    file.write_bytes(content.replace(b"\x28\x00\x08\x00IS\x02\x001 ", b"\x28\x00\x08\x00IS\x02\x001A"))
+    with pytest.raises(ImageError, match=rf"{file.name}' is damaged: its NumberOfFrames is no number"):
+        read_image(tmp_path)
+
+
 def test_truncated_files(tmp_path, dicom_series):
     files = dicom_series(tmp_path, np.tile(BODY, (20, 20, 1)), AXIAL)
     whole = files[2].read_bytes()

@@ -111,3 +111,17 @@ def test_folded_is_unfolded(ndim, block, skip):
         after = fold(network)(x)
     assert not [m for m in network.modules() if isinstance(m, BatchRenorm)]
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+
+
+def test_statistics_keep_up_with_weights_that_grow():
+    norm, x = make(), torch.randn(2, 4, 16, 16)
+    for step in range(40):
+        norm(1.1**step * x)
+    last = (1.1**39 * x).var([0, 2, 3], unbiased=False)
+    assert ((norm.running_var / last) > 0.4).all()
+    for _ in range(400):
+        norm(x)
+    # Later on it is a long mean, which a single batch hardly changes.
+    before = norm.running_var.clone()
+    norm(3 * x)
+    torch.testing.assert_close(norm.running_var, before, rtol=0.2, atol=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,10 @@ from napari_unet.core.specs import AugmentSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.targets import target
 from napari_unet.tiling.grid import Span
 from napari_unet.tiling.resample import sampling_taps
+from napari_unet.training.pairs import Truth
 from napari_unet.training.patches import Sampler, make_pair
 
+CLASSES = TargetSpec(name="classes", classes=("dent", "rust", "crack"))
 STILL = AugmentSpec(
     elastic=0, scale_jitter=0, wide_fraction=0, rotate=False, gamma=0, noise=0, blur=0, contrast=0, invert=0, gray=0,
     shuffle=0,
@@ -111,7 +115,8 @@ def test_images_targets_and_sizes_lie_on_each_other():
 def test_targets_of_cut_objects_are_those_of_whole_ones():
     # One disk of 40 pixels: a patch of 16 in it sees no border, but the target knows how far it is.
     image, labels = disks((64, 64), 40.0)
-    batch = sampler(spec(augment=STILL, diameter=40.0, patch=16, batch=8), make_pair(image, labels, "one")).batch(0)
+    how = spec(augment=STILL, diameter=40.0, patch=16, batch=32, foreground=1.0)
+    batch = sampler(how, make_pair(image, labels, "one")).batch(0)
     inside = [t for t in batch.target if (t[0] > 0).all()]
     assert inside
     assert min(float(t[1].min()) for t in inside) < 0.9
@@ -161,11 +166,11 @@ def test_patches_show_the_borders_of_images(shape, patch, depth, share):
     pair = make_pair(where[None].copy(), labels, "field")
     how = spec(len(shape), patch=patch, depth=depth, augment=STILL, foreground=share, diameter=pair.diameter)
     draw = sampler(how, pair)
-    seen = [draw.draw(pair, np.random.default_rng(i)).image for i in range(40)]
+    seen = [image for step in range(14) for image in draw.batch(step).image]
     first, last = min(float(each.min()) for each in seen), max(float(each.max()) for each in seen)
     assert first < 1
     if share:
-        assert sum(float(each.min()) < 1 for each in seen) > 30
+        assert sum(float(each.min()) < 1 for each in seen) > 32
     else:
         assert last > shape[0] - 4
 
@@ -184,3 +189,19 @@ def test_patches_are_shrunk_as_images_are_that_are_segmented(zoom):
     used = (lines @ noise @ lines.T).std()
     # Whole patches lie between pixels, which smooths what is not shrunk at all.
     assert learned == pytest.approx(used, rel=0.2 if zoom < 0.9 else 0.5)
+
+
+def test_a_class_of_one_image_is_seen_as_often_as_others():
+    def of(number, name):
+        labels = np.zeros((64, 64), np.int32)
+        labels[20:30, 20:30] = number
+        return make_pair(np.zeros((1, 64, 64), np.float32), labels, name, truth=Truth(classes=3))
+
+    images = [of(1, f"common {i}") for i in range(8)] + [of(3, "rare"), of(0, "none")]
+    how = spec(foreground=1.0, batch=8, augment=STILL)
+    draw = Sampler(images, how.model_copy(update={"target": CLASSES}), target(CLASSES))
+    shown = torch.cat([draw.batch(step).target for step in range(8)]).flatten(2).any(-1)
+    assert shown.float().mean(0).tolist() == [1, pytest.approx(0.5, abs=0.15), 0, pytest.approx(0.5, abs=0.15)]
+    # An image of weight 0 is never drawn, whatever it shows.
+    hidden = [replace(pair, weight=float(pair.name == "none")) for pair in images]
+    assert not Sampler(hidden, how, target(CLASSES)).batch(0).target[:, 1:].any()

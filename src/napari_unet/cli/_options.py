@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..core.errors import SpecError
+from ..core.errors import OutputError, SpecError
 from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
@@ -15,7 +16,7 @@ __all__ = [
     "Anomaly", "Average", "Background", "Batch", "Binary", "Channels", "Confidence", "Diameter", "DropoutSamples",
     "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts",
     "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table", "Threshold", "Tile",
-    "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "chosen_channels",
+    "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "chosen_channels",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -185,3 +186,25 @@ def chosen_channels(text: str | None) -> tuple[int | str, ...] | None:
             f"--channels takes numbers from 0, or names of bands, with commas between, such as 0,2; not '{text}'."
         )
     return tuple(int(word) if word.isdecimal() else word for word in words)
+
+
+def apart(places: Mapping[str, Path | None]) -> None:
+    """Refuse to write two things to one place.
+
+    Parameters
+    ----------
+    places : mapping of str to Path or None
+        By option.
+
+    Raises
+    ------
+    OutputError
+        If two are the same file.
+    """
+    taken: dict[Path, str] = {}
+    for option, path in places.items():
+        if path is None:
+            continue
+        if other := taken.get(path.resolve()):
+            raise OutputError(f"{option} would replace what {other} writes to '{path}'. Choose another name.")
+        taken[path.resolve()] = option

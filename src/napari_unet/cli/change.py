@@ -9,6 +9,7 @@ import typer
 
 from .. import workflows
 from .._terminal import say_json, tell, watch
+from . import _options as options
 
 __all__ = ["EXAMPLES", "change"]
 
@@ -34,6 +35,7 @@ def change(  # noqa: PLR0913  # a command's options are its arguments
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Compare maps of classes of the same place at several dates: areas, and what turned into what."""
+    options.apart({"--output": output, "--areas": areas})
     for place in (output, areas):
         if place is not None:
             workflows.check_place(place, overwrite=overwrite)

@@ -297,7 +297,7 @@ def _remarks(found: Segmentation) -> dict[str, str]:
 
 
 def _check_places(image: Path, source: Image, places: dict[str, Path | None], overwrite: bool) -> None:
-    taken: dict[Path, str] = {}
+    options.apart(places)
     for option, path in places.items():
         if path is None:
             continue
@@ -311,9 +311,6 @@ def _check_places(image: Path, source: Image, places: dict[str, Path | None], ov
             allowed = overwrite or (option == "--output" and path.suffix.lower() == ".zarr")
             if note := workflows.check_place(path, source, allowed, noun):
                 typer.echo(note, err=True)
-        if other := taken.get(path.resolve()):
-            raise OutputError(f"{option} would replace what {other} writes to '{path}'. Choose another name.")
-        taken[path.resolve()] = option
 
 
 def _has_screen() -> bool:

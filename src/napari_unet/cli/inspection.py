@@ -36,6 +36,9 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
     pixel_size: Annotated[
         float | None, typer.Option(help="Edge of a pixel in mm.", show_default="what images say")
     ] = None,
+    unseen: Annotated[
+        float, typer.Option(help="Share of an image, 0 to 1, that may hold no numbers; with more nobody knows.")
+    ] = 0.0,
     labels: Annotated[Path | None, typer.Option(help="Folder for the labels, as OME-Zarr.")] = None,
     channels: options.Channels = None,
     average: options.Average = _SEGMENT.average,
@@ -55,7 +58,7 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
         model=tuple(model) if len(model) > 1 else model[0], channels=options.chosen_channels(channels), average=average,
         uncertainty=average != "none" or len(model) > 1, device=device, tiling={"workers": workers},
     )  # fmt: skip
-    how = InspectSpec.of(rule=fail_if, pixel_size=pixel_size)
+    how = InspectSpec.of(rule=fail_if, pixel_size=pixel_size, unseen=unseen)
     found = watch(workflows.inspect_steps(images, output, spec, how, labels=labels, overwrite=overwrite))
     if as_json:
         say_json({"passed": found.passed, "failed": found.failed, "errors": found.errors, "defects": found.defects})

@@ -98,6 +98,7 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     changed since an earlier time.
     """
     files = {"organ": organ, "scores": scores, "before": before, "changes": changes}
+    options.apart({"--output": output, "--changes": changes})
     for place in filter(None, (output, changes)):
         workflows.check_place(place, overwrite=overwrite)
     source = open_image(image, axes, series) if image else None

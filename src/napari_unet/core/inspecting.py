@@ -20,10 +20,13 @@ class InspectSpec(Spec):
         An image fails if this holds, see :func:`~napari_unet.core.rules.parse_rule`; by default if it has a defect.
     pixel_size : float or None
         Edge of a pixel in mm; None: what the image says.
+    unseen : float
+        Share of an image, 0 to 1, that need not hold numbers: with more of that nobody knows whether it passes.
     """
 
     rule: str = "count > 0"
     pixel_size: float | None = Field(None, gt=0, allow_inf_nan=False)
+    unseen: float = Field(0.0, ge=0, lt=1)
 
     @field_validator("rule")
     @classmethod

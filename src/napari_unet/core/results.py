@@ -105,10 +105,18 @@ class Segmentation:
         return "" if percent is None else f"{percent:.2f} % of pixels as in float32, on simulated pictures"
 
     @property
+    def flat(self) -> bool:
+        """Whether the image has no contrast in any channel, so that there is nothing to be found."""
+        levels = self.manifest.get("statistics", {})
+        return bool(levels) and levels["low"] == levels["high"]
+
+    @property
     def unseen(self) -> str:
         """In words, what could not be looked at and counts as background; empty if there is no such thing."""
         pixels, parts = self.manifest.get("not_a_number", 0), self.manifest.get("unreadable", ())
         said = [f"{pixels} pixels that hold no number"] * bool(pixels)
+        if self.flat and not said:
+            said.append("an image without any contrast")
         if parts:
             first = ", ".join(f"{axis} {low} to {high}" for axis, (low, high) in parts[0].items() if axis != "c")
             said.append(f"{len(parts)} damaged parts of the image, the first at {first}")

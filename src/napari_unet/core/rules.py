@@ -148,6 +148,11 @@ class Rule:
                 return " and ".join(map(str, (*condition.parts, *counts)))
         return ""
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that it names, as they are written."""
+        return tuple(dict.fromkeys(name for condition, _ in self.ways for name in _classes(condition)))
+
     def __str__(self) -> str:
         """Return the rule as it may be written."""
         return " or ".join(" and ".join(map(_bracketed, (*each.parts, *counts))) for each, counts in self.ways)
@@ -194,6 +199,14 @@ def _way(part: _Part) -> tuple[_All, tuple[_Compare, ...]]:
             f"{_EXAMPLE}"
         )
     return _All(others), counts
+
+
+def _classes(part: _Part) -> Iterator[str]:
+    if isinstance(part, _Compare):
+        yield from [str(part.value)] * (part.name == "class")
+        return
+    for one in (part.part,) if isinstance(part, _Not) else part.parts:
+        yield from _classes(one)
 
 
 def _counts(part: _Part) -> bool:

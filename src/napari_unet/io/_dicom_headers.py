@@ -198,16 +198,15 @@ def read_planes(file: Path) -> list[Plane]:
         If the file is damaged, or too short for its pixels.
     """
     header = read_header(file)
-    if not int(header.get("Rows", 0) or 0) or not int(header.get("Columns", 0) or 0):
+    if not all(_count(file, header, name, 0) for name in ("Rows", "Columns")):
         kind = str(header.get("SOPClassUID", ""))
         if not kind or kind.removeprefix(_STORAGE) in _PICTURES:
             raise ImageError(f"'{file}' ends before its pixels, or has none: it is incomplete or damaged. {_ADVICE}")
         return []
     syntax = str(header.file_meta.get("TransferSyntaxUID", _NATIVE[0]))
-    frames = int(header.get("NumberOfFrames", 1) or 1)
-    samples = int(header.get("SamplesPerPixel", 1) or 1)
-    pixels = int(header.Rows) * int(header.Columns) * samples * frames
-    needed = pixels * int(header.get("BitsAllocated", 8) or 8) // 8
+    frames = _count(file, header, "NumberOfFrames")
+    pixels = _count(file, header, "Rows") * _count(file, header, "Columns") * frames
+    needed = pixels * _count(file, header, "SamplesPerPixel") * _count(file, header, "BitsAllocated", 8) // 8
     if syntax in _NATIVE and file.stat().st_size < needed and header.get("Modality") != "SEG":
         raise ImageError(
             f"'{file}' has no pixel data, or not all of it: {file.stat().st_size:,} bytes where its pixels alone take "
@@ -219,6 +218,14 @@ def read_planes(file: Path) -> list[Plane]:
         _plane(file, number, header, syntax, [g for g in (*each[number : number + 1], shared) if g is not None])
         for number in range(frames)
     ]
+
+
+def _count(file: Path, header: Any, name: str, missing: int = 1) -> int:
+    """Return a whole number of a header."""
+    try:
+        return int(header.get(name, missing) or missing)
+    except BROKEN:
+        raise ImageError(f"'{file}' is damaged: its {name} is no number. {_ADVICE}") from None
 
 
 def _plane(file: Path, number: int, header: Any, syntax: str, groups: list[Any]) -> Plane:

@@ -117,6 +117,8 @@ def read_dicom(place: Path, axes: str | None = None, series: int | None = None) 
         if not chosen:
             raise ImageError(f"'{place}' has no image number {series}. It holds:\n{list_in_words(found)}")
         images = chosen
+    if not found:
+        raise ImageError(f"'{place}' holds no pictures: it is a plan, a report or the like. Choose the images.")
     if not images:
         raise ImageError(
             f"'{place}' holds no images, but:\n{list_in_words(found)}\nOpen it as labels, or choose another."

@@ -6,6 +6,7 @@ along z are taken for axial ones.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def measure(labels: Image, image: Image | None = None, beside: Beside | None = N
         - ``centroid_z`` (3D), ``centroid_y``, ``centroid_x``; ``box_z0``, ``box_z1`` and so on: the faces of the box
           around it, in units of length; ``bbox_z0``, ``bbox_z1`` and so on: first pixel and the one after the last.
         - ``patient_z``, ``patient_y``, ``patient_x``: the centroid in the patient, mm toward head, back and left (LPS
-          of DICOM), where the labels know it.
+          of DICOM), where the labels know it; ``patient_box_z0``, ``patient_box_z1`` and so on: what holds its box.
         - 3D: ``surface`` (Crofton's formula) and ``sphericity``, ``(36 pi volume**2)**(1/3) / surface``, at most 1; 2D:
           ``perimeter`` and ``circularity``, as in :mod:`~napari_unet.measures.objects`.
         - ``border_distance`` from the border of the image, 0 where ``touches_border``; ``organ_distance`` from the
@@ -162,7 +163,8 @@ def units(labels: Image, quantity: str = "") -> dict[str, str]:
         lengths |= dict.fromkeys((f"box_{a}0", f"box_{a}1"), unit)
         if a != "z":
             lengths |= dict.fromkeys((f"{line}_{a}{end}" for line in ("longest", "short") for end in (0, 1)), unit)
-    lengths |= dict.fromkeys((f"patient_{a}" for a in "zyx"), "millimeter")
+    own = [f"patient_{a}" for a in "zyx"] + [f"patient_box_{a}{end}" for a in "zyx" for end in (0, 1)]
+    lengths |= dict.fromkeys(own, "millimeter")
     if len(axes) == 3:
         lengths |= {"volume_ml": "ml", "surface": f"{one}²" if one != "mixed" else one}
     names = ("mean", "std", "min", "max", *(f"p{p}" for p in PERCENTILES))
@@ -249,6 +251,11 @@ def _ordered(labels: Image, known: dict[str, Any], own: Table, classes: Mapping[
     table |= {name: intensities[name] for name in sorted(intensities, key=lambda n: n.partition("_c")[2])}
     ends = zip(axes, scale, strict=True)
     table |= {f"box_{a}{end}": (known[f"bbox_{a}{end}"] - 0.5) * step for a, step in ends for end in (0, 1)}
+    if labels.anatomy is not None and axes == "zyx":
+        sides = [(known[f"bbox_{a}0"] - 0.5, known[f"bbox_{a}1"] - 0.5) for a in axes]
+        corners = np.stack([labels.anatomy.to_world(np.stack(c, axis=1)) for c in itertools.product(*sides)])
+        for end, places in enumerate((corners.min(axis=0), corners.max(axis=0))):
+            table |= {f"patient_box_{a}{end}": column for a, column in zip(axes, places.T, strict=True)}
     table |= {name: column for name, column in known.items() if name.startswith("bbox_")}
     return table | {name: column for name, column in own.items() if name not in table}
 

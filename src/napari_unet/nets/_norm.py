@@ -7,13 +7,15 @@ look at the tile (Buglakova et al., ICCV 2025), and it folds into the convolutio
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 __all__ = ["Affine", "BatchRenorm", "fold"]
+
+_RECENT: Final = 6.0  # the running statistics are early on those of about the last sixth of all steps
 
 
 class BatchRenorm(nn.Module):
@@ -60,8 +62,9 @@ class BatchRenorm(nn.Module):
             sigma = (self.running_var + self.eps).sqrt()
             r = (spread / sigma).clamp(1 / r_max, r_max)
             d = ((mean - self.running_mean) / sigma).clamp(-d_max, d_max)
-            # Early on the average must follow quickly, or the corrections aim at values nobody ever had.
-            share = max(self.momentum, 1 / (1 + float(self.seen)))
+            # Early on weights change by a tenth a step: the mean of all batches so far would be a little off in each
+            # layer, and after twenty of them nothing would be right.
+            share = max(self.momentum, _RECENT / (_RECENT + float(self.seen)))
             self.running_mean.lerp_(mean, share)
             self.running_var.lerp_(var, share)
             self.seen += 1

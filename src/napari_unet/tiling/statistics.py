@@ -44,6 +44,11 @@ class Statistics:
     high: tuple[float, ...]
     limits: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def flat(self) -> bool:
+        """Whether no channel has any contrast."""
+        return self.low == self.high
+
     def to_dict(self) -> dict[str, list[Any]]:
         """Return plain lists, for a manifest."""
         return {name: [*map(_plain, values)] for name, values in asdict(self).items() if values or name != "limits"}

@@ -82,6 +82,8 @@ class Where:
         The same in all planes; everything where missing.
     background : Background, optional
         What is too dark; nothing where missing.
+    flat : bool
+        Whether the image has no contrast at all: what a network says of it means nothing.
 
     Attributes
     ----------
@@ -89,8 +91,10 @@ class Where:
         Of the run so far.
     """
 
-    def __init__(self, region: Polygons | None = None, background: Background | None = None) -> None:
-        self.region, self.background = region, background
+    def __init__(
+        self, region: Polygons | None = None, background: Background | None = None, flat: bool = False
+    ) -> None:
+        self.region, self.background, self.flat = region, background, flat
         self.notes = Notes()
 
     def misses(self, window: Window) -> bool:
@@ -119,6 +123,9 @@ class Where:
         """
         if self.misses(window):
             return False
+        if self.flat:
+            # Read all the same: what holds no number is told.
+            return np.zeros([s.stop - s.start for s in window], bool)
         mask = np.ones((), bool)
         if self.region is not None:
             mask = self.region.mask(*window[-2:])
@@ -254,4 +261,4 @@ def choose_where(spec: SegmentSpec, image: Image, plan: Plan) -> Where:
             "numbers are pixels, y before x."
         )
     background = None if spec.background is None else Background(spec.background, plan.statistics, plan.factor)
-    return Where(region, background)
+    return Where(region, background, plan.statistics.flat)

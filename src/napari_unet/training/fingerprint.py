@@ -290,14 +290,8 @@ def fingerprint(pairs: Sequence[Pair]) -> Fingerprint:
         tuple(sorted({int(pair.facts.get("channels", 1)) for pair in pairs})), tuple(k for k, _ in kinds.most_common()),
         _spacing(pairs), max((len(pair.sizes) - 1 for pair in pairs if pair.kinds), default=0), common_bands(pairs),
         narrowest(pairs),
-        tuple(sorted({number for pair in pairs for number in _present(pair)})),
+        tuple(sorted({number for pair in pairs for number, *_ in pair.kinds})),
     )  # fmt: skip
-
-
-def _present(pair: Pair) -> Iterator[int]:
-    """Return the classes that occur in an image, from one pixel of each."""
-    for first, _ in pair.kinds:
-        yield int(pair.labels[tuple(slice(at, at + 1) for at in pair.spots[first].tolist())].item())
 
 
 def common_bands(pairs: Sequence[Pair]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from ..tiling import Polygons
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Pair", "Truth", "Windows", "make_pair", "positions", "spread_spots", "whole_objects"]
+__all__ = ["Pair", "Truth", "Windows", "make_pair", "name_kinds", "positions", "spread_spots", "whole_objects"]
 
 _SPOTS: Final = 10_000  # places that are remembered of an image, as in nnU-Net
 _COARSEST: Final = 16  # pixels along the shortest edge of the coarsest level
@@ -162,8 +162,8 @@ class Pair:
         Objects have no known shape.
     spots : ndarray of int32, shape (n, ndim)
         Some pixels of objects whose truth is known.
-    kinds : tuple of (int, int)
-        Of classes: the parts of `spots` that are of one class each, from and up to; empty: of objects.
+    kinds : tuple of (int, int, int)
+        Of classes that occur: the number, and which of `spots` are of it, from and up to; empty: of objects.
     places : ndarray of int32, shape (n, ndim), or None
         Some pixels whose truth is known; None: it is everywhere.
     before : Tensor or None
@@ -185,7 +185,7 @@ class Pair:
     known: Windows | None = None
     scribbles: bool = False
     spots: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
-    kinds: tuple[tuple[int, int], ...] = ()
+    kinds: tuple[tuple[int, int, int], ...] = ()
     places: npt.NDArray[np.int32] | None = None
     before: torch.Tensor | None = None
     group: str = ""
@@ -299,7 +299,7 @@ def whole_objects(labels: Labels, known: Mask | None, ended: bool) -> npt.NDArra
 
 def spread_spots(
     labels: Labels, known: Mask | None, classes: int
-) -> tuple[npt.NDArray[np.int32], tuple[tuple[int, int], ...]]:
+) -> tuple[npt.NDArray[np.int32], tuple[tuple[int, int, int], ...]]:
     """Return the places of some pixels of objects, or as many of each class, and which are of one class.
 
     Parameters
@@ -315,15 +315,30 @@ def spread_spots(
     -------
     spots : ndarray of int32, shape (n, ndim)
         Places.
-    kinds : tuple of (int, int)
+    kinds : tuple of (int, int, int)
         See :class:`Pair`.
     """
     if not classes:
         return positions(labels > 0 if known is None else (labels > 0) & known), ()
     found = [positions(labels == k if known is None else (labels == k) & known) for k in range(1, classes + 1)]
     ends = np.cumsum([0, *map(len, found)]).tolist()
-    kinds = tuple((a, b) for a, b in itertools.pairwise(ends) if b > a)
-    return np.concatenate(found), kinds
+    return np.concatenate(found), name_kinds(ends)
+
+
+def name_kinds(ends: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """Return which places are of which class.
+
+    Parameters
+    ----------
+    ends : sequence of int
+        Where the places of class 1 begin and end, those of class 2 end, and so on.
+
+    Returns
+    -------
+    tuple of (int, int, int)
+        See :class:`Pair`.
+    """
+    return tuple((k, a, b) for k, (a, b) in enumerate(itertools.pairwise(ends), 1) if b > a)
 
 
 def positions(mask: Mask) -> npt.NDArray[np.int32]:

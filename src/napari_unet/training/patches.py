@@ -6,7 +6,7 @@ Step `n` of a run always sees the same patches, whatever happened before it: the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -104,6 +104,7 @@ class Sampler:
         if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
             raise TrainingDataError("The weights of the training images must be 0 or more, and not all of them 0.")
         self.chances = weight / weight.sum()
+        self._kinds = [*_shares(self.pairs, self.chances)]
         known = [pair.diameter for pair in self.pairs if pair.diameter > 0]
         # Scribbles tell no size: the images are then learned from as large as they are.
         self._usual = float(np.median(known)) if known else spec.diameter or 1.0
@@ -125,16 +126,40 @@ class Sampler:
         Batch
             The image on the sampler's device, everything else on the CPU.
         """
-        rng = np.random.default_rng((self.spec.seed, step))
-        chosen = rng.choice(len(self.pairs), self.spec.batch, p=self.chances)
         parts = []
-        for number, i in list(enumerate(chosen.tolist()))[part]:
+        for number in range(self.spec.batch)[part]:
             own = np.random.default_rng((self.spec.seed, step, number))
-            parts.append(self._encoded(self.draw(self.pairs[i], own), self.pairs[i]))
+            pair, spots = self.pick(own)
+            parts.append(self._encoded(self.draw(pair, own, spots), pair))
         image, target, size, known, borders = zip(*parts, strict=True)
         return Batch(torch.stack(image), torch.stack(target), torch.stack(size), _known(known), _stacked(borders))
 
-    def draw(self, pair: Pair, rng: np.random.Generator) -> Drawn:
+    def pick(self, rng: np.random.Generator) -> tuple[Pair, npt.NDArray[np.int32] | None]:
+        """Choose an image, and what a patch of it is to be laid on.
+
+        Every class is chosen as often as any other, in nnU-Net (Isensee et al. 2021) of those in an image, here of
+        those in all images: a defect of which there are few images would otherwise hardly be seen.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        pair : Pair
+            The image.
+        spots : ndarray of int32, shape (n, ndim), or None
+            Pixels of objects, or of one class; None: anywhere where something is known.
+        """
+        if rng.random() >= self.spec.foreground or not self._kinds:
+            return self.pairs[int(rng.choice(len(self.pairs), p=self.chances))], None
+        number, chances = self._kinds[rng.integers(len(self._kinds))]
+        pair = self.pairs[int(rng.choice(len(self.pairs), p=chances))]
+        low, high = next(((a, b) for k, a, b in pair.kinds if k == number), (0, len(pair.spots)))
+        return pair, pair.spots[low:high]
+
+    def draw(self, pair: Pair, rng: np.random.Generator, spots: npt.NDArray[np.int32] | None = None) -> Drawn:
         """Cut one patch.
 
         Parameters
@@ -143,6 +168,8 @@ class Sampler:
             The image.
         rng : numpy.random.Generator
             Source of randomness.
+        spots : ndarray of int32, shape (n, ndim), optional
+            Pixels on one of which the patch is laid.
 
         Returns
         -------
@@ -158,7 +185,7 @@ class Sampler:
         zooms = self._zooms(pair, augment, rng)
         zoom = max(zooms)
         edges = tuple(edge + 2 * MARGIN for edge in self._edges)
-        middle = self._middle(pair, zooms, rng)
+        middle = self._middle(pair, zooms, rng, spots)
         points = sampling_grid(tuple(pair.labels.shape), edges, zooms, augment, rng, middle)
         labels, known = _truth(pair, points)
         inner = (slice(MARGIN, -MARGIN),) * labels.ndim
@@ -197,15 +224,11 @@ class Sampler:
         least = self.spec.patch / (2.5 * max(pair.labels.shape))
         return float(max(wanted / (pair.diameter or self._usual), least))
 
-    def _middle(self, pair: Pair, zooms: tuple[float, ...], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-        """Choose where a patch lies: on an object, on what is known, or anywhere."""
-        chosen = pair.places
-        if len(pair.spots) and rng.random() < self.spec.foreground:
-            chosen = pair.spots
-            if pair.kinds:
-                # Every class as often as any other, as in nnU-Net.
-                low, high = pair.kinds[rng.integers(len(pair.kinds))]
-                chosen = chosen[low:high]
+    def _middle(
+        self, pair: Pair, zooms: tuple[float, ...], rng: np.random.Generator, spots: npt.NDArray[np.int32] | None
+    ) -> npt.NDArray[np.float64]:
+        """Choose where a patch lies: on one of some pixels, on what is known, or anywhere."""
+        chosen = pair.places if spots is None else spots
         if chosen is None or not len(chosen):
             return place_patch(tuple(pair.labels.shape), self._edges, zooms, rng)
         away = rng.uniform(-_JITTER, _JITTER, chosen.shape[1]) * np.array(self._edges) / np.array(zooms)
@@ -236,6 +259,15 @@ class Sampler:
         borders = border_weights(drawn.objects)[inner] if self.spec.loss == "border" else None
         parts = (target, size, known, borders)
         return drawn.image, *(None if p is None else torch.from_numpy(np.ascontiguousarray(p)) for p in parts)
+
+
+def _shares(pairs: Sequence[Pair], chances: npt.NDArray[np.float64]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    """Yield each class (0: objects), and how often each image is chosen to show it."""
+    of = [{k for k, *_ in pair.kinds} or ({0} if len(pair.spots) else set()) for pair in pairs]
+    for number in sorted(set().union(*of)):
+        own = np.where([number in each for each in of], chances, 0.0)
+        if own.sum() > 0:
+            yield number, own / own.sum()
 
 
 def _depth(spec: TrainSpec) -> int:

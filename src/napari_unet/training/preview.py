@@ -38,11 +38,11 @@ def draw_patches(prepared: Prepared, count: int) -> list[tuple[Image, Image]]:
     if spec.target is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     sampler = Sampler(prepared.pairs, spec, target(spec.target))
-    lots = np.random.default_rng((spec.seed, count))
     patches = []
     for number in range(count):
-        pair = prepared.pairs[int(lots.choice(len(prepared.pairs), p=sampler.chances))]
-        drawn = sampler.draw(pair, np.random.default_rng((spec.seed, 0, number)))
+        own = np.random.default_rng((spec.seed, count, number))
+        pair, spots = sampler.pick(own)
+        drawn = sampler.draw(pair, own, spots)
         inner = (slice(MARGIN, -MARGIN),) * drawn.objects.ndim
         labels = drawn.objects if drawn.known is None else np.where(drawn.known, drawn.objects, -1)
         axes, name = "zyx"[-labels.ndim :], f"{pair.name} {number + 1}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from ..io.images import read_image
 from ..io.labels import read_labels
 from ..tiling import Statistics, normalise
 from ..tiling.statistics import spread
-from .pairs import Pair, Truth, positions, spread_spots, whole_objects
+from .pairs import Pair, Truth, name_kinds, positions, spread_spots, whole_objects
 
 __all__ = ["Shelf", "Stored", "as_whole", "digest", "stored_pair"]
 
@@ -258,8 +257,8 @@ def _survey(stored: Stored, shape: tuple[int, ...]) -> tuple[Any, Any, Any, Any,
         content.update(digest(stored.image().read(window)).encode())
         if count:
             at, kinds = spread_spots(objects, known, count)
-            for a, b in kinds:
-                spots[int(objects[tuple(at[a])]) - 1].append(at[a:b] + start)
+            for number, a, b in kinds:
+                spots[number - 1].append(at[a:b] + start)
             continue
         solid = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
         solid = solid + 1 if objects.min(initial=0) > 0 else solid
@@ -269,7 +268,7 @@ def _survey(stored: Stored, shape: tuple[int, ...]) -> tuple[Any, Any, Any, Any,
         spots[0].append(spread_spots(solid, known, 0)[0] + start)
     each = [np.concatenate([empty, *some]).astype(np.int32) for some in spots]
     ends = np.cumsum([0, *map(len, each)]).tolist()
-    kinds = tuple((a, b) for a, b in itertools.pairwise(ends) if count and b > a)
+    kinds = name_kinds(ends) if count else ()
     known_at = np.concatenate([empty, *places]).astype(np.int32)
     return np.concatenate(sizes), np.concatenate(each), kinds, known_at, content.hexdigest()[:16]
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..core.axes import Image
 from ..core.defects import Inspection, Verdict
-from ..core.errors import ImageError, MemoryShortError, OutputError, UNetError
+from ..core.errors import ImageError, MemoryShortError, OutputError, SpecError, UNetError
 from ..core.inspecting import InspectSpec
 from ..core.rules import Rule, parse_rule
 from ..core.specs import SegmentSpec
@@ -31,7 +31,7 @@ _MILLIMETER: Final = "millimeter"
 
 
 def inspect_image_steps(
-    image: Image, spec: SegmentSpec, rule: Rule | str = "count > 0", name: str = "", keep: Path | None = None
+    image: Image, spec: SegmentSpec, how: InspectSpec | None = None, name: str = "", keep: Path | None = None
 ) -> Steps[Verdict]:
     """Find the defects of one image, and say whether it passes.
 
@@ -41,8 +41,8 @@ def inspect_image_steps(
         Of any size: labels of very large ones, such as line scans, are kept on the disk.
     spec : SegmentSpec
         Which model, and how.
-    rule : Rule or str
-        When it fails, see :func:`~napari_unet.core.rules.parse_rule`.
+    how : InspectSpec, optional
+        When it passes; its size of pixels is not looked at.
     name : str
         What to call it; its own name if empty.
     keep : Path, optional
@@ -51,7 +51,7 @@ def inspect_image_steps(
     Returns
     -------
     Verdict
-        Pass or fail, and all defects.
+        Pass or fail, and all defects; an error where too much was not seen and the rest does not fail.
 
     Yields
     ------
@@ -63,14 +63,34 @@ def inspect_image_steps(
     UNetError
         If it cannot be inspected, or the rule asks for what is not known of it.
     """
-    start, rule = time.perf_counter(), parse_rule(rule) if isinstance(rule, str) else rule
-    defects = yield from _defects(image, spec, keep)
+    start, how = time.perf_counter(), how or InspectSpec()
+    rule = parse_rule(how.rule)
+    _check_classes(rule, spec)
+    defects, dark, share = yield from _defects(image, spec, keep)
     reason = rule.failed_by(defects)
+    verdict: Literal["pass", "fail", "error"] = "fail" if reason else "pass"
+    if not reason and share > how.unseen:
+        verdict, reason = "error", f"Not seen: {dark}, {share:.1%} of the image."
     seconds = time.perf_counter() - start
-    return Verdict(name or image.name, "fail" if reason else "pass", reason, defects, seconds)
+    return Verdict(name or image.name, verdict, reason, defects, seconds)
 
 
-def _defects(image: Image, spec: SegmentSpec, keep: Path | None) -> Steps[tuple[Defect, ...]]:
+def _check_classes(rule: Rule, spec: SegmentSpec) -> None:
+    """Refuse a rule that no defect can meet: what it means to find would pass."""
+    from ..models.cards import find_model, read_card
+
+    card = read_card(find_model(spec.models[0]))
+    known = {name.casefold() for name in _names(card)}
+    missing = [name for name in rule.classes if name.casefold() not in known]
+    if missing:
+        raise SpecError(
+            f"The rule names the class '{missing[0]}', which the model '{card.name}' does not know. It knows: "
+            f"{', '.join(_names(card))}."
+        )
+
+
+def _defects(image: Image, spec: SegmentSpec, keep: Path | None) -> Steps[tuple[tuple[Defect, ...], str, float]]:
+    """Return all defects, and in words and as a share what was not seen."""
     from ..measures._defects import find_defects
     from ..models.cards import find_model, read_card
     from ..targets import count_classes
@@ -83,9 +103,12 @@ def _defects(image: Image, spec: SegmentSpec, keep: Path | None) -> Steps[tuple[
             output = Path(folder) / "labels.ome.zarr"
         found = yield from segment_steps(image, spec, (), preview=False, output=output, overwrite=True)
         defects = yield from find_defects(found.labels, names, found.uncertainty)
-    if names or not card.target.classes:
-        return defects
-    return tuple(replace(one, kind=card.target.classes[0]) for one in defects)
+    if not names and card.target.classes:
+        defects = tuple(replace(one, kind=card.target.classes[0]) for one in defects)
+    pixels = math.prod(image.along(image.label_axes)[0])
+    lost = found.manifest.get("not_a_number", 0) / max(pixels, 1)
+    lost += found.flat or bool(found.manifest.get("unreadable"))
+    return defects, found.unseen, min(lost, 1.0)
 
 
 def _names(card: ModelCard) -> tuple[str, ...]:
@@ -137,8 +160,10 @@ def inspect_steps(
     from ..io.reports import Report
     from ..models.cards import find_model, read_card
 
+    _check_classes(parse_rule(how.rule), spec)
     models = [read_card(find_model(name)).sha256 for name in spec.models]
     settings = {"model": models, "settings": _lasting(spec), "rule": how.rule, "pixel size": how.pixel_size}
+    settings |= {"unseen": how.unseen} if how.unseen else {}
     report = Report(Path(output), settings, overwrite)
     names = _short(files)
     for done, (file, name) in enumerate(zip(files, names, strict=True)):
@@ -164,7 +189,7 @@ def _judged(
             image = _scaled(image, wanted.pixel_size)
         if keep is not None:
             keep.parent.mkdir(parents=True, exist_ok=True)
-        steps = inspect_image_steps(image, spec, wanted.rule, name, keep)
+        steps = inspect_image_steps(image, spec, wanted, name, keep)
         try:
             while True:
                 yield replace(next(steps), done=at[0], total=at[1], payload=None)
