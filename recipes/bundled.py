@@ -168,6 +168,7 @@ WORDS: dict[str, dict[str, Any]] = {
     "aerial-landcover": {
         "title": "Land cover from the air",
         "description": "Buildings, land, roads, vegetation and water in color images of cities taken from the air.",
+        "bands": ("red", "green", "blue"),
         "data": "Semantic segmentation of aerial imagery of Dubai (Humans in the Loop and MBRSC)",
         "citations": (),
     },
@@ -175,6 +176,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "title": "Buildings from the air",
         "description": "Roofs in color images taken from drones. Pixels need a size: without one they are taken for "
         "0.25 m.",
+        "bands": ("red", "green", "blue"),
         "data": "OpenAerialMap and OpenStreetMap contributors (HOT), two blocks of Kampala; Humans in the Loop and "
         "MBRSC, Dubai",
         "citations": (),
@@ -214,7 +216,7 @@ def scored(folder: Path, name: str, mirrored: str = "", fold: int = 0) -> dict[s
         places.setdefault(f"fold {fold}, {each.group}" if name in BY_PLACE else f"fold {fold}", []).append(each)
     found = {}
     for place, images in places.items():
-        scores, sure = summarise([judge(open_example(example), model) for example in images])
+        scores, sure = summarise([judge(open_example(example, rule=card.target), model) for example in images])
         for key, (low, high) in sure.items():
             scores |= {f"{key} low": low, f"{key} high": high}
         if name in BY_PLACE:

@@ -337,3 +337,17 @@ def test_images_are_not_written_where_they_cannot_be(tmp_path):
         write_image(tmp_path / "a.zarr", image)
     write_image(tmp_path / "a.zarr", Image(image.data * 2, "yx"), overwrite=True)
     np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.zarr").data), image.data * 2)
+
+
+@pytest.mark.parametrize("writer", ["tifffile", "pillow"])
+def test_black_and_white_tiffs_take_a_bit_for_a_pixel(tmp_path, writer):
+    mask = np.random.default_rng(0).random((200, 203)) > 0.5
+    file = tmp_path / "mask.tif"
+    if writer == "tifffile":
+        tifffile.imwrite(file, mask)
+    else:
+        PIL.Image.fromarray(mask).save(file)
+    np.testing.assert_array_equal(np.asarray(read_image(file).data) > 0, mask)
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(ImageError, match="incomplete|damaged|cannot be read"):
+        read_image(file)

@@ -253,3 +253,10 @@ def test_mask_and_one_channel(tmp_path):
     found = read_labels(tmp_path / "a.tif")
     np.testing.assert_array_equal(found.data, mask)
     assert found.axes == "yx"
+
+
+def test_what_a_jpeg_holds_is_no_labels(tmp_path):
+    file = tmp_path / "mask.jpg"
+    PIL.Image.fromarray(np.zeros((8, 8), np.uint8)).save(file)
+    with pytest.raises(ImageError, match="JPEG, which changes numbers"):
+        read_labels(file)

@@ -19,7 +19,7 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import Cancelled, OutputError, SpecError, TrainingDataError, TrainingError
 from napari_unet.core.examples import Example
 from napari_unet.core.results import Epoch
-from napari_unet.core.specs import NetSpec, TrainSpec
+from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import Progress, finish
 from napari_unet.models.cards import read_card
 from napari_unet.samples.simulated import nuclei
@@ -318,3 +318,22 @@ def test_what_libraries_print_does_not_end_the_listening(tmp_path, monkeypatch):
     child.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(child))
     assert finish(workflows.train_apart_steps([example(0)], spec(), tmp_path / "tiny")) == Path("here")
+
+
+@pytest.mark.parametrize("value", [1, 255, 2**31 + 5])
+def test_a_mask_is_judged_by_the_parts_that_it_is_learned_from(value):
+    labels = np.zeros((60, 80), np.int64)
+    for number, (y, x) in enumerate([(5, 5), (5, 40), (30, 5), (30, 40)]):
+        labels[y : y + 15, x : x + 20 + number] = value
+    image = Image(np.zeros((60, 80)), "yx")
+    shown = open_example(Example(image, Image(labels, "yx")), rule=TargetSpec(name="heat"))
+    assert (shown.truth.dtype, sorted(np.unique(shown.truth))) == (np.int32, [0, 1, 2, 3, 4])
+    assert shown.diameter == pytest.approx((4 * 15 * 21.5 / np.pi) ** 0.5, rel=0.01)
+    # Frames are counted on their own, and numbers that are there stay apart where they touch.
+    movie = Example(Image(np.zeros((2, 60, 80)), "tyx"), Image(np.stack([labels, labels]), "tyx"))
+    assert int(open_example(movie, rule=TargetSpec(name="heat")).truth.max()) == 8
+    numbered = np.where(labels > 0, value + 1, value)
+    assert sorted(np.unique(open_example(Example(image, Image(numbered, "yx")), rule=TargetSpec()).truth)) == [1, 2]
+    classes = TargetSpec(name="classes", classes=("one",))
+    kept = Example(image, Image(np.minimum(labels, 1), "yx"))
+    assert int(open_example(kept, rule=classes).truth.max()) == 1

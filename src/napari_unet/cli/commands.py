@@ -210,7 +210,7 @@ def _tell_segmented(found: Segmentation, places: dict[str, str]) -> None:
     files = {"Labels": "output"} | {name.title(): name for name in ("table", *MAPS, "polygons")}
     written = {title: places[name] for title, name in files.items() if name in places}
     tell(_summary(_facts(found)) | _remarks(found) | written)
-    if not found.objects:
+    if not found.objects and not found.flat:
         width = ", or give the width of the objects: --diameter" if found.sized else ""
         advice = "Is it of the kind that the model knows?" if found.classes else f"Try a lower --threshold{width}."
         typer.echo(f"Nothing was found. {advice}", err=True)

@@ -143,9 +143,11 @@ def _check_size(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSe
         needed = max([needed, *(offset + length for offset, length in parts)])
         compressed |= series.keyframe.compression != tifffile.COMPRESSION.NONE
         compressed |= any(length == 0 for _, length in parts)
-    if needed > size or (not compressed and not _several_files(series) and series.nbytes > size):
+    # Of black and white images eight pixels are one byte.
+    promised = -(-pixels * series.keyframe.bitspersample // 8)
+    if needed > size or (not compressed and not _several_files(series) and promised > size):
         raise ImageError(
-            f"'{path}' is incomplete: it promises {max(needed, series.nbytes):,} bytes and has {size:,}. "
+            f"'{path}' is incomplete: it promises {max(needed, promised):,} bytes and has {size:,}. "
             "Copy or download it again."
         )
 

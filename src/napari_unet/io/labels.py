@@ -37,6 +37,7 @@ __all__ = ["SUFFIXES", "WRITTEN", "as_facts", "read_labels", "table_path", "writ
 SUFFIXES: Final = (".zarr", ".tif", ".tiff", ".npy", ".png", *NIFTI, ".dcm")
 _POLYGONS: Final = (".gpkg", ".geojson")
 WRITTEN: Final = (*SUFFIXES, *_POLYGONS)
+_LOSSY: Final = (".jpg", ".jpeg")
 _MAX_PNG: Final = 65535
 _MAX_BYTE: Final = 255
 _MAX_ID: Final = 2**32 - 1
@@ -140,6 +141,8 @@ def read_labels(
     """
     if suffix_of(Path(path)) not in OTHERS and as_address(path) is None and is_dicom_labels(file := as_file(path)):
         return read_one(file, like)
+    if suffix_of(Path(path)) in _LOSSY:
+        raise ImageError(f"'{path}' is a JPEG, which changes numbers: it cannot hold labels. Save them as PNG or TIFF.")
     found = read(path, parse_axes(axes) if axes else None, labels=True)
     if found.channels > 1:
         raise ImageError(

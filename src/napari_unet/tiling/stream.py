@@ -140,7 +140,8 @@ class Plan:
         if len(used) not in (1, self.inputs):
             raise ImageError(
                 f"The model takes {self.inputs} channel(s) but '{name}' gives {len(used)}{_named(plane, used)}"
-                f"{self._lacking(len(used))}. Choose the channels to use, for example channels=(0,)."
+                f"{self._lacking(len(used))}. Choose the channels to use, for example channels=(0,); on the command "
+                "line --channels 0."
             )
         if len(used) != len(self.statistics.low):
             raise ImageError(

@@ -163,7 +163,7 @@ def _judged(
         plain.append([])
         for example in (each for each in part if each.held_out):
             yield Progress(0, 0, f"Judging fold {number} of {len(parts)}: {example.name}")
-            shown = open_example(example)
+            shown = open_example(example, rule=card.target)
             plain[-1].append(judge(shown, model))
             if names:
                 single.append(judge(shown, other))

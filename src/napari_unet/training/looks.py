@@ -146,7 +146,7 @@ class Looks:
     def final(self, network: nn.Module) -> tuple[list[Shown], list[Judged]]:
         """Judge all held-out images, whole, as a user would segment them."""
         model = self.model(network)
-        shown = [open_example(example) for example in self.held_out]
+        shown = [open_example(example, rule=self.card.target) for example in self.held_out]
         return shown, [judge(each, model) for each in shown]
 
     def labels(self, network: nn.Module, shown: Shown) -> npt.NDArray[np.int32]:
@@ -156,7 +156,7 @@ class Looks:
     def compare(self, model: Model) -> dict[str, float]:
         """Return the scores of a model on all held-out images; if there are none, on a few that are learned from."""
         most = math.inf if self.held_out else _COMPARED
-        shown = (open_example(example, most, self.card.diameter) for example in self.compared)
+        shown = (open_example(each, most, self.card.diameter, self.card.target) for each in self.compared)
         return summarise([judge(each, model) for each in shown])[0]
 
     @property
@@ -182,7 +182,7 @@ class Looks:
             most = max(left, 0.0) if self.held_out else min(left, float(_EDGE**self.card.net.ndim))
             if chosen and most < patch:
                 break
-            shown = open_example(example, max(most, patch), wanted)
+            shown = open_example(example, max(most, patch), wanted, self.card.target)
             chosen.append(shown)
             left -= shown.truth.size * (wanted / (shown.diameter or wanted)) ** len(shown.image.spatial)
         if not chosen:

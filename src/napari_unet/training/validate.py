@@ -11,19 +11,20 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from skimage.measure import label as connected
 
 from ..core.axes import Image
 from ..core.class_values import number_classes
 from ..core.examples import Example
 from ..core.sizes import equivalent_diameter
-from ..core.specs import SegmentSpec
+from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import finish
 from ..io.images import read_image
 from ..io.labels import read_labels
 from ..metrics.matching import Counts, count, scores
 from ..models.model import Model
 from ..models.segment import segment_image
-from ..targets import count_classes
+from ..targets import count_classes, count_frames
 from ..tiling import Polygons
 
 __all__ = ["Judged", "Shown", "judge", "open_example", "summarise"]
@@ -87,7 +88,9 @@ class Judged:
     classes: npt.NDArray[np.float64] | None = None
 
 
-def open_example(example: Example, most: float = math.inf, wanted: float | None = None) -> Shown:
+def open_example(
+    example: Example, most: float = math.inf, wanted: float | None = None, rule: TargetSpec | None = None
+) -> Shown:
     """Read an annotated image, or its middle if it is large.
 
     Parameters
@@ -98,6 +101,9 @@ def open_example(example: Example, most: float = math.inf, wanted: float | None 
         Pixels of the network's grid that may be looked at.
     wanted : float, optional
         Object size on that grid.
+    rule : TargetSpec, optional
+        What is learned: of objects a mask, which has one value, stands for the parts of it that hang together, as when
+        it is learned from. None: numbers are taken as they are.
 
     Returns
     -------
@@ -114,6 +120,9 @@ def open_example(example: Example, most: float = math.inf, wanted: float | None 
     truth = _ordered(drawn, image.label_axes)
     if example.values:
         truth = number_classes(truth, example.values, example.name)
+    if rule is not None and not example.scribbles and not count_classes(rule) and count_frames(rule) == 1:
+        truth = _apart(truth, image.label_axes)
+    truth = truth.astype(np.int32, copy=False)
     sparse, background = example.scribbles, example.background
     known = None
     if example.region:
@@ -149,7 +158,24 @@ def _ordered(drawn: Image, axes: str) -> Labels:
     extra = tuple(i for i, axis in enumerate(found) if axis not in axes)
     data = np.squeeze(data, extra) if extra else data
     found = "".join(axis for axis in found if axis in axes)
-    return data.transpose([found.index(axis) for axis in axes]).astype(np.int32, copy=False)
+    return data.transpose([found.index(axis) for axis in axes])
+
+
+def _apart(truth: Labels, axes: str) -> Labels:
+    """Number objects without gaps, which may be far apart; of a mask, the parts that hang together in each frame."""
+    values, inverse = np.unique(truth, return_inverse=True)
+    numbers: Labels = inverse.reshape(truth.shape).astype(np.int32)
+    if len(values) and values[0] > 0:
+        numbers += 1
+    if np.count_nonzero(values) != 1:
+        return numbers
+    time = axes.find("t")
+    found, last = [], 0
+    for frame in np.moveaxis(numbers, time, 0) if time >= 0 else numbers[None]:
+        parts = connected(frame, connectivity=1)
+        found.append(np.where(parts > 0, parts + last, 0).astype(np.int32))
+        last += int(parts.max(initial=0))
+    return np.moveaxis(np.stack(found), 0, time) if time >= 0 else found[0]
 
 
 def _diameter(truth: Labels, image: Image) -> float:

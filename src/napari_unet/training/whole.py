@@ -197,7 +197,8 @@ def _finish(material: Material, network: nn.Module, around: Around, run: Path) -
     facts = plan_facts(spec, material.plan, around.steps, looks.device, around.ranks.world)
     facts["data"] = describe_data(material.learned, material.held_out)
     card = complete_card(material.card, facts, history, (shown, judged), said)
-    example = shown[0] if shown else open_example(material.learned[0], float(spec.patch**2 * 4), card.diameter)
+    most = float(spec.patch**2 * 4)
+    example = shown[0] if shown else open_example(material.learned[0], most, card.diameter, card.target)
     labels = judged[0].labels if judged else looks.labels(network, example)
 
     def fill(part: Path) -> None:

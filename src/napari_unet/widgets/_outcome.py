@@ -41,13 +41,11 @@ def outcome_words(result: Segmentation, noun: str, path: Path | None) -> str:
     str
         A few sentences.
     """
-    if not result.objects:
-        advice = ", or give the object width" if result.sized else ""
-        unused = f" Not used: {result.unused}." if result.unused else ""
-        return (
-            f"Nothing found.{unused}" if result.classes else f"Nothing found. Try a lower threshold (Advanced){advice}."
-        )
     text = f"Found {found_words(result, noun)} in {result.seconds:.1f} s."
+    if not result.objects:
+        width = ", or give the object width" if result.sized else ""
+        advice = "" if result.classes or result.flat else f" Try a lower threshold (Advanced){width}."
+        text = f"Nothing found.{advice}"
     text = text if path is None else f"{text} Saved: {path}."
     text = f"{text} Agreement: {result.agreement}." if result.agreement else text
     text = f"{text} Not used: {result.unused}." if result.unused else text
