@@ -349,5 +349,5 @@ def test_black_and_white_tiffs_take_a_bit_for_a_pixel(tmp_path, writer):
         PIL.Image.fromarray(mask).save(file)
     np.testing.assert_array_equal(np.asarray(read_image(file).data) > 0, mask)
     file.write_bytes(file.read_bytes()[:2000])
-    with pytest.raises(ImageError, match="incomplete|damaged|cannot be read"):
+    with pytest.raises(ImageError, match=r"incomplete|damaged|cannot be read"):
         read_image(file)
