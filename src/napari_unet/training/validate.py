@@ -162,7 +162,7 @@ def _ordered(drawn: Image, axes: str) -> Labels:
 
 
 def _apart(truth: Labels, axes: str) -> Labels:
-    """Give objects numbers without gaps, which may be far apart; of a mask, the parts that hang together in each frame."""
+    """Give objects numbers without gaps; of a mask they are the parts that hang together in each frame."""
     values, inverse = np.unique(truth, return_inverse=True)
     numbers: Labels = inverse.reshape(truth.shape).astype(np.int32)
     if len(values) and values[0] > 0:
