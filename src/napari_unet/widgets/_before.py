@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.core.axes import Image
 from napari_unet.core.results import Segmentation
 from napari_unet.core.steps import Steps
 
@@ -72,12 +73,15 @@ class Origin:
         Of its data.
     model : str
         What has found them.
+    image : Image or None
+        What they were found in, where that is more than the layer: all bands of its file.
     """
 
     before: Before
     source: ref[Any]
     axes: str
     model: str
+    image: Image | None = None
 
 
 # What is known of a layer goes with it.

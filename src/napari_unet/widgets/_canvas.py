@@ -16,6 +16,7 @@ from ._channels import channel_axis, repeat
 from ._classes import color_classes
 from ._diameters import draw_diameters
 from ._layers import KEY, placed, placement
+from ._matching import axes_on
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -55,7 +56,9 @@ class Canvas:
 
     def __init__(self, viewer: Viewer, source: Layer, image: Image) -> None:
         self._viewer, self._source, self._image = viewer, source, image
-        self._place, self._channels = placement(source, image.axes), channel_axis(source, image)
+        self._axes = axes_on(source, image)  # of its data: channels may be layers of their own
+        self._place = placement(source, self._axes)
+        self._channels = channel_axis(source, image) if "c" in self._axes else None
         self.axes = image.axes if self._channels is not None else image.label_axes
 
     def _add(self, data: Any, name: str) -> None:

@@ -81,7 +81,7 @@ class GrowRow(QWidget):
         if layer is None or origin is None or self._dock.job is not None:
             return
         try:
-            image = layer_image(origin.source(), origin.axes)
+            image = layer_image(origin.source(), origin.axes) if origin.image is None else origin.image
             labels = layer_image(layer, axes_on(layer, image))
             after = Image(np.array(labels.data), labels.axes, labels.scale, labels.units, layer.name)
         except UNetError as error:

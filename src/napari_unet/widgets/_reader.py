@@ -14,6 +14,7 @@ from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.place import Band
 
+from ._bands import band_records
 from ._layers import KEY, placed
 
 __all__ = ["LayerData", "get_reader", "read", "whole_layer"]
@@ -61,7 +62,7 @@ def read(path: str | Path) -> list[LayerData]:
     """
     images, labels = workflows.read_contents(path)
     _say([r for each in (*images, *labels) if each.anatomy for r in each.anatomy.remarks])
-    found = [_image_layer(image) for image in images]
+    found = [_image_layer(image, len(images) == 1) for image in images]
     return found + [_labels_layer(each, f"{images[0].name} " if images else "") for each in labels]
 
 
@@ -97,7 +98,7 @@ def _say(remarks: list[str]) -> None:
         show_warning(remark)
 
 
-def _image_layer(image: Image) -> LayerData:
+def _image_layer(image: Image, alone: bool) -> LayerData:
     color = image.axes.endswith("c") and image.channels in _COLORS and str(image.data.dtype) == "uint8"
     axes = image.axes if color else image.label_axes
     options = _options(image, axes.removesuffix("c")) | {"name": image.name, "rgb": color}
@@ -106,6 +107,7 @@ def _image_layer(image: Image) -> LayerData:
     if "c" in image.axes and not color:
         del options["rgb"]
         options["channel_axis"] = image.axes.index("c")
+        options["metadata"] = band_records(image, options["metadata"][KEY], alone)
         bands = image.geo.bands if image.geo else ()
         names = [band.name or f"channel {number}" for number, band in enumerate(bands or [Band()] * image.channels)]
         options["name"] = [f"{image.name} {name}" for name in names]

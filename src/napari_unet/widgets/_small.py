@@ -92,6 +92,7 @@ class SmallCanvas(Canvas):
         super().finish(result, **more)
         if self._before is not None:
             model = str(result.manifest.get("model", ""))
-            remember(self.layer, Origin(self._before, ref(self._source), self._image.axes, model))
+            bands = None if self._axes == self._image.axes else self._image
+            remember(self.layer, Origin(self._before, ref(self._source), self._axes, model, bands))
             NEWS.found.emit()
         self.layer.editable = True

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 
 from napari_unet import workflows
-from napari_unet.core.axes import Image
-from napari_unet.core.errors import ImageError, UNetError
 from napari_unet.core.results import Segmentation
 from napari_unet.core.specs import SegmentSpec, load_task
 
@@ -22,7 +20,6 @@ from ._copying import Call, CopyRow
 from ._edit import EditRow
 from ._form import Form
 from ._large import open_canvas
-from ._layers import layer_image, source_of
 from ._lesion_table import LesionTable
 from ._meant import Place, Run
 from ._model_box import ModelBox
@@ -33,6 +30,7 @@ from ._parts import Caution, Fold
 from ._place import PlaceRow
 from ._region import RegionBox
 from ._settings import CHOICES, HINTS, LABELS
+from ._sight import Sight
 from ._sizes import SizeRows
 from ._truth import TruthRows
 from ._worker import Pace, Report
@@ -71,8 +69,10 @@ class SegmentWidget(Panel):
         self.place = PlaceRow(engine, self.models.noun, self._meant)
         hidden, spec = ("model", "diameter", "min_size", "region"), SegmentSpec(tiling=tasks[0].tiling)
         self.settings = Form(spec, LABELS, CHOICES, HINTS, skip=hidden)
+        self.sight = Sight(viewer, self.images, self.axes, self.models, self.settings)
         self._lay_out()
         self.images.chosen.connect(self._image_changed)
+        self.images.listed.connect(self._bands_changed)
         self.axes.line.textChanged.connect(self._suit_model)
         self.models.picked.connect(self._choose_place)
         self.settled.connect(self.place.look)
@@ -120,23 +120,22 @@ class SegmentWidget(Panel):
         elif self.job is None:
             self.say("Ready." if self.axes.axes else "Say first what the axes of this image are.")
 
-    def _image(self) -> Image | None:
-        layer = self.images.layer
-        try:
-            return None if layer is None else layer_image(layer, self.axes.axes)
-        except UNetError:
-            return None  # its axes are being written
+    def _bands_changed(self) -> None:
+        if self.sight.changed:
+            self._suit_model()
 
     def _suit_model(self, _text: str = "") -> None:
-        self.models.suit(self._image())
+        seen = self.sight.look()
+        self.models.suit(None if seen is None else seen.image)
         self._choose_place()
 
     def _choose_place(self) -> None:
-        image, card = self._image(), self.models.card
+        seen, card = self.sight.look(), self.models.card
+        image, source = (None, None) if seen is None else (seen.image, seen.source)
         self.sizes.suit(image, card)
         self.classes.plan(() if card is None else card.target.table)
         self.place.noun = self.copies.noun = self.models.noun
-        self.place.show_image(image, source_of(self.viewer, self.images.layer))
+        self.place.show_image(image, source)
 
     def spec(self) -> SegmentSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
@@ -146,21 +145,20 @@ class SegmentWidget(Panel):
         return self.settings.spec(model=self.models.chosen, region=region, **sizes)  # type: ignore[return-value]
 
     def _meant(self) -> Run:
-        layer = self.images.layer
-        if layer is None:
-            raise ImageError("There is no image to work on. Open one: File > Open, or drag it into the viewer.")
-        return Run(layer_image(layer, self.axes.axes), self.spec(), self.place.place)
+        seen, spec = self.sight.seen(), self.spec()
+        seen.check(spec, self.models.card)
+        return Run(seen.image, spec, self.place.place)
 
     def run(self) -> None:
         """Start a run; what is missing is said in the status line."""
         with self.complaining():
-            self._begin(self.cluster.send(self._meant(), source_of(self.viewer, self.images.layer)))
+            self._begin(self.cluster.send(self._meant(), self.sight.seen().source))
 
     def _go_on(self, stopped: Any) -> None:
         with self.complaining():
             run = self.place.go_on.run(stopped, self._meant())
             self.place.line.setText(str(stopped.output))
-            self._begin(self.cluster.send(run, source_of(self.viewer, self.images.layer)))
+            self._begin(self.cluster.send(run, self.sight.seen().source))
 
     def _begin(self, run: Run) -> None:
         layer = self.images.layer
@@ -215,5 +213,7 @@ class SegmentWidget(Panel):
         return outcome_words(result, self.models.noun, None if self.goal is None else self.goal.path)
 
     def _call(self) -> Call:
-        source, place = source_of(self.viewer, self.images.layer), self.place.place
-        return Call(self.spec(), source, self.axes.axes, None if place is None else str(place.path))
+        path = None if self.place.place is None else str(self.place.place.path)
+        if self.images.layer is None:
+            return Call(self.spec(), None, self.axes.axes, path)
+        return self.sight.seen().call(self.spec(), path)

@@ -1,0 +1,149 @@
+"""The bands of a file, which are a layer each in the viewer, as one image again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from napari_unet.core.axes import Image
+
+from ._layers import KEY, layer_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+__all__ = ["Bands", "band_of", "band_records"]
+
+_BLOCK: Final = {"z": 64, "y": 512, "x": 512}  # of an array in memory; 1 along time
+
+
+def band_records(image: Image, record: dict[str, Any], alone: bool) -> list[dict[str, Any]]:
+    """Return the record of each layer of an image that is opened as a layer a channel.
+
+    Parameters
+    ----------
+    image : Image
+        With channels.
+    record : dict
+        What is the same in all.
+    alone : bool
+        Whether the file holds this image only.
+
+    Returns
+    -------
+    list of dict
+        The metadata of the layers.
+    """
+    told = {
+        "of": uuid4().hex, "axes": image.axes, "count": image.channels, "name": image.name,
+        "file": image.source if alone else "",
+    }  # fmt: skip
+    return [{KEY: record | {"band": told | {"number": number}}} for number in range(image.channels)]
+
+
+class Bands:
+    """Finds the layers that came from one file, and stacks them without loading them.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Has the layers.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._image: Image | None = None
+        self._key: list[Any] = []
+        self._held: list[Image] = []  # so that no other array gets a number of `_key`
+
+    def changed(self, layer: Layer | None) -> bool:
+        """Say whether bands have come or gone since this layer, one of several of a file, was looked at."""
+        return layer is not None and band_of(layer) is not None and self._key != _key(self._siblings(layer))
+
+    def stacked(self, layer: Layer) -> tuple[Image, tuple[int, ...]]:
+        """Return all bands of the file of a layer.
+
+        Parameters
+        ----------
+        layer : napari.layers.Image
+            One that has a :func:`band_of`.
+
+        Returns
+        -------
+        image : Image
+            Lazy, with axes, names and numbers as the file has them; the same object while the layers hold the same.
+        lost : tuple of int
+            Channels whose layers are no longer there as they were opened; they are zeros.
+        """
+        band, found = band_of(layer) or {}, self._siblings(layer)
+        lost = tuple(n for n in range(band["count"]) if n not in found)
+        if self._image is None or self._key != _key(found):
+            axes, at = band["axes"].replace("c", ""), band["axes"].index("c")
+            parts = {number: layer_image(each, axes) for number, each in found.items()}
+            one = parts[band["number"]]
+            whole = [
+                _stack([_array(parts.get(number), n) for number in range(band["count"])], like, axes, at)
+                for n, like in enumerate((one.data, *one.levels))
+            ]
+            self._key, self._held = _key(found), list(parts.values())
+            scale, units = (*one.scale[:at], 1.0, *one.scale[at:]), (*one.units[:at], "pixel", *one.units[at:])
+            self._image = Image(
+                whole[0], band["axes"], scale, units, band["name"], band["file"], tuple(whole[1:]),
+                one.geo, one.valid, one.anatomy,
+            )  # fmt: skip
+        return self._image, lost
+
+    def _siblings(self, layer: Layer) -> dict[int, Layer]:
+        """Return the layers of a file by channel; of copies, the chosen layer counts, then the lowest."""
+        band = band_of(layer) or {}
+        found = {band["number"]: layer}
+        for other in self._viewer.layers:
+            told = band_of(other)
+            if told is not None and told["of"] == band["of"] and _alike(other, layer):
+                found.setdefault(told["number"], other)
+        return dict(sorted(found.items()))
+
+
+def band_of(layer: Layer) -> dict[str, Any] | None:
+    """Return which channel of which file a layer is, as :func:`band_records` wrote it; None if it is none."""
+    record = layer.metadata.get(KEY)
+    found = record.get("band") if isinstance(record, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _levels(layer: Layer) -> list[Any]:
+    return list(layer.data) if layer.multiscale else [layer.data]
+
+
+def _alike(one: Layer, other: Layer) -> bool:
+    """Say whether two layers can be channels of one image."""
+    kinds = [[(tuple(array.shape), array.dtype) for array in _levels(layer)] for layer in (one, other)]
+    places = [(tuple(y.scale), tuple(y.translate), tuple(map(str, y.units))) for y in (one, other)]
+    return kinds[0] == kinds[1] and places[0] == places[1]
+
+
+def _key(found: dict[int, Layer]) -> list[Any]:
+    return [
+        (n, [id(array) for array in _levels(y)], tuple(y.scale), tuple(map(str, y.units))) for n, y in found.items()
+    ]
+
+
+def _array(part: Image | None, level: int) -> Any:
+    return None if part is None else (part.data, *part.levels)[level]
+
+
+def _stack(arrays: Sequence[Any], like: Any, axes: str, at: int) -> Any:
+    """Stack arrays as they are read; those that are not there are zeros, which nobody looks at."""
+    import dask.array as da  # noqa: PLC0415  # takes longer to load than all else here
+
+    chunks = tuple(min(n, _BLOCK.get(a, 1)) for n, a in zip(like.shape, axes, strict=True))
+    lazy = [
+        da.zeros(like.shape, like.dtype, chunks=getattr(like, "chunks", chunks)) if array is None
+        else array if isinstance(array, da.Array)
+        else da.from_array(array, chunks=chunks, name=False)
+        for array in arrays
+    ]  # fmt: skip
+    return da.stack(lazy, axis=at).rechunk({at: -1})
