@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import Affine
+from rasterio.warp import reproject, transform_bounds
 
-from napari_unet.core.errors import ImageError, MissingExtraError
+from napari_unet import workflows
+from napari_unet.core.errors import AxesError, ImageError, MissingExtraError
 from napari_unet.core.place import Band
 from napari_unet.io import _georeferenced
 from napari_unet.io.images import read_image
@@ -74,10 +77,11 @@ def test_where_tiles_overlap_the_last_with_data_is_seen(tmp_path, picture):
     (tmp_path / "two").mkdir()
     upper = picture.copy()
     upper[:, 10:20, 10:20] = 0
-    write(tmp_path / "two" / "a.tif", picture, nodata=0)
-    write(tmp_path / "two" / "b.tif", 255 - upper, nodata=255)
+    write(tmp_path / "two" / "a.tif", picture[:, :45], nodata=0)
+    write(tmp_path / "two" / "b.tif", 255 - upper[:, 5:], PLACE @ Affine.translation(0, 5), nodata=255)
     found = whole(read_image(tmp_path / "two"))
     expected = np.where(upper == 0, picture, 255 - upper)
+    expected[:, :5] = picture[:, :5]
     np.testing.assert_array_equal(found, expected)
 
 
@@ -168,3 +172,75 @@ def test_a_folder_without_rasters_and_a_missing_package(tmp_path, picture, monke
     monkeypatch.setattr(_georeferenced, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="rasterio"):
         read_image(tmp_path)
+
+
+def dates(folder, **second):
+    """Write a place at two dates, the later one in another way."""
+    folder.mkdir()
+    values = np.kron(np.arange(1, 13, dtype=np.uint8).reshape(3, 4), np.ones((20, 20), np.uint8))[None]
+    write(folder / "s_2019.tif", values)
+    write(folder / "s_2020.tif", **({"bands": values + 100, "transform": PLACE} | second))
+    return folder, values
+
+
+def test_dates_of_one_place_are_a_movie(tmp_path):
+    folder, values = dates(tmp_path / "place")
+    with pytest.raises(ImageError, match="--axes tyx"):
+        read_image(folder)
+    image = read_image(folder, "tyx")
+    assert (image.axes, image.shape, image.units) == ("tyx", (2, 60, 80), ("pixel", "meter", "meter"))
+    assert image.geo.transform == tuple(PLACE)[:6]
+    assert not image.geo.remarks
+    np.testing.assert_array_equal(np.asarray(image.data), np.concatenate([values, values + 100]))
+    labels = read_labels(folder, "tyx")
+    assert labels.data.dtype == np.int32
+    np.testing.assert_array_equal(labels.data, np.asarray(image.data))
+    areas, _ = workflows.change(labels, unit="pixels")
+    assert set(areas["t"].tolist()) == {0, 1}
+
+
+def test_dates_on_another_grid_are_brought_to_the_first(tmp_path):
+    wide = np.kron(np.arange(1, 13, dtype=np.uint8).reshape(3, 4), np.ones((10, 10), np.uint8))[None]
+    folder, values = dates(tmp_path / "place", bands=wide + 100, transform=PLACE @ Affine.scale(2))
+    labels = read_labels(folder, "tyx")
+    np.testing.assert_array_equal(labels.data, np.concatenate([values, values + 100]))
+    assert "s_2020.tif" in labels.geo.remarks[0]
+    image = read_image(folder, "tyx")
+    np.testing.assert_array_equal(np.asarray(image.data)[1, 5:15, 5:15], 101)
+    assert np.asarray(image.valid[0]).all()
+
+
+def test_dates_in_another_system_and_with_bands(tmp_path):
+    (tmp_path / "place").mkdir()
+    rng = np.random.default_rng(0)
+    values = np.kron(rng.integers(1, 200, (2, 4, 5)), np.ones((1, 16, 16))).astype(np.float32)
+    system = "EPSG:4326"
+    with rasterio.open(write(tmp_path / "place" / "a.tif", values)) as raster:
+        west, south, east, north = transform_bounds(raster.crs, system, *raster.bounds)
+        width, height = 160, 128
+        grid = Affine((east - west) / width, 0, west, 0, (south - north) / height, north)
+        there = np.zeros((2, height, width), np.float32)
+        more = {"src_transform": PLACE, "src_crs": raster.crs, "dst_transform": grid, "dst_crs": system}
+        reproject(values, there, dst_nodata=-1, **more)
+    there[:, :, : width // 2] = -1
+    write(tmp_path / "place" / "b.tif", there, grid, system, nodata=-1)
+    image = read_image(tmp_path / "place", "tcyx")
+    assert image.shape == (2, 2, 64, 80)
+    valid = np.asarray(image.valid[0])
+    assert valid[8:56, 45:75].all()
+    assert not valid[:, :35].any()
+    middles = np.s_[:, 8::16, 56:72:16]
+    np.testing.assert_allclose(np.asarray(image.data)[1][middles], values[middles], rtol=1e-3)
+    again = pickle.loads(pickle.dumps(image))
+    np.testing.assert_array_equal(np.asarray(again.data), np.asarray(image.data))
+
+
+def test_what_is_no_other_date_is_refused(tmp_path):
+    folder, values = dates(tmp_path / "far", transform=PLACE @ Affine.translation(500, 0))
+    with pytest.raises(ImageError, match="shows nothing of the place"):
+        read_image(folder, "tyx")
+    folder, _ = dates(tmp_path / "kinds", bands=values.astype(np.float32))
+    with pytest.raises(ImageError, match="equal bands"):
+        read_image(folder, "tyx")
+    with pytest.raises(AxesError, match="one date of a place"):
+        read_image(folder, "tzyx")

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 from typer.testing import CliRunner
 
 from napari_unet import workflows
@@ -17,6 +18,7 @@ from napari_unet.cli import app
 from napari_unet.core import windows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError, SpecError
+from napari_unet.core.place import GeoReference
 
 MAPS = np.zeros((3, 10, 20), np.uint8)
 MAPS[:, :, :10] = 1
@@ -72,10 +74,29 @@ def test_pixels_count_where_no_length_is_known():
     areas, _ = workflows.change(MAPS)  # an array
     assert (areas["unit"][0], areas["area"][1], areas["name"][1]) == ("pixels", 100, "class 1")
     assert workflows.change(image(), unit="pixels")[0]["area"][1] == 100
-    with pytest.raises(SpecError, match="projected system"):
+    with pytest.raises(SpecError, match="coordinate reference system"):
         workflows.change(image(unit="degree"), unit="ha")
     with pytest.raises(SpecError, match="no unit of area"):
         workflows.change(image(), unit="acre")
+
+
+@pytest.mark.parametrize(("epsg", "step", "corner"), [(3857, 10.0, (1.2e6, 8.4e6)), (4326, 1e-3, (12.0, 60.0))])
+def test_areas_are_those_on_the_ground(epsg, step, corner):
+    geo = GeoReference((step, 0.0, corner[0], 0.0, -step, corner[1]), CRS.from_epsg(epsg).to_wkt(), f"EPSG:{epsg}")
+    unit = "meter" if epsg == 3857 else "degree"
+    maps = Image(MAPS, "tyx", (1.0, step, step), ("pixel", unit, unit), "maps", geo=geo)
+    areas, changes = workflows.change(maps, NAMES, "ha")
+    for t, data in enumerate(MAPS):
+        found = workflows.measure(Image(data, "yx", geo=geo), measures=["classes"])
+        known = dict(zip(found["index"].tolist(), found["area_m2"].tolist(), strict=True))
+        rows = [table(areas, "t", "name")[str(t), name] for name in NAMES]
+        np.testing.assert_allclose(rows, [known.get(number, 0.0) / 1e4 for number in (1, 2)], rtol=1e-9)
+    moved = table(changes, "t_from", "t_to", "name_from", "name_to")
+    gone = sum(moved["0", "1", "forest", name] for name in ("background", *NAMES))
+    assert gone == pytest.approx(table(areas, "t", "name")["0", "forest"])
+    assert workflows.change(maps, unit="pixels")[0]["area"][1] == 100
+    known = table(workflows.change(maps, NAMES, empty=False)[0], "t", "name")
+    assert known["0", "forest"] == pytest.approx(1e4 * rows[0] * 2, rel=0.01)
 
 
 def test_what_is_no_map_with_dates_is_refused():

@@ -223,6 +223,15 @@ def test_labels_of_classes_have_their_colors_names_and_sizes(make: Make, viewer:
     assert layer.selected_label == 3
 
 
+def test_sizes_of_classes_are_those_on_the_ground(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
+    viewer.add_image(np.zeros((16, 20)), name="tile", scale=(10, 10), units=("m", "m"))
+    widget = make(viewer, "satellite", COVER)
+    layer = run(qtbot, widget)
+    layer.features = layer.features.assign(area_m2=layer.features["area"] / 4)
+    widget.classes.look()
+    assert [row[2] for row in texts(widget)] == ["6000 m²", "", "2000 m²"]
+
+
 def test_how_sure_the_model_is_becomes_a_layer(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
     viewer.add_image(np.zeros((16, 20)), name="tile", scale=(10, 10), units=("m", "m"))
     widget = make(viewer, "satellite", COVER)

@@ -10,6 +10,7 @@ import typer
 from .. import workflows
 from .._terminal import say_json, tell, watch
 from . import _options as options
+from .reading import say
 
 __all__ = ["EXAMPLES", "change"]
 
@@ -41,6 +42,8 @@ def change(  # noqa: PLR0913  # a command's options are its arguments
             workflows.check_place(place, overwrite=overwrite)
     names = [word.strip() for word in classes.split(",")] if classes else []
     maps = [workflows.read_labels(file, axes if len(labels) == 1 else None) for file in labels]
+    for file, one in zip(labels, maps, strict=True):
+        say(file, one)
     sizes, changes = watch(workflows.change_steps(maps, names, unit, empty=not unknown))
     workflows.write_table(output, changes)
     if areas is not None:

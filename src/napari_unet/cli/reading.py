@@ -11,7 +11,7 @@ from .. import workflows
 from .._terminal import say_json, tell
 from ..core.axes import Image
 
-__all__ = ["EXAMPLES", "open_image", "regrid", "series"]
+__all__ = ["EXAMPLES", "open_image", "regrid", "say", "series"]
 
 EXAMPLES: Final = (
     "napari-unet regrid outlines.dcm --like ct-folder --output mask.nii.gz\n\n"
@@ -43,7 +43,7 @@ def open_image(path: Path, axes: str | None = None, series: int | None = None) -
         If it cannot be opened.
     """
     image = workflows.read_image(path, axes, series)
-    _say(path, image)
+    say(path, image)
     return image
 
 
@@ -71,7 +71,7 @@ def regrid(  # noqa: PLR0913  # a command's options are its arguments
     image = open_image(like, None, number)
     workflows.check_place(output, image, overwrite)
     found = workflows.regrid(workflows.read_labels(labels, None, image), image, resample)
-    _say(labels, found)
+    say(labels, found)
     workflows.write_labels(output, found, overwrite=overwrite)
     names = dict(found.anatomy.names) if found.anatomy else {}
     if as_json:
@@ -95,6 +95,7 @@ def series(
         typer.echo(f"{each.choice:>3}  {each.name}: {each.problem or each.size}")
 
 
-def _say(path: Path, image: Image) -> None:
-    for remark in image.anatomy.remarks if image.anatomy else ():
+def say(path: Path, image: Image) -> None:
+    """Say what the reader of an image has to say."""
+    for remark in (*(image.anatomy.remarks if image.anatomy else ()), *(image.geo.remarks if image.geo else ())):
         typer.echo(f"{path.name}: {remark}", err=True)

@@ -55,6 +55,8 @@ class GeoReference:
     tags : tuple of (int, str, tuple)
         The GeoTIFF tags of the file as they came: number, type and values. They are written back where nothing better
         is known of the system.
+    remarks : tuple of str
+        What its reader has to say.
     """
 
     transform: Transform | None = None
@@ -63,6 +65,7 @@ class GeoReference:
     unit: str = "pixel"
     bands: tuple[Band, ...] = ()
     tags: tuple[Tag, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def pixel(self) -> tuple[float, float]:

@@ -58,7 +58,8 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
     Parameters
     ----------
     file : Path
-        GeoTIFF, JPEG 2000 or VRT; a folder of tiles that lie side by side; or a STAC item (``.json``) whose assets lie
+        GeoTIFF, JPEG 2000 or VRT; a folder of tiles that lie side by side, or of dates of one place if the axes have
+        ``t``, in the order of their names; or a STAC item (``.json``) whose assets lie
         on this computer.
     axes, labels : str or None, bool
         See :func:`napari_unet.io._raster_reader.read_raster`.
@@ -79,7 +80,14 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
         if file.is_dir() or file.suffix.lower() == _ITEM:
             from .mosaics import read_item, read_mosaic  # noqa: PLC0415  # rasterio is an extra
 
-            return read_item(file) if file.is_file() else read_mosaic(_tiles_in(file), file.name, str(file))
+            if file.is_file():
+                return read_item(file)
+            files = _tiles_in(file)
+            if axes is None or "t" not in axes:
+                return read_mosaic(files, file.name, str(file))
+            from ._dated import read_dates  # noqa: PLC0415  # rasterio is an extra
+
+            return read_dates(files, axes, file.name, str(file), labels)
         from ._raster_reader import read_raster  # noqa: PLC0415  # few images are rasters, and rasterio is an extra
 
         return read_raster(file, axes, labels)

@@ -63,7 +63,7 @@ class Ground:
     @property
     def known(self) -> bool:
         """Whether square meters are known."""
-        return self.crs is not None and self._meters is not None
+        return self.crs is not None and self.meters is not None
 
     @property
     def on_ellipsoid(self) -> bool:
@@ -72,7 +72,7 @@ class Ground:
             return False
         if self.crs.is_geographic:
             return True
-        meters = self._meters
+        meters = self.meters
         if not self.crs.is_projected or meters is None:
             return False
         edge = 100.0 / meters
@@ -84,13 +84,19 @@ class Ground:
         return math.isfinite(true) and abs(true / 100.0**2 - 1) > _STRETCHED
 
     @property
-    def _meters(self) -> float | None:
+    def meters(self) -> float | None:
         """Meters that a unit of the system is long; None for what is no length."""
         if self.crs is None or self.crs.is_geographic:
             return None if self.crs is None else _METERS_A_DEGREE
         axes = self.crs.axis_info
         factor = axes[0].unit_conversion_factor if axes else 0.0
         return float(factor) if factor > 0 else None
+
+    @property
+    def radii(self) -> tuple[float, float]:
+        """Long and short half axis of the ellipsoid, meters."""
+        geod = None if self.crs is None else self.crs.get_geod()
+        return (math.nan, math.nan) if geod is None else (float(geod.a), float(geod.b))
 
     def areas(self, shapes: npt.NDArray[np.object_]) -> Floats:
         """Measure areas.
@@ -105,27 +111,33 @@ class Ground:
         ndarray of float64
             Square meters; NaN where they cannot be known.
         """
-        if self.crs is None or self._meters is None:
+        if self.crs is None or self.meters is None:
             return np.full(len(shapes), np.nan)
         if not self.on_ellipsoid:
-            return np.asarray(shapely.area(shapes) * self._meters**2)
+            return np.asarray(shapely.area(shapes) * self.meters**2)
         return self._true_areas(shapes)
 
     def _true_areas(self, shapes: npt.NDArray[np.object_]) -> Floats:
         assert_crs: Any = self.crs
-        geod, base = assert_crs.get_geod(), assert_crs.geodetic_crs
-        move = self._mover(base) if not assert_crs.is_geographic else None
-        step = _STEP_METERS / (self._meters or 1.0)
+        geod, move = assert_crs.get_geod(), self.to_base()
+        step = _STEP_METERS / (self.meters or 1.0)
         polygons, owners = shapely.get_parts(shapely.segmentize(shapes, step), return_index=True)
         rings, which = shapely.get_rings(polygons, return_index=True)
         outer = np.diff(which, prepend=-1) > 0
         points, of = shapely.get_coordinates(rings, return_index=True)
-        points = points if move is None else move(points)
+        points = move(points)
         bounds = np.searchsorted(of, np.arange(len(rings) + 1))
         sizes = np.empty(len(rings))
         for number, (start, stop) in enumerate(itertools.pairwise(bounds)):
             sizes[number] = abs(geod.polygon_area_perimeter(points[start:stop, 0], points[start:stop, 1])[0])
         return np.asarray(np.bincount(owners[which], np.where(outer, sizes, -sizes), len(shapes)), np.float64)
+
+    def to_base(self) -> Callable[[Floats], Floats]:
+        """Return what turns coordinates of the image's system into degrees on its own ellipsoid, shape (n, 2)."""
+        if self.crs is None or self.crs.is_geographic:
+            return lambda points: points
+        base = self.crs.geodetic_crs
+        return self._mover(self.crs if base is None else base)
 
     def to_degrees(self) -> Callable[[Floats], Floats]:
         """Return what turns coordinates of the image's system into longitude and latitude (WGS 84).

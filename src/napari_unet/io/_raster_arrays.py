@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-__all__ = ["BROKEN", "Bands", "Holds", "Opened", "Windowed", "open_raster"]
+__all__ = ["BROKEN", "Bands", "Everywhere", "Holds", "Opened", "Windowed", "open_raster"]
 
 # What is decoded is kept by who reads; GDAL's own store would take a share of the whole memory of the machine.
 CACHE_BYTES: Final = 64 << 20
@@ -78,7 +78,7 @@ class Opened:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
             with self._lock:
                 handle = self._free.pop() if self._free else None
-            handle = handle or _open(self.path, self.level)
+            handle = handle or self.start()
             try:
                 yield handle
             except BaseException:
@@ -86,6 +86,10 @@ class Opened:
                 raise
             with self._lock:
                 self._free.append(handle)
+
+    def start(self) -> Any:
+        """Return a new handle."""
+        return _open(self.path, self.level)
 
     def close(self) -> None:
         """Close all handles that nobody uses; they are opened anew where they are needed."""
@@ -217,6 +221,23 @@ class Holds(Windowed):
             whole = np.dtype(raster.dtypes[self.empty[0][0] - 1]).kind != "f"
         # A dark pixel may well be 0 in one band. A number with a fraction is no nodata by chance.
         return np.asarray(np.logical_or.reduce(here) if whole else np.logical_and.reduce(here))
+
+
+class Everywhere(Windowed):
+    """Where all of several masks hold data.
+
+    Parameters
+    ----------
+    masks : sequence of array-like of bool
+        Of one shape.
+    """
+
+    def __init__(self, masks: Sequence[Any]) -> None:
+        self.masks, self.shape, self.dtype = masks, tuple(masks[0].shape), np.dtype(bool)
+        self.chunks = tuple(min(n, _EDGE) for n in self.shape)
+
+    def _read(self, window: Sequence[slice]) -> npt.NDArray[Any]:
+        return np.asarray(np.logical_and.reduce([np.asarray(mask[tuple(window)]) for mask in self.masks]))
 
 
 def _differs(values: npt.NDArray[Any], nothing: Any) -> npt.NDArray[np.bool_]:

@@ -54,6 +54,7 @@ def read_image(
         ``.jpg``, ``.bmp`` or ``.npy``. For OME-Zarr also an address, such as ``https://...`` or ``s3://...``. With the
         extra ``medical``: ``.nii``, ``.nii.gz``, a folder of DICOM files, or one of them for the series it belongs to.
         A folder of numbered TIFF or PNG files (``t000.tif``, ``t001.tif``) is a movie with a frame in each.
+        So is one of rasters of one place, if the axes have ``t``.
     axes : str or sequence of str, optional
         One letter of ``tczyx`` for each dimension; where missing, those that the file names or else a guess.
     series : int, optional

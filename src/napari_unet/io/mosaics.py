@@ -17,7 +17,7 @@ from ..core.axes import Image
 from ..core.errors import ImageError
 from ..core.place import Band, GeoReference
 from ._coarser import finest, repeat_to
-from ._raster_arrays import Bands, Holds, Windowed
+from ._raster_arrays import Bands, Everywhere, Holds, Windowed
 from ._raster_reader import read_raster
 
 __all__ = ["read_item", "read_mosaic"]
@@ -109,7 +109,7 @@ def read_mosaic(files: Sequence[Path], name: str, source: str) -> Image:
     Raises
     ------
     ImageError
-        If a file cannot be read, or does not fit to the first one; the message says why.
+        If a file cannot be read, does not fit to the first one, or covers all of another; the message says why.
     """
     images = [read_raster(file, lazy=True) for file in files]
     first = images[0]
@@ -131,6 +131,7 @@ def read_mosaic(files: Sequence[Path], name: str, source: str) -> Image:
         places.append((round(row), round(column)))
     top, left = min(row for row, _ in places), min(column for _, column in places)
     tiles = [_Tile(row - top, column - left, image) for (row, column), image in zip(places, images, strict=True)]
+    _check_apart(tiles, files)
     height, width = (max(at + n for at, n in ends) for ends in _ends(tiles))
     shape = tuple({"y": height, "x": width}.get(axis, n) for axis, n in zip(first.axes, first.shape, strict=True))
     # The corner's own numbers, where there is a tile in the corner: to the last bit.
@@ -139,6 +140,20 @@ def read_mosaic(files: Sequence[Path], name: str, source: str) -> Image:
     place, valid = replace(place, tags=()), (_Mosaic(tiles, "yx", (height, width), True),)
     data = _Mosaic(tiles, first.axes, shape, False)
     return replace(first, data=data, levels=(), valid=valid, geo=place, name=name, source=source)
+
+
+def _check_apart(tiles: Sequence[_Tile], files: Sequence[Path]) -> None:
+    """Refuse tiles of which one hides another: they are dates of one place rather than parts of it."""
+    spans = np.array([(t.top, t.left, t.top + t.flat[0], t.left + t.flat[1]) for t in tiles])
+    for number, (top, left, bottom, right) in enumerate(spans):
+        over = np.atleast_1d(np.all((spans[:, :2] <= (top, left)) & (spans[:, 2:] >= (bottom, right)), axis=1))
+        over[number] = False
+        if over.any():
+            raise ImageError(
+                f"'{files[int(np.flatnonzero(over)[0])]}' covers all of '{files[number]}', so they are no tiles that "
+                "lie side by side. If they show one place at several dates, open the folder with the axes tyx (tcyx "
+                "with bands): --axes tyx. Else open them one by one."
+            )
 
 
 def _ends(tiles: Sequence[_Tile]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -219,7 +234,7 @@ def read_item(file: Path) -> Image:
     _, (height, width), units = first.along("yx")
     return Image(
         stack, "cyx", (1.0, height, width), ("pixel", *units), file.stem, str(file),
-        geo=replace(_geo(first), bands=bands, tags=()), valid=(_All(masks),) if masks else (),
+        geo=replace(_geo(first), bands=bands, tags=()), valid=(Everywhere(masks),) if masks else (),
     )  # fmt: skip
 
 
@@ -268,14 +283,3 @@ class _Stack(Windowed):
             at = dict(zip("cyx", (number, *window[1:]), strict=True))
             target[:] = image.data[tuple(at[a] for a in image.axes)]
         return out
-
-
-class _All(Windowed):
-    """Where all of several masks hold data."""
-
-    def __init__(self, masks: Sequence[Any]) -> None:
-        self.masks, self.shape, self.dtype = masks, tuple(masks[0].shape), np.dtype(bool)
-        self.chunks = tuple(min(n, _EDGE) for n in self.shape)
-
-    def _read(self, window: Sequence[slice]) -> npt.NDArray[Any]:
-        return np.asarray(np.logical_and.reduce([np.asarray(mask[tuple(window)]) for mask in self.masks]))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from napari_unet.core.axes import Image
 from napari_unet.core.classes import as_classes
 from napari_unet.core.errors import AxesError, SpecError
+from napari_unet.core.ground import PixelAreas
 from napari_unet.core.lengths import millimeters
 from napari_unet.core.results import Table
 from napari_unet.core.steps import Progress, Steps
@@ -29,8 +30,15 @@ _MOST: Final = 256
 _ADVICE: Final = "change is measured of maps of classes only: follow objects with 'track'"
 
 
+Floats = npt.NDArray[np.float64]
+
+
 def measure_change(
-    labels: Image, names: Sequence[str] = (), unit: str = "", empty: bool = True
+    labels: Image,
+    names: Sequence[str] = (),
+    unit: str = "",
+    empty: bool = True,
+    ground: PixelAreas | None = None,
 ) -> Steps[tuple[Table, Table]]:
     """Measure how classes change, window by window: memory is that of a window and the tables.
 
@@ -45,6 +53,8 @@ def measure_change(
         known, else pixels.
     empty : bool
         Whether 0 is a class like the others (background). If not it means that nothing is known there, and is left out.
+    ground : callable, optional
+        How large pixels are on the ground. Without it their size is that of the map.
 
     Returns
     -------
@@ -76,26 +86,53 @@ def measure_change(
             f"'{labels.name}' has the axes '{axes}', but change is measured along t, y and x. Put the dates into one "
             "image with the axes tyx, on one grid."
         )
-    pixel, unit = _pixel(labels, unit)
+    pixel, unit = _pixel(labels, unit, ground is not None)
     times = labels.along("t")[0][0]
     both = [(t, t + 1) for t in range(times - 1)] + ([(0, times - 1)] if times > 2 else [])
-    tables = np.zeros((len(both), _MOST, _MOST), np.int64)
-    counts = np.zeros((times, _MOST), np.int64)
+    tables = _Sums(len(both) * _MOST**2, ground is not None and unit != "pixels")
+    counts = _Sums(times * _MOST, tables.weighed)
     reader, plane = Reader(labels.data, labels.name), labels.along("yx")[0]
     total = count_windows(plane)
     for done, window in enumerate(windows(plane)):
         values = _read(reader, axes, window, labels.name)
+        areas = ground(*window) if ground is not None and tables.weighed else None
         for t in range(times):
-            counts[t] += np.bincount(values[t], minlength=_MOST)
+            counts.add(t * _MOST, _MOST, values[t], areas)
         for k, (t, later) in enumerate(both):
-            pairs = values[t].astype(np.int64) * _MOST + values[later]
-            tables[k] += np.bincount(pairs, minlength=_MOST**2).reshape(_MOST, _MOST)
+            tables.add(k * _MOST**2, _MOST**2, values[t].astype(np.int64) * _MOST + values[later], areas)
         yield Progress(done + 1, total, "Comparing the dates")
+    dated, turned = counts.shaped((times, _MOST), pixel), tables.shaped((len(both), _MOST, _MOST), pixel)
     if not empty:
-        counts[:, 0], tables[:, 0], tables[:, :, 0] = 0, 0, 0
-    kinds = _kinds(counts, len(names), empty)
-    told = _Told(kinds, names, pixel, unit)
-    return told.areas(counts), told.changes(both, tables)
+        for each in (*dated, *turned):
+            each[:, 0] = 0
+        for each in turned:
+            each[:, :, 0] = 0
+    told = _Told(_kinds(dated[0], len(names), empty), names, unit)
+    return told.areas(*dated), told.changes(both, *turned)
+
+
+class _Sums:
+    """Pixels by number, and their areas."""
+
+    def __init__(self, length: int, weighed: bool) -> None:
+        self.weighed = weighed
+        self._pixels, self._areas = np.zeros(length, np.int64), np.zeros(length if weighed else 0)
+
+    def add(self, start: int, length: int, numbers: npt.NDArray[Any], areas: Floats | None) -> None:
+        """Count the pixels of a window, row by row, whose areas are given if they are weighed."""
+        many = np.bincount(numbers, minlength=length)
+        self._pixels[start : start + length] += many
+        if areas is None:
+            return
+        if areas.size == 1:
+            self._areas[start : start + length] += many * areas.item()
+        else:
+            self._areas[start : start + length] += np.bincount(numbers, areas.ravel(), length)
+
+    def shaped(self, shape: tuple[int, ...], pixel: float) -> tuple[npt.NDArray[np.int64], Floats]:
+        """Return pixels and areas: of one pixel, or of one square meter if they are weighed, as given."""
+        pixels = self._pixels.reshape(shape)
+        return pixels, np.asarray((self._areas.reshape(shape) if self.weighed else pixels) * pixel, np.float64)
 
 
 def _read(reader: Reader, axes: str, window: Sequence[slice], name: str) -> npt.NDArray[np.uint8]:
@@ -105,10 +142,11 @@ def _read(reader: Reader, axes: str, window: Sequence[slice], name: str) -> npt.
     return as_classes(block.reshape(len(block), -1), name, _ADVICE)
 
 
-def _pixel(labels: Image, unit: str) -> tuple[float, str]:
-    """Return the area of a pixel, and its unit."""
+def _pixel(labels: Image, unit: str, grounded: bool) -> tuple[float, str]:
+    """Return the area of a pixel, or of a square meter where the ground is known, and its unit."""
     _, scale, units = labels.along("yx")
-    square = math.prod(step * millimeters(word) / 1000 for step, word in zip(scale, units, strict=True))
+    sides = [step * millimeters(word) / 1000 for step, word in zip(scale, units, strict=True)]
+    square = 1.0 if grounded else math.prod(sides)
     if unit in ("px", "pixels") or (not unit and math.isnan(square)):
         return 1.0, "pixels"
     if unit and unit not in AREAS:
@@ -116,7 +154,8 @@ def _pixel(labels: Image, unit: str) -> tuple[float, str]:
     if math.isnan(square):
         raise SpecError(
             f"'{labels.name}' does not say how large a pixel is in a unit of length ({', '.join(units)}), so areas "
-            f"cannot be in {unit}. Bring it to a projected system in meters, or count pixels."
+            f"cannot be in {unit}. Give maps that know their coordinate reference system and install the "
+            "extra 'geo', or count pixels."
         )
     return square / AREAS[unit or "m2"], unit or "m2"
 
@@ -130,22 +169,22 @@ def _kinds(counts: npt.NDArray[np.int64], named: int, empty: bool) -> list[int]:
 class _Told:
     """Tables as they are written."""
 
-    def __init__(self, kinds: list[int], names: Sequence[str], pixel: float, unit: str) -> None:
-        self.kinds, self.pixel, self.unit = kinds, pixel, unit
+    def __init__(self, kinds: list[int], names: Sequence[str], unit: str) -> None:
+        self.kinds, self.unit = kinds, unit
         known = {0: "background"} | dict(enumerate(names, 1))
         self.names = [known.get(kind, f"class {kind}") for kind in kinds]
 
-    def areas(self, counts: npt.NDArray[np.int64]) -> Table:
+    def areas(self, counts: npt.NDArray[np.int64], areas: Floats) -> Table:
         pixels, dates = counts[:, self.kinds], len(counts)
         sums = np.maximum(pixels.sum(1, keepdims=True), 1)
         return {
             "t": np.repeat(np.arange(dates), len(self.kinds)),
             "class": np.tile(self.kinds, dates),
             "name": np.tile(self.names, dates),
-            **self._sizes(pixels, pixels / sums),
+            **self._sizes(pixels, areas[:, self.kinds], pixels / sums),
         }
 
-    def changes(self, both: Sequence[tuple[int, int]], tables: npt.NDArray[np.int64]) -> Table:
+    def changes(self, both: Sequence[tuple[int, int]], tables: npt.NDArray[np.int64], areas: Floats) -> Table:
         k, pixels = len(self.kinds), tables[:, self.kinds][:, :, self.kinds]
         sums = np.maximum(pixels.sum(2, keepdims=True), 1)
         pairs = np.array(both, np.int64).reshape(-1, 2)
@@ -156,14 +195,14 @@ class _Told:
             "to": np.tile(np.tile(self.kinds, k), len(both)),
             "name_from": np.tile(np.repeat(self.names, k), len(both)),
             "name_to": np.tile(np.tile(self.names, k), len(both)),
-            **self._sizes(pixels, pixels / sums),
+            **self._sizes(pixels, areas[:, self.kinds][:, :, self.kinds], pixels / sums),
         }
 
-    def _sizes(self, pixels: npt.NDArray[np.int64], share: npt.NDArray[np.float64]) -> dict[str, Any]:
+    def _sizes(self, pixels: npt.NDArray[np.int64], areas: Floats, share: Floats) -> dict[str, Any]:
         flat = pixels.ravel()
         return {
             "pixels": flat,
-            "area": flat * self.pixel,
+            "area": areas.ravel(),
             "share": share.ravel(),
             "unit": np.full(len(flat), self.unit),
         }

@@ -121,11 +121,11 @@ class ClassTable(QTableWidget):
 def _counted(layer: Labels) -> dict[int, tuple[str, str, str]]:
     """Return pixels, size and share of each class, in words, as they were measured."""
     table = layer.features
-    if not {"index", "pixels", "share"} <= set(table.columns):
+    if not {"index", "pixels", "share"} <= set(table.columns) or not {"volume", "area"} & set(table.columns):
         return {}
-    size = "volume" if "volume" in table.columns else "area"
+    size = next(name for name in ("volume", "area_m2", "area") if name in table.columns)
     ndim = 3 if size == "volume" else 2
-    units = [str(unit) for unit in layer.units][-ndim:]
+    units = ["meter"] * 2 if size == "area_m2" else [str(unit) for unit in layer.units][-ndim:]
     found = {}
     for row in table[["index", "pixels", size, "share"]].itertuples(index=False):
         # napari puts a row for the background in front, which says nothing.

@@ -12,6 +12,7 @@ from ..core.errors import AxesError, ImageError
 from ..core.results import Table
 from ..core.steps import Progress, Steps, finish
 from .files import read_labels
+from .measuring import ground_of
 
 __all__ = ["change", "change_steps"]
 
@@ -32,7 +33,7 @@ def change_steps(
         Of the classes 1, 2 and so on.
     unit : str
         ``"m2"``, ``"ha"``, ``"km2"``, ``"mm2"`` or ``"pixels"``; empty: square meters where the size of a pixel is
-        known, else pixels.
+        known, else pixels. On the ground, where maps know their reference system.
     empty : bool
         Whether 0 counts as a class; if not, nothing is known where it is at either date.
 
@@ -55,7 +56,8 @@ def change_steps(
 
     given = labels if isinstance(labels, list | tuple) else [labels]
     images = [_map(one) for one in given]
-    return (yield from measure_change(images[0] if len(images) == 1 else _joined(images), names, unit, empty))
+    joined = images[0] if len(images) == 1 else _joined(images)
+    return (yield from measure_change(joined, names, unit, empty, ground_of(joined)))
 
 
 def _map(given: Any) -> Image:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ..core.anatomy import check_grid
-from ..core.axes import as_image
+from ..core.axes import Image, as_image
 from ..core.errors import ImageError
+from ..core.ground import PixelAreas
 from ..core.registry import load
 from ..core.results import Table
 from ..core.steps import Progress, Steps, finish
 from .clusters import on_workers
 from .files import read_labels
 
-__all__ = ["evaluate", "evaluate_steps", "measure", "measure_steps"]
+__all__ = ["evaluate", "evaluate_steps", "ground_of", "measure", "measure_steps"]
 
 
 def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",), client: Any = None) -> Table:
@@ -85,9 +86,33 @@ def measure_steps(
             table |= yield from on_workers(client, "measure_on_steps", as_image(labels), intensities)
         elif hasattr(measuring, "measure_steps"):
             table |= yield from measuring.measure_steps(as_image(labels), intensities)
+        elif name == "classes":
+            table |= measuring.measure(as_image(labels), intensities, ground_of(as_image(labels), intensities))
         else:
             table |= measuring.measure(as_image(labels), intensities)
     return table
+
+
+def ground_of(*images: Image | None) -> PixelAreas | None:
+    """Return how large pixels are on the ground, by the first image that knows; None if that is not known.
+
+    Parameters
+    ----------
+    *images : Image or None
+        On one grid.
+
+    Returns
+    -------
+    callable or None
+        See :func:`napari_unet.io.ground_areas.pixel_areas`.
+    """
+    from ..io.ground_areas import pixel_areas
+
+    placed = [image for image in images if image is not None and image.geo is not None and image.geo.crs]
+    if not placed:
+        return None
+    height, width = placed[0].along("yx")[0]
+    return pixel_areas(placed[0].geo, (height, width))
 
 
 def evaluate(
