@@ -2,8 +2,7 @@
 
 Run it as ``python scripts/raster_pictures.py``, under ``xvfb-run -s "-screen 0 1400x900x24"`` where there is no screen.
 It needs the data that ``NAPARI_UNET_DATA`` or ``../shared/data`` holds: a tile of the aerial images of Dubai by Humans
-in the Loop and MBRSC (CC0) from which the bundled model has not learned. Tiles do not say where they lie, so this one
-gets a place that is made up.
+in the Loop and MBRSC (CC0). Tiles do not say where they lie, so this one gets a place that is made up.
 """
 
 from __future__ import annotations
