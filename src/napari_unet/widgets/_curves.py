@@ -19,8 +19,7 @@ __all__ = ["Curves", "load_plots"]
 _LIBRARY: Final = "pyqtgraph"
 _TITLES: Final = ("loss", "score")
 _LOSSES: Final = ("loss", "validation loss")
-_HEIGHT: Final = 130
-_VEIL: Final = 190  # of 255
+_HEIGHT: Final = 150
 _TURN: Final = 30  # milliseconds, in which the screen is drawn and the user heard
 _COLORS: Final = ("#4fa3e0", "#f0a030", "#60c060", "#d070c0")
 _BEST: Final = ("mAP", "AP50", "mDice", "Dice")  # scores that are shown first, if they are there
@@ -109,19 +108,18 @@ class Curves(QWidget):
                     self._lines[name] = plot.plot(pen={"color": color, "width": 2}, name=name, symbolSize=5)
                 times, values = zip(*self.points[name], strict=True)
                 self._lines[name].setData(times, values)
+            # Above the curves, which leave no corner free for a legend.
+            told = (f"<span style='color:{self._lines[name].opts['pen']['color']}'>● {name}</span>" for name in names)
+            plot.setTitle("&nbsp;&nbsp; ".join(told), size="9pt")
 
     def _open(self, title: str) -> None:
-        color, ground = self.palette().windowText().color(), self.palette().window().color()
+        color = self.palette().windowText().color()
         plot = import_module(_LIBRARY).PlotWidget(background=None)
         plot.setFixedHeight(_HEIGHT)
         plot.setMenuEnabled(False)
         plot.setMouseEnabled(False, False)
         plot.hideButtons()
         plot.showGrid(y=True, alpha=0.2)
-        ground.setAlpha(_VEIL)  # so that names can be read where lines pass behind them
-        # Where curves seldom end: losses fall, scores rise.
-        corner = (-5, 5 if title == _TITLES[0] else -5)
-        plot.addLegend(offset=corner, labelTextColor=color, brush=ground)
         for side, text in (("left", title), ("bottom", "minutes")):
             axis = plot.getAxis(side)
             axis.setPen(color)
