@@ -130,6 +130,37 @@ def test_a_run_that_was_stopped_is_finished_with_what_it_has_learned(tmp_path):
             wish(run)
 
 
+def kept(run):
+    return {name: (run / name).read_bytes() for name in ("spec.json", "data.csv", "plan.json")}
+
+
+def test_what_is_refused_leaves_a_run_as_it_was(tmp_path):
+    folder, data = tmp_path / "tiny", [example(0)]
+    run, other = write_order(Order(data, spec(), folder)), [example(7)]
+    steps = workflows.train_steps(run)
+    while not (run / "last.pt").exists():
+        next(steps)
+    before = kept(run)
+    for way in (workflows.train_steps, workflows.train_apart_steps):
+        with pytest.raises(OutputError, match="Another program"):
+            finish(way(other, spec(), folder))
+        assert kept(run) == before
+    steps.close()
+    for way in (workflows.train_steps, workflows.train_apart_steps):
+        (run / "finish").touch()
+        with pytest.raises(TrainingDataError, match="other images"):
+            finish(way(other, spec(), folder))
+        assert kept(run) == before
+        assert not (run / "finish").exists()
+    (run / "finish").touch()
+    bad = Example(Image(np.zeros((20, 20)), "yx"), Image(np.zeros((30, 20), np.int32), "yx"))
+    with pytest.raises(TrainingDataError, match="shape"):
+        finish(workflows.train_steps([bad], spec(), folder))
+    assert not (run / "finish").exists()
+    assert finish(workflows.train_steps(run)) == folder
+    assert read_card(folder).training["steps"] == 4
+
+
 def test_a_verdict_says_what_to_do():
     assert verdict("", {}, {"mAP": 1.0}) == ""
     assert "Better than 'nuclei'" in verdict("nuclei", {"mAP": 0.5}, {"mAP": 0.6})

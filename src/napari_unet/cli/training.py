@@ -125,6 +125,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     data = workflows.named_training(data, folder)
     if finish_now:
         data = data if workflows.unfinished_training(data) else workflows.training_folder(name or data.name, folder)
+        workflows.unfinished_training(data)  # one that is damaged is refused before anything is left in it
         workflows.finish_training(data)
         if not _others_speak() and workflows.is_training(data):
             tell({"Training": data, "Ends": "with its present step; its model is made by the program that trains"})

@@ -22,9 +22,10 @@ from .gentle import goes_on
 from .loss import compare
 from .pace import Pace
 from .patches import Pair, Sampler
+from .ranks import Ranks
 from .state import Run, learning_rate
 
-__all__ = ["fit", "learning_rate", "supervised"]
+__all__ = ["check_before", "fit", "learning_rate", "supervised"]
 
 
 def supervised(
@@ -133,6 +134,28 @@ def fit(
         else:
             yield Progress(*pace.length, "done", news=keep.said)
     return run.average.eval()
+
+
+def check_before(pairs: Sequence[Pair], spec: TrainSpec, folder: Path) -> None:
+    """Refuse to go on with a run of other settings or images, before anything in its folder is changed.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Training images.
+    spec : TrainSpec
+        Complete, its network with all outputs.
+    folder : Path
+        Of the run; perhaps nothing is kept there yet.
+
+    Raises
+    ------
+    TrainingDataError
+        If what is kept there is of another run, or cannot be read.
+    """
+    state = Checkpoints(folder).read("cpu")
+    if state is not None and spec.net is not None:
+        Run(spec, spec.net, "cpu", _fingerprint(pairs), Ranks()).check(state, str(folder))
 
 
 def _fingerprint(pairs: Sequence[Pair]) -> str:

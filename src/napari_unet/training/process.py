@@ -16,8 +16,9 @@ from typing import IO, Final
 
 from ..core.errors import TrainingError, UNetError
 from ..core.steps import Progress, Steps
+from ..io.journal import Journal
 from .events import read_line
-from .runs import Order, note_state, write_order
+from .runs import Order, note_state, run_folder, write_order
 
 __all__ = ["train_apart"]
 
@@ -56,8 +57,10 @@ def train_apart(order: Order) -> Steps[Path]:
         What went wrong in the child.
     """
     yield Progress(0, 0, "Writing the annotated images")
-    run = write_order(order)
-    words = [sys.executable, "-m", "napari_unet", "train", str(run), "--events", "--while-parent-lives"]
+    run = run_folder(order.folder, order.spec.name)
+    with Journal(run):  # what another program trains stays as it is
+        asked = write_order(order, asked=any(run.glob("*.pt")))
+    words = [sys.executable, "-m", "napari_unet", "train", str(asked), "--events", "--while-parent-lives"]
     with (run / _SAID).open("wb") as said:
         child = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8",

@@ -19,7 +19,7 @@ from .kept import planned_before
 from .plan import Prepared, framed, prepare
 from .runs import Order, run_folder
 from .whole import Material, train_whole
-from .wishes import Wishes
+from .wishes import Wishes, taken_back
 
 __all__ = ["make_card", "train_model"]
 
@@ -71,15 +71,19 @@ def train_model(
     folder = folder or user_folder() / spec.name
     if not isinstance(data, Path):
         data = framed(data, spec)
-    made = yield from prepare(data, planned_before(run_folder(folder, spec.name), spec) or spec)
-    planned, said = made.plan.spec, (*made.plan.words, *(f"Note: {text}" for text in made.plan.warnings))
-    yield Progress(0, 0, "planned", news="\n".join(said))
-    order = Order(_settled(data, made), planned, folder, watched)
-    learning = planned.model_copy(update={"net": fitted_net(planned)})
-    card = make_card(learning, f"{len(made.learned)} annotated images", common_bands(made.pairs))
-    card = card.model_copy(update={"metrics": dict(scores or {})})
-    material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan, spec, made.held)
-    return (yield from train_whole(material, wishes))
+    run = run_folder(folder, spec.name)
+    with taken_back(run):
+        run = run_folder(folder, spec.name)
+    with taken_back(run):
+        made = yield from prepare(data, planned_before(run, spec) or spec)
+        planned, said = made.plan.spec, (*made.plan.words, *(f"Note: {text}" for text in made.plan.warnings))
+        yield Progress(0, 0, "planned", news="\n".join(said))
+        order = Order(_settled(data, made), planned, folder, watched)
+        learning = planned.model_copy(update={"net": fitted_net(planned)})
+        card = make_card(learning, f"{len(made.learned)} annotated images", common_bands(made.pairs))
+        card = card.model_copy(update={"metrics": dict(scores or {})})
+        material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan, spec, made.held)
+        return (yield from train_whole(material, wishes))
 
 
 def _settled(data: Path | Sequence[Example], made: Prepared) -> Path | Sequence[Example]:

@@ -35,6 +35,7 @@ RUN_ENDING: Final = ".training"
 
 _SPEC: Final = "spec.json"
 _DATA: Final = "data.csv"
+_ASKED: Final = "asked"
 _STATE: Final = "state.json"
 _WATCHED: Final = "preview.npy"
 _COLUMNS: Final = ("image", "labels", "weight", "group", "split", "region", "scribbles")
@@ -74,18 +75,20 @@ def is_run(data: Any) -> bool:
     return isinstance(data, str | os.PathLike) and (Path(data) / _SPEC).is_file()
 
 
-def write_order(order: Order) -> Path:
+def write_order(order: Order, asked: bool = False) -> Path:
     """Write down what a run is to do; images of layers are written beside it.
 
     Parameters
     ----------
     order : Order
         The run.
+    asked : bool
+        Leave what is written there as it is: whether the run that was begun may go on so is not known yet.
 
     Returns
     -------
     Path
-        Folder of the run.
+        Folder of the run, or one in it that stands for what was asked.
 
     Raises
     ------
@@ -96,11 +99,14 @@ def write_order(order: Order) -> Path:
     run.mkdir(parents=True, exist_ok=True)
     data = order.data
     if not isinstance(data, Path):
-        _write_text(run / _DATA, _table(data, run))
-        data = Path(_DATA)
-    watched = order.watched
+        text = _table(data, run)
+        table = run / (f"data-{_short(text.encode())}.csv" if asked else _DATA)
+        _write_text(table, text)
+        data = table.resolve() if asked else Path(_DATA)
+    place, watched = run / _ASKED if asked else run, order.watched
+    place.mkdir(exist_ok=True)
     if watched is not None:
-        with atomic_file(run / _WATCHED) as part:
+        with atomic_file(place / _WATCHED) as part:
             np.save(part, np.asarray(watched.data))
     said = {
         # What is not set is left to the plan, in whichever process it is made.
@@ -109,8 +115,8 @@ def write_order(order: Order) -> Path:
         "folder": str(order.folder),
         "watched": None if watched is None else {"axes": watched.axes, "scale": watched.scale, "units": watched.units},
     }
-    _write_text(run / _SPEC, json.dumps(said, indent=1) + "\n")
-    return run
+    _write_text(place / _SPEC, json.dumps(said, indent=1) + "\n")
+    return place
 
 
 def read_order(run: Path) -> Order:

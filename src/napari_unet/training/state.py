@@ -163,8 +163,8 @@ class Run:
                 own[name][-1].copy_(value[-1])
         self.average.load_state_dict(own)
 
-    def resume(self, state: dict[str, Any], where: str) -> None:
-        """Take over a safe point.
+    def check(self, state: dict[str, Any], where: str) -> None:
+        """Refuse a safe point that this run cannot go on from.
 
         Parameters
         ----------
@@ -194,6 +194,10 @@ class Run:
                 f"{where} holds a run on other images. Give the images it was started with to go on, "
                 "or another folder to start anew."
             )
+
+    def resume(self, state: dict[str, Any], where: str) -> None:
+        """Take over a safe point; see :meth:`check`."""
+        self.check(state, where)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -25,7 +25,7 @@ from ..models.store import read_network, write_model
 from ..models.zoo import load_model
 from ..targets import target
 from .course import Around
-from .fit import fit
+from .fit import check_before, fit
 from .gentle import goes_on, rose
 from .kept import keep_plan
 from .looks import Looks
@@ -111,26 +111,32 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
     device = choose_device(spec.device)
     Ranks(world=spec.devices * spec.nodes).parts(spec)  # refused before anything is written
     run = run_folder(folder, spec.name)
-    if is_first():
-        if narrow := check_room(spec, material.order, run):
-            yield Progress(0, 0, "starting", news=narrow)
-        write_order(material.order)
-        if material.plan is not None and material.given is not None:
-            keep_plan(run, material.given, material.plan)
     wishes = wishes or Wishes()
-    with joined(spec, device, run) as ranks:
-        if ranks.rank:
+    if not is_first():
+        with joined(spec, device, run) as ranks:
             # A signal reaches all processes; the first one stops them at one step.
             yield from fit(material.pairs, spec, run, device, around=Around(ranks, wishes))
-            return folder
-        with Journal(run):  # for one program at a time
+        return folder
+    if narrow := check_room(spec, material.order, run):
+        yield Progress(0, 0, "starting", news=narrow)
+    with Journal(run):  # for one program at a time
+        _write_down(material, run)
+        with joined(spec, device, run) as ranks:
             (run / PAUSE).unlink(missing_ok=True)
             wishes.watch(run)
             said = yield from _first(material, run, ranks, wishes)
-        shutil.rmtree(run, ignore_errors=True)
-        if said:
-            yield Progress(0, 0, "done", news=said)
-        return folder
+    shutil.rmtree(run, ignore_errors=True)
+    if said:
+        yield Progress(0, 0, "done", news=said)
+    return folder
+
+
+def _write_down(material: Material, run: Path) -> None:
+    """Keep what was asked for and how it was planned, unless the folder holds another run."""
+    check_before(material.pairs, material.spec, run)
+    write_order(material.order)
+    if material.plan is not None and material.given is not None:
+        keep_plan(run, material.given, material.plan)
 
 
 def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps[str]:

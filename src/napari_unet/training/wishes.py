@@ -4,14 +4,45 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FINISH", "PAUSE", "Wishes"]
+from ..core.errors import Cancelled, OutputError, UNetError
+from ..io.journal import Journal
+
+__all__ = ["FINISH", "PAUSE", "Wishes", "taken_back"]
 
 PAUSE: Final = "pause"  # a file of this name in the run's folder holds the training
 FINISH: Final = "finish"  # one of this name has it end with what was learned so far
 _LOOK: Final = 0.2  # seconds between two looks at the disk
+
+
+@contextmanager
+def taken_back(run: Path) -> Iterator[None]:
+    """Take back the wish to finish where a run is refused or fails: it must not end a later one early.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run; perhaps not there.
+
+    Yields
+    ------
+    None
+        While the run is prepared and done.
+    """
+    try:
+        yield
+    except Cancelled:
+        raise
+    except UNetError:
+        if (run / FINISH).exists():
+            # Where another program trains, the wish is meant for it.
+            with suppress(OutputError), Journal(run):
+                (run / FINISH).unlink(missing_ok=True)
+        raise
 
 
 class Wishes:
