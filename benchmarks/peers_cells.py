@@ -205,18 +205,22 @@ def make_field(folder: Path) -> None:
 def start_ours(folder: Path) -> Contender:
     """Prepare napari-unet, in this process."""
     from napari_unet import segment
+    from napari_unet.models.cards import find_model, read_card
 
     image = np.load(folder / "image.npy")
+    told: dict[str, Any] = {"model": read_card(find_model("nuclei")).sha256, "versions": {}}
 
     def run(limit: float) -> Answer:
         start = time.perf_counter()
         result = segment(image, model="nuclei")
         labels = np.asarray(result.labels.data)
         total = time.perf_counter() - start
+        told["precision"] = result.manifest.get("precision", "")
         return {"total": total, "objects": int(np.count_nonzero(np.unique(labels)))}
 
     names = ("napari-unet-suite", "torch", "numpy", "numba")
-    return Contender(OURS, {"versions": {name: _version(name) for name in names}}, run)
+    told["versions"] = {name: _version(name) for name in names}
+    return Contender(OURS, told, run)
 
 
 def start_peer(name: str, folder: Path, limit: float) -> Contender:
