@@ -73,8 +73,6 @@ def train_model(
         data = framed(data, spec)
     run = run_folder(folder, spec.name)
     with taken_back(run):
-        run = run_folder(folder, spec.name)
-    with taken_back(run):
         made = yield from prepare(data, planned_before(run, spec) or spec)
         planned, said = made.plan.spec, (*made.plan.words, *(f"Note: {text}" for text in made.plan.warnings))
         yield Progress(0, 0, "planned", news="\n".join(said))
