@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from machine import machine
 from nuclei_data import Field, fields
-from peers_cells import machine
 from PIL import Image as Picture
 from scipy import ndimage
 from skimage.segmentation import find_boundaries

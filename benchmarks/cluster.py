@@ -38,7 +38,7 @@ import _cluster_idle as idle
 import _cluster_peers
 import numpy as np
 import zarr
-from peers_cells import machine, others_seconds
+from machine import machine, others_seconds
 
 import napari_unet.cluster.crew as crews
 from napari_unet import read_image, workflows
@@ -213,9 +213,9 @@ def main() -> None:
                 from napari_unet.cluster.remote import do_all
 
                 hands.do_all = do_all
-            begun, others = time.monotonic(), others_seconds([])
+            begun, others = time.monotonic(), others_seconds()
             report[name] = part()
-            busy = (others_seconds([]) - others) / (time.monotonic() - begun)
+            busy = (others_seconds() - others) / (time.monotonic() - begun)
             at = datetime.now(UTC).isoformat(timespec="seconds")
             report.setdefault("measured", {})[name] = {"date": at, "cores_busy_with_others": round(busy, 2)}
             report |= {

@@ -30,7 +30,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from peers_cells import machine, others_seconds
+from machine import machine, others_seconds
 from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
@@ -111,7 +111,7 @@ def main() -> None:
     }
     times: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "processor": []} for name in contenders}
     objects, differing, expected = {}, {}, contenders["whole"]()[0]
-    begun, others = time.monotonic(), others_seconds([])
+    begun, others = time.monotonic(), others_seconds()
     for _ in range(options.runs + 1):
         for name, decode in contenders.items():
             start, busy = time.perf_counter(), time.process_time()
@@ -120,7 +120,7 @@ def main() -> None:
             times[name]["processor"].append(time.process_time() - busy)
             if name.startswith("bricks"):
                 differing[name] = int((labels != expected).sum())
-    others = (others_seconds([]) - others) / (time.monotonic() - begun)
+    others = (others_seconds() - others) / (time.monotonic() - begun)
     times["flooding"], objects["flooding"] = flooding, objects["watershed"]
     shown = {
         name: {key: round(median(values[1:]), 3) for key, values in kinds.items()} | {"objects": objects[name]}

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from peers_cells import machine
+from machine import machine
 from scipy import ndimage
 from skimage.io import imread
 

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from _chart import draw_lines
-from peers_cells import machine
+from machine import machine
 from scipy import ndimage
 from skimage.io import imread
 from skimage.metrics import adapted_rand_error, variation_of_information

@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import machine
 from nuclei_data import fields
-from peers_cells import machine
 from representations import pooled, search
 from torch import nn
 from training_data import pairs_of

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from learning_curve import HERE, judged, keep, learn, write_split
-from peers_cells import machine
+from machine import machine
 
 RESULTS = HERE / "results" / "few_images.json"
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 from nuclei_data import MODALITIES, Field, fields
-from peers_cells import machine
 from tifffile import imwrite
 
 from napari_unet import workflows

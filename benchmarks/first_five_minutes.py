@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 from _rods import rods
-from peers_cells import machine
+from machine import machine
 
 from napari_unet import workflows
 from napari_unet.core.axes import as_image

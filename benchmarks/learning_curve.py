@@ -30,8 +30,9 @@ from typing import Any
 
 import numpy as np
 from _chart import draw_lines
+from machine import machine
 from nuclei_data import fields
-from peers_cells import install, machine
+from peers_cells import install
 
 from napari_unet.metrics.matching import Counts, count, scores
 

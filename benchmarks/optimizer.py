@@ -167,7 +167,7 @@ def read(results: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Compare."""
-    from peers_cells import machine
+    from machine import machine
 
     wish = options()
     torch.set_num_threads(wish.threads)

@@ -32,7 +32,6 @@ import json
 import os
 import platform
 import queue
-import re
 import subprocess
 import sys
 import threading
@@ -47,6 +46,7 @@ from statistics import median
 from typing import IO, Any
 
 import numpy as np
+from machine import machine, others_seconds
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -208,7 +208,8 @@ def start_ours(folder: Path) -> Contender:
     from napari_unet.models.cards import find_model, read_card
 
     image = np.load(folder / "image.npy")
-    told: dict[str, Any] = {"model": read_card(find_model("nuclei")).sha256, "versions": {}}
+    versions = {name: _version(name) for name in ("napari-unet-suite", "torch", "numpy", "numba")}
+    told: dict[str, Any] = {"model": read_card(find_model("nuclei")).sha256, "versions": versions}
 
     def run(limit: float) -> Answer:
         start = time.perf_counter()
@@ -218,8 +219,6 @@ def start_ours(folder: Path) -> Contender:
         told["precision"] = result.manifest.get("precision", "")
         return {"total": total, "objects": int(np.count_nonzero(np.unique(labels)))}
 
-    names = ("napari-unet-suite", "torch", "numpy", "numba")
-    told["versions"] = {name: _version(name) for name in names}
     return Contender(OURS, told, run)
 
 
@@ -239,7 +238,7 @@ def race(contenders: list[Contender], runs: int, limit: float, say: Callable[[st
     end = time.monotonic() + limit
     for turn in range(runs + 1):
         if turn <= 1:
-            start, others = time.monotonic(), others_seconds(contenders)
+            start, others = time.monotonic(), others_seconds([each.pid for each in contenders if each.pid])
         for contender in contenders:
             if contender.error or time.monotonic() > end:
                 continue
@@ -253,22 +252,7 @@ def race(contenders: list[Contender], runs: int, limit: float, say: Callable[[st
                 continue
             if turn > 0:
                 contender.answers.append(answer)
-    return max(0.0, others_seconds(contenders) - others) / (time.monotonic() - start)
-
-
-def others_seconds(contenders: list[Contender]) -> float:
-    """Return the CPU seconds that all other programs have used since the machine started; 0 where it is not told."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return 0.0
-    tick = os.sysconf("SC_CLK_TCK")
-    # user, nice, system, idle, waiting for disks, interrupts of two kinds, taken by other machines
-    values = [int(value) for value in stat.read_text().split("\n", 1)[0].split()[1:9]]
-    others = (sum(values) - values[3] - values[4]) / tick - sum(os.times()[:4])
-    for peer in (Path(f"/proc/{contender.pid}/stat") for contender in contenders if contender.pid):
-        if peer.exists():  # one that has ended is in our own times
-            others -= sum(map(int, peer.read_text().rsplit(")", 1)[1].split()[11:13])) / tick
-    return others
+    return max(0.0, others_seconds([each.pid for each in contenders if each.pid]) - others) / (time.monotonic() - start)
 
 
 def ratios(contenders: list[Contender]) -> dict[str, float]:
@@ -292,24 +276,6 @@ def table(contenders: list[Contender], nuclei: int) -> Table:
         goal = f"{GOALS[contender.name]:.0f} x" if contender.name in GOALS else ""
         shown.add_row(contender.name, *seconds, objects, ratio, goal)
     return shown
-
-
-def machine() -> dict[str, Any]:
-    """Describe where this was measured."""
-    described: dict[str, Any] = {
-        "cpu": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "cores_used": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists() and (named := re.search(r"model name\s*: (.+)", cpuinfo.read_text())):
-        described["cpu"] = named[1]
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        described["memory_gb"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
-        described["niceness"] = os.nice(0)
-    return described
 
 
 def report(console: Console, contenders: list[Contender], found: dict[str, Any], options: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers_cells import machine, others_seconds
+from machine import machine, others_seconds
 from rich.console import Console
 from rich.table import Table
 
@@ -124,14 +124,14 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str
     others = started = 0.0
     for turn in range(options.runs + 1):
         if turn == 1:
-            others, started = others_seconds([]), time.monotonic()
+            others, started = others_seconds(), time.monotonic()
         for contender in racing:
             say(f"{contender.name}: {'warming up' if turn == 0 else f'run {turn} of {options.runs}'}")
             start = time.perf_counter()
             contender.run(field_)
             if turn:
                 contender.seconds.append(time.perf_counter() - start)
-    busy = max(0.0, others_seconds([]) - others) / (time.monotonic() - started)
+    busy = max(0.0, others_seconds() - others) / (time.monotonic() - started)
     exact = inside(folder, racing[0].run)
     fresh, slowest = [tile(folder, options.edge // 2, seed) for seed in (1, 2, 3)], median(racing[0].seconds)
     results = {}

@@ -59,7 +59,8 @@ from _streaming_networks import (
     windowed,
     with_halo,
 )
-from peers_cells import ENVIRONMENTS, machine, others_seconds
+from machine import machine, others_seconds
+from peers_cells import ENVIRONMENTS
 from scipy.ndimage import gaussian_filter
 
 from napari_unet import workflows
@@ -378,9 +379,9 @@ def main() -> None:
     report: dict[str, Any] = json.loads(RESULTS.read_text()) if options.only and RESULTS.exists() else {}
     for name, part in parts.items():
         if options.only in (None, name):
-            begun, others = time.monotonic(), others_seconds([])
+            begun, others = time.monotonic(), others_seconds()
             report[name] = part()
-            busy = (others_seconds([]) - others) / (time.monotonic() - begun)
+            busy = (others_seconds() - others) / (time.monotonic() - begun)
             at = datetime.now(UTC).isoformat(timespec="seconds")
             report.setdefault("measured", {})[name] = {"date": at, "cores_busy_with_others": round(busy, 2)}
     report |= {

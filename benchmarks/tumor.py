@@ -32,7 +32,8 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from peers_cells import PeerError, install, machine
+from machine import machine
+from peers_cells import PeerError, install
 
 from napari_unet.core.axes import Image
 from napari_unet.metrics import overlap, surfaces

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import torch
 import zarr
-from peers_cells import machine
+from machine import machine
 from scipy import ndimage
 from streaming import finished, in_child, peak_memory
 
