@@ -208,7 +208,7 @@ def fourth_stage(start: Path, minutes: float | None, threads: int) -> TrainSpec:
 def train(table: Path, spec: TrainSpec, folder: Path) -> None:
     """Train, with a line now and then."""
     napari_unet.train(
-        table, spec, folder,
+        table, spec, folder, overwrite=True,
         show=lambda p: sys.stderr.write(f"{time.strftime('%H:%M:%S')} {p.done}/{p.total} {p.note}\n"),
     )  # fmt: skip
 

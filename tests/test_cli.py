@@ -421,8 +421,8 @@ def test_a_stopped_training_is_finished_by_name_or_folder(annotated, here, monke
     assert "no training that was begun" in bad(*order, "--finish")
     real = workflows.train_steps
 
-    def stopped(data, spec, folder=None, wishes=None):
-        for progress in real(data, spec, folder, wishes):
+    def stopped(*given):
+        for progress in real(*given):
             yield progress
             if progress.done == 1:
                 raise KeyboardInterrupt
@@ -448,6 +448,8 @@ def test_a_trained_model_is_found_by_name(annotated, here, monkeypatch):
     assert "mine" in good("models")
     assert "--overwrite" in bad(*TRAIN, "--steps", 1)
     good(*TRAIN, "--steps", 1, "--overwrite")
+    for more in ((), ("--dry-run",)):
+        assert "model of the program" in bad("train", "data", "--name", "nuclei", "--steps", 1, "--overwrite", *more)
 
 
 def test_a_folder_of_other_things_is_never_replaced(annotated, here):

@@ -582,6 +582,14 @@ def test_other_settings_do_not_continue_a_run(annotated, tmp_path):
     with pytest.raises(TrainingDataError, match="other settings"):
         workflows.train(annotated, TrainSpec(**TINY), tmp_path / "model", rate=0.5)
     made = workflows.train(annotated, TrainSpec(**TINY), tmp_path / "model")
+    # What is there is replaced on purpose only; seen before anything is written.
+    before = (made / "card.json").read_bytes()
+    for verb in (workflows.train_steps, workflows.train_apart_steps):
+        with pytest.raises(OutputError, match="allow it to be replaced"):
+            finish(verb(annotated, TrainSpec(**TINY), tmp_path / "model"))
+    assert (made / "card.json").read_bytes() == before
+    assert [each.name for each in tmp_path.glob("model*")] == ["model"]
+    assert workflows.train(annotated, TrainSpec(**TINY), tmp_path / "model", overwrite=True) == made
     assert segment(np.load(annotated / "images" / "0.npy"), model=str(made), diameter=20.0).labels.shape == (96, 112)
 
 
@@ -592,6 +600,9 @@ def test_a_name_that_no_model_can_have_is_found_before_the_first_step(annotated,
     assert not any(progress.done for progress in shown)
     with pytest.raises(RegistryError):
         workflows.train(annotated, task="nonsense")
+    for verb in (workflows.train_steps, workflows.train_apart_steps):
+        with pytest.raises(ModelError, match="model of the program"):
+            finish(verb(annotated, TrainSpec(name="nuclei", **TINY), overwrite=True))
     with pytest.raises(SpecError):
         workflows.train(annotated, steps=0)
 

@@ -149,7 +149,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
             return
         _check_place(spec.name, folder, overwrite)
     with _wishes(while_parent_lives) as wishes:
-        job = workflows.train_steps(data, spec, folder, wishes)
+        job = workflows.train_steps(data, spec, folder, wishes, overwrite)
         if events:
             _tell_parent(job)
         elif _others_speak():
@@ -267,6 +267,7 @@ def _hear(wishes: Any) -> None:
 def _check_place(name: str, folder: Path | None, overwrite: bool) -> None:
     if not is_plain(name):
         raise SpecError(f"'{name}' cannot be the name of a model: use letters, digits, spaces and hyphens.")
+    workflows.check_model_place(name, folder, overwrite=True)  # names of models of the program are never free
     taken = any(card.name == name for card in workflows.list_models()) if folder is None else folder.exists()
     if folder is not None and taken and not (folder.is_dir() and _replaceable(folder)):
         raise OutputError(f"'{folder}' is there and is no model. Give the name of a new folder.")

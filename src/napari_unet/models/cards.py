@@ -15,8 +15,8 @@ from ..io.choosing import data_folder
 from ._old_cards import renewed
 
 __all__ = [
-    "CARD", "CARD_TOML", "FOLDS_ENDING", "WEIGHTS", "bundled", "find_card", "find_model", "list_cards",
-    "list_damaged", "read_card", "user_folder",
+    "CARD", "CARD_TOML", "FOLDS_ENDING", "WEIGHTS", "bundled", "check_not_bundled", "find_card", "find_model",
+    "list_cards", "list_damaged", "read_card", "user_folder",
 ]  # fmt: skip
 
 CARD: Final = "card.json"
@@ -51,6 +51,12 @@ def find_card(folder: Path) -> Path | None:
 def bundled(folder: Path) -> bool:
     """Say whether a model folder belongs to the program."""
     return folder.resolve().parent == _BUNDLED.resolve()
+
+
+def check_not_bundled(name: str) -> None:
+    """Refuse the name of a model of the program for another one; a ModelError says so."""
+    if find_card(_BUNDLED / name):
+        raise ModelError(f"'{name}' is a model of the program, which another one cannot replace. Give it another name.")
 
 
 def list_cards() -> list[ModelCard]:

@@ -20,7 +20,7 @@ from ..core.model_card import ModelCard, is_plain
 from ..io.atomic import atomic_file, atomic_folder
 from ._arrivals import Wish, prepare
 from .bioimage_writer import write_package
-from .cards import WEIGHTS, bundled, find_card, find_model, list_cards, read_card, user_folder
+from .cards import WEIGHTS, check_not_bundled, find_card, find_model, list_cards, read_card, user_folder
 from .portable import read_scores, write_onnx, write_torchscript
 from .store import copy_model
 
@@ -91,8 +91,7 @@ def add_model(
 def _check_free(name: str, overwrite: bool) -> None:
     """Refuse a name that a new model cannot have."""
     folder = user_folder() / name
-    if any(card.name == name and bundled(find_model(name)) for card in list_cards()):
-        raise ModelError(f"'{name}' is a model of the program, which another one cannot replace. Give it another name.")
+    check_not_bundled(name)
     if folder.exists() and (not overwrite or find_card(folder) is None):
         raise ModelError(
             f"There is '{name}' among your models already. Give the new one another name, or ask to overwrite the old."

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..training.wishes import Wishes
 
 __all__ = [
+    "check_model_place",
     "finish_training",
     "hold_training",
     "is_training",
@@ -38,6 +39,7 @@ def train_steps(
     spec: TrainSpec | None = None,
     folder: str | Path | None = None,
     wishes: Wishes | None = None,
+    overwrite: bool = False,
 ) -> Steps[Path]:
     """Train a model on annotated images, step by step; a stopped run goes on where it was.
 
@@ -52,6 +54,8 @@ def train_steps(
         Where the model goes; the user's model folder by default. Checkpoints lie beside it until it is done.
     wishes : Wishes, optional
         Of the user while it runs: stop, pause.
+    overwrite : bool
+        Replace a model that is there.
 
     Returns
     -------
@@ -67,6 +71,10 @@ def train_steps(
     ------
     TrainingDataError
         If images and labels do not fit together; found before the first step.
+    OutputError
+        If there is a model and it may not be replaced.
+    ModelError
+        If the program has a model of this name.
     """
     check_conflict()
     yield Progress(0, 0, "Reading the annotated images")
@@ -74,14 +82,16 @@ def train_steps(
     from ..training.run import train_model
     from ..training.runs import is_run, read_order
 
-    watched, scores = None, None
-    if is_run(data):
+    watched, scores, begun = None, None, is_run(data)
+    if begun:
         order = read_order(Path(data))  # type: ignore[arg-type]  # is_run says so
         data, spec, folder, watched = order.data, order.spec, order.folder, order.watched
         scores = known_scores(folder) if spec.folds else None
     place = Path(folder) if folder else None
     source = Path(data) if isinstance(data, str | os.PathLike) else data
     spec = spec or TrainSpec()
+    if not begun:
+        check_model_place(spec.name, place, overwrite)
     if spec.folds and scores is None:
         return (yield from train_folds(source, spec, place, wishes))
     return (yield from train_model(source, spec, place, watched, wishes, scores))
@@ -92,11 +102,12 @@ def train(
     spec: TrainSpec | None = None,
     folder: str | Path | None = None,
     show: Callable[[Progress], None] | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> Path:
     """Train a model on annotated images; see :func:`train_steps`. Options are the fields of TrainSpec."""
     spec = TrainSpec.of(**((spec.model_dump(exclude_unset=True) if spec else {}) | options))
-    return finish(train_steps(data, spec, folder), show)
+    return finish(train_steps(data, spec, folder, overwrite=overwrite), show)
 
 
 def train_apart_steps(
@@ -104,6 +115,7 @@ def train_apart_steps(
     spec: TrainSpec,
     folder: str | Path | None = None,
     preview: Image | None = None,
+    overwrite: bool = False,
 ) -> Steps[Path]:
     """Train a model in a process of its own: memory comes back, and a crash there is none here.
 
@@ -117,6 +129,8 @@ def train_apart_steps(
         Where the model goes; the user's model folder by default.
     preview : Image, optional
         A picture that is segmented now and then with what was learned so far, in at most a tenth of the time.
+    overwrite : bool
+        Replace a model that is there.
 
     Returns
     -------
@@ -145,9 +159,34 @@ def train_apart_steps(
         order = read_order(Path(data))  # type: ignore[arg-type]  # is_run says so
         order = replace(order, watched=preview or order.watched)
     else:
+        check_model_place(spec.name, folder, overwrite)
         source = Path(data).resolve() if isinstance(data, str | os.PathLike) else tuple(data)
         order = Order(source, spec, Path(folder).resolve() if folder else user_folder() / spec.name, preview)
     return (yield from train_apart(order))
+
+
+def check_model_place(name: str, folder: str | Path | None = None, overwrite: bool = False) -> None:
+    """Refuse to train a model where there is one already.
+
+    Parameters
+    ----------
+    name : str
+        Of the model to be.
+    folder : path, optional
+        See :func:`train_steps`.
+    overwrite : bool
+        Whether one that is there may be replaced; those of the program never are.
+
+    Raises
+    ------
+    OutputError
+        If there is a model and it may not be replaced.
+    ModelError
+        If the program has a model of this name.
+    """
+    from ..training.place import check_place
+
+    check_place(name, Path(folder) if folder else None, overwrite)
 
 
 def training_folder(name: str, folder: str | Path | None = None) -> Path:
