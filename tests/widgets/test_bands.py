@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from napari_unet.widgets._reader import read
 from napari_unet.widgets.segment import SegmentWidget
 
 from .conftest import FakeEngine
+from .copied import run_copied_command, run_copied_python
 
 PLACE = Affine(10, 0, 500000, 0, -10, 5300000)
 NAMES = ("red", "green", "blue", "nir")
@@ -268,19 +266,8 @@ def test_the_copied_calls_give_the_same_labels(qtbot: QtBot, trained: str, tmp_p
     assert labels.data.max() > 10
     expected = label_hash(labels.data)
 
-    widget.copies.python.click()
-    names: dict[str, Any] = {}
-    exec(QGuiApplication.clipboard().text(), names)
-    assert names["result"].hash == expected
-
-    widget.copies.command.click()
-    words = shlex.split(QGuiApplication.clipboard().text())
+    assert run_copied_python(widget) == expected
+    words, found = run_copied_command(widget, tmp_path, "some place-cells.tif")
+    assert found == expected
     assert words[:3] == ["napari-unet", "segment", str(tmp_path / "some place.tif")]
     assert words[words.index("--channels") + 1] == "nir,1,0"
-    done = subprocess.run(
-        [sys.executable, "-c", "from napari_unet.cli import main; main()", *words[1:]],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + done.stdout
-    written = workflows.read_labels(tmp_path / "some place-cells.tif")
-    assert label_hash(np.asarray(written.data)) == expected

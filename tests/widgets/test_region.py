@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,6 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from qtpy.QtGui import QGuiApplication
 
 import napari_unet
 from napari_unet import workflows
@@ -22,6 +18,8 @@ from napari_unet.core.region import outline, region_text
 from napari_unet.core.results import label_hash
 from napari_unet.widgets._region import region_of
 from napari_unet.widgets.segment import SegmentWidget
+
+from .copied import run_copied_command, run_copied_python
 
 BOX = np.array([[20.0, 10.0], [20.0, 70.0], [60.0, 70.0], [60.0, 10.0]])
 TURN = np.array([[0.8, -0.6], [0.6, 0.8]])
@@ -130,18 +128,7 @@ def test_one_hash(qtbot: QtBot, disks, bright, tmp_path: Path, monkeypatch: pyte
     assert 3 < len(np.unique(labels)) < whole.objects - 10
     expected = label_hash(labels)
 
-    widget.copies.python.click()
-    names: dict[str, Any] = {}
-    exec(QGuiApplication.clipboard().text(), names)
-    assert names["result"].hash == expected
-
-    widget.copies.command.click()
-    words = shlex.split(QGuiApplication.clipboard().text())
+    assert run_copied_python(widget) == expected
+    words, found = run_copied_command(widget, tmp_path, "cells-cells.tif")
+    assert found == expected
     assert words[words.index("--region") + 1] == region_text(widget.spec().region)
-    done = subprocess.run(
-        [sys.executable, "-c", "from napari_unet.cli import main; main()", *words[1:]],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + done.stdout
-    written = workflows.read_labels(tmp_path / "cells-cells.tif")
-    assert label_hash(np.asarray(written.data)) == expected

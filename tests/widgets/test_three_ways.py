@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from qtpy.QtGui import QGuiApplication
 
-from napari_unet import workflows
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.results import label_hash
 from napari_unet.core.specs import load_task
 from napari_unet.widgets.segment import SegmentWidget
+
+from .copied import run_copied_command, run_copied_python
 
 
 @pytest.fixture
@@ -67,18 +63,6 @@ def test_one_hash(qtbot: QtBot, model: str, tmp_path: Path, monkeypatch: pytest.
     expected = label_hash(labels.data)
     assert labels.metadata["napari-unet"]["labels_hash"] == expected
 
-    widget.copies.python.click()
-    names: dict[str, Any] = {}
-    exec(QGuiApplication.clipboard().text(), names)
-    assert names["result"].hash == expected
-
-    widget.copies.command.click()
-    words = shlex.split(QGuiApplication.clipboard().text())
-    assert words[0] == "napari-unet"
-    done = subprocess.run(
-        [sys.executable, "-c", "from napari_unet.cli import main; main()", *words[1:]],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + done.stdout
-    written = workflows.read_labels(tmp_path / "some cells-cells.tif")
-    assert label_hash(np.asarray(written.data)) == expected
+    assert run_copied_python(widget) == expected
+    _, found = run_copied_command(widget, tmp_path, "some cells-cells.tif")
+    assert found == expected
