@@ -143,3 +143,17 @@ def test_the_command_writes_both_tables(tmp_path, monkeypatch):
     assert [row["pixels"] for row in rows] == ["50"]
     assert (tmp_path / "areas.csv").is_file()
     assert CliRunner().invoke(app, words).exit_code == 2  # never replaced unasked
+
+
+def test_names_of_classes_are_those_that_the_maps_tell(tmp_path):
+    def write(name, data, *told):
+        rows = [{"label": number, "name": each} for number, each in enumerate(told, 1)]
+        workflows.write_labels(tmp_path / name, Image(data, "yx"), {"classes": rows})
+        return tmp_path / name
+
+    old, new = (write(f"{year}.tif", data, *NAMES) for year, data in zip((2019, 2024), MAPS, strict=False))
+    areas, _ = workflows.change([old, new])
+    assert set(areas["name"]) == {"background", *NAMES}
+    assert set(workflows.change([old, new], ["wood", "city"])[0]["name"]) >= {"wood", "city"}
+    with pytest.raises(SpecError, match=r"Class 2 is 'town' in one map and 'lake'"):
+        workflows.change([old, write("other.tif", MAPS[2], "forest", "lake")])

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..core.axes import Image, as_image
-from ..core.errors import AxesError, ImageError
+from ..core.errors import AxesError, ImageError, SpecError
+from ..core.polygons import Meaning
 from ..core.results import Table
 from ..core.steps import Progress, Steps, finish
 from .files import read_labels
@@ -17,6 +18,7 @@ from .measuring import ground_of
 __all__ = ["change", "change_steps"]
 
 _DATED: Final = 3  # axes of an array
+_TELLING: Final = (".tif", ".tiff", ".zarr")  # files that know how they were made
 
 
 def change_steps(
@@ -30,7 +32,7 @@ def change_steps(
         Maps of classes with the axes ``tyx`` (arrays too); or several maps ``yx`` of one grid, in the order
         of their dates.
     names : sequence of str
-        Of the classes 1, 2 and so on.
+        Of the classes 1, 2 and so on; where they are missing those that the files of maps tell.
     unit : str
         ``"m2"``, ``"ha"``, ``"km2"``, ``"mm2"`` or ``"pixels"``; empty: square meters where the size of a pixel is
         known, else pixels. On the ground, where maps know their reference system.
@@ -57,7 +59,25 @@ def change_steps(
     given = labels if isinstance(labels, list | tuple) else [labels]
     images = [_map(one) for one in given]
     joined = images[0] if len(images) == 1 else _joined(images)
+    names = names or _told_names(images)
     return (yield from measure_change(joined, names, unit, empty, ground_of(joined)))
+
+
+def _told_names(images: Sequence[Image]) -> tuple[str, ...]:
+    """Return the names of the classes 1, 2 and so on, as the files of maps tell them; empty if they tell none."""
+    from ..io.runs import find_manifest
+
+    known: dict[int, str] = {}
+    for image in images:
+        if Path(image.source).suffix.lower() not in _TELLING:
+            continue
+        for number, name in Meaning.told_by(find_manifest(Path(image.source)), "").classes.items():
+            if known.setdefault(number, name) != name:
+                raise SpecError(
+                    f"Class {number} is '{known[number]}' in one map and '{name}' in '{image.name}': they do not tell "
+                    "the same. Name the classes yourself (--classes) if they are the same all the same."
+                )
+    return tuple(known.get(number, f"class {number}") for number in range(1, max(known, default=0) + 1))
 
 
 def _map(given: Any) -> Image:
