@@ -285,3 +285,34 @@ def test_blank_planes_are_no_copies_of_each_other():
     check_leaks(*stacks)
     with pytest.raises(TrainingDataError, match="the same image is learned from"):
         check_leaks(stacks[0], [replace(stacks[0][1], group="another")])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, bool])
+def test_a_mask_of_ones_is_named_where_it_has_several_parts(kind):
+    image, labels = field()
+    one = loader()
+    one.load(example(image, (labels > 0).astype(kind)))
+    assert "have one value only" in one.warnings[0]
+    single = loader()
+    single.load(example(image, (labels == 3).astype(kind)))
+    assert not [text for text in single.warnings if "one value" in text]
+
+
+def test_what_is_held_out_is_not_said_to_be_learned():
+    image, labels = field()
+    load = loader()
+    load.load(example(image, np.zeros_like(labels)), judged=True)
+    assert "all of it counts as background" in load.warnings[0]
+
+
+def test_a_copy_with_other_numbers_is_the_same_image():
+    image, labels = field()
+    image = (100 * image).astype(np.uint16)
+    (plain,) = loader().load(example(image, labels))
+    (halved,) = loader().load(example(image.astype(np.float32), labels))
+    color = Example(Image(np.stack([image] * 3), "cyx"), Image(labels, "yx"))
+    (colored,) = loader(inputs=3).load(color)
+    other = image.copy()
+    other[0, 0] += 1
+    (another,) = loader().load(example(other, labels))
+    assert plain.digest == halved.digest == colored.digest != another.digest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -96,8 +98,6 @@ def test_planes_that_are_far_apart_are_pooled_later():
 def test_strides_follow_nnu_net():
     image, labels = np.zeros((1, 8, 8, 8), np.float32), np.ones((8, 8, 8), int)
     facts = fingerprint([make_pair(image, labels, "a")])
-    from dataclasses import replace
-
     net = replace(facts, ratio=5.0).strides_for(NetSpec(ndim=3, widths=(4, 8, 16, 32, 64)))
     # 5:1, then 5:2, then 5:4, which is alike.
     assert net.strides == ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
@@ -170,3 +170,10 @@ def test_a_corner_may_be_held_out():
     assert len(made.held_out) == 1
     assert made.pairs[0].known is not None
     assert any("lower right corner" in text for text in made.plan.warnings)
+
+
+def test_held_out_images_without_objects_cannot_judge():
+    learned, other = (example((100, 100), 12, seed, held_out=bool(seed)) for seed in range(2))
+    given = [learned, replace(other, labels=Image(np.zeros((100, 100), np.int32), "yx", name="empty"))]
+    assert "cannot be judged by them" in " ".join(planned(given).plan.warnings)
+    assert "cannot be judged" not in " ".join(planned([learned, other]).plan.warnings)

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from skimage.measure import label as connected
 
 from ..core.anatomy import check_grid
 from ..core.axes import Image, Plane
@@ -79,13 +80,15 @@ class Loader:
     _shelf: Shelf = field(default_factory=Shelf)
     _held: int = 0
 
-    def load(self, example: Example) -> list[Pair]:
+    def load(self, example: Example, judged: bool = False) -> list[Pair]:
         """Read an example.
 
         Parameters
         ----------
         example : Example
             Of any number of planes.
+        judged : bool
+            Whether it is held out: models are judged by it, and do not learn from it.
 
         Returns
         -------
@@ -126,7 +129,7 @@ class Loader:
         if example.before is not None:
             earlier = matched(image, self._shelf.labels(example.before), net.ndim, example.name)
             pairs = [replace(p, before=_in_memory(plane)) for p, (_, plane) in zip(pairs, earlier, strict=True)]
-        self._check_labels(pairs, example)
+        self._check_labels(pairs, example, "counts as" if judged else "is learned as")
         return pairs
 
     def _check_channels(self, image: Image, net: NetSpec, normalised: NormaliseSpec, name: str) -> None:
@@ -193,15 +196,15 @@ class Loader:
                     f"'{example.name}' has {wrong} pixels that are no numbers (NaN). They count as dark."
                 )
 
-    def _check_labels(self, pairs: Sequence[Pair], example: Example) -> None:
+    def _check_labels(self, pairs: Sequence[Pair], example: Example, taken: str) -> None:
         """Find labels that are probably not what the user means."""
         empty = [pair.name for pair in pairs if not len(pair.spots)]
         if len(empty) == len(pairs):
-            self.warnings.append(f"'{example.name}' has no labeled object: all of it is learned as background.")
+            self.warnings.append(f"'{example.name}' has no labeled object: all of it {taken} background.")
         elif empty:
             self.warnings.append(
-                f"{len(empty)} of {len(pairs)} planes of '{example.name}' have no labeled object and are learned as "
-                "background. If they are not annotated, say so with regions or scribbles, or leave them out."
+                f"{len(empty)} of {len(pairs)} planes of '{example.name}' have no labeled object: what they show "
+                f"{taken} background. If they are not annotated, say so with regions or scribbles, or leave them out."
             )
         first = pairs[0]
         if all(pair.places is not None and not len(pair.places) for pair in pairs):
@@ -255,8 +258,12 @@ def _is_mask(labels: Image) -> bool:
     """Say whether labels are a mask, such as 0 and 255."""
     if math.prod(labels.shape) > _LARGE:
         return False
-    values = np.unique(np.asarray(labels.data))
-    return np.count_nonzero(values) == 1 and float(values[-1]) != 1.0
+    data = np.asarray(labels.data)
+    values = np.unique(data)
+    if np.count_nonzero(values) != 1:
+        return False
+    # A single object may well have the number 1, but it is in one piece.
+    return float(values[-1]) != 1.0 or int(connected(data > 0, connectivity=1, return_num=True)[1]) > 1
 
 
 def matched(image: Image, labels: Image, ndim: int, name: str) -> list[tuple[Plane, Plane]]:

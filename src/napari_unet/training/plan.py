@@ -40,6 +40,9 @@ __all__ = ["Prepared", "fill_in", "framed", "prepare"]
 _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
 _VOLUME: Final = 8  # planes from which on a stack is a volume
 _MOST_WARNINGS: Final = 20
+_BLIND: Final = (
+    "No held-out image has a labeled object, so the model cannot be judged by them. Hold out an image that has some."
+)
 _CLASSES: Final = 200
 _WHITE: Final = 255
 _JOINT: Final = (1, 3)  # channels that share their intensities: gray, colors
@@ -107,13 +110,15 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     total = len(learned) + len(kept)
     for done, example in enumerate([*learned, *kept]):
         yield Progress(done, total, f"Reading {example.name}")
-        (pairs if done < len(learned) else held).extend(loader.load(example))
+        judged = done >= len(learned)
+        (held if judged else pairs).extend(loader.load(example, judged))
     check_leaks(pairs, held)
     if not any(len(pair.spots) for pair in pairs):
         raise TrainingDataError("None of the training images has a labeled object. Draw some labels first.")
     facts = fingerprint(pairs)
     planned = _planned(spec, loader.spec, facts, pairs)
-    warnings = [*split.warnings, *loader.warnings, *facts.doubts(planned)]
+    blind = bool(held) and not any(len(pair.spots) for pair in held)
+    warnings = [*split.warnings, *[_BLIND] * blind, *loader.warnings, *facts.doubts(planned)]
     if len(warnings) > _MOST_WARNINGS:
         warnings = [*warnings[:_MOST_WARNINGS], f"And {len(warnings) - _MOST_WARNINGS} more remarks of this kind."]
     plan = Plan(planned, _words(planned, facts, split), tuple(warnings), facts.counts(examples, split.held_out))
