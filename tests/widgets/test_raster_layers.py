@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import fnmatch
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyogrio
@@ -96,6 +99,28 @@ def test_labels_of_a_raster_are_saved_at_its_place(tmp_path: Path):
     np.testing.assert_allclose((left, top), (PLACE.c, PLACE.f), atol=1e-6)
     np.testing.assert_allclose((right, bottom), PLACE @ (20, 20), atol=1e-6)
     assert pyogrio.read_info(tmp_path / "found.geojson")["crs"] == "EPSG:4326"
+
+
+def test_an_item_of_a_catalog_opens_and_other_json_does_not(tmp_path: Path, npe2pm: Any):
+    write(tmp_path / "B04.tif", np.full((1, 20, 30), 7, np.uint16))
+    item = {"type": "Feature", "stac_version": "1.0.0", "assets": {"red": {"href": "B04.tif", "type": "image/tiff"}}}
+    (tmp_path / "stac.json").write_text(json.dumps(item))
+    (tmp_path / "other.json").write_text('{"type": "FeatureCollection"}')
+    viewer = ViewerModel()
+    with npe2pm.tmp_plugin(manifest=MANIFEST):
+        viewer.open(str(tmp_path / "stac.json"), plugin=None)
+    assert viewer.layers[0].data.shape == (20, 30)
+    assert _reader.get_reader(str(tmp_path / "other.json")) is None
+
+
+def test_a_dicom_file_needs_no_ending(tmp_path: Path):
+    readers = [each for each in MANIFEST.contributions.readers if each.command.endswith(".get_reader")]
+    patterns = [pattern for each in readers for pattern in each.filename_patterns]
+    for name, start in {"IM0001": b"DICM", "IM0002": b"text", "1.2.840.113619.12345": b"DICM"}.items():
+        (tmp_path / name).write_bytes(bytes(128) + start)
+        assert any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        assert (_reader.get_reader(str(tmp_path / name)) is _reader.read) is (start == b"DICM")
+    assert not any(fnmatch.fnmatchcase(name, each) for each in patterns for name in ("a.mp4", "a.h5", "a.txt", "a.png"))
 
 
 def test_napari_offers_this_reader_for_rasters():

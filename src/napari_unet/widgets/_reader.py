@@ -23,6 +23,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 _WHOLE: Final = 64 << 20  # bytes of a plane that is shown as it is
 _COLORS: Final = (3, 4)
+_LOOKED_AT: Final = 1 << 20  # bytes of what may be a STAC item
+_DICOM: Final = (128, b"DICM")
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
@@ -36,9 +38,22 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     Returns
     -------
     callable or None
-        :func:`read`.
+        :func:`read`. None for JSON that is no STAC item, and for names that end like numbers, if it is no DICOM file.
     """
-    return read if isinstance(path, str) else None
+    return read if isinstance(path, str) and _is_meant(Path(path)) else None
+
+
+def _is_meant(place: Path) -> bool:
+    """Say whether a file with a name that others use too is one of those that are read; looks at its first bytes."""
+    item = place.suffix.lower() == ".json"
+    if not (item or place.name[-3:].isdigit()) or not place.is_file():
+        return True
+    try:
+        with place.open("rb") as stream:
+            start = stream.read(_LOOKED_AT if item else _DICOM[0] + len(_DICOM[1]))
+    except OSError:
+        return False
+    return b'"assets"' in start if item else start[_DICOM[0] :] == _DICOM[1]
 
 
 def read(path: str | Path) -> list[LayerData]:
