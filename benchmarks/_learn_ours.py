@@ -41,7 +41,13 @@ def main() -> None:
             told.update(wall=perf_counter() - began)
 
     model = napari_unet.train(
-        folder / "pairs", name="learned", minutes=seconds / 60, folder=folder / "model", show=show, **settings
+        folder / "pairs",
+        name="learned",
+        minutes=seconds / 60,
+        folder=folder / "model",
+        show=show,
+        overwrite=True,
+        **settings,
     )
     (folder / "found").mkdir(exist_ok=True)
     for file in sorted((folder / "val").glob("*.npz")):

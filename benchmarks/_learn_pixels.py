@@ -69,7 +69,7 @@ def learn_ours(folder: Path, how: dict[str, Any], minutes: float, threads: int) 
     target = {"name": "classes", "classes": how["classes"], "background": how["background"]}
     model = napari_unet.train(
         examples, name="learned", task=how["task"], target=target, minutes=minutes, steps=1_000_000, threads=threads,
-        folder=folder / "model", show=show,
+        folder=folder / "model", show=show, overwrite=True,
     )  # fmt: skip
     told = {"steps": steps[0], "seconds": time.perf_counter() - start[0], "cpu": time.process_time() - start[1]}
     for name, image, _ in opened(folder / "test"):

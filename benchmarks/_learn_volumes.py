@@ -92,7 +92,7 @@ def learn_ours(folder: Path, how: Told, minutes: float, threads: int) -> Told:
     target = {"target": {"name": "classes", "classes": how["classes"]}} if len(how["classes"]) > 1 else {}
     path = napari_unet.train(
         examples, name="learned", task=how["task"], minutes=minutes, steps=1_000_000, threads=threads,
-        folder=folder / "model", show=show, **target,
+        folder=folder / "model", show=show, overwrite=True, **target,
     )  # fmt: skip
     told: Told = {"steps": steps[0], "seconds": time.perf_counter() - start[0], "cpu": time.process_time() - start[1]}
     model = load_model(str(path))
