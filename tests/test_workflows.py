@@ -613,3 +613,6 @@ def test_nothing_is_found_where_there_is_no_contrast(name, value):
     shape = (12, 40, 40) if name == "sarcoma-mri" else (40, 40)
     found = segment(np.full(shape, value, np.int16), model=name)
     assert (found.objects, found.unseen) == (0, "an image without any contrast")
+    assert not np.asarray(segment(np.full(shape, value, np.int16), model=name, confidence=True).confidence.data).any()
+    dark = segment(np.full(shape, np.nan), model=name)
+    assert (dark.objects, dark.unseen) == (0, f"{np.prod(shape)} pixels that hold no number")

@@ -123,9 +123,6 @@ class Where:
         """
         if self.misses(window):
             return False
-        if self.flat:
-            # Read all the same: what holds no number is told.
-            return np.zeros([s.stop - s.start for s in window], bool)
         mask = np.ones((), bool)
         if self.region is not None:
             mask = self.region.mask(*window[-2:])
@@ -137,7 +134,8 @@ class Where:
 
     def view(self, plane: Plane, tile: Tile) -> View:
         """Return a plane as a tile sees it."""
-        return View(plane.image, plane.axes, plane.fixed, plane.channels, tile.window, self.wanted(plane, tile.window))
+        wanted = self.wanted(plane, tile.window)
+        return View(plane.image, plane.axes, plane.fixed, plane.channels, tile.window, wanted, self.flat)
 
     def record(self, image: Image) -> dict[str, Any]:
         """Say what was seen.
@@ -170,12 +168,15 @@ class View(Plane):
         The pixels that the tile owns.
     wanted : bool or ndarray of bool
         See :meth:`Where.wanted`.
+    flat : bool
+        See :class:`Where`: it is read, because what holds no number is told, but nothing is found in it.
     odd : list of (tuple of slice, ndarray of bool, int)
         Parts of the window, which of their pixels hold no number, and the level that was read.
     """
 
     window: Window = ()
     wanted: bool | Mask = True
+    flat: bool = False
     odd: list[tuple[Window, Mask, int]] = field(default_factory=list)
 
     def read(self, window: Window, level: int = 0) -> npt.NDArray[np.generic]:
@@ -218,7 +219,9 @@ class View(Plane):
             odd &= wanted
             wanted = wanted & ~odd
             notes = self._explained(odd)
-        if wanted is not True:
+        if self.flat:
+            scores[:] = 0
+        elif wanted is not True:
             scores *= wanted
         return Scored(scores, notes)
 
