@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side: were each to take all cores, threads would wait for each other. Read when torch is loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -30,12 +34,16 @@ def data() -> Path:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs a graphics card where torch finds none; count the lines that a room's own tests reach."""
+    """Skip what needs a graphics card where torch finds none; count lines where a room's own test runs first."""
     if config.pluginmanager.hasplugin("_cov"):
-        # What goes through all rooms, often, says little of a line, and counting lines takes half as long as the test.
+        # What goes through all rooms, and the same test with other values, says little of a line that the first did not
+        # say, and counting lines takes half as long as the test.
+        seen: set[str] = set()
         for item in items:
-            if item.path.relative_to(ROOT).parts[1] in ("e2e", "properties", "widgets"):
+            name = item.nodeid.partition("[")[0]
+            if name in seen or item.path.relative_to(ROOT).parts[1] in ("e2e", "properties", "widgets"):
                 item.add_marker(pytest.mark.no_cover)
+            seen.add(name)
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if not wanting:
         return

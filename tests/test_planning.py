@@ -59,7 +59,8 @@ def test_only_what_differs_from_the_defaults_is_set():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["--name", "nuclei"], "'nuclei' is a model of the program"), (["--name", "a/b"], "cannot be the name")]
+    ("words", "said"),
+    [(["--name", "nuclei"], "'nuclei' is a model of the program"), (["--name", "a/b"], "cannot be the name")],
 )
 def test_a_name_that_cannot_be_is_found_by_a_dry_run(data, words, said):
     done = CliRunner().invoke(app, ["train", str(data), "--dry-run", *words])
