@@ -6,14 +6,16 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from .anatomy import TOLERANCE, Anatomy, same_grid
 from .axes import Image
 from .errors import ImageError
 from .lengths import sides_words
+from .place import Band
 
-__all__ = ["check_sequences", "find_misfit", "name_sequences"]
+__all__ = ["check_sequences", "name_sequences", "refusal", "shared_place"]
 
 _PARTS: Final = re.compile(r"([_\-. ]+)")
 _TURNED: Final = 0.01  # degrees from which on a difference is told
@@ -40,27 +42,48 @@ def check_sequences(images: Sequence[Image]) -> None:
                 f"'{image.name}' has {own} of its own, so it cannot be one channel of several. Give images without "
                 "channels and time, one for each channel; or it alone."
             )
-        if reason := find_misfit(first, image):
-            raise ImageError(
-                f"'{image.name}' does not lie on the grid of '{first.name}': {reason}. Channels must show the same "
-                f"places. Register and resample '{image.name}' onto '{first.name}' first, for example in 3D Slicer or "
-                "with ANTs or elastix: nothing is interpolated here, and 'napari-unet regrid' moves labels only."
-            )
+        if reason := _misfit(first, image):
+            raise refusal(first, image, reason)
 
 
-def find_misfit(first: Image, other: Image) -> str:
-    """Say in which way an image lies on another grid.
+def refusal(first: Image, other: Image, reason: str) -> ImageError:
+    """Return the error that an image lies on another grid than the first, for a reason."""
+    return ImageError(
+        f"'{other.name}' does not lie on the grid of '{first.name}': {reason}. Channels must show the same places. "
+        f"Register and resample '{other.name}' onto '{first.name}' first, for example in 3D Slicer or with ANTs or "
+        "elastix: nothing is interpolated here, and 'napari-unet regrid' moves labels only."
+    )
+
+
+def shared_place(images: Sequence[Image], names: Sequence[str]) -> dict[str, Any]:
+    """Return where the channels of one image lie.
 
     Parameters
     ----------
-    first, other : Image
-        Without channels and time.
+    images : sequence of Image
+        On one grid, see :func:`check_sequences`.
+    names : sequence of str
+        Of the channels; may be empty.
 
     Returns
     -------
-    str
-        Words with millimeters, or the units of the images; empty if no voxel is further off than a hundredth of one.
+    dict
+        ``geo`` and ``anatomy`` of the first, with what is true of all, and what the reader has to say of each.
     """
+    geo = images[0].geo and replace(images[0].geo, bands=tuple(map(Band, names)), tags=())
+    found = [image.anatomy for image in images if image.anatomy is not None]
+    if not found:
+        return {"geo": geo}
+    said = list(found[0].remarks)
+    for number, anatomy in enumerate(found[1:], 1):
+        said += [f"{names[number] if names else number}: {remark}" for remark in anatomy.remarks]
+    alike = {key: {getattr(anatomy, key) for anatomy in found} for key in ("modality", "quantity")}
+    told: dict[str, Any] = {key: values.pop() if len(values) == 1 else "" for key, values in alike.items()}
+    return {"geo": geo, "anatomy": replace(found[0], remarks=tuple(said), **told)}
+
+
+def _misfit(first: Image, other: Image) -> str:
+    """Say in which way an image lies on another grid; empty if no voxel is further off than a hundredth of one."""
     if other.axes != first.axes:
         return f"it has the axes {other.axes}, not {first.axes}"
     shape = _shape_words(first, other)

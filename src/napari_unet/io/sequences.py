@@ -11,11 +11,9 @@ from typing import Any, Final
 import dask.array as da
 import numpy as np
 
-from ..core.anatomy import Anatomy
 from ..core.axes import Image
 from ..core.errors import ImageError
-from ..core.place import Band, GeoReference
-from ..core.sequences import check_sequences, name_sequences
+from ..core.sequences import check_sequences, name_sequences, shared_place
 from .addresses import as_address
 from .suffixes import stem_of
 
@@ -65,7 +63,7 @@ def read_sequences(places: Sequence[Place], axes: str | None, read: Callable[[Pl
     scale, units = (1.0, *first.scale), ("pixel", *first.units)
     joined = Image(
         _stacked([image.data for image in images], first.axes), own, scale, units, case, files[0], _levels(images),
-        _geo(first.geo, names), _valid(images), _anatomy(images, names), names, files,
+        valid=_valid(images), channel_names=names, files=files, **shared_place(images, names),
     )  # fmt: skip
     return _ordered(joined, axes) if axes and "c" in axes and axes != own else joined
 
@@ -117,10 +115,6 @@ def _levels(images: Sequence[Image]) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _geo(geo: GeoReference | None, names: Sequence[str]) -> GeoReference | None:
-    return geo and replace(geo, bands=tuple(map(Band, names)), tags=())
-
-
 def _valid(images: Sequence[Image]) -> tuple[Any, ...]:
     """Return where all hold data."""
     masks = [image.valid[0] for image in images if image.valid]
@@ -128,23 +122,6 @@ def _valid(images: Sequence[Image]) -> tuple[Any, ...]:
         return ()
     edges = (_BLOCK["y"], _BLOCK["x"])
     return (da.stack([_lazy(mask, tuple(map(min, mask.shape, edges))) for mask in masks]).all(axis=0),)
-
-
-def _anatomy(images: Sequence[Image], names: Sequence[str]) -> Anatomy | None:
-    """Return the place of the first, with what is true of all and what the reader has to say of each."""
-    found = [image.anatomy for image in images if image.anatomy is not None]
-    if not found:
-        return None
-    said = list(found[0].remarks)
-    for number, anatomy in enumerate(found[1:], 1):
-        said += [f"{names[number] if names else number}: {remark}" for remark in anatomy.remarks]
-    modalities, quantities = {anatomy.modality for anatomy in found}, {anatomy.quantity for anatomy in found}
-    return replace(
-        found[0],
-        modality=found[0].modality if len(modalities) == 1 else "",
-        quantity=found[0].quantity if len(quantities) == 1 else "",
-        remarks=tuple(said),
-    )
 
 
 def _ordered(image: Image, axes: str) -> Image:
