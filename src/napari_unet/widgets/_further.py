@@ -211,7 +211,9 @@ def _moved(one: Layer, other: Layer) -> str:
     off = np.asarray(other.translate) - np.asarray(one.translate)
     if (np.abs(off) > _OFF * np.abs(one.scale)).any():
         shift = " x ".join(f"{step:.3g}" for step in off)
-        return f"it is moved by {shift} {one.units[-1]} along its axes in the viewer"
+        return (
+            f"it is moved by {shift} {one.units[-1]} along its axes in the viewer (move it back, if not meant)"
+        )
     turned = [[np.asarray(part) for part in (y.rotate, y.shear, y.affine.affine_matrix)] for y in (one, other)]
     same = all(a.shape == b.shape and np.allclose(a, b, atol=1e-4) for a, b in zip(*turned, strict=True))
     return "" if same else "it is turned, sheared or moved otherwise in the viewer"
