@@ -123,6 +123,7 @@ def test_a_table_names_files_for_each_channel(tmp_path):
     )
     two, one = find_examples(tmp_path / "a.csv")
     assert (two.image, two.channels) == ((tmp_path / "T1.nii", tmp_path / "FLAIR.nii"), ("T1", "FLAIR"))
+    assert two.name == tmp_path.name  # a folder for each patient
     assert (one.image, one.channels) == (tmp_path / "odd;name.nii", ())
     (tmp_path / "FLAIR.nii").unlink()
     with pytest.raises(TrainingDataError, match=r"FLAIR.nii', named by .* does not exist"):

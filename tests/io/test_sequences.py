@@ -9,10 +9,11 @@ import tifffile
 
 from napari_unet.core.axes import as_image
 from napari_unet.core.bands import band_names
-from napari_unet.core.errors import ImageError
-from napari_unet.core.sequences import name_sequences
+from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.io import nifti
+from napari_unet.io.addresses import origin_of
 from napari_unet.io.images import read_image, write_image
+from napari_unet.io.places import check_apart
 
 SHAPE = (7, 6, 5)  # of the stored array: x, y, z
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, -1, 0, 20], [0, 0, 3, -9], [0, 0, 0, 1]])
@@ -167,21 +168,21 @@ def test_coarser_resolutions_come_along(tmp_path):
     assert found.levels
 
 
-@pytest.mark.parametrize(
-    ("names", "case", "channels"),
-    [
-        (["T1", "FLAIR"], "T1 + FLAIR", ("T1", "FLAIR")),
-        (["BraTS_001_t1", "BraTS_001_t1ce"], "BraTS_001", ("t1", "t1ce")),
-        (["a_T1_reg", "a_T2_reg"], "a", ("T1", "T2")),
-        (["CASE_0000", "CASE_0001"], "CASE", ("channel 0000", "channel 0001")),
-        (["sub", "sub_flair"], "sub + sub_flair", ("sub", "sub_flair")),
-        (["img", "img"], "img", ()),
-    ],
-)
-def test_channels_are_called_what_differs_between_the_names(names, case, channels):
-    assert name_sequences(names) == (case, channels)
-
-
 def test_files_that_are_called_alike_are_named_after_their_folders(tmp_path):
     image = read_image([save(tmp_path / "T1" / "scan.nii"), save(tmp_path / "FLAIR" / "scan.nii")])
     assert image.channel_names == ("T1", "FLAIR")
+
+
+def test_a_result_takes_the_place_of_none_of_the_files(tmp_path, monkeypatch):
+    image = read_image([save(tmp_path / "T1.nii"), save(tmp_path / "FLAIR.nii")])
+    for name in ("T1.nii", "FLAIR.nii"):
+        with pytest.raises(OutputError, match="would replace the image itself"):
+            check_apart(tmp_path / name, image)
+    check_apart(tmp_path / "labels.nii", image)
+    # Other processes find them, under the names that the channels have.
+    (tmp_path / "link_FLAIR.nii").symlink_to(tmp_path / "FLAIR.nii")
+    monkeypatch.chdir(tmp_path)
+    assert origin_of(read_image(["T1.nii", "link_FLAIR.nii"])) == [
+        str(tmp_path / n) for n in ("T1.nii", "link_FLAIR.nii")
+    ]
+    assert origin_of(read_image("T1.nii")) == str(tmp_path / "T1.nii")

@@ -70,7 +70,10 @@ class Example:
     @property
     def name(self) -> str:
         """What messages call it."""
-        return name_sequences([f.name for f in self.image])[0] if isinstance(self.image, tuple) else self.image.name
+        if not isinstance(self.image, tuple):
+            return self.image.name
+        case, _ = name_sequences([file.name for file in self.image])
+        return case or self.image[0].parent.name or self.image[0].name  # a folder for each patient
 
     @property
     def source(self) -> str:

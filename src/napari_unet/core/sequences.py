@@ -148,8 +148,7 @@ def name_sequences(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     Returns
     -------
     case : str
-        What they have in common, such as ``"patient 3"`` of ``"patient 3_T1"`` and ``"patient 3_FLAIR"``; where there
-        is nothing, all names.
+        What they have in common, such as ``"patient 3"`` of ``"patient 3_T1"`` and ``"patient 3_FLAIR"``; may be empty.
     channels : tuple of str
         What is left of each: ``"T1"`` and ``"FLAIR"``. A number stands behind the word channel, since numbers alone
         count channels from 0. Empty where names are equal.
@@ -163,7 +162,7 @@ def name_sequences(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     case = "".join(parts[0][:head]).strip("_-. ")
     if not all(rest):
         case, rest = "", list(names)
-    return case or " + ".join(names), tuple(f"channel {word}" if word.isdecimal() else word for word in rest)
+    return case, tuple(f"channel {word}" if word.isdecimal() else word for word in rest)
 
 
 def _alike(parts: Sequence[Sequence[str]]) -> int:

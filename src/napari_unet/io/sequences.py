@@ -58,11 +58,13 @@ def read_sequences(places: Sequence[Place], axes: str | None, read: Callable[[Pl
         raise ImageError(f"'{twice}' is given twice. Give each file once, in the order of the channels.")
     check_sequences(images)
     first = images[0]
-    case, names = name_sequences(_titles(images))
+    titles = _titles(images)
+    case, names = name_sequences(titles)
+    name = case or " + ".join(titles)
     own = f"c{first.axes}"
     scale, units = (1.0, *first.scale), ("pixel", *first.units)
     joined = Image(
-        _stacked([image.data for image in images], first.axes), own, scale, units, case, files[0], _levels(images),
+        _stacked([image.data for image in images], first.axes), own, scale, units, name, files[0], _levels(images),
         valid=_valid(images), channel_names=names, files=files, **shared_place(images, names),
     )  # fmt: skip
     return _ordered(joined, axes) if axes and "c" in axes and axes != own else joined

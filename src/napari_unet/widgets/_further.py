@@ -176,7 +176,9 @@ class FurtherRows:
 
 
 def _join(parts: list[Image]) -> Image:
-    first, (case, names) = parts[0], name_sequences([part.name for part in parts])
+    first, titles = parts[0], [part.name for part in parts]
+    case, names = name_sequences(titles)
+    name = case or " + ".join(titles)
     whole = [
         stack_arrays(arrays, arrays[0], first.axes, 0)
         for arrays in zip(*((part.data, *part.levels) for part in parts), strict=False)
@@ -184,7 +186,7 @@ def _join(parts: list[Image]) -> Image:
     ]
     masks = [part.valid[0] for part in parts if part.valid]
     return Image(
-        whole[0], f"c{first.axes}", (1.0, *first.scale), ("pixel", *first.units), case, "", tuple(whole[1:]),
+        whole[0], f"c{first.axes}", (1.0, *first.scale), ("pixel", *first.units), name, "", tuple(whole[1:]),
         valid=(stack_arrays(masks, masks[0], "yx", 0).all(axis=0),) if masks else (), channel_names=names,
         **shared_place(parts, names),
     )  # fmt: skip
@@ -211,9 +213,7 @@ def _moved(one: Layer, other: Layer) -> str:
     off = np.asarray(other.translate) - np.asarray(one.translate)
     if (np.abs(off) > _OFF * np.abs(one.scale)).any():
         shift = " x ".join(f"{step:.3g}" for step in off)
-        return (
-            f"it is moved by {shift} {one.units[-1]} along its axes in the viewer (move it back, if not meant)"
-        )
+        return f"it is moved by {shift} {one.units[-1]} along its axes in the viewer (move it back, if not meant)"
     turned = [[np.asarray(part) for part in (y.rotate, y.shear, y.affine.affine_matrix)] for y in (one, other)]
     same = all(a.shape == b.shape and np.allclose(a, b, atol=1e-4) for a, b in zip(*turned, strict=True))
     return "" if same else "it is turned, sheared or moved otherwise in the viewer"
