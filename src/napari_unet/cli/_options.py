@@ -13,10 +13,10 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Anomaly", "Average", "Background", "Batch", "Binary", "Channels", "Confidence", "Diameter", "DropoutSamples",
-    "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models", "PartNumber", "Parts",
-    "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table", "Threshold", "Tile",
-    "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "chosen_channels",
+    "Anomaly", "Average", "Background", "Batch", "Binary", "Channel", "Channels", "Confidence", "Diameter",
+    "DropoutSamples", "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models",
+    "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table",
+    "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "chosen_channels",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -50,6 +50,15 @@ Models = Annotated[
 ]
 Diameter = Annotated[
     float | None, typer.Option(help="Typical width of the objects in pixels.", show_default="measured")
+]
+Channel = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--channel",
+        help="Where each channel is a file of its own (T1, FLAIR ...): the file of the next one, on the same grid. "
+        "Give it again for more, in the order of the model.",
+        show_default=False,
+    ),
 ]
 Channels = Annotated[
     str | None,

@@ -79,13 +79,15 @@ def _start(
 
 @app.command(
     epilog="napari-unet segment cells.tif --output labels.ome.zarr --table cells.csv\n\n"
-    "napari-unet segment movie.tif --output labels.tif --axes tyx --diameter 25"
+    "napari-unet segment movie.tif --output labels.tif --axes tyx --diameter 25\n\n"
+    "napari-unet segment T1.nii.gz --channel FLAIR.nii.gz --model my-tumors --output lesions.nii.gz"
 )
 def segment(  # noqa: PLR0913  # a command's options are its arguments
     image: options.Source,
     output: options.Labels,
     model: options.Models = None,
     diameter: options.Diameter = None,
+    channel: options.Channel = None,
     channels: options.Channels = None,
     threshold: options.Threshold = None,
     min_size: options.MinSize = None,
@@ -134,7 +136,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     )  # fmt: skip
     if work:
         workflows.keep_runs_in(work)
-    source = open_image(image, axes, series)
+    source = open_image(image, axes, series, channel or ())
     pictures = {"uncertainty": uncertainty, "confidence": confidence, "anomaly": anomaly}
     named = {"output": output, **pictures, "table": table, "polygons": polygons}
     _check_places(image, source, {f"--{name}": place for name, place in named.items()}, overwrite)
@@ -268,6 +270,7 @@ def _facts(found: Segmentation) -> dict[str, Any]:
         "sized": found.sized, "classes": [row.name for row in found.classes], "shares": _shares(found),
         "not_a_number": found.manifest.get("not_a_number", 0), "unreadable": found.manifest.get("unreadable", []),
         **{key: found.manifest[key] for key in ("agreement_percent",) if key in found.manifest},
+        **{key: found.manifest["image"][key] for key in ("channels",) if key in found.manifest.get("image", {})},
     }  # fmt: skip
 
 
@@ -301,8 +304,8 @@ def _check_places(image: Path, source: Image, places: dict[str, Path | None], ov
     for option, path in places.items():
         if path is None:
             continue
-        if path.resolve() == image.resolve():
-            raise OutputError(f"{option} would replace the image '{image}' itself. Choose another name.")
+        if path.resolve() in {Path(file).resolve() for file in (str(image), *source.files)}:
+            raise OutputError(f"{option} would replace the image '{path}' itself. Choose another name.")
         if option == "--table":
             workflows.check_place(path, overwrite=overwrite)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,7 +21,7 @@ EXAMPLES: Final = (
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")]
 
 
-def open_image(path: Path, axes: str | None = None, series: int | None = None) -> Image:
+def open_image(path: Path, axes: str | None = None, series: int | None = None, further: Sequence[Path] = ()) -> Image:
     """Open an image; what its reader has to say goes to the terminal.
 
     Parameters
@@ -31,6 +32,8 @@ def open_image(path: Path, axes: str | None = None, series: int | None = None) -
         What its dimensions are.
     series : int, optional
         Of a DICOM folder that holds several.
+    further : sequence of Path
+        Of the other channels, where each is a file of its own.
 
     Returns
     -------
@@ -42,7 +45,7 @@ def open_image(path: Path, axes: str | None = None, series: int | None = None) -
     UNetError
         If it cannot be opened.
     """
-    image = workflows.read_image(path, axes, series)
+    image = workflows.read_image([path, *further], axes, series)
     say(path, image)
     return image
 

@@ -28,9 +28,9 @@ __all__ = ["EXAMPLES", "train"]
 EXAMPLES: Final = (
     "napari-unet train my-images --name my-cells --minutes 10\n\n"
     "napari-unet train my-images --name my-cells --start nuclei --patience 5\n\n"
-    "my-images holds two folders, images and labels, with files of equal names; or give a CSV table with the columns "
-    "image and labels. The folder of a run that was stopped, my-cells.training, goes on; with --finish it ends with "
-    "what was learned so far."
+    "my-images holds two folders, images and labels, with files of equal names, or imagesTr and labelsTr as nnU-Net "
+    "has them; or give a CSV table with the columns image and labels. The folder of a run that was stopped, "
+    "my-cells.training, goes on; with --finish it ends with what was learned so far."
 )
 _TRAIN: Final = TrainSpec()
 _TOLD: Final = ("AP50", "mAP", "Dice", "mDice", "mIoU")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 from ..core.axes import Image
 from ..core.errors import ClusterError, ImageError
 from ..core.specs import SegmentSpec
-from ..io.addresses import as_address
+from ..io.addresses import origin_of
 from ..io.images import read_image
 from ..io.labels import read_labels
 from ..measures._parts import Parts, Sums
@@ -37,15 +36,17 @@ class Source:
 
     Attributes
     ----------
-    place, axes : str
-        File or address, and the axes that are seen.
+    place : str or list of str
+        File or address; of an image whose channels are files of their own, one for each.
+    axes : str
+        The axes that are seen.
     labels : bool
         Whether it is opened as labels.
     seen : dict
         See :func:`~napari_unet.tiling.fingerprint.fingerprint`.
     """
 
-    place: str
+    place: str | list[str]
     axes: str
     labels: bool
     seen: dict[str, Any]
@@ -65,10 +66,9 @@ class Source:
         ImageError
             If it cannot be read.
         """
-        read = read_labels if self.labels else read_image
         for axes in (None, self.axes):  # files that say their axes may store them in another order
             try:
-                image = read(self.place, axes)
+                image = read_labels(str(self.place), axes) if self.labels else read_image(self.place, axes)
             except ImageError:
                 if axes:
                     raise
@@ -106,8 +106,7 @@ def source_of(image: Image, labels: bool) -> Source:
             f"'{image.name}' is in the memory of this program, where other processes cannot see it. Write it to a file "
             "first (OME-Zarr suits best), and open that."
         )
-    place = as_address(image.source) or os.path.realpath(image.source)
-    return Source(place, image.axes, labels, fingerprint(image))
+    return Source(origin_of(image), image.axes, labels, fingerprint(image))
 
 
 @dataclass(frozen=True)

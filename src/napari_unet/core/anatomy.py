@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Matrix = npt.NDArray[np.float64]
 
-__all__ = ["Anatomy", "check_grid", "describe_grid", "extent", "same_grid", "stand_up"]
+__all__ = ["TOLERANCE", "Anatomy", "check_grid", "describe_grid", "extent", "same_grid", "stand_up"]
 
 Rows = tuple[tuple[float, ...], ...]
 

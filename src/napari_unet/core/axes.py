@@ -55,6 +55,10 @@ class Image:
         no number elsewhere, whatever `data` holds. Empty: everywhere.
     anatomy : Anatomy or None
         Of medical images: where in the patient the voxels lie. Left out where it is of another size.
+    channel_names : tuple of str
+        What the channels are called. Left out where there are not as many channels.
+    files : tuple of str
+        Of an image whose channels are files of their own: these, in order; `source` is the first.
     """
 
     data: Any
@@ -67,6 +71,8 @@ class Image:
     geo: GeoReference | None = None
     valid: tuple[Any, ...] = ()
     anatomy: Anatomy | None = None
+    channel_names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in missing scales and units, and check that everything fits."""
@@ -84,6 +90,8 @@ class Image:
             raise ImageError(f"'{self.name}' is empty (shape {shape}). Choose an image with pixels in it.")
         if self.anatomy is not None and self.anatomy.shape != extent(self):
             object.__setattr__(self, "anatomy", None)
+        if len(self.channel_names) != self.channels:
+            object.__setattr__(self, "channel_names", ())
         object.__setattr__(self, "levels", true_levels(self.data, self.axes, self.levels))
 
     @property
@@ -100,6 +108,11 @@ class Image:
     def channels(self) -> int:
         """Number of channels, 1 where there is no channel axis."""
         return self.shape[self.axes.index("c")] if "c" in self.axes else 1
+
+    @property
+    def origin(self) -> str | tuple[str, ...]:
+        """What it was read from, as it is given to read it again: a file, or one for each channel."""
+        return self.files or self.source
 
     @property
     def label_axes(self) -> str:

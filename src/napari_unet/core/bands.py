@@ -7,7 +7,7 @@ from typing import Final
 
 from .axes import Image
 from .errors import ImageError
-from .place import pick_bands
+from .place import Band, pick_bands
 
 __all__ = ["MISSING", "band_names", "choose_bands"]
 
@@ -28,7 +28,7 @@ def band_names(image: Image) -> tuple[str, ...]:
     tuple of str
         One for each channel, empty where one has no name; empty where none has.
     """
-    names = tuple(band.name for band in image.geo.bands) if image.geo else ()
+    names = image.channel_names or (tuple(band.name for band in image.geo.bands) if image.geo else ())
     return names if len(names) == image.channels and any(names) else ()
 
 
@@ -59,7 +59,7 @@ def choose_bands(image: Image, wanted: Sequence[int | str] | None, known: Sequen
         words = [str(word).strip() for word in wanted]
         lacked = [word.casefold() == _NONE for word in words]
         there = [word for word, missing in zip(words, lacked, strict=True) if not missing]
-        found = iter(pick_bands(there, image.geo.bands if image.geo else (), image.name))
+        found = iter(pick_bands(there, [Band(name) for name in band_names(image)], image.name))
         return tuple(MISSING if missing else next(found) for missing in lacked)
     names = band_names(image)
     at = {name.casefold(): number for number, name in reversed(list(enumerate(names))) if name}

@@ -9,6 +9,7 @@ from typing import Final
 from .axes import Image
 from .region import Polygon
 from .results import Tracks
+from .sequences import name_sequences
 
 __all__ = ["BACKGROUND", "Example"]
 
@@ -21,8 +22,8 @@ class Example:
 
     Attributes
     ----------
-    image : Image or Path
-        Any axes; the frames of a movie are images of one group.
+    image : Image or Path or tuple of Path
+        Any axes; the frames of a movie are images of one group. Several files are the channels of one image.
     labels : Image or Path
         Axes and shape of the image, without channels; whole numbers.
     region : tuple of polygons or None
@@ -44,9 +45,11 @@ class Example:
         Of a movie from which motion is learned: who is who in its labels. None: every number is a track.
     before : Image or Path or None
         Of an image of two frames: the labels of the earlier one, see :mod:`napari_unet.targets`.
+    channels : tuple of str
+        What the channels are called; empty: as the image says.
     """
 
-    image: Image | Path
+    image: Image | Path | tuple[Path, ...]
     labels: Image | Path
     region: tuple[Polygon, ...] | None = None
     scribbles: bool = False
@@ -57,13 +60,24 @@ class Example:
     values: tuple[int, ...] = ()
     tracks: Tracks | Path | None = None
     before: Image | Path | None = None
+    channels: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where the image comes from, a file for each channel if there are several; empty for a layer."""
+        return () if isinstance(self.image, Image) else (self.image,) if isinstance(self.image, Path) else self.image
 
     @property
     def name(self) -> str:
         """What messages call it."""
-        return self.image.name
+        if not isinstance(self.image, tuple):
+            return self.image.name
+        case, _ = name_sequences([file.name for file in self.image])
+        return case or self.image[0].parent.name or self.image[0].name  # a folder for each patient
 
     @property
     def source(self) -> str:
-        """The file it comes from; of a layer without one its name."""
-        return (self.image.source or self.image.name) if isinstance(self.image, Image) else str(self.image)
+        """The file it comes from, or those of its channels; of a layer without one its name."""
+        return (
+            (self.image.source or self.image.name) if isinstance(self.image, Image) else ";".join(map(str, self.files))
+        )

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 from urllib.request import url2pathname
 
+from ..core.axes import Image
 from ..core.errors import ImageError, MissingExtraError, UNetError
 
-__all__ = ["as_address", "as_file", "package_of", "shown", "unreachable"]
+__all__ = ["as_address", "as_file", "origin_of", "package_of", "shown", "unreachable"]
 
 _ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]+):/+([^/].*)", re.IGNORECASE | re.DOTALL)
 _PACKAGES: Final = {
@@ -56,6 +57,25 @@ def as_file(place: str | os.PathLike[str]) -> Path:
 def shown(place: Path) -> str:
     """Return a place as a person writes it: addresses with both slashes."""
     return as_address(place) or str(place)
+
+
+def origin_of(image: Image) -> str | list[str]:
+    """Say what an image was read from, as other processes find it.
+
+    Parameters
+    ----------
+    image : Image
+        Of any kind.
+
+    Returns
+    -------
+    str or list of str
+        A whole path or an address; of an image whose channels are files of their own, one for each. Empty for an image
+        in memory.
+    """
+    if image.files:  # not where links lead: channels are called as these files are
+        return [as_address(file) or str(Path(file).absolute()) for file in image.files]
+    return image.source and (as_address(image.source) or os.path.realpath(image.source))
 
 
 def package_of(scheme: str) -> str:

@@ -28,6 +28,7 @@ from .dicom import ENDINGS as DICOM
 from .dicom import is_dicom_place, read_dicom
 from .nifti import ENDINGS as NIFTI
 from .nifti import is_nifti, read_nifti, write_nifti
+from .sequences import Place, read_sequences
 from .suffixes import suffix_of
 
 __all__ = ["SUFFIXES", "WRITTEN", "read_image", "write_image"]
@@ -40,7 +41,7 @@ _MODES: Final = {"1": "1", "L": "L", "LA": "L", "I": "I", "F": "F", "I;16": "I;1
 
 
 def read_image(
-    path: str | os.PathLike[str], axes: str | Sequence[str] | None = None, series: int | None = None
+    path: Place | Sequence[Place], axes: str | Sequence[str] | None = None, series: int | None = None
 ) -> Image:
     """Read an image file, as far as needed.
 
@@ -49,12 +50,13 @@ def read_image(
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or sequence of path-like
         ``.tif``, ``.tiff``, ``.svs``, ``.ndpi``, ``.zarr`` (a folder; OME-Zarr 0.4, 0.5 or a plain array), ``.png``,
         ``.jpg``, ``.bmp`` or ``.npy``. For OME-Zarr also an address, such as ``https://...`` or ``s3://...``. With the
         extra ``medical``: ``.nii``, ``.nii.gz``, a folder of DICOM files, or one of them for the series it belongs to.
         A folder of numbered TIFF or PNG files (``t000.tif``, ``t001.tif``) is a movie with a frame in each.
-        So is one of rasters of one place, if the axes have ``t``.
+        So is one of rasters of one place, if the axes have ``t``. Several files of one grid, such as T1 and FLAIR of a
+        patient, are the channels of one image, see :func:`~napari_unet.io.sequences.read_sequences`.
     axes : str or sequence of str, optional
         One letter of ``tczyx`` for each dimension; where missing, those that the file names or else a guess.
     series : int, optional
@@ -68,13 +70,18 @@ def read_image(
     Raises
     ------
     ImageError
-        If the file is missing, of another kind, damaged or incomplete.
+        If the file is missing, of another kind, damaged or incomplete, or one of several lies on another grid.
     AxesError
         If the axes are ambiguous or do not fit.
     MissingExtraError
         If the package that opens such addresses is not installed.
     """
-    return read(path, parse_axes(axes) if axes else None, labels=False, series=series)
+    known = parse_axes(axes) if axes else None
+    if isinstance(path, str | os.PathLike):
+        return read(path, known, labels=False, series=series)
+    if series is not None and len(path) > 1:
+        raise ImageError("A series is chosen in one folder. Of several, give one DICOM file of each series instead.")
+    return read_sequences(path, known, partial(read, labels=False, series=series))
 
 
 def write_image(

@@ -1,25 +1,27 @@
-"""Which annotated images belong together: a table or two folders."""
+"""Which annotated images belong together: a table or two folders; and how they are opened."""
 
 from __future__ import annotations
 
 import csv
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from ..core.axes import Image
 from ..core.errors import ImageError, TrainingDataError
 from ..core.examples import Example
 from ..core.region import Region, parse_region
 from ._zarr_reader import is_zarr
-from .images import SUFFIXES
+from .cases import find_cases
+from .images import SUFFIXES, read_image
 from .regions import SUFFIXES as AREAS
 from .regions import read_region, region_from_json
 from .suffixes import stem_of, suffix_of
 
-__all__ = ["find_examples", "find_pairs", "match_labels"]
+__all__ = ["find_examples", "find_pairs", "match_labels", "read_example"]
 
-_LABEL_FOLDERS: Final = ("labels", "masks")
 _SPLITS: Final[dict[str, bool | None]] = {
     "": None, "train": False, "training": False, "validation": True, "val": True, "test": True,
 }  # fmt: skip
@@ -39,8 +41,10 @@ def find_examples(data: Path) -> list[Example]:
         :func:`~napari_unet.core.region.region_text`), ``scribbles`` (``yes`` or ``no``), ``background`` (the label of
         scribbles on the background), ``tracks`` (of a movie from which motion is learned: a file as
         :func:`~napari_unet.io.tracks.read_tracks` reads it) and ``before`` (of an image of two frames: labels of the
-        earlier one). Or a folder that holds ``images`` and ``labels`` (or ``masks``) with files of equal names; areas
-        of the same names in a folder ``regions``, if there is one.
+        earlier one) and ``channels`` (what they are called, with ``;`` between). Where each channel is a file of its
+        own, ``image`` names them with ``;`` between. Or a folder that holds ``images`` and ``labels`` (or ``masks``),
+        or ``imagesTr`` and ``labelsTr``, see :func:`~napari_unet.io.cases.find_cases`; areas of the same names in a
+        folder ``regions``, if there is one.
 
     Returns
     -------
@@ -56,10 +60,46 @@ def find_examples(data: Path) -> list[Example]:
     if not examples:
         raise TrainingDataError(f"'{data}' names no annotated image. Expected a table or images and labels in folders.")
     for example in examples:
-        for file in (example.image, example.labels, example.tracks, example.before):
+        for file in (*example.files, example.labels, example.tracks, example.before):
             if isinstance(file, Path) and not file.exists():
                 raise TrainingDataError(f"'{file}', named by '{data}', does not exist. Correct the table or folder.")
     return examples
+
+
+def read_example(example: Example) -> Image:
+    """Open the image of an example, with the names of its channels.
+
+    Parameters
+    ----------
+    example : Example
+        Of any kind. Where it names channels and the image has none, but time of that length, that is what they are: in
+        NIfTI a fourth dimension may be either.
+
+    Returns
+    -------
+    Image
+        As it is learned from.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    TrainingDataError
+        If another number of channels is named.
+    """
+    image = example.image if isinstance(example.image, Image) else read_image(example.image)
+    if not (count := len(example.channels)):
+        return image
+    if "c" not in image.axes and "t" in image.axes and image.along("t")[0] == (count,):
+        every = zip(image.axes, image.scale, image.units, strict=True)
+        axes, scale, units = zip(*(("c", 1.0, "pixel") if one[0] == "t" else one for one in every), strict=True)
+        image = replace(image, axes="".join(axes), scale=scale, units=units)
+    if image.channels != count:
+        raise TrainingDataError(
+            f"'{example.name}' has {image.channels} channel{'s' * (image.channels != 1)}, but {count} are named: "
+            f"{', '.join(example.channels)}. Correct the names (column 'channels' of a table, or dataset.json)."
+        )
+    return replace(image, channel_names=example.channels)
 
 
 def find_pairs(data: Path) -> list[tuple[Path, Path, float]]:
@@ -102,7 +142,7 @@ def _from_table(file: Path) -> Iterator[Example]:
         if not row["image"] or not row["labels"]:
             raise TrainingDataError(f"{where}: an image and its labels belong together; one is missing.")
         yield Example(
-            file.parent / row["image"],
+            _images(row["image"], file.parent),
             file.parent / row["labels"],
             _region(row.get("region"), file.parent, where),
             _word(row.get("scribbles"), _SAID, "scribbles", where) or False,
@@ -112,7 +152,14 @@ def _from_table(file: Path) -> Iterator[Example]:
             int(_number(row.get("background"), "background", where)),
             tracks=_file(row.get("tracks"), file.parent),
             before=_file(row.get("before"), file.parent),
+            channels=tuple(name.strip() for name in (row.get("channels") or "").split(";") if name.strip()),
         )
+
+
+def _images(text: str, folder: Path) -> Path | tuple[Path, ...]:
+    """Return the file of an image, or those of its channels."""
+    files = tuple(folder / name.strip() for name in text.split(";") if name.strip())
+    return folder / text if len(files) < 2 or (folder / text).exists() else files
 
 
 def _file(text: str | None, folder: Path) -> Path | None:
@@ -147,19 +194,11 @@ def _region(text: str | None, folder: Path, where: str) -> Region | None:
 
 
 def _from_folders(folder: Path) -> Iterator[Example]:
-    images, areas = folder / "images", folder / "regions"
-    found = [folder / name for name in _LABEL_FOLDERS if (folder / name).is_dir()]
-    if not images.is_dir() or not found:
-        raise TrainingDataError(
-            f"'{folder}' needs two folders, 'images' and 'labels', with files of equal names; or give a CSV table."
-        )
-    labels = {stem_of(p): p for p in sorted(found[0].iterdir()) if not p.name.startswith(".")}
+    areas = folder / "regions"
     regions = {stem_of(p): p for p in sorted(areas.iterdir()) if p.suffix in AREAS} if areas.is_dir() else {}
-    for image in sorted(p for p in images.iterdir() if not p.name.startswith(".")):
-        if stem_of(image) not in labels:
-            raise TrainingDataError(f"'{image}' has no labels of the same name in '{found[0]}'. Add them or remove it.")
-        region = read_region(regions[stem_of(image)]) if stem_of(image) in regions else None
-        yield Example(image, labels[stem_of(image)], region)
+    for name, image, labels, channels in find_cases(folder):
+        region = read_region(regions[name]) if name in regions else None
+        yield Example(image, labels, region, channels=channels)
 
 
 def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:

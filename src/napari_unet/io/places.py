@@ -128,9 +128,12 @@ def check_apart(path: Path, image: Image) -> None:
     place = Path(os.path.realpath(path))
     if image.anatomy is not None and str(place) in {os.path.realpath(file) for file in image.anatomy.files}:
         raise OutputError(f"'{path}' would replace a plane of the image itself. Choose another name.")
-    if not image.source or not Path(image.source).exists():
-        return
-    source = Path(os.path.realpath(image.source))
+    for file in image.files or (image.source,):
+        if file and Path(file).exists():
+            _check_beside(path, place, Path(os.path.realpath(file)))
+
+
+def _check_beside(path: Path, place: Path, source: Path) -> None:
     while is_zarr(source.parent):
         source = source.parent
     if place == source:

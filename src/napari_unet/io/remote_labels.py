@@ -235,10 +235,12 @@ def check_store(address: str, image: Image | None = None, overwrite: bool = True
         raise OutputError(f"'{address}' is no name for labels in a store: it must end in .ome.zarr.")
     if scheme in ("http", "https"):
         raise OutputError(f"'{address}': web servers are read only. Give the address of its bucket, such as s3://...")
-    source = str(image.source).rstrip("/") if image is not None and image.source else ""
     here = address.rstrip("/")
-    if source and (here == source or here.startswith(f"{source}/") or source.startswith(f"{here}/")):
-        raise OutputError(f"'{address}' and the image '{source}' lie in each other. Choose a place beside the image.")
+    for source in () if image is None else (file.rstrip("/") for file in image.files or (image.source,)):
+        if source and (here == source or here.startswith(f"{source}/") or source.startswith(f"{here}/")):
+            raise OutputError(
+                f"'{address}' and the image '{source}' lie in each other. Choose a place beside the image."
+            )
     store, hello = _opened(address), f".{uuid.uuid4().hex[:12]}.hello"
     try:
         _wait(store.set(hello, default_buffer_prototype().buffer.from_bytes(b"hello")))

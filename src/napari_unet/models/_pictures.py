@@ -31,8 +31,8 @@ def picture_channels(image: Image, inputs: int) -> tuple[int, ...] | None:
         The colors without transparency for a model of colors. For a model of one channel the first where all are alike,
         as in a gray picture that was saved in colors. Otherwise None: all of them.
     """
-    if image.channels not in (_COLORS, _RGBA) or (image.geo and image.geo.bands):
-        return None  # of rasters it is known what is no band
+    if image.channels not in (_COLORS, _RGBA) or image.channel_names or (image.geo and image.geo.bands):
+        return None  # of rasters and sequences it is known what is no band
     if inputs == _COLORS:
         return (0, 1, 2) if image.channels == _RGBA else None  # transparency is no color
     return (0,) if inputs == 1 and _is_gray(image) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from ..core.axes import Image
 from ..core.errors import ClusterError
 from ..core.specs import SegmentSpec
-from ..io.addresses import as_address
+from ..io.addresses import as_address, origin_of
 from ..io.choosing import run_folder, work_folder
 from ..io.images import read_image
 from ..tiling.fingerprint import fingerprint
@@ -28,8 +29,10 @@ class Errand:
     ----------
     output : str
         Where the labels are to be in the end; every process sees that folder.
-    source, axes : str
-        File or address of the image, and its axes.
+    source : str or sequence of str
+        File or address of the image; of one whose channels are files of their own, one for each.
+    axes : str
+        Its axes.
     spec : dict
         Fields of :class:`~napari_unet.core.specs.SegmentSpec`, as JSON holds them; models are named, not sent.
     image : dict
@@ -39,7 +42,7 @@ class Errand:
     """
 
     output: str
-    source: str
+    source: str | Sequence[str]
     axes: str
     spec: dict[str, Any]
     image: dict[str, Any]
@@ -83,8 +86,8 @@ class Errand:
         image = read_image(self.source, self.axes)
         if fingerprint(image) != self.image:
             raise ClusterError(
-                f"'{self.source}' is another image here than where the run was begun. All processes must see the same "
-                "file under the same name."
+                f"'{image.source}' is another image here than where the run was begun. All processes must see the same "
+                "files under the same names."
             )
         return image
 
@@ -144,7 +147,6 @@ def source_of(image: Image, spec: SegmentSpec) -> dict[str, Any]:
     dict
         ``source``, ``axes`` and ``spec`` of an :class:`Errand`; the source is empty for an image in memory.
     """
-    source = image.source and (as_address(image.source) or os.path.realpath(image.source))
     models = [str(Path(name).resolve()) if Path(name).is_dir() else name for name in spec.models]
     told = spec.model_dump(mode="json") | {"model": models[0] if len(models) == 1 else models}
-    return {"source": source, "axes": image.axes, "spec": told}
+    return {"source": origin_of(image), "axes": image.axes, "spec": told}

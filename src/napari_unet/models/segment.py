@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..core.amounts import LARGEST, Smallest
 from ..core.axes import Image, Plane
 from ..core.bands import choose_bands
-from ..core.errors import SpecError
+from ..core.errors import ImageError, SpecError
 from ..core.model_card import ModelCard
 from ..core.results import MAPS, MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
@@ -108,12 +108,25 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     if channels is None:
         channels = picture_channels(image, card.net.inputs)
     used = len(channels) if channels is not None else image.channels
+    _check_alone(image, used, card)
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     factor = _given(image, spec, card)
     plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
     ahead = 0 if model.device == "cpu" else _AHEAD
     return replace(
         plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead, bands=card.bands, closed=card.closed
+    )
+
+
+def _check_alone(image: Image, used: int, card: ModelCard) -> None:
+    """Refuse one channel for a model whose channels show different things; gray pictures stand for colors."""
+    if used > 1 or 1 in card.channels or card.foreign is not None:
+        return
+    names = f" ({', '.join(card.bands)})" if card.bands else ""
+    raise ImageError(
+        f"The model '{card.name}' has learned from {card.net.inputs} channels{names}, but '{image.name}' gives one. "
+        "Give the file of each other channel, too, in the order of the model: --channel on the command line, a list of "
+        "files in Python, 'Channel 2' and so on in the dock."
     )
 
 
@@ -329,7 +342,11 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         **agreement_of(model),
         "grid": model.card.grid.kind,
         **({"classes": [row._asdict() for row in table]} if (table := model.card.target.table) else {}),
-        "image": {"name": image.name, **fingerprint(image)},
+        "image": {
+            "name": image.name,
+            **fingerprint(image),
+            **({"channels": list(image.channel_names)} if image.channel_names else {}),
+        },
         "settings": spec.model_dump(mode="json"),
         **({"unused": unused} if (unused := unused_settings(spec, model.card.target)) else {}),
         **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),

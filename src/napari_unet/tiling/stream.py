@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..core.bands import MISSING
+from ..core.bands import MISSING, band_names
 from ..core.errors import ImageError, SpecError
 from ..core.specs import TilingSpec
 from ._edges import choose_edges
@@ -159,8 +159,8 @@ class Plan:
 
 def _named(plane: Plane, used: Sequence[int]) -> str:
     """Return the names of channels in brackets, where there are some."""
-    bands = plane.image.geo.bands if plane.image.geo else ()
-    names = [bands[number].name for number in used if 0 <= number < len(bands)]
+    bands = band_names(plane.image)
+    names = [bands[number] for number in used if 0 <= number < len(bands)]
     return f" ({', '.join(names)})" if any(names) else ""
 
 

@@ -105,7 +105,7 @@ class Loader:
         net, normalised = self.spec.net, self.spec.normalise
         if net is None or normalised is None:
             raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
-        image, labels = self._shelf.image(example.image), self._shelf.labels(example.labels)
+        image, labels = self._shelf.image(example), self._shelf.labels(example.labels)
         check_grid(labels, image)
         self._check_channels(image, net, normalised, example.name)
         together = matched(image, labels, net.ndim, example.name)
@@ -173,7 +173,7 @@ class Loader:
         ndim = self.spec.net.ndim if self.spec.net else 2
 
         def again() -> Plane:
-            image, labels = self._shelf.image(example.image), self._shelf.labels(example.labels)
+            image, labels = self._shelf.image(example), self._shelf.labels(example.labels)
             return matched(image, labels, ndim, example.name)[number][which]
 
         return again

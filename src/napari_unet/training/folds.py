@@ -27,7 +27,7 @@ from ..models.devices import choose_device
 from ..models.model import Model
 from ..models.store import read_network
 from .holdout import part_groups
-from .plan import fill_in, framed
+from .plan import fill_in, framed, name_classes
 from .record import ends
 from .run import train_model
 from .validate import Judged, judge, open_example, summarise
@@ -89,6 +89,7 @@ def train_folds(
     parts = _parted(examples, spec)
     _keep_order(place, spec, parts)
     # Classes that nobody named are counted in all images, not in those of a fold.
+    spec = name_classes(spec, data)
     spec = spec.model_copy(update={"target": fill_in(spec, framed(examples, spec)).target})
     for number, part in enumerate(parts, 1):
         own = _model_of(place, number)

@@ -17,8 +17,8 @@ from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.results import Tracks
 from ..core.steps import finish
-from ..io.images import read_image
 from ..io.labels import read_labels
+from ..io.pairs import read_example
 from ..io.tracks import read_tracks
 from ..models.frames import two_frames
 from ..tracking.ids import follow_ids
@@ -51,7 +51,7 @@ def pair_frames(example: Example) -> Example:
     """
     if example.before is not None:
         return example
-    image = example.image if isinstance(example.image, Image) else read_image(Path(example.image))
+    image = read_example(example)
     labels = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels))
     if not {"t"} <= set(image.axes) & set(labels.axes):
         raise TrainingDataError(

@@ -7,12 +7,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..core.axes import Image
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.region import Polygon
 from ..core.specs import TrainSpec
-from ..io.images import read_image
+from ..io.pairs import read_example
 from .pairs import Pair
 
 __all__ = ["Split", "check_leaks", "draw_lot", "hold_out", "part_groups"]
@@ -148,7 +147,7 @@ def _corner(example: Example, share: float) -> tuple[tuple[Polygon, ...], tuple[
             f"'{example.name}' has a region of its own, so that no corner of it can be held out. Hold out nothing, or "
             "annotate a second image."
         )
-    image = example.image if isinstance(example.image, Image) else read_image(example.image)
+    image = read_example(example)
     (height, width), *_ = image.along("yx")
     y, x = round(height * (1 - share**0.5)) - 0.5, round(width * (1 - share**0.5)) - 0.5
     top, left, bottom, right = -0.5, -0.5, height - 0.5, width - 0.5

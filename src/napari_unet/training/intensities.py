@@ -83,7 +83,7 @@ def measure_ct(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormaliseS
     pooled: list[Floats] = []
     for done, example in enumerate(examples):
         yield Progress(done, len(examples), f"Measuring {example.name}")
-        image, labels = shelf.image(example.image), shelf.labels(example.labels)
+        image, labels = shelf.image(example), shelf.labels(example.labels)
         planes = matched(image, labels, ndim, example.name)
         drawn, truth = {id(plane): labels for plane, labels in planes}, truth_of(example, spec)
         inside = []
@@ -127,7 +127,7 @@ def measure_fixed(examples: Sequence[Example], spec: TrainSpec) -> Steps[Normali
     pooled: list[list[Floats]] = []
     for done, example in enumerate(examples):
         yield Progress(done, len(examples), f"Measuring {example.name}")
-        channels = _sampled(shelf.image(example.image), rule.floor, rule.ceiling)
+        channels = _sampled(shelf.image(example), rule.floor, rule.ceiling)
         pooled.append([np.concatenate(channels)] if rule.joint else channels)
     most = max(map(len, pooled))
     offset, divisor = [], []

@@ -21,6 +21,7 @@ from ..core.networks import NetSpec, read_preset
 from ..core.results import Plan
 from ..core.specs import NormaliseSpec, TargetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
+from ..io.dataset import read_dataset
 from ..io.pairs import find_examples
 from ..models.cards import find_model, read_card
 from ..models.devices import choose_device
@@ -97,6 +98,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     TrainingDataError
         If images and labels do not fit together, or nothing can be learned from them.
     """
+    spec = name_classes(spec, data)
     examples = find_examples(data) if isinstance(data, Path) else list(data)
     if not examples:
         raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
@@ -151,6 +153,37 @@ def framed(examples: Sequence[Example], spec: TrainSpec) -> list[Example]:
     return [pair_frames(example) for example in examples]
 
 
+def name_classes(spec: TrainSpec, data: Path | Sequence[Example]) -> TrainSpec:
+    """Call classes that are to be counted in the labels as the data say, where nobody has named them.
+
+    Parameters
+    ----------
+    spec : TrainSpec
+        As it was given.
+    data : Path or sequence of Example
+        A folder may have a ``dataset.json``, see :func:`~napari_unet.io.dataset.read_dataset`.
+
+    Returns
+    -------
+    TrainSpec
+        The same if there are no names to be had or wanted.
+
+    Raises
+    ------
+    TrainingDataError
+        If the file cannot be used.
+    """
+    usual = load_task(spec.task).target
+    given = spec.start or spec.target is not None or spec.class_values or usual.name != "classes" or usual.classes
+    if given or not isinstance(data, Path):
+        return spec
+    classes = read_dataset(data).classes
+    if not classes:
+        return spec
+    target = TargetSpec.of(**usual.model_dump() | {"classes": tuple(name for _, name in classes)})
+    return spec.model_copy(update={"target": target, "class_values": tuple(number for number, _ in classes)})
+
+
 def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
     """Fill in the network and what else reading the images needs.
 
@@ -175,7 +208,7 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
     if spec.start:
         return spec.filled(read_card(find_model(spec.start))).filled(task)
     shelf = Shelf()
-    looks = [shelf.image(example.image) for example in examples[:_LOOKED_AT]]
+    looks = [shelf.image(example) for example in examples[:_LOOKED_AT]]
     channels = {image.channels for image in looks}
     chosen: dict[str, Any] = {}
     if spec.net is None:
@@ -202,7 +235,7 @@ def _measured(spec: TrainSpec, given: TrainSpec, examples: Sequence[Example]) ->
         return spec
     shelf = Shelf()
     medical = given.normalise is None and rule.kind == "mean_std"
-    if medical and all(is_ct(shelf.image(example.image)) for example in examples[:_LOOKED_AT]):
+    if medical and all(is_ct(shelf.image(example)) for example in examples[:_LOOKED_AT]):
         found = yield from measure_ct(examples, spec)
     elif rule.open:
         found = yield from measure_fixed(examples, spec)

@@ -174,8 +174,10 @@ def _hashes(example: Example) -> dict[str, str]:
     return {"name": example.name, "image": _hash(example.image), "labels": _hash(example.labels)}
 
 
-def _hash(what: Image | Path) -> str:
+def _hash(what: Image | Path | tuple[Path, ...]) -> str:
     digest = hashlib.sha256()
+    if isinstance(what, tuple):
+        return hashlib.sha256("".join(map(_hash, what)).encode()).hexdigest()
     if isinstance(what, Image):
         digest.update(f"{what.axes} {what.shape}".encode())
         digest.update(np.ascontiguousarray(what.data).data)

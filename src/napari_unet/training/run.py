@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ..core.axes import Image
 from ..core.errors import TrainingDataError
@@ -16,12 +17,15 @@ from ..models.cards import user_folder
 from ..targets import target
 from .fingerprint import common_bands
 from .kept import planned_before
+from .pairs import Pair
 from .plan import Prepared, framed, prepare
 from .runs import Order, run_folder
 from .whole import Material, train_whole
 from .wishes import Wishes, taken_back
 
 __all__ = ["make_card", "train_model"]
+
+_COLORS: Final = 3
 
 
 def train_model(
@@ -78,7 +82,7 @@ def train_model(
         yield Progress(0, 0, "planned", news="\n".join(said))
         order = Order(_settled(data, made), planned, folder, watched)
         learning = planned.model_copy(update={"net": fitted_net(planned)})
-        card = make_card(learning, f"{len(made.learned)} annotated images", common_bands(made.pairs))
+        card = make_card(learning, f"{len(made.learned)} annotated images", made.pairs)
         card = card.model_copy(update={"metrics": dict(scores or {})})
         material = Material(order, learning, card, made.pairs, made.learned, made.held_out, made.plan, spec, made.held)
         return (yield from train_whole(material, wishes))
@@ -101,11 +105,13 @@ def fitted_net(spec: TrainSpec) -> NetSpec:
     return spec.net.model_copy(update={"outputs": len(target(spec.target).CHANNELS) + 1})
 
 
-def make_card(spec: TrainSpec, data: str, bands: tuple[str, ...] = ()) -> ModelCard:
+def make_card(spec: TrainSpec, data: str, pairs: Sequence[Pair] = ()) -> ModelCard:
     """Describe the model that a finished run has made."""
     if spec.target is None or spec.normalise is None or spec.diameter is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
-    net = fitted_net(spec)
+    net, bands = fitted_net(spec), common_bands(pairs)
+    seen = {int(pair.facts.get("channels", 1)) for pair in pairs}
+    gray = {1} if net.inputs == _COLORS and not bands else set()  # with all colors alike
     length = f"{spec.steps} steps" if spec.minutes is None else f"{spec.minutes:g} minutes"
     return ModelCard.of(
         name=spec.name,
@@ -114,7 +120,7 @@ def make_card(spec: TrainSpec, data: str, bands: tuple[str, ...] = ()) -> ModelC
         net=net,
         target=spec.target,
         normalise=spec.normalise,
-        channels=tuple(sorted({1, net.inputs})),
+        channels=tuple(sorted(seen | gray | {net.inputs})),
         bands=bands if len(bands) == net.inputs else (),
         diameter=spec.diameter,
         grid=spec.grid or GridSpec(),

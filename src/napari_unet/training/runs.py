@@ -178,6 +178,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
     more: tuple[str, ...] = ("background",) if any(each.background != BACKGROUND for each in data) else ()
     more += ("tracks",) if any(each.tracks is not None for each in data) else ()
     more += ("before",) if any(each.before is not None for each in data) else ()
+    more += ("channels",) if any(each.channels for each in data) else ()
     for example in data:
         region = ""
         if example.region:
@@ -196,6 +197,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "background": str(example.background),
             "tracks": "" if example.tracks is None else _tracks(example.tracks, run),
             "before": "" if example.before is None else _place(example.before, run, "labels"),
+            "channels": ";".join(example.channels),
         }
         rows.append({name: row[name] for name in (*_COLUMNS, *more)})
     written = StringIO()
@@ -216,8 +218,10 @@ def _tracks(tracks: Tracks | Path, run: Path) -> str:
     return str(file.relative_to(run))
 
 
-def _place(what: Image | Path, run: Path, room: str) -> str:
-    """Return the file of an image; that of a layer is written, once for each content."""
+def _place(what: Image | Path | tuple[Path, ...], run: Path, room: str) -> str:
+    """Return the file of an image, or those of its channels; that of a layer is written, once for each content."""
+    if isinstance(what, tuple):
+        return ";".join(str(file.absolute()) for file in what)  # not where links lead: channels are called as these are
     if not isinstance(what, Image):
         return str(Path(what).resolve())
     data = np.ascontiguousarray(what.data)

@@ -7,6 +7,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,10 @@ from torch.nn import functional
 
 from ..core.axes import Image, Plane
 from ..core.errors import ImageError, TrainingDataError
+from ..core.examples import Example
 from ..io.images import read_image
 from ..io.labels import read_labels
+from ..io.pairs import read_example
 from ..tiling import Statistics, normalise
 from ..tiling.statistics import spread
 from .pairs import Pair, Truth, name_kinds, positions, spread_spots, whole_objects
@@ -38,11 +41,13 @@ Window = tuple[slice, ...]
 class Shelf:
     """Opens images and labels; a few of those it opened last are kept, so that memory stays bounded."""
 
-    _held: OrderedDict[tuple[str, Path], Image] = field(default_factory=OrderedDict)
+    _held: OrderedDict[object, Image] = field(default_factory=OrderedDict)
 
-    def image(self, what: Image | Path) -> Image:
-        """Return an image."""
-        return what if isinstance(what, Image) else self._opened("image", what, read_image)
+    def image(self, example: Example) -> Image:
+        """Return the image of an example."""
+        if isinstance(example.image, Image):
+            return read_example(example)
+        return self._opened(("image", example.image, example.channels), partial(read_example, example))
 
     def labels(self, what: Image | Path) -> Image:
         """Return labels, without channels.
@@ -52,12 +57,12 @@ class Shelf:
         TrainingDataError
             If they are a picture in colors.
         """
-        found = what if isinstance(what, Image) else self._opened("labels", what, _read_labels)
+        found = what if isinstance(what, Image) else self._opened(("labels", what), partial(_read_labels, what))
         return _gray(found) if found.channels > 1 else found
 
-    def _opened(self, kind: str, file: Path, read: Callable[[Path], Image]) -> Image:
-        found = self._held.pop((kind, file), None) or read(file)
-        self._held[kind, file] = found
+    def _opened(self, key: object, read: Callable[[], Image]) -> Image:
+        found = self._held.pop(key, None) or read()
+        self._held[key] = found
         while len(self._held) > _OPEN:
             self._held.popitem(last=False)
         return found

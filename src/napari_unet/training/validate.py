@@ -19,8 +19,8 @@ from ..core.examples import Example
 from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import finish
-from ..io.images import read_image
 from ..io.labels import read_labels
+from ..io.pairs import read_example
 from ..metrics.matching import Counts, count, scores
 from ..models.model import Model
 from ..models.segment import segment_image
@@ -115,7 +115,7 @@ def open_example(
     ImageError
         If a file cannot be read.
     """
-    image = example.image if isinstance(example.image, Image) else read_image(Path(example.image))
+    image = read_example(example)
     drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels))
     truth = _ordered(drawn, image.label_axes)
     if example.values:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["Bands", "band_of", "band_records"]
+__all__ = ["Bands", "band_of", "band_records", "layers_key", "stack_arrays"]
 
 _BLOCK: Final = {"z": 64, "y": 512, "x": 512}  # of an array in memory; 1 along time
 
@@ -61,7 +61,7 @@ class Bands:
 
     def changed(self, layer: Layer | None) -> bool:
         """Say whether bands have come or gone since this layer, one of several of a file, was looked at."""
-        return layer is not None and band_of(layer) is not None and self._key != _key(self._siblings(layer))
+        return layer is not None and band_of(layer) is not None and self._key != layers_key(self._siblings(layer))
 
     def stacked(self, layer: Layer) -> tuple[Image, tuple[int, ...]]:
         """Return all bands of the file of a layer.
@@ -80,15 +80,15 @@ class Bands:
         """
         band, found = band_of(layer) or {}, self._siblings(layer)
         lost = tuple(n for n in range(band["count"]) if n not in found)
-        if self._image is None or self._key != _key(found):
+        if self._image is None or self._key != layers_key(found):
             axes, at = band["axes"].replace("c", ""), band["axes"].index("c")
             parts = {number: layer_image(each, axes) for number, each in found.items()}
             one = parts[band["number"]]
             whole = [
-                _stack([_array(parts.get(number), n) for number in range(band["count"])], like, axes, at)
+                stack_arrays([_array(parts.get(number), n) for number in range(band["count"])], like, axes, at)
                 for n, like in enumerate((one.data, *one.levels))
             ]
-            self._key, self._held = _key(found), list(parts.values())
+            self._key, self._held = layers_key(found), list(parts.values())
             scale, units = (*one.scale[:at], 1.0, *one.scale[at:]), (*one.units[:at], "pixel", *one.units[at:])
             self._image = Image(
                 whole[0], band["axes"], scale, units, band["name"], band["file"], tuple(whole[1:]),
@@ -125,7 +125,8 @@ def _alike(one: Layer, other: Layer) -> bool:
     return kinds[0] == kinds[1] and places[0] == places[1]
 
 
-def _key(found: dict[int, Layer]) -> list[Any]:
+def layers_key(found: dict[int, Layer]) -> list[Any]:
+    """Return what is equal as long as layers hold the same arrays at the same scale."""
     return [
         (n, [id(array) for array in _levels(y)], tuple(y.scale), tuple(map(str, y.units))) for n, y in found.items()
     ]
@@ -135,7 +136,7 @@ def _array(part: Image | None, level: int) -> Any:
     return None if part is None else (part.data, *part.levels)[level]
 
 
-def _stack(arrays: Sequence[Any], like: Any, axes: str, at: int) -> Any:
+def stack_arrays(arrays: Sequence[Any], like: Any, axes: str, at: int) -> Any:
     """Stack arrays as they are read; those that are not there are zeros, which nobody looks at."""
     import dask.array as da  # noqa: PLC0415  # takes longer to load than all else here
 

@@ -88,15 +88,15 @@ class ClusterRows(QWidget):
         address = self.address.text().strip()
         return address, 0 if address else self.local.value()
 
-    def send(self, run: Run, source: str | None) -> Run:
+    def send(self, run: Run, source: str | tuple[str, ...] | None) -> Run:
         """Return a run as workers are told of it.
 
         Parameters
         ----------
         run : Run
             That is meant.
-        source : str or None
-            The file of its image.
+        source : str or tuple of str or None
+            The file of its image, or those of its channels.
 
         Returns
         -------
@@ -117,7 +117,8 @@ class ClusterRows(QWidget):
             )
         if run.place is None or not run.place.streams:
             raise ImageError("Workers write labels to a file. Give one under 'Save to' that ends in .ome.zarr.")
-        return run._replace(image=replace(run.image, source=source))
+        files = (source,) if isinstance(source, str) else source
+        return run._replace(image=replace(run.image, source=files[0], files=files if len(files) > 1 else ()))
 
     def engine(self, engine: ModuleType | Any) -> Any:
         """Return what has the verbs, of which ``segment_steps`` computes where it is chosen."""

@@ -18,12 +18,17 @@ __all__ = ["Call", "CopyRow"]
 
 
 class Call(NamedTuple):
-    """A run: its settings, the file of the image, its axes, and where the labels go."""
+    """A run: its settings, the file of the image or those of its channels, its axes, and where the labels go."""
 
     spec: SegmentSpec
-    source: str | None
+    source: str | tuple[str, ...] | None
     axes: str
     output: str | None
+
+    @property
+    def first(self) -> str | None:
+        """The file of the image, or that of its first channel."""
+        return self.source[0] if isinstance(self.source, tuple) else self.source
 
 
 class CopyRow(QWidget):
@@ -51,7 +56,7 @@ class CopyRow(QWidget):
 
     def copy_command(self) -> None:
         """Put the shell command that repeats the run on the clipboard."""
-        self._copy(lambda c: as_command(c.spec, c.source, c.axes, c.output or output_name(c.source, self.noun)))
+        self._copy(lambda c: as_command(c.spec, c.source, c.axes, c.output or output_name(c.first, self.noun)))
 
     def copy_python(self) -> None:
         """Put the Python code that repeats the run on the clipboard."""

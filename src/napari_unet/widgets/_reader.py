@@ -12,7 +12,7 @@ import pint
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
-from napari_unet.core.place import Band
+from napari_unet.core.bands import band_names
 
 from ._bands import band_records
 from ._layers import KEY, placed
@@ -123,8 +123,8 @@ def _image_layer(image: Image, alone: bool) -> LayerData:
         del options["rgb"]
         options["channel_axis"] = image.axes.index("c")
         options["metadata"] = band_records(image, options["metadata"][KEY], alone)
-        bands = image.geo.bands if image.geo else ()
-        names = [band.name or f"channel {number}" for number, band in enumerate(bands or [Band()] * image.channels)]
+        bands = band_names(image) or ("",) * image.channels
+        names = [name or f"channel {number}" for number, name in enumerate(bands)]
         options["name"] = [f"{image.name} {name}" for name in names]
     return _resolutions(image), options, "image"
 

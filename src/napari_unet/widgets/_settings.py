@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ __all__ = [
     "CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "in_the_dock", "output_name",
 ]  # fmt: skip
 
+Source = str | Sequence[str] | None
 PLACEHOLDER: Final = "IMAGE.tif"
 # How the settings are called on the screen, what an empty line stands for, and what can be chosen.
 LABELS: Final = {
@@ -98,15 +100,15 @@ def output_name(source: str | None, noun: str = "labels", suffix: str = ".tif") 
     return f"{name.split('.')[0] or 'image'}-{noun.replace(' ', '-')}{suffix}"
 
 
-def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, output: str | None = None) -> str:
+def as_command(spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None) -> str:
     """Write a run as a shell command.
 
     Parameters
     ----------
     spec : SegmentSpec
         Settings of the run.
-    source : str or None
-        Path of the image; None writes a placeholder.
+    source : str or sequence of str or None
+        Path of the image, or those of its channels; None writes a placeholder.
     axes : str, optional
         Axes of the image, one letter each.
     output : str, optional
@@ -117,14 +119,16 @@ def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, o
     str
         One line, quoted for the shell of this system.
     """
-    words = ["napari-unet", "segment", source or PLACEHOLDER, "--output", output or output_name(source)]
+    first, *further = [source] if isinstance(source, str) else source or [PLACEHOLDER]
+    words = ["napari-unet", "segment", first, "--output", output or output_name(first)]
+    words += [word for file in further for word in ("--channel", file)]
     options = changed(spec)
     options |= options.pop("tiling", {})
     if axes:
         options["axes"] = axes
     if spec.region is not None:
         options["region"] = region_text(spec.region)
-    options |= {name: output_name(source, name) for name in MAPS if getattr(spec, name)}
+    options |= {name: output_name(first, name) for name in MAPS if getattr(spec, name)}
     del options["model"]
     words += [word for model in spec.models for word in ("--model", model)]
     for name, value in options.items():
@@ -133,15 +137,15 @@ def as_command(spec: SegmentSpec, source: str | None, axes: str | None = None, o
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def as_python(spec: SegmentSpec, source: str | None, axes: str | None = None, output: str | None = None) -> str:
+def as_python(spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None) -> str:
     """Write a run as Python.
 
     Parameters
     ----------
     spec : SegmentSpec
         Settings of the run.
-    source : str or None
-        Path of the image; None writes a placeholder.
+    source : str or sequence of str or None
+        Path of the image, or those of its channels; None writes a placeholder.
     axes : str, optional
         Axes of the image, one letter each.
     output : str, optional
@@ -154,7 +158,8 @@ def as_python(spec: SegmentSpec, source: str | None, axes: str | None = None, ou
     """
     options = "".join(f", {name}={value!r}" for name, value in changed(spec).items())
     options += f", output={output!r}" if output else ""
-    reading = f"{source or PLACEHOLDER!r}" if not axes else f"{source or PLACEHOLDER!r}, axes={axes!r}"
+    places = source if isinstance(source, str) else list(source or ()) or PLACEHOLDER
+    reading = f"{places!r}, axes={axes!r}" if axes else f"{places!r}"
     return (
         "import napari_unet\n\n"
         f"image = napari_unet.read_image({reading})\n"

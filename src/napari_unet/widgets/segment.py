@@ -85,6 +85,7 @@ class SegmentWidget(Panel):
     def _lay_out(self) -> None:
         self.form.addRow(self.caution)
         self.form.addRow("Image", self.images)
+        self.sight.further.add_to(self.form, self._suit_model)
         self.axes.add_to(self.form)
         self.form.addRow("Only inside", self.only)
         self.models.add_to(self.form)
@@ -131,7 +132,7 @@ class SegmentWidget(Panel):
 
     def _choose_place(self) -> None:
         seen, card = self.sight.look(), self.models.card
-        image, source = (None, None) if seen is None else (seen.image, seen.source)
+        image, source = (None, None) if seen is None else (seen.image, seen.first)
         self.sizes.suit(image, card)
         self.classes.plan(() if card is None else card.target.table)
         self.place.noun = self.copies.noun = self.models.noun
@@ -147,7 +148,7 @@ class SegmentWidget(Panel):
     def _meant(self) -> Run:
         seen, spec = self.sight.seen(), self.spec()
         seen.check(spec, self.models.card)
-        return Run(seen.image, spec, self.place.place)
+        return Run(seen.image, seen.told(spec), self.place.place)
 
     def run(self) -> None:
         """Start a run; what is missing is said in the status line."""

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core.audit import Audit
-from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
 from ..core.errors import ModelError
 from ..core.preflight import Preflight
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
-from .files import read_image, read_labels
+from .files import open_image, read_labels
 
 __all__ = ["audit", "audit_steps", "preflight", "preflight_steps"]
 
@@ -23,7 +22,7 @@ def preflight_steps(image: Any, spec: SegmentSpec | None = None, output: str | P
 
     Parameters
     ----------
-    image : Image or array-like
+    image : Image, array-like, path or sequence of path
         As for :func:`~napari_unet.workflows.segment_steps`.
     spec : SegmentSpec, optional
         Settings.
@@ -54,7 +53,7 @@ def preflight_steps(image: Any, spec: SegmentSpec | None = None, output: str | P
 
     spec = spec or SegmentSpec()
     place = None if output is None else Path(output)
-    return (yield from look_ahead(as_image(image), spec, gather(spec), place))
+    return (yield from look_ahead(open_image(image), spec, gather(spec), place))
 
 
 def preflight(image: Any, spec: SegmentSpec | None = None, output: str | Path | None = None) -> Preflight:
@@ -64,7 +63,7 @@ def preflight(image: Any, spec: SegmentSpec | None = None, output: str | Path | 
 
 def audit_steps(
     labels: str | Path,
-    image: str | Path | Image,
+    image: Any,
     *,
     model: str | tuple[str, ...] | None = None,
     device: str | None = None,
@@ -77,8 +76,8 @@ def audit_steps(
     ----------
     labels : path
         OME-Zarr or TIFF, as :func:`~napari_unet.workflows.segment` writes them.
-    image : path or Image
-        Of which they are.
+    image : Image, path or sequence of path
+        Of which they are; a path for each channel where they were read so.
     model : str or tuple of str, optional
         Where the model lies now; by default where the labels say.
     device : str, optional
@@ -111,12 +110,12 @@ def audit_steps(
     manifest = find_manifest(Path(labels))
     found = read_labels(labels)
     axes = manifest.get("image", {}).get("axes")
-    source = read_image(image, axes) if isinstance(image, str | Path) else image
+    source = open_image(image, axes)
     spec = _spec(manifest, model, device, workers)
     return (yield from audit_segmentation(found, manifest, source, spec, None if scratch is None else Path(scratch)))
 
 
-def audit(labels: str | Path, image: str | Path | Image, **options: Any) -> Audit:
+def audit(labels: str | Path, image: Any, **options: Any) -> Audit:
     """Do a finished segmentation again, cut in another way, and compare; see :func:`audit_steps`."""
     show: Callable[[Progress], None] | None = options.pop("show", None)
     return finish(audit_steps(labels, image, **options), show)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.axes import Image
+from ..core.axes import Image, as_image
 from ..core.region import Region, parse_region
 from ..core.results import Table, Tracks
 from ..core.series import Series
@@ -17,19 +19,29 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "SAMPLES", "check_place", "is_unfinished", "list_series", "match_labels", "read_contents", "read_image",
-    "read_labels", "read_region", "read_table", "regrid", "sample", "sample_movie", "write_image", "write_labels",
-    "write_overlay", "write_table",
+    "SAMPLES", "check_place", "is_unfinished", "list_series", "match_labels", "open_image", "read_contents",
+    "read_image", "read_labels", "read_region", "read_table", "regrid", "sample", "sample_movie", "write_image",
+    "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
 
 
-def read_image(path: str | Path, axes: str | None = None, series: int | None = None) -> Image:
-    """Read an image file, OME-Zarr or DICOM series; see :func:`napari_unet.io.images.read_image`."""
+def read_image(path: str | Path | Sequence[str | Path], axes: str | None = None, series: int | None = None) -> Image:
+    """Read an image file, OME-Zarr, DICOM series, or one file for each channel.
+
+    See :func:`napari_unet.io.images.read_image`.
+    """
     from ..io.images import read_image as read
 
     return read(path, axes, series)
+
+
+def open_image(image: Any, axes: str | None = None) -> Image:
+    """Return an image as it was given: as such, as an array, or by what :func:`read_image` opens."""
+    places = image if isinstance(image, list | tuple) else (image,)
+    named = bool(places) and all(isinstance(place, str | os.PathLike) for place in places)
+    return read_image(image, axes) if named else as_image(image)
 
 
 def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.axes import Image, as_image
+from ..core.axes import Image
 from ..core.conflict import check_conflict
 from ..core.errors import OutputError
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps, finish
 from .clusters import segment_on
-from .files import read_image, write_labels
+from .files import open_image, write_labels
 from .measuring import measure_steps
 from .models import load_task
 
@@ -38,9 +38,9 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
 
     Parameters
     ----------
-    image : Image, array-like or path
-        Any axes; arrays of four and more dimensions must be an Image that names them. A path or address is opened by
-        :func:`~napari_unet.workflows.files.read_image`.
+    image : Image, array-like, path or sequence of path
+        Any axes; arrays of four and more dimensions must be an Image that names them. A path or address, or one for
+        each channel, is opened by :func:`~napari_unet.workflows.files.read_image`.
     spec : SegmentSpec, optional
         Settings.
     measures : sequence of str, optional
@@ -77,7 +77,7 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
         If the labels cannot be written.
     """
     check_conflict()
-    source, spec = read_image(image) if isinstance(image, str | Path) else as_image(image), spec or SegmentSpec()
+    source, spec = open_image(image), spec or SegmentSpec()
     place = _place(output, source)
     if client is not None:
         found, task = yield from segment_on(client, source, spec, (place, overwrite), _looking(preview))
@@ -223,7 +223,7 @@ def segment(  # noqa: PLR0913  # the face of the verb
 
     Parameters
     ----------
-    image : Image, array-like or path
+    image : Image, array-like, path or sequence of path
         See :func:`segment_steps`.
     spec : SegmentSpec, optional
         Settings as one object.

@@ -46,8 +46,9 @@ def train_steps(
     Parameters
     ----------
     data : path or sequence of Example
-        A table (CSV with the columns ``image`` and ``labels``), a folder with ``images`` and ``labels`` in it, or the
-        folder of a run that was stopped, which then goes on with its own settings.
+        A table (CSV with the columns ``image`` and ``labels``), a folder with ``images`` and ``labels`` in it (or
+        ``imagesTr`` and ``labelsTr``), see :func:`~napari_unet.io.pairs.find_examples`, or the folder of a run that was
+        stopped, which then goes on with its own settings.
     spec : TrainSpec, optional
         Settings; what is not set by name follows from the data, the task and the model that is started from.
     folder : path, optional
