@@ -127,14 +127,10 @@ MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
         "licence": "CC BY-SA 4.0, as its data",
     }),
     "sarcoma-mri": (sarcoma, {
-        "task": "tumor", "patch": 48, "depth": 48, "batch": 2, "foreground": 0.5,
-        "grid": {"kind": "spacing", "spacing": [3.27, 2.5, 2.5]},
+        "task": "tumor", "patch": 64, "depth": 32, "batch": 2, "foreground": 0.5,
+        "grid": {"kind": "spacing", "spacing": [5.0, 5.0, 5.0]},
         "target": {"name": "foreground", "classes": ["tumor"], "min_fraction": 0.0, "min_size": "0.5 ml"},
-        "net": {
-            "ndim": 3, "inputs": 1, "outputs": 2, "widths": [12, 24, 48, 72, 96],
-            "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2]],
-            "kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]], "deep_supervision": True,
-        },
+        "net": {"ndim": 3, "inputs": 1, "outputs": 2, "widths": [12, 24, 48, 96], "deep_supervision": True},
         "licence": "BSD-3-Clause; data CC BY 3.0",
     }),
     "aerial-landcover": (landcover, {

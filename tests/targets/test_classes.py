@@ -58,14 +58,15 @@ def test_classes_within_each_other_end_at_the_first_that_is_not_sure():
 
 
 @pytest.mark.parametrize("rule", [PLAIN, ALL, NESTED])
-@pytest.mark.parametrize("loss", ["own", "cross-entropy", "dice", "focal", "tversky"])
+@pytest.mark.parametrize("loss", ["own", "own balanced", "cross-entropy", "dice", "focal", "tversky"])
 def test_right_scores_lose_less_and_gradients_are_finite(rule, loss):
     learn, truth = target(rule), numbers()
     truth = np.maximum(truth, 1) if rule is ALL else truth
     wanted = torch.from_numpy(learn.encode(truth))[None]
     right = (20 * (wanted * 2 - 1)).requires_grad_()
     wrong = (-5 * (wanted * 2 - 1)).requires_grad_()
-    good, bad = (learn.loss(scores, wanted, None, classifier(loss)) for scores in (right, wrong))
+    compare = classifier(loss.split()[0], "balanced" in loss)
+    good, bad = (learn.loss(scores, wanted, None, compare) for scores in (right, wrong))
     assert -1e-6 <= good.item() < 0.1 * bad.item()
     (good + bad).backward()
     assert bool(torch.isfinite(right.grad).all())
@@ -73,13 +74,14 @@ def test_right_scores_lose_less_and_gradients_are_finite(rule, loss):
     assert float(wrong.grad.abs().sum()) > 0
 
 
+@pytest.mark.parametrize("balance", [False, True])
 @pytest.mark.parametrize("rule", [PLAIN, ALL, NESTED])
-def test_what_is_not_known_is_not_learned(rule):
+def test_what_is_not_known_is_not_learned(rule, balance):
     learn, truth = target(rule), np.maximum(numbers(), 1)
     wanted, known = torch.from_numpy(learn.encode(truth))[None], torch.ones(1, 2, 20, 30)
     known[..., :10, :] = 0
     scores = torch.randn(1, len(learn.CHANNELS), 20, 30, requires_grad=True)
-    learn.loss(scores, wanted, known).backward()
+    learn.loss(scores, wanted, known, classifier("own", balance)).backward()
     assert float(scores.grad[..., :10, :].abs().sum()) == 0
     assert float(scores.grad[..., 10:, :].abs().min()) > 0
 
@@ -222,3 +224,39 @@ def test_what_is_small_or_not_there_is_not_pushed_away(pixels):
         assert pull < 0  # Dice asks for more of it, few as they are
     else:
         assert abs(pull) < 1e-4
+
+
+def lost(counts, scores, balance=False, known=None):
+    """Return the loss of a row of pixels, so many of each class, of which all are given the same scores."""
+    truth = np.repeat(np.arange(4, dtype=np.int32), counts)[None]
+    learn = target(PLAIN)
+    given = torch.tensor(scores, dtype=torch.float32)[None, :, None, None].expand(1, 4, 1, truth.size)
+    wanted = torch.from_numpy(learn.encode(truth))[None]
+    return float(learn.loss(given, wanted, known, classifier("own", balance)))
+
+
+def test_rare_classes_weigh_by_the_root_of_their_rarity():
+    # 100 pixels of background, 4 of a class: the root of 25 times as rare is 5.
+    alike = [0.0, 0.0, 0.0, 0.0]
+    assert lost((100, 4, 0, 0), alike, True) == pytest.approx(lost((100, 4, 0, 0), alike))
+    sure = np.log([0.7, 0.1, 0.1, 0.1])
+    dice = 1 - 2 * 0.4 / (10.4 + 4)
+    plain = (-100 * sure[0] - 4 * sure[1]) / 104
+    assert lost((100, 4, 0, 0), sure) == pytest.approx(plain + dice, rel=1e-4)
+    weighted = (-100 * sure[0] - 5 * 4 * sure[1]) / (100 + 5 * 4)
+    assert lost((100, 4, 0, 0), sure, True) == pytest.approx(weighted + dice, rel=1e-4)
+    # One pixel among 2500 would weigh fifty times: ten is the most.
+    weighted = (-2500 * sure[0] - 10 * sure[1]) / 2510
+    assert lost((2500, 1, 0, 0), sure, True) == pytest.approx(weighted + 1 - 0.2 / (250.1 + 1), rel=1e-4)
+
+
+def test_classes_that_do_not_occur_have_no_say_in_dice():
+    sure = np.log([0.7, 0.1, 0.1, 0.1])
+    one, two = lost((100, 4, 0, 0), sure), lost((100, 4, 4, 0), sure)
+    entropy = [(-100 * sure[0] - n * sure[1]) / (100 + n) for n in (4, 8)]
+    assert one - entropy[0] == pytest.approx(1 - 0.8 / 14.4, rel=1e-4)
+    assert two - entropy[1] == pytest.approx(1 - 0.8 / 14.8, rel=1e-4)
+    # Nor has one that occurs only where the truth is not known.
+    known = torch.ones(1, 2, 1, 108)
+    known[..., 104:] = 0
+    assert lost((100, 4, 4, 0), sure, known=known) == pytest.approx(one, rel=1e-4)

@@ -50,6 +50,31 @@ def test_what_is_sought_stays_visible():
     assert zoom_for((4000, 4000), (), sizes(), 0.0, 256) == 1  # nobody knows
 
 
+def test_a_processor_is_to_see_whole_volumes():
+    # As in scans of a thigh: planes 3.3 mm apart, pixels of 1 mm, a tumor of 5 to 8 cm.
+    shape, spacing, found = (55, 130, 134), (3.3, 1.0, 1.0), sizes(*[50] * 8, *[80] * 8)
+    assert zoom_for(shape, spacing, found, 30.0, 64) == 0.5
+    assert zoom_for(shape, spacing, found, 30.0, 48, 1.0) == 0.25
+    assert zoom_for(shape, spacing, sizes(*[15] * 8), 10.0, 48, 1.0) == 0.71  # what is narrow stays visible
+
+
+def thigh():
+    labels = np.zeros((52, 130, 130), np.int32)
+    labels[18:34, 40:90, 30:80] = 1
+    rng = np.random.default_rng(0)
+    image = (labels * 80 + rng.normal(50, 9, labels.shape)).astype(np.float32)
+    where = ((3.3, 1.0, 1.0), ("millimeter",) * 3)
+    return Example(Image(image, "zyx", *where, "a"), Image(labels, "zyx", *where, "a"))
+
+
+@pytest.mark.parametrize(("device", "spacing", "patch"), [("cpu", (3.3, 2.857, 2.857), 48), ("cuda", (3.3, 1.0, 1.0), 96)])
+def test_volumes_are_planned_by_what_learns(monkeypatch, device, spacing, patch):
+    monkeypatch.setattr("napari_unet.training.plan.choose_device", lambda wanted: device)
+    spec = planned([thigh()], ndim=3).spec
+    assert spec.grid.spacing == pytest.approx(spacing, rel=0.01)
+    assert spec.patch == patch
+
+
 @given(st.floats(100, 20000), st.floats(1, 2000), st.floats(0, 500))
 def test_no_image_is_magnified_and_no_class_vanishes(edge, size, width):
     zoom = zoom_for((edge, edge), (), sizes(size), width, 256)

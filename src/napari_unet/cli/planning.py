@@ -58,7 +58,9 @@ Background = Annotated[
     bool | None,
     typer.Option(help="0 in the masks is none of the classes, or (no) not known.", show_default="the task's"),
 ]
-Balance = Annotated[bool, typer.Option("--balance", help="Let the rarer of object and background weigh more.")]
+Balance = Annotated[
+    bool, typer.Option("--balance", help="Let the rarer of object and background, or of several classes, weigh more.")
+]
 Dimensions = Annotated[int, typer.Option(help="2: planes of stacks are images; 3: volumes; 0 follows the images.")]
 Depth = Annotated[int, typer.Option(help="Planes of a 3D patch; 0 chooses.")]
 Zoom = Annotated[

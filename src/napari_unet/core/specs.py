@@ -249,7 +249,7 @@ class TrainSpec(Spec):
     loss : {"own", "cross-entropy", "border", "dice", "focal", "tversky"}
         How classes are compared with the truth; "own" is what the target asks for.
     balance : bool
-        Let the rarer of object and background weigh more in the loss.
+        Let the rarer of object and background, or the rarer of several classes, weigh more in the loss.
     foreground : float
         Share of the patches that are laid on an object, as in nnU-Net (Isensee et al. 2021).
     steps : int

@@ -53,7 +53,7 @@ from ..core.registry import load
 from ..core.specs import TargetSpec
 from ._forest import Grow
 from ._forest_torch import grow_on
-from ._losses import LOSSES, Classify, class_weights
+from ._losses import LOSSES, Classify, balanced, class_weights
 from ._weights import border_weights
 
 __all__ = [
@@ -270,7 +270,7 @@ def classifier(name: str, balance: bool = False, borders: Any = None) -> Classif
     name : {"own", "cross-entropy", "border", "dice", "focal", "tversky"}
         As in :class:`~napari_unet.core.specs.TrainSpec`.
     balance : bool
-        Let the rarer of object and background weigh more.
+        Let the rarer of object and background, or of several classes, weigh more.
     borders : Tensor, optional
         For ``"border"``: :func:`border_weights` of the batch, ``(b, *s)``.
 
@@ -280,15 +280,15 @@ def classifier(name: str, balance: bool = False, borders: Any = None) -> Classif
         Of scores, target, the weight of touching borders that the target would give, and where the truth is known.
     """
     loss = LOSSES[name]
-    if name == "own" and not balance:
-        return loss
+    if name == "own":
+        return balanced if balance else loss
 
     def classify(scores: Any, target: Any, weight: Any = 1.0, known: Any = None) -> Any:
-        weight = weight if name == "own" else 1.0
+        weight = 1.0
         if name == "border":
             weight = class_weights(target, known) + (0.0 if borders is None else borders)
         elif balance:
-            weight = weight * class_weights(target, known)
+            weight = class_weights(target, known)
         return loss(scores, target, weight, known)
 
     return classify

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 __all__ = [
-    "LOSSES", "Classify", "class_weights", "cross_entropy", "cross_entropy_and_dice", "dice", "focal", "inside",
-    "masks", "tversky",
+    "LOSSES", "Classify", "balanced", "class_weights", "cross_entropy", "cross_entropy_and_dice", "dice", "focal",
+    "inside", "masks", "tversky",
 ]  # fmt: skip
 
 # Scores, target, how much pixels at touching borders weigh, known; to one number.
@@ -86,6 +86,11 @@ def inside(scores: Any, target: Any, mask: Any, outside: float = 0.1, known: Any
 def cross_entropy_and_dice(scores: Any, target: Any, weight: Any = 1.0, known: Any = None) -> Any:
     """Return the sum of both: what targets ask for themselves."""
     return cross_entropy(scores, target, weight, known) + dice(scores, target, known)
+
+
+def balanced(scores: Any, target: Any, weight: Any = 1.0, known: Any = None) -> Any:
+    """Return the same sum, with the rarer of object and background weighing more in the cross-entropy."""
+    return cross_entropy_and_dice(scores, target, weight * class_weights(target, known), known)
 
 
 def class_weights(target: Any, known: Any = None) -> Any:

@@ -22,11 +22,12 @@ from ..core.amounts import Smallest
 from ..core.forest import Forest
 from ..core.specs import TargetSpec
 from ._forest import Grow, explore_pieces
-from ._losses import Classify, cross_entropy_and_dice, dice, masks
+from ._losses import Classify, balanced, cross_entropy_and_dice, dice, masks
 
 __all__ = ["Classes", "bind"]
 
 _UNNAMED = ("object",)
+_MOST: Final = 10.0  # of the weight of a rare class
 _SMOOTH: Final = 1e-5  # pixels, as in nnU-Net: with a whole one it pays not to find a class of few pixels
 
 
@@ -80,8 +81,10 @@ class Classes:
     def loss(self, scores: Any, target: Any, known: Any = None, classify: Classify = cross_entropy_and_dice) -> Any:
         """Compare raw scores with targets, both ``(b, k, *s)``.
 
-        Cross-entropy, and the Dice loss of each class without the background, as in nnU-Net (Isensee et al. 2021).
-        Other losses compare each class with all others: the odds of ``softmax`` as one raw score.
+        Cross-entropy, and the Dice loss of each class without the background, as in nnU-Net (Isensee et al. 2021), but
+        averaged over those that occur in the batch: of many rare ones each would have little say. Balanced, the pixels
+        of a class weigh in the cross-entropy by the square root of how much rarer it is than the most frequent one, at
+        most ten times. Other losses compare each class with all others: the odds of ``softmax`` as one raw score.
         """
         seen, first = masks(known)[0], int(self._other)
         if self.nested:
@@ -91,12 +94,18 @@ class Classes:
         # log p - log (1 - p): the sigmoid of it is p.
         odds = [_odds(sure[:, k]) for k in range(first, scores.shape[1])]
         wanted = target[:, first:].unbind(1)
-        if classify is not cross_entropy_and_dice:
+        if classify not in (cross_entropy_and_dice, balanced):
             parts = [classify(one, truth, 1.0, seen) for one, truth in zip(odds, wanted, strict=True)]
             return sum(parts) / len(parts)
         entropy = -(sure * target).sum(1)
-        mean = entropy.mean() if seen is None else (entropy * seen).sum() / seen.sum().clamp(min=1)
-        return mean + sum(dice(one, truth, seen, _SMOOTH) for one, truth in zip(odds, wanted, strict=True)) / len(odds)
+        weight = _rarity(target, seen) if classify is balanced else seen
+        mean = entropy.mean() if weight is None else (entropy * weight).sum() / weight.sum().clamp(min=1)
+        # What a class that does not occur would add is the same whatever the scores.
+        shares = [(truth if seen is None else truth * seen).sum() > 0 for truth in wanted]
+        parts = [
+            share * dice(one, truth, seen, _SMOOTH) for one, truth, share in zip(odds, wanted, shares, strict=True)
+        ]
+        return mean + sum(parts) / sum(shares).clamp(min=1)
 
     def decode(self, scores: npt.NDArray[np.uint8], spec: TargetSpec, smallest: Smallest) -> npt.NDArray[np.int32]:
         """Turn stored scores ``(k, *s)`` into class numbers ``(*s)``; equal scores go to the lower number."""
@@ -174,6 +183,14 @@ def drop_pieces(found: npt.NDArray[np.int32], smallest: Sequence[float], nested:
         if small.any():
             found[small[pieces]] = kind - 1 if nested else 0
     return found
+
+
+def _rarity(target: Any, seen: Any) -> Any:
+    """Return how much each pixel weighs, ``(b, *s)``: by the root of how rare its class is among what is seen."""
+    known = target if seen is None else target * seen.unsqueeze(1)
+    count = known.sum((0, *range(2, target.ndim))).clamp(min=1)
+    weight = (count.max() / count).sqrt().clamp(max=_MOST)
+    return (known * weight.reshape(1, -1, *[1] * (target.ndim - 2))).sum(1)
 
 
 def _odds(sure: Any) -> Any:

@@ -25,6 +25,7 @@ __all__ = ["Fingerprint", "common_bands", "fingerprint"]
 _FLAT: Final = 3.0  # planes that are so many times as far apart as pixels: nnU-Net's threshold of anisotropy
 _ALIKE: Final = 2.0  # axes whose spacing differs by less are treated alike
 _EDGE: Final = {2: 256, 3: 64}  # of a patch
+_CUBE: Final = 48  # edge of a patch of a volume where no graphics card learns
 _LEAST: Final = {2: 64, 3: 16}
 _ROOM: Final = 4 / 3  # of a patch in a plane, times a typical image: larger images are to be seen as a whole, too
 _BATCH: Final = {2: 8, 3: 2}
@@ -96,16 +97,19 @@ class Fingerprint:
         found = spec.grid.factor(self.spacing, ("mm",) * len(self.spacing)) if self.spacing else None
         return found or (spec.grid.zoom,) * len(self.shape)
 
-    def grid_for(self, grid: GridSpec, zoom: float | None = None) -> GridSpec:
+    def grid_for(self, grid: GridSpec, zoom: float | None = None, processor: bool = False) -> GridSpec:
         """Choose the spacing where images are brought to one and none is given; without one, pixels are taken as such.
 
         The median of the images, as in nnU-Net, or coarser: see :func:`~napari_unet.training.resolution.zoom_for`.
+        Where a processor learns, patches are smaller, and are to cover a whole volume.
         """
         if grid.sized or grid.spacing or grid.zoom != 1:
             return grid
         known = self.spacing if grid.kind == "spacing" else ()
         if zoom is None:
-            zoom = zoom_for(self.shape, known, self.sizes, self.width, _EDGE[len(self.shape)])
+            whole = processor and len(self.shape) == 3
+            edge = _CUBE if whole else _EDGE[len(self.shape)]
+            zoom = zoom_for(self.shape, known, self.sizes, self.width, edge, *([1.0] if whole else []))
         if not known:
             return GridSpec(kind="pixels", unit=grid.unit, zoom=zoom)
         sides = [side / millimeters(grid.unit) for side in coarser(known, zoom)]
@@ -127,7 +131,7 @@ class Fingerprint:
             return spec.diameter
         return float(round(min(spec.diameter, max(8.0, self.diameter)), 1))
 
-    def patch_for(self, spec: TrainSpec) -> dict[str, int]:
+    def patch_for(self, spec: TrainSpec, processor: bool = False) -> dict[str, int]:
         """Choose the edges of a patch: not much larger than a typical image, and flat where planes are far apart."""
         ndim = len(self.shape)
         seen = [n * zoom for n, zoom in zip(self.shape, self.zooms(spec), strict=True)]
@@ -136,7 +140,7 @@ class Fingerprint:
             room = _ROOM if spec.grid is not None and not spec.grid.sized else 1.0
             return {"patch": _rounded(min(_EDGE[2], room * max(seen)), steps, _LEAST[2])}
         # As many voxels as a cube has, in the shape of a cube in the world.
-        edge = _EDGE[3] * self.ratio ** (1 / 3)
+        edge = (_CUBE if processor else _EDGE[3]) * self.ratio ** (1 / 3)
         depth = _rounded(min(edge / self.ratio, seen[0]), _SMALLEST if self.flat else steps, _SMALLEST)
         return {"patch": _rounded(min(edge, max(seen[1:])), steps, _LEAST[3]), "depth": depth}
 

@@ -299,22 +299,24 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Seq
     """Decide what was not set by name."""
     free = {"diameter", "patch", "depth", "batch"} - given.model_fields_set
     chosen: dict[str, Any] = {}
+    processor = choose_device(filled.device) == "cpu"
     if "diameter" in free and not given.start:
         chosen["diameter"] = facts.diameter_for(filled)
     if filled.grid is not None:
-        chosen["grid"] = facts.grid_for(filled.grid, given.zoom if given.grid is None and not given.start else 1.0)
+        zoom = given.zoom if given.grid is None and not given.start else 1.0
+        chosen["grid"] = facts.grid_for(filled.grid, zoom, processor)
         facts = facts.seen(chosen["grid"])
     spec = filled.model_copy(update=chosen)
     if spec.net is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     own = not (given.start or given.net or given.network)
-    chosen = {name: value for name, value in facts.patch_for(spec).items() if name in free}
+    chosen = {name: value for name, value in facts.patch_for(spec, processor).items() if name in free}
     spec = spec.model_copy(update=chosen)
     if own and spec.net and spec.net.ndim == 3 and facts.flat:
         spec = spec.model_copy(update={"net": facts.strides_for(spec.net)})
     if "batch" in free:
         parts = spec.devices * spec.nodes * spec.accumulate
-        hurried = spec.minutes is not None and choose_device(spec.device) == "cpu"
+        hurried = spec.minutes is not None and processor
         spec = spec.model_copy(update={"batch": max(1, facts.batch_for(spec, hurried) // parts) * parts})
     return spec.model_copy(update=gentle(given, spec, read_card(find_model(given.start)))) if given.start else spec
 

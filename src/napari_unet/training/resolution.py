@@ -2,7 +2,9 @@
 
 nnU-Net (Isensee et al. 2021) adds a coarser configuration where a patch would cover less than a quarter of a typical
 image, because a network that sees a small part of it knows little of what it looks at. Here there is one network; its
-grid is made coarser in steps until a patch covers as much, or until what is to be found would become too small.
+grid is made coarser in steps until a patch covers as much, or until what is to be found would become too small. Where a
+processor learns, patches of volumes are smaller and cover a whole typical volume: the few steps that it has time for
+teach where things lie before they teach outlines.
 """
 
 from __future__ import annotations
@@ -20,13 +22,18 @@ __all__ = ["coarser", "narrowest", "zoom_for"]
 
 _STEPS: Final = (1.0, 0.71, 0.5, 0.35, 0.25)  # half an octave each
 _COVERED: Final = 0.25  # of a typical image by a patch: nnU-Net's threshold
-_LEAST_OBJECT: Final = 8.0  # pixels that the small objects keep
+_LEAST_OBJECT: Final = {2: 8.0, 3: 5.0}  # pixels that the small objects keep
 _LEAST_WIDTH: Final = 6.0  # pixels that the narrowest class keeps
 _WHOLE: Final = {2: 0.2, 3: 0.7}  # of the edge of a patch, that a large object fits into
 
 
 def zoom_for(
-    shape: Sequence[float], spacing: Sequence[float], sizes: npt.NDArray[np.floating[Any]], width: float, edge: int
+    shape: Sequence[float],
+    spacing: Sequence[float],
+    sizes: npt.NDArray[np.floating[Any]],
+    width: float,
+    edge: int,
+    covered: float = _COVERED,
 ) -> float:
     """Choose by how much images are made smaller.
 
@@ -42,6 +49,8 @@ def zoom_for(
         Typical width of the narrowest class, pixels; 0: not known, and nothing is made smaller.
     edge : int
         Of a patch, pixels (of a cube in volumes).
+    covered : float
+        Share of a typical image that a patch is to cover.
 
     Returns
     -------
@@ -51,13 +60,12 @@ def zoom_for(
     small, large = np.percentile(sizes, (10, 90)) if len(sizes) else (math.inf, 0.0)
     chosen = 1.0
     for zoom in _STEPS:
-        if zoom < 1 and (zoom * small < _LEAST_OBJECT or zoom * width < _LEAST_WIDTH):
+        if zoom < 1 and (zoom * small < _LEAST_OBJECT[len(shape)] or zoom * width < _LEAST_WIDTH):
             break
         chosen = zoom
         sides = coarser(spacing or (1.0,) * len(shape), zoom)
         seen = [n * old / new for n, old, new in zip(shape, spacing or (1.0,) * len(shape), sides, strict=True)]
-        covered = edge ** len(shape) >= _COVERED * math.prod(seen)
-        if covered and zoom * large <= _WHOLE[len(shape)] * edge:
+        if edge ** len(shape) >= covered * math.prod(seen) and zoom * large <= _WHOLE[len(shape)] * edge:
             break
     return chosen
 
