@@ -67,7 +67,9 @@ def thigh():
     return Example(Image(image, "zyx", *where, "a"), Image(labels, "zyx", *where, "a"))
 
 
-@pytest.mark.parametrize(("device", "spacing", "patch"), [("cpu", (3.3, 2.857, 2.857), 48), ("cuda", (3.3, 1.0, 1.0), 96)])
+@pytest.mark.parametrize(
+    ("device", "spacing", "patch"), [("cpu", (3.3, 2.857, 2.857), 48), ("cuda", (3.3, 1.0, 1.0), 96)]
+)
 def test_volumes_are_planned_by_what_learns(monkeypatch, device, spacing, patch):
     monkeypatch.setattr("napari_unet.training.plan.choose_device", lambda wanted: device)
     spec = planned([thigh()], ndim=3).spec
