@@ -14,10 +14,11 @@ from ..core.specs import NetSpec
 from ._dropout import ChannelDropout, ElementDropout
 from ._norm import BatchRenorm
 from ._reach import kernel, reach, stride
+from ._volumes import Conv3d
 
 __all__ = ["Pool", "conv", "crop", "dropout", "level_block", "pad", "start", "unit", "up"]
 
-_CONV: Final[dict[int, Any]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONV: Final[dict[int, Any]] = {2: nn.Conv2d, 3: Conv3d}
 _UP: Final[dict[int, Any]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _MAX: Final[dict[int, Any]] = {2: functional.max_pool2d, 3: functional.max_pool3d}
 Size = tuple[int, ...]
