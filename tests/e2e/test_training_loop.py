@@ -98,7 +98,8 @@ def test_the_whole_loop(qtbot: QtBot, home: Path, disks: tuple[np.ndarray, np.nd
     assert heart.longest < 0.1
     assert len(training.live.curves.points["loss"]) >= 2
     assert not training.live.gallery.isHidden()
-    assert "bright-2" in [card.name for card in workflows.list_models()]
+    (made,) = (card for card in workflows.list_models() if card.name == "bright-2")
+    assert made.training["start"] == "bright"
     assert training.after.card.title.text() == "bright-2"
     again = segment(qtbot, try_model(viewer, "bright-2", segmenting))
     assert again.metadata["napari-unet"]["model"] == "bright-2"

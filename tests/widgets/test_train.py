@@ -445,7 +445,8 @@ def test_what_is_drawn_later_is_seen_once_the_brush_rests(make: Make, viewer: Vi
     _, labels = draw(viewer)
     labels.data = np.zeros((64, 64), np.int32)
     widget = make(viewer)
-    widget.begin_with.choose("")
+    start = widget.begin_with.start
+    start.setCurrentIndex(start.findData(""))
     pair = widget.data.pairs.rows[0]
     assert "is empty" in pair.trouble.text()
     widget.look()

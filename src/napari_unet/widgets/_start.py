@@ -44,7 +44,7 @@ class StartBox(QWidget):
         super().__init__()
         self.taken: set[str] = set()
         self._cards: list[ModelCard] = []
-        self._own = False  # whether somebody has chosen the start
+        self._own = False  # whether the start was chosen, and not only suits
         self.name = QLineEdit(_NAME)
         self.name.setToolTip("What the new model is called in the lists.")
         self.trouble = words()
@@ -95,7 +95,7 @@ class StartBox(QWidget):
         self._look()
 
     def suit(self, image: Any, task: Task) -> None:
-        """Choose the model of a task that fits an image, unless somebody has chosen one.
+        """Start from the model of a task that fits an image, unless one was chosen.
 
         Parameters
         ----------
@@ -108,10 +108,14 @@ class StartBox(QWidget):
             return
         own = [card for card in self._cards if card.task == task.name]
         fitting = [card.name for card in own if not isinstance(image, Image) or fits(card, image)]
-        self.choose(task.model if task.model in fitting else fitting[0] if fitting else "")
+        self._show(task.model if task.model in fitting else fitting[0] if fitting else "")
 
     def choose(self, name: str) -> None:
-        """Start from a model; empty for none."""
+        """Start from a model, whatever would suit; empty for none."""
+        self._own = True
+        self._show(name)
+
+    def _show(self, name: str) -> None:
         self.start.setCurrentIndex(self.start.findData(name))
 
     def propose(self, name: str) -> None:
