@@ -193,7 +193,7 @@ def test_a_layer_that_was_moved_in_the_viewer_does_not_fit(make: Make, viewer: V
     widget.run()
     assert "it is moved by 0 x 2 x 0 pixel along its axes" in widget.status.text()
     flair.translate = (0, 0, 0)
-    flair.rotate = (10, 0, 0)
+    flair.rotate = (0, 0, 10)  # within the plane that is seen
     widget.run()
     assert "turned, sheared or moved otherwise" in widget.status.text()
     flair.rotate = (0, 0, 0)
