@@ -18,7 +18,7 @@ from ..core.memory import total_memory
 from ..core.networks import NetSpec
 from ..core.specs import TrainSpec
 from .pairs import Pair
-from .resolution import coarser, narrowest, zoom_for
+from .resolution import COVERED, coarser, narrowest, zoom_for
 
 __all__ = ["Fingerprint", "common_bands", "fingerprint"]
 
@@ -108,8 +108,8 @@ class Fingerprint:
         known = self.spacing if grid.kind == "spacing" else ()
         if zoom is None:
             whole = processor and len(self.shape) == 3
-            edge = _CUBE if whole else _EDGE[len(self.shape)]
-            zoom = zoom_for(self.shape, known, self.sizes, self.width, edge, *([1.0] if whole else []))
+            edge, covered = (_CUBE, 1.0) if whole else (_EDGE[len(self.shape)], COVERED)
+            zoom = zoom_for(self.shape, known, self.sizes, self.width, edge, covered)
         if not known:
             return GridSpec(kind="pixels", unit=grid.unit, zoom=zoom)
         sides = [side / millimeters(grid.unit) for side in coarser(known, zoom)]

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from .pairs import Pair
 
-__all__ = ["coarser", "narrowest", "zoom_for"]
+__all__ = ["COVERED", "coarser", "narrowest", "zoom_for"]
 
 _STEPS: Final = (1.0, 0.71, 0.5, 0.35, 0.25)  # half an octave each
-_COVERED: Final = 0.25  # of a typical image by a patch: nnU-Net's threshold
+COVERED: Final = 0.25  # of a typical image by a patch: nnU-Net's threshold
 _LEAST_OBJECT: Final = {2: 8.0, 3: 5.0}  # pixels that the small objects keep
 _LEAST_WIDTH: Final = 6.0  # pixels that the narrowest class keeps
 _WHOLE: Final = {2: 0.2, 3: 0.7}  # of the edge of a patch, that a large object fits into
@@ -33,7 +33,7 @@ def zoom_for(
     sizes: npt.NDArray[np.floating[Any]],
     width: float,
     edge: int,
-    covered: float = _COVERED,
+    covered: float = COVERED,
 ) -> float:
     """Choose by how much images are made smaller.
 
