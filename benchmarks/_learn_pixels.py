@@ -152,7 +152,7 @@ def learn_peer(folder: Path, how: dict[str, Any], minutes: float, threads: int) 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     rng, open_ = np.random.default_rng(0), not how["background"]
-    held = [(_normalised(image), labels.astype(np.int64) - open_) for _, image, labels in opened(folder / "train")]
+    held = [(_normalized(image), labels.astype(np.int64) - open_) for _, image, labels in opened(folder / "train")]
     kinds = len(how["classes"]) + how["background"]
     network, what = build_peer(held[0][0].shape[0], kinds)
     network = network.to(memory_format=torch.channels_last)
@@ -173,12 +173,12 @@ def learn_peer(folder: Path, how: dict[str, Any], minutes: float, threads: int) 
     network.eval()
     for name, image, _ in opened(folder / "test"):
         with torch.inference_mode():
-            scores = _whole(network, _normalised(image))
+            scores = _whole(network, _normalized(image))
         np.save(folder / "found-peer" / f"{name}.npy", (scores.argmax(0).numpy() + open_).astype(np.uint8))
     return told | {"what": what, "parameters": sum(p.numel() for p in network.parameters())}
 
 
-def _normalised(image: np.ndarray) -> np.ndarray:
+def _normalized(image: np.ndarray) -> np.ndarray:
     planes = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
     return (planes.astype(np.float32) / 255 - 0.45) / 0.225
 

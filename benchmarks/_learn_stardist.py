@@ -68,7 +68,7 @@ def augmented(image: Any, labels: Any) -> tuple[Any, Any]:
 
 
 def read(folder: Path) -> tuple[list[str], list[Any], list[Any]]:
-    """Load a split: names, normalised images, labels."""
+    """Load a split: names, normalized images, labels."""
     files = sorted(folder.glob("*.npz"))
     loaded = [np.load(file) for file in files]
     images = [normalize(one["image"].astype(np.float32), 1, 99.8) for one in loaded]

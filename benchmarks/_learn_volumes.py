@@ -172,7 +172,7 @@ def pipeline(patch: tuple[int, ...]) -> Any:
     ]).set_random_state(0)  # fmt: skip
 
 
-def normalised(image: np.ndarray, factor: list[float]) -> torch.Tensor:
+def normalized(image: np.ndarray, factor: list[float]) -> torch.Tensor:
     """Return an image at the common spacing, of mean 0 and deviation 1, ``(1, *s)``."""
     values = ndimage.zoom(image.astype(np.float32), factor, order=1) if any(f != 1 for f in factor) else image
     values = values.astype(np.float32)
@@ -194,7 +194,7 @@ def learn_dynunet(folder: Path, how: Told, minutes: float, threads: int) -> Told
     for _, image, labels, near in known:
         factor = (np.array(near) / common).tolist()
         drawn = ndimage.zoom(labels, factor, order=0) if any(f != 1 for f in factor) else labels
-        held.append({"image": normalised(image, factor), "label": torch.from_numpy(drawn.astype(np.float32))[None]})
+        held.append({"image": normalized(image, factor), "label": torch.from_numpy(drawn.astype(np.float32))[None]})
     network, change = build_dynunet(how, tuple(common.tolist())), pipeline(tuple(how["patch"]))
     optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.99, nesterov=True, weight_decay=3e-5)
     compare, rng = DiceCELoss(to_onehot_y=True, softmax=True, batch=True), np.random.default_rng(0)
@@ -227,7 +227,7 @@ def _look(network: Any, folder: Path, how: Told, common: np.ndarray, quick: Any)
     seconds = {}
     for name, image, _, near in opened(folder / "test"):
         begin = time.perf_counter()
-        given = normalised(image, (np.array(near) / common).tolist())[None]
+        given = normalized(image, (np.array(near) / common).tolist())[None]
         with torch.inference_mode(), quick:
             scores = sliding_window_inference(given, how["patch"], 1, network, overlap=0.5, mode="gaussian").float()
             if scores.shape[2:] != image.shape:

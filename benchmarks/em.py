@@ -69,7 +69,7 @@ def spec_of(elastic: float, length: dict[str, Any]) -> TrainSpec:
     augment = AugmentSpec(elastic=elastic, wide_fraction=0, scale_jitter=0.1, invert=0, blur=1, noise=0.05)
     return TrainSpec(
         net=NetSpec(inputs=1, widths=(16, 32, 64, 128)), target=TargetSpec(name="foreground"), augment=augment,
-        normalise={"kind": "none"}, diameter=DIAMETER, foreground=0, loss="cross-entropy", batch=4, patch=128,
+        normalize={"kind": "none"}, diameter=DIAMETER, foreground=0, loss="cross-entropy", batch=4, patch=128,
         every=100, threads=1, **length,
     )  # fmt: skip
 

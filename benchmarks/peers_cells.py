@@ -7,7 +7,7 @@ What is timed:
 
 - napari-unet: ``napari_unet.segment(image, model="nuclei")`` from the array to the labels, everything included:
   intensity statistics, the estimate of the object size, tiles, decoding, measurements if it makes any. Bundled weights.
-- StarDist and Cellpose: three parts. *prepare* is the normalisation their manuals ask for, *network* their default
+- StarDist and Cellpose: three parts. *prepare* is the normalization their manuals ask for, *network* their default
   network with their default tiling, *postprocess* their way from predictions to labels at default settings.
 
 What differs from everyday use, because pretrained weights may not be at hand: the peers' networks carry random

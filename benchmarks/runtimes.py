@@ -4,7 +4,7 @@ One tile of a simulated field, with its halo; all contenders in one process, one
 disturbance of the machine hits all of them; the median of several runs after one that is not counted. Only a quiet
 machine tells the truth, so what other programs used meanwhile is written down too.
 
-The first contender is the network as it was trained: float32, normalisations on their own, torch's own layout. Then one
+The first contender is the network as it was trained: float32, normalizations on their own, torch's own layout. Then one
 thing after the other is done to it. Scores of the others are compared with those of the first.
 
 Usage: ``python benchmarks/runtimes.py``, about two minutes; then ``python benchmarks/figures.py``.

@@ -212,7 +212,7 @@ def large(quick: bool) -> dict[str, Any]:
     torch.manual_seed(0)
     card = ModelCard(
         name="drawn", net=net, target=TargetSpec(name="foreground", min_fraction=0.0), grid=LARGE_GRID,
-        normalise={"kind": "mean_std"},
+        normalize={"kind": "mean_std"},
     )  # fmt: skip
     model = Model(card, build(net).eval(), "cpu")
     data = np.random.default_rng(0).normal(300, 80, shape).astype(np.float32)

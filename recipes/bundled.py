@@ -32,7 +32,7 @@ from napari_unet.models.cards import read_card
 from napari_unet.models.model import Model
 from napari_unet.models.store import read_network, write_model
 from napari_unet.training.run import train_model
-from napari_unet.training.validate import judge, open_example, summarise
+from napari_unet.training.validate import judge, open_example, summarize
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
@@ -117,37 +117,37 @@ MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
     "breast-ultrasound": (ultrasound, {
         "task": "tumor", "patch": 128, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.25},
         "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 128, 192], "deep_supervision": True},
-        "licence": "BSD-3-Clause; data CC BY 4.0",
+        "license": "BSD-3-Clause; data CC BY 4.0",
     }),
     "hippocampus": (hippocampus, {
         "task": "organ", "patch": 48, "depth": 40, "batch": 2, "foreground": 0.5, "cooldown": 0.7,
         "grid": {"kind": "spacing", "spacing": [1.0, 1.0, 1.0]},
         "target": {"name": "classes", "classes": ["anterior", "posterior"], "colors": ["#e5484d", "#3e8eed"]},
         "net": {"ndim": 3, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 96]},
-        "licence": "CC BY-SA 4.0, as its data",
+        "license": "CC BY-SA 4.0, as its data",
     }),
     "sarcoma-mri": (sarcoma, {
         "task": "tumor", "patch": 64, "depth": 32, "batch": 2, "foreground": 0.5,
         "grid": {"kind": "spacing", "spacing": [5.0, 5.0, 5.0]},
         "target": {"name": "foreground", "classes": ["tumor"], "min_fraction": 0.0, "min_size": "0.5 ml"},
         "net": {"ndim": 3, "inputs": 1, "outputs": 2, "widths": [12, 24, 48, 96], "deep_supervision": True},
-        "licence": "BSD-3-Clause; data CC BY 3.0",
+        "license": "BSD-3-Clause; data CC BY 3.0",
     }),
     "aerial-landcover": (landcover, {
         "task": "satellite", "patch": 256, "batch": 4, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
         "cooldown": 0.7,
         "net": {"ndim": 2, "inputs": 3, "outputs": 6, "widths": [16, 32, 64, 128, 192]},
-        "licence": "BSD-3-Clause; data CC0",
+        "license": "BSD-3-Clause; data CC0",
     }),
     "buildings": (buildings, {
         "task": "satellite", "patch": 192, "batch": 4, "foreground": 0.5,
         "grid": {"kind": "spacing", "spacing": [0.25, 0.25], "unit": "m"},
         # Roofs of one place are red, of another gray: what they look like must not be told by color.
         "augment": {**load_task("satellite").augment.model_dump(), "gray": 0.3, "shuffle": 0.3, "contrast": 0.3},
-        "normalise": {"kind": "percentile"},
+        "normalize": {"kind": "percentile"},
         "target": {"name": "foreground", "classes": ["building"], "colors": ["#e5484d"], "min_fraction": 0.01},
         "net": {"ndim": 2, "inputs": 3, "outputs": 2, "widths": [16, 32, 64, 128, 192], "deep_supervision": True},
-        "licence": "BSD-3-Clause; data CC BY 4.0, CC0; labels (c) OpenStreetMap contributors, ODbL",
+        "license": "BSD-3-Clause; data CC BY 4.0, CC0; labels (c) OpenStreetMap contributors, ODbL",
     }),
 }  # fmt: skip
 
@@ -212,7 +212,7 @@ def scored(folder: Path, name: str, mirrored: str = "", fold: int = 0) -> dict[s
         places.setdefault(f"fold {fold}, {each.group}" if name in BY_PLACE else f"fold {fold}", []).append(each)
     found = {}
     for place, images in places.items():
-        scores, sure = summarise([judge(open_example(example, rule=card.target), model) for example in images])
+        scores, sure = summarize([judge(open_example(example, rule=card.target), model) for example in images])
         for key, (low, high) in sure.items():
             scores |= {f"{key} low": low, f"{key} high": high}
         if name in BY_PLACE:
@@ -253,7 +253,7 @@ def bundle(trained: Path, name: str, stages: str, mirrored: str = "", judged: Se
     words = WORDS[name] | {
         "metrics": {place: scores for each in found for place, scores in each.items()},
         "training": facts,
-        "licence": MODELS[name][1]["licence"],
+        "license": MODELS[name][1]["license"],
         "recipe": f"python recipes/bundled.py {name}{how}: {card.recipe}",
     }  # fmt: skip
     folder = WEIGHTS / name

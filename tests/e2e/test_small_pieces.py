@@ -39,7 +39,7 @@ def drawn(place, nested, **target):
     rule = TargetSpec(name="classes", classes=("whole", "core"), nested=nested, **target)
     write_model(
         place,
-        ModelCard(name=place.name, net=net, target=rule, grid={"kind": "pixels"}, normalise={"kind": "mean_std"}),
+        ModelCard(name=place.name, net=net, target=rule, grid={"kind": "pixels"}, normalize={"kind": "mean_std"}),
         network,
     )
     return str(place)

@@ -364,7 +364,7 @@ def test_the_record_of_an_ensemble_is_complete(bright, second, disks):
         ({"name": "heat"}, "what their scores mean (distance and heat)"),
         ({"channels": 5}, "the number of scores (3 and 4)"),
         ({"diameter": 30.0}, "object width (24.0 and 30.0)"),
-        ({"normalise": {"low": 2.0}}, "normalization"),
+        ({"normalize": {"low": 2.0}}, "normalization"),
         ({"halo": (5, 5, 5), "multiple": (2, 2, 2)}, "dimensions (2 and 3)"),
     ],
 )

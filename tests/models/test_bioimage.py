@@ -15,7 +15,7 @@ import pytest
 import napari_unet
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import MissingExtraError, ModelError
-from napari_unet.core.specs import NormaliseSpec, SegmentSpec
+from napari_unet.core.specs import NormalizeSpec, SegmentSpec
 from napari_unet.core.steps import finish
 from napari_unet.models import bioimage_writer
 from napari_unet.models._bioimage_steps import postprocessing, preprocessing
@@ -130,12 +130,12 @@ def package5(tmp_path, library, blur_onnx):
 def test_a_package_of_format_5_gives_what_it_says(package5, home, tmp_path):
     card = add_model(zipped(package5.folder, tmp_path / "theirs.zip"))
     spec = card.foreign
-    assert (card.name, card.licence, card.authors) == ("Their squares", "CC-BY-4.0", ("Ada Example",))
+    assert (card.name, card.license, card.authors) == ("Their squares", "CC-BY-4.0", ("Ada Example",))
     assert card.citations == ("Example et al. 2020 doi:10.1234/abcd",)
     assert (spec.format, spec.sizes, spec.halo) == ("onnx", ((32, 4), (32, 4)), (4, 4))
     assert (card.target.name, spec.scores, card.tile_invariant) == ("boundary", ((0,), (1,)), False)
     # What is measured, is measured once for the image, in its own intensities.
-    rule = card.normalise
+    rule = card.normalize
     assert (rule.kind, rule.joint, rule.floor, rule.ceiling) == ("mean_std", True, -20, 2980)
     model = open_foreign(find_model(card.name), card)
     result = finish(segment_image(Image(package5.image, "yx"), SegmentSpec(), model))
@@ -212,7 +212,7 @@ def test_a_package_of_format_4_gives_what_it_says(package4, home, tmp_path):
     assert (spec.format, spec.axes, spec.outputs) == ("torchscript", "byxc", ("byxc",))
     assert (spec.sizes, spec.halo) == (((16, 8), (16, 8)), (3, 3)), "one pixel is cut off, two are not to be trusted"
     assert (card.target.name, card.net.inputs, card.channels) == ("foreground", 2, (2,))
-    assert (card.normalise.kind, card.normalise.joint, card.normalise.low) == ("percentile", False, 5)
+    assert (card.normalize.kind, card.normalize.joint, card.normalize.low) == ("percentile", False, 5)
     image = Image(package4.image, "yxc")
     assert finish(segment_image(image, SegmentSpec(), open_foreign(home / "older", card))).objects == 4
 
@@ -362,7 +362,7 @@ AXES = [
 
 def test_preprocessing_in_our_terms():
     rule, before = preprocessing([step("ensure_dtype", dtype="float32")], AXES, "raw")
-    assert (rule, before) == (NormaliseSpec(kind="none", limits=None), ())
+    assert (rule, before) == (NormalizeSpec(kind="none", limits=None), ())
     rule, before = preprocessing(
         [step("scale_range", axes=["y", "x"], min_percentile=2, max_percentile=98), step("clip", min=0.0, max=1.0)],
         AXES,

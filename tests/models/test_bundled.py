@@ -33,7 +33,7 @@ def test_what_comes_along_is_small_and_described(name):
     assert sum(file.stat().st_size for file in folder.iterdir()) < _MOST
     assert card.title
     assert card.description
-    assert card.licence
+    assert card.license
     assert card.data
     assert card.recipe.startswith("python recipes/")
     assert card.metrics
@@ -72,12 +72,12 @@ def test_the_hippocampus_is_found_in_volumes_that_were_left_out(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "recipes"))
     import bundled as recipe
 
-    from napari_unet.training.validate import judge, open_example, summarise
+    from napari_unet.training.validate import judge, open_example, summarize
 
     sys.modules.pop("bundled")
     model = load_model("hippocampus", "cpu")
     left_out = [example for example in recipe.folded(recipe.hippocampus(), 0) if example.held_out]
-    scores, _ = summarise([judge(open_example(example, rule=model.card.target), model) for example in left_out[:8]])
+    scores, _ = summarize([judge(open_example(example, rule=model.card.target), model) for example in left_out[:8]])
     said = read_card(find_model("hippocampus")).metrics["fold 0"]
     assert scores["mDice"] > said["mDice"] - 0.04
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.axes import Image
-from napari_unet.core.specs import NormaliseSpec, SegmentSpec
+from napari_unet.core.specs import NormalizeSpec, SegmentSpec
 from napari_unet.models._bricks import begin
 from napari_unet.models.average import gather
 from napari_unet.models.segment import segment_image
@@ -23,9 +23,9 @@ def plain(bright):
 @pytest.fixture
 def model(plain):
     """A model of reflectance from 0 to 200."""
-    rule = NormaliseSpec(kind="fixed", offset=(0.0,), divisor=(200.0,))
+    rule = NormalizeSpec(kind="fixed", offset=(0.0,), divisor=(200.0,))
     fixed = copy(plain)  # loaded models are shared
-    fixed.card = plain.card.model_copy(update={"normalise": rule})
+    fixed.card = plain.card.model_copy(update={"normalize": rule})
     return fixed
 
 

@@ -12,7 +12,7 @@ from napari_unet.core.errors import ModelError, RegistryError, SpecError
 from napari_unet.core.foreign import ForeignSpec, StepSpec
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.networks import NetSpec
-from napari_unet.core.specs import NormaliseSpec, SegmentSpec, TargetSpec, TilingSpec
+from napari_unet.core.specs import NormalizeSpec, SegmentSpec, TargetSpec, TilingSpec
 from napari_unet.core.steps import finish
 from napari_unet.models._meaning import find_meaning, is_probability
 from napari_unet.models._steps import apply_steps, turned
@@ -20,7 +20,7 @@ from napari_unet.models.foreign import ForeignModel, open_foreign
 from napari_unet.models.segment import plan_run, segment_image
 
 
-def make(runner, *, ndim=2, inputs=1, target="foreground", normalise=None, **more):
+def make(runner, *, ndim=2, inputs=1, target="foreground", normalize=None, **more):
     values = {"file": "weights.onnx", "format": "onnx", "sizes": ((1, 1),) * ndim, "halo": (0,) * ndim}
     axes = "bc" + "zyx"[3 - ndim :]
     spec = ForeignSpec.of(**values | {"axes": axes, "outputs": (axes,)} | more)
@@ -28,7 +28,7 @@ def make(runner, *, ndim=2, inputs=1, target="foreground", normalise=None, **mor
         name="theirs",
         net=NetSpec(architecture="foreign", ndim=ndim, inputs=inputs, widths=(1,)),
         target=TargetSpec(name=target, min_fraction=0),
-        normalise=normalise or NormaliseSpec(kind="none", limits=None),
+        normalize=normalize or NormalizeSpec(kind="none", limits=None),
         tile_invariant=False,
         foreign=spec,
     )
@@ -238,7 +238,7 @@ def test_mean_and_spread_are_measured_once_for_the_image():
         seen.append((float(array.min()), float(array.max())))
         return [array]
 
-    model = make(runner, normalise=NormaliseSpec(kind="mean_std", limits=None, eps=1e-6))
+    model = make(runner, normalize=NormalizeSpec(kind="mean_std", limits=None, eps=1e-6))
     plan, _ = plan_run(image, SegmentSpec(tiling=TilingSpec(tile=16)), model)
     raw = image.data.astype(float)
     assert plan.statistics.low == pytest.approx((raw.mean(),))

@@ -103,7 +103,7 @@ def test_folded_is_unfolded(tiny, name, ndim, more):
         before = network(x)
         after = fold(network)(x)
     assert not [m for m in network.modules() if isinstance(m, BatchRenorm)]
-    # Only dense blocks normalise before they convolve.
+    # Only dense blocks normalize before they convolve.
     assert bool([m for m in network.modules() if isinstance(m, Affine)]) == (spec.architecture == "dense")
     torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4)
 

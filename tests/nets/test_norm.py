@@ -1,4 +1,4 @@
-"""Batch renormalisation, and folding it away."""
+"""Batch renormalization, and folding it away."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make(features=4):
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 6, 5), (2, 4, 3, 6, 5)])
-def test_the_first_step_is_batch_normalisation(shape):
+def test_the_first_step_is_batch_normalization(shape):
     norm, x = make(), 3 + 2 * torch.randn(shape)
     expected = functional.batch_norm(x, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
     torch.testing.assert_close(norm(x), expected)

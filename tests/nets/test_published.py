@@ -129,7 +129,7 @@ def test_3d_unet_has_the_parameters_of_the_paper():
         (192, 64), (64, 64), (384, 128), (128, 128), (768, 256), (256, 256), (64, 3),
     ]  # fmt: skip
     assert [m.out_channels for m in network.modules() if isinstance(m, nn.ConvTranspose3d)] == [128, 256, 512]
-    # The paper counts the weights, one bias for each convolution with a normalisation, and no gain of these; folding
+    # The paper counts the weights, one bias for each convolution with a normalization, and no gain of these; folding
     # leaves exactly that.
     gains = sum(m.weight.numel() for m in network.modules() if isinstance(m, BatchRenorm))
     assert size(network) - gains == 19_069_955
@@ -162,7 +162,7 @@ def tiramisu(layers, growth, first=48):
 def test_fc_densenet_has_the_layers_and_parameters_of_the_paper(layers, growth, depth, millions):
     network = outline(tiramisu(layers, growth))
     assert len([m for m in network.modules() if isinstance(m, CONVOLUTIONS)]) == depth
-    # Lasagne's count, which the paper took, has the running mean and deviation of each normalisation in it.
+    # Lasagne's count, which the paper took, has the running mean and deviation of each normalization in it.
     counted = size(network) + 2 * sum(m.weight.numel() for m in network.modules() if isinstance(m, BatchRenorm))
     assert counted == by_hand(layers, growth)
     if millions:
@@ -174,7 +174,7 @@ def test_fc_densenet_has_the_layers_and_parameters_of_the_paper(layers, growth, 
 
 def by_hand(layers, growth):
     def layer(inputs, outputs, kernel):
-        return 4 * inputs + (kernel * inputs + 1) * outputs  # normalised, then convolved
+        return 4 * inputs + (kernel * inputs + 1) * outputs  # normalized, then convolved
 
     features, total, skips = 48, (9 * 3 + 1) * 48, []
     for level, count in enumerate(layers):

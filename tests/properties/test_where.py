@@ -22,7 +22,7 @@ from napari_unet.tiling._brick_jobs import Finding, Jobs
 from napari_unet.tiling._polygons import Polygons
 from napari_unet.tiling.bricked import segment_bricks
 from napari_unet.tiling.run import segment_planes
-from napari_unet.tiling.statistics import Statistics, normalise
+from napari_unet.tiling.statistics import Statistics, normalize
 from napari_unet.tiling.stream import Plan, score_plane
 from napari_unet.tiling.unreadable import mended
 from napari_unet.tiling.where import Notes, Where
@@ -303,4 +303,4 @@ def test_the_darkness_of_a_plane_is_not_that_of_another():
     dark = Background(0.5, UNIT)
     masks = [dark.mask(plane, (slice(0, 9), slice(0, 9))) for plane in as_image(data).planes(2)]
     assert [bool(mask.all()) for mask in masks] == [False, True, False]
-    assert normalise(data, Statistics((0.0,) * 3, (1.0,) * 3)).max() == 1
+    assert normalize(data, Statistics((0.0,) * 3, (1.0,) * 3)).max() == 1

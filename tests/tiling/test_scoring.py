@@ -1,4 +1,4 @@
-"""Scores as they are stored: by whom they are rounded, and where values are normalised, changes none of them."""
+"""Scores as they are stored: by whom they are rounded, and where values are normalized, changes none of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from napari_unet.tiling._quantised import quantised
 from napari_unet.tiling.empty import Sparing
 from napari_unet.tiling.run import segment_planes
 from napari_unet.tiling.scoring import Storing
-from napari_unet.tiling.statistics import Statistics, lookup, normalise
+from napari_unet.tiling.statistics import Statistics, lookup, normalize
 from napari_unet.tiling.stream import Plan, count_workers, score_plane
 
 HALO = 5
@@ -35,7 +35,7 @@ def plain(batch: np.ndarray) -> np.ndarray:
 
 
 class Device:
-    """A graphics card for the tests: it rounds by itself, and perhaps normalises; all of it in one thread."""
+    """A graphics card for the tests: it rounds by itself, and perhaps normalizes; all of it in one thread."""
 
     def __init__(self, inputs: int, looks_up: bool) -> None:
         self.inputs, self.looks_up = inputs, looks_up
@@ -110,7 +110,7 @@ def test_a_table_says_what_each_value_becomes(dtype) -> None:
     whole = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
     assert (table.dtype, table.shape) == (np.float32, (2, whole.size))
     for few in (whole[:100], whole[-100:], whole[50:250:3]):
-        np.testing.assert_array_equal(table[:, few], normalise(np.stack([few, few]), STATISTICS))
+        np.testing.assert_array_equal(table[:, few], normalize(np.stack([few, few]), STATISTICS))
 
 
 def test_what_is_empty_is_asked_once_of_a_device_too() -> None:

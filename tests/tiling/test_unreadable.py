@@ -71,7 +71,7 @@ def test_a_run_that_stopped_goes_on_by_skipping(damaged, bright, tmp_path, monke
 
     monkeypatch.setattr(module, "fingerprint", lambda image: {"shape": list(image.shape)})
     statistics = module.measure_statistics(
-        mended(image, SKIP).planes(2), napari_unet.load_model(str(bright)).card.normalise
+        mended(image, SKIP).planes(2), napari_unet.load_model(str(bright)).card.normalize
     )
     monkeypatch.setattr(module, "measure_statistics", lambda *_: statistics)
     with pytest.raises(ImageError, match="unreadable: skip"):

@@ -16,7 +16,7 @@ from napari_unet.tiling import _background
 from napari_unet.tiling._background import Background
 from napari_unet.tiling._polygons import Polygons
 from napari_unet.tiling.run import Plan, segment_planes
-from napari_unet.tiling.statistics import Statistics, normalise
+from napari_unet.tiling.statistics import Statistics, normalize
 from napari_unet.tiling.where import Where, choose_where
 
 UNIT = Statistics((0.0,), (1.0,))
@@ -124,7 +124,7 @@ def test_where_says_everything_and_nothing_without_a_mask() -> None:
 
 def coarse(data: np.ndarray, level: float, statistics: Statistics) -> np.ndarray:
     """The same, told from the whole plane: data is (c, y, x)."""
-    bright = (normalise(data, statistics) >= level).any(axis=0)
+    bright = (normalize(data, statistics) >= level).any(axis=0)
     expected = np.zeros(bright.shape, bool)
     for y, x in {(y // 64, x // 64) for y, x in zip(*np.nonzero(bright), strict=True)}:
         expected[max(0, 64 * (y - 1)) : 64 * (y + 2), max(0, 64 * (x - 1)) : 64 * (x + 2)] = True

@@ -299,7 +299,7 @@ def test_patches_are_shared_without_gap_or_overlap():
 
 
 def test_where_a_run_goes_on_may_change_but_not_what_it_does():
-    for free in ({"devices": 2}, {"device": "cpu"}, {"threads": 3}, {"patience": 4}, {"licence": "CC0"}):
+    for free in ({"devices": 2}, {"device": "cpu"}, {"threads": 3}, {"patience": 4}, {"license": "CC0"}):
         assert same_run(spec(), spec(**free))
     for other in ({"seed": 1}, {"batch": 4}, {"minutes": 1.0}, {"rate": 1.0}):
         assert not same_run(spec(), spec(**other))

@@ -15,7 +15,7 @@ from napari_unet.core.anatomy import stand_up
 from napari_unet.core.axes import Image, as_image
 from napari_unet.core.errors import AxesError, ImageError, TrainingDataError
 from napari_unet.core.examples import Example
-from napari_unet.core.specs import AugmentSpec, NetSpec, NormaliseSpec, TargetSpec, TrainSpec
+from napari_unet.core.specs import AugmentSpec, NetSpec, NormalizeSpec, TargetSpec, TrainSpec
 from napari_unet.targets import target
 from napari_unet.training import data as room
 from napari_unet.training.data import Loader, truth_of
@@ -35,7 +35,7 @@ def field(shape=(80, 90), seed=0):
 
 def loader(ndim=2, inputs=1, **more):
     net = NetSpec(ndim=ndim, inputs=inputs, widths=(4, 8))
-    return Loader(TrainSpec(net=net, normalise=NormaliseSpec(), target=TargetSpec(name="heat"), **more))
+    return Loader(TrainSpec(net=net, normalize=NormalizeSpec(), target=TargetSpec(name="heat"), **more))
 
 
 def example(image, labels, axes=None, **more):
@@ -184,10 +184,10 @@ def _stacked(change):
 
 def test_intensities_of_other_channels_are_refused_by_the_name_of_the_model():
     image, labels = field()
-    known = NormaliseSpec(kind="fixed", offset=(0, 0, 0), divisor=(1, 2, 3), joint=False)
+    known = NormalizeSpec(kind="fixed", offset=(0, 0, 0), divisor=(1, 2, 3), joint=False)
     one = loader(inputs=3)
     with pytest.raises(TrainingDataError, match="'field' has 1 channel, but the model 'land' is for 3"):
-        replace(one, spec=one.spec.model_copy(update={"normalise": known, "start": "land"})).load(
+        replace(one, spec=one.spec.model_copy(update={"normalize": known, "start": "land"})).load(
             example(image, labels)
         )
 

@@ -40,7 +40,7 @@ def pair(seed=0, ndim=2):
 def spec(net, **more):
     values = {
         "net": net, "target": TargetSpec(name="heat"), "augment": AugmentSpec(), "diameter": 12.0, "steps": 2,
-        "batch": 2, "patch": 30, "every": 1, "threads": 1, "normalise": {},
+        "batch": 2, "patch": 30, "every": 1, "threads": 1, "normalize": {},
     }  # fmt: skip
     return TrainSpec(**(values | more))
 

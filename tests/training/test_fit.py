@@ -177,7 +177,7 @@ def test_a_model_is_a_start(tmp_path, name):
     from napari_unet.models.store import write_model
     from napari_unet.training.run import make_card
 
-    first = spec(name="first", target=TargetSpec(name="heat"), normalise={}, steps=4)
+    first = spec(name="first", target=TargetSpec(name="heat"), normalize={}, steps=4)
     trained = finish(fit([field(0)], first, tmp_path / "a"))
     write_model(tmp_path / "first", make_card(first, "test"), trained)
     gentle = {"start": str(tmp_path / "first"), "target": TargetSpec(name=name), "steps": 1, "rate": 1e-9}

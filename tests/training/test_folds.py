@@ -137,7 +137,7 @@ def write_bright(folder):
         network.head.weight[:3, 0, 0, 0] = torch.tensor([0.0, 20.0, 40.0])
         network.head.bias.copy_(torch.tensor([0.0, -10.0, -40.0, 0.0]))
     plain = {"kind": "fixed", "offset": (0.0,), "divisor": (1.0,)}
-    card = ModelCard(name=folder.name, net=net, target=CLASSES, grid={"kind": "pixels"}, normalise=plain)
+    card = ModelCard(name=folder.name, net=net, target=CLASSES, grid={"kind": "pixels"}, normalize=plain)
     write_model(folder, card, network)
 
 

@@ -11,7 +11,7 @@ import pytest
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.examples import Example
-from napari_unet.core.specs import AugmentSpec, NetSpec, NormaliseSpec, TargetSpec, TrainSpec
+from napari_unet.core.specs import AugmentSpec, NetSpec, NormalizeSpec, TargetSpec, TrainSpec
 from napari_unet.io.images import read_image
 from napari_unet.io.labels import read_labels
 from napari_unet.io.pairs import find_examples
@@ -78,7 +78,7 @@ def test_patches_know_motion_however_they_were_turned(example, monkeypatch, larg
     if large:
         monkeypatch.setattr("napari_unet.training.data._HELD", 0)
     spec = TrainSpec(
-        net=NetSpec(inputs=2, widths=(4,)), normalise=NormaliseSpec(joint=False), target=TargetSpec(name="motion"),
+        net=NetSpec(inputs=2, widths=(4,)), normalize=NormalizeSpec(joint=False), target=TargetSpec(name="motion"),
         diameter=13.0, augment=AugmentSpec(elastic=0.0, gray=0.0, shuffle=0.0), batch=4, patch=64,
     )  # fmt: skip
     pairs = Loader(spec).load(pair_frames(example))

@@ -52,7 +52,7 @@ def statistics(state):
 
 
 def started(tmp_path):
-    first = spec(normalise={}, steps=2)
+    first = spec(normalize={}, steps=2)
     trained = finish(fit([field(0)], first, tmp_path / "a"))
     write_model(tmp_path / "first", make_card(first, "test"), trained)
     card = read_card(tmp_path / "first")

@@ -11,7 +11,7 @@ from napari_unet.core.anatomy import Anatomy
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import SpecError
 from napari_unet.core.examples import Example
-from napari_unet.core.specs import NormaliseSpec, TrainSpec
+from napari_unet.core.specs import NormalizeSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.training.intensities import is_ct
 from napari_unet.training.plan import prepare
@@ -50,7 +50,7 @@ def test_ct_is_clipped_and_scaled_by_what_is_inside_of_the_labels():
     examples = [body(seed) for seed in range(3)]
     spec = TrainSpec.of(task="organ", patch=32, depth=8, batch=1)
     made = finish(prepare(examples, spec))
-    rule = made.plan.spec.normalise
+    rule = made.plan.spec.normalize
     inside = np.concatenate([e.image.data[e.labels.data > 0] for e in examples]).astype(float)
     low, high = np.percentile(inside, (0.5, 99.5))
     clipped = np.clip(inside, low, high)
@@ -65,10 +65,10 @@ def test_ct_is_clipped_and_scaled_by_what_is_inside_of_the_labels():
 
 def test_other_volumes_are_scaled_one_by_one():
     made = finish(prepare([body(seed, air=0) for seed in range(2)], TrainSpec.of(task="organ", batch=1)))
-    assert made.plan.spec.normalise.kind == "mean_std"
-    given = NormaliseSpec(kind="mean_std")
-    made = finish(prepare([body(0)], TrainSpec.of(task="organ", normalise=given, batch=1)))
-    assert made.plan.spec.normalise == given
+    assert made.plan.spec.normalize.kind == "mean_std"
+    given = NormalizeSpec(kind="mean_std")
+    made = finish(prepare([body(0)], TrainSpec.of(task="organ", normalize=given, batch=1)))
+    assert made.plan.spec.normalize == given
 
 
 def test_percentiles_of_all_images_are_found_for_each_band():
@@ -76,24 +76,24 @@ def test_percentiles_of_all_images_are_found_for_each_band():
     labels = Image(np.ones((64, 64), np.uint8), "yx")
     data = [rng.normal((300, 2000), 50, (64, 64, 2)).astype(np.uint16) for _ in range(2)]
     examples = [Example(Image(one, "yxc", name=str(n)), labels) for n, one in enumerate(data)]
-    rule = NormaliseSpec(kind="fixed", low=2, high=98, joint=False)
-    made = finish(prepare(examples, TrainSpec.of(task="satellite", normalise=rule)))
+    rule = NormalizeSpec(kind="fixed", low=2, high=98, joint=False)
+    made = finish(prepare(examples, TrainSpec.of(task="satellite", normalize=rule)))
     spec = made.plan.spec
     assert spec.net.inputs == 2
     pooled = np.concatenate([one.reshape(-1, 2) for one in data])
     low, high = np.percentile(pooled, (2, 98), axis=0)
-    assert spec.normalise.offset == pytest.approx(tuple(low))
-    assert spec.normalise.divisor == pytest.approx(tuple(high - low))
+    assert spec.normalize.offset == pytest.approx(tuple(low))
+    assert spec.normalize.divisor == pytest.approx(tuple(high - low))
 
 
 def test_what_is_given_wins_and_must_be_whole():
-    rule = NormaliseSpec(kind="fixed", offset=(0,), divisor=(10000,))
-    made = finish(prepare([body(0)], TrainSpec.of(task="organ", normalise=rule, batch=1)))
-    assert made.plan.spec.normalise == rule
+    rule = NormalizeSpec(kind="fixed", offset=(0,), divisor=(10000,))
+    made = finish(prepare([body(0)], TrainSpec.of(task="organ", normalize=rule, batch=1)))
+    assert made.plan.spec.normalize == rule
     for wrong, says in (
         ({"offset": (0,)}, "as many offsets as divisors"),
         ({"offset": (0,), "divisor": (0,)}, "divisors above 0"),
         ({"kind": "none", "offset": (0,), "divisor": (1,)}, "no meaning"),
     ):
         with pytest.raises(SpecError, match=says):
-            NormaliseSpec.of(**{"kind": "fixed"} | wrong)
+            NormalizeSpec.of(**{"kind": "fixed"} | wrong)

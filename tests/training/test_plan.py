@@ -111,11 +111,11 @@ def test_scribbles_teach_the_foreground():
     assert planned([example((100, 100), 12)], truth="scribbles").plan.spec.target.name == "foreground"
 
 
-def test_many_channels_are_normalised_apart():
+def test_many_channels_are_normalized_apart():
     one = example((64, 64), 12)
     many = Example(Image(np.stack([one.image.data] * 5), "cyx", name="many"), one.labels)
     spec = planned([many]).plan.spec
-    assert (spec.net.inputs, spec.normalise.joint) == (5, False)
+    assert (spec.net.inputs, spec.normalize.joint) == (5, False)
     with pytest.raises(TrainingDataError, match="as many channels as the others"):
         planned([many, Example(Image(np.stack([one.image.data] * 2), "cyx", name="two"), one.labels)])
 

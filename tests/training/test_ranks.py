@@ -140,7 +140,7 @@ def both(images: Path, alone: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     assert drawn(folder / "notes") == since(alone[0], 2)
     assert sorted(file.name for file in (folder / "notes").iterdir()) == ["0-0-2", "0-1-2"]
     assert len({len(file.read_text()) for file in (folder / "notes").iterdir()}) == 1
-    # Nearly: normalisations look at the two patches of a process, and not at all four.
+    # Nearly: normalizations look at the two patches of a process, and not at all four.
     assert curve(folder / "tiny") == pytest.approx(alone[1], rel=0.15)
     assert json.loads((folder / "tiny" / "card.json").read_text())["training"]["processes"] == 2
     return load_file(folder / "tiny" / "weights.safetensors")

@@ -26,7 +26,7 @@ from napari_unet.samples.simulated import nuclei
 from napari_unet.training.events import done_line, error_line, progress_line, read_line
 from napari_unet.training.record import describe_data, verdict
 from napari_unet.training.runs import Order, is_run, read_order, run_folder, write_order
-from napari_unet.training.validate import Judged, Shown, _comparable, middle, open_example, summarise
+from napari_unet.training.validate import Judged, Shown, _comparable, middle, open_example, summarize
 from napari_unet.training.wishes import Wishes
 
 
@@ -45,7 +45,7 @@ def example(seed, **more):
 def spec(**more):
     values = {
         "name": "tiny", "net": NetSpec(widths=(4, 8)), "steps": 4, "batch": 2, "patch": 32, "every": 2, "threads": 1,
-        "device": "cpu", "licence": "CC0-1.0",
+        "device": "cpu", "license": "CC0-1.0",
     }  # fmt: skip
     return TrainSpec(**(values | more))
 
@@ -70,7 +70,7 @@ def test_held_out_images_are_judged_at_each_report(made):
 
 def test_the_card_tells_how_the_model_was_made(made):
     card = read_card(made[0])
-    assert card.licence == "CC0-1.0"
+    assert card.license == "CC0-1.0"
     scores = card.metrics["validation"]
     assert scores["images"] == 3
     assert scores["Dice low"] <= scores["Dice"] <= scores["Dice high"]
@@ -171,12 +171,12 @@ def test_a_verdict_says_what_to_do():
 def test_intervals_hold_the_score_and_need_several_images():
     nothing = np.zeros((2, 2), np.int32)
     judged = [Judged(None, float(overlap), 20.0, nothing) for overlap in range(10)]
-    scores, sure = summarise(judged)
+    scores, sure = summarize(judged)
     assert scores == {"Dice": pytest.approx(0.45)}
     assert 0.2 < sure["Dice"][0] < 0.45 < sure["Dice"][1] < 0.7
-    assert summarise(judged)[1] == sure
-    assert summarise(judged[:2])[1] == {}
-    assert summarise([]) == ({}, {})
+    assert summarize(judged)[1] == sure
+    assert summarize(judged[:2])[1] == {}
+    assert summarize([]) == ({}, {})
 
 
 def test_a_large_image_is_looked_at_in_its_middle():

@@ -21,7 +21,7 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.results import label_hash
-from napari_unet.core.specs import NetSpec, NormaliseSpec, TargetSpec, load_task
+from napari_unet.core.specs import NetSpec, NormalizeSpec, TargetSpec, load_task
 from napari_unet.widgets._reader import read
 from napari_unet.widgets.segment import SegmentWidget
 
@@ -31,7 +31,7 @@ from .copied import run_copied_command, run_copied_python
 PLACE = Affine(10, 0, 500000, 0, -10, 5300000)
 NAMES = ("red", "green", "blue", "nir")
 Make = Callable[..., SegmentWidget]
-FIXED = NormaliseSpec(kind="fixed", offset=(0, 0, 0), divisor=(4000, 4000, 4000))
+FIXED = NormalizeSpec(kind="fixed", offset=(0, 0, 0), divisor=(4000, 4000, 4000))
 
 
 def write(path: Path, count: int = 4) -> np.ndarray:
@@ -57,7 +57,7 @@ class Engine(FakeEngine):
 
     def list_models(self) -> list[ModelCard]:
         return [
-            card("three", channels=(1, 3), normalise=FIXED),
+            card("three", channels=(1, 3), normalize=FIXED),
             card("named", channels=(3,), bands=("NIR", "red", "green")),
             card("one", channels=(1, 3)),
         ]
@@ -235,7 +235,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     net = task.net.model_copy(update={"widths": (4, 8), "inputs": 3})
     torch.manual_seed(0)
     about = ModelCard(
-        name="bands", title="Untrained", net=net, target=task.target, channels=(3,), diameter=8.0, normalise=FIXED
+        name="bands", title="Untrained", net=net, target=task.target, channels=(3,), diameter=8.0, normalize=FIXED
     )
     network = build(net).eval()
     with torch.no_grad():  # scores on both sides of the threshold, so that there are many objects

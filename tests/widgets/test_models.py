@@ -36,7 +36,7 @@ class Shelf:
     def __init__(self) -> None:
         self.cards = {
             "nuclei": card(
-                "nuclei", title="Nuclei", data="BBBC", licence="CC0", channels=(1, 3), metrics={"a_<b>": {"AP50": 0.5}}
+                "nuclei", title="Nuclei", data="BBBC", license="CC0", channels=(1, 3), metrics={"a_<b>": {"AP50": 0.5}}
             ),
             "mine": card("mine"),
         }

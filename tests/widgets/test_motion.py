@@ -35,7 +35,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         net = task.net.model_copy(update={"widths": (4, 8)})
         torch.manual_seed(0)
         card = ModelCard(
-            name=name, title=name, net=net, target=task.target, normalise=task.normalise, channels=(1,), diameter=12.0
+            name=name, title=name, net=net, target=task.target, normalize=task.normalize, channels=(1,), diameter=12.0
         )
         network = build(net).eval()
         with torch.no_grad():

@@ -520,7 +520,7 @@ def test_only_what_was_changed_is_not_left_to_the_plan(make: Make, viewer: Viewe
     draw(viewer)
     widget = make(viewer)
     assert set(widget.spec().model_fields_set) <= {
-        "task", "name", "start", "minutes", "licence", "truth", "validation", "steps"
+        "task", "name", "start", "minutes", "license", "truth", "validation", "steps"
     }  # fmt: skip
     widget.plan.form.fields["batch"].value = 4
     widget.plan.form.fields["augment.elastic"].value = "3"

@@ -67,7 +67,7 @@ _Devices = Annotated[
 ]
 _Nodes = Annotated[int, typer.Option(help="Machines that do so; start the same command on each, best with torchrun.")]
 _Accumulate = Annotated[int, typer.Option(help="Compute a step in so many parts: less memory.")]
-_Licence = Annotated[str, typer.Option(help="What others may do with the model, such as CC-BY-4.0; goes on its card.")]
+_License = Annotated[str, typer.Option(help="What others may do with the model, such as CC-BY-4.0; goes on its card.")]
 _Folder = Annotated[Path | None, typer.Option(help="New folder for the model.", show_default="among your models")]
 _Finish = Annotated[
     bool,
@@ -109,7 +109,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     devices: _Devices = _TRAIN.devices,
     nodes: _Nodes = _TRAIN.nodes,
     accumulate: _Accumulate = _TRAIN.accumulate,
-    licence: _Licence = _TRAIN.licence,
+    license: _License = _TRAIN.license,
     folder: _Folder = None,
     dry_run: planning.DryRun = False,
     as_json: _Json = False,
@@ -139,7 +139,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
             ndim=dimensions, truth=truth, validation=validation, folds=folds, corner=corner, loss=loss, balance=balance,
             steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth, zoom=zoom,
             rate=rate, seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes,
-            accumulate=accumulate, licence=licence,
+            accumulate=accumulate, license=license,
             **planning.class_table(task, start, classes, colors, class_values, background),
         )  # fmt: skip
         if dry_run:

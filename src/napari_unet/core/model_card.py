@@ -11,7 +11,7 @@ from ._spec import Spec
 from .foreign import ForeignSpec
 from .grids import GridSpec
 from .networks import NetSpec
-from .specs import NormaliseSpec, TargetSpec
+from .specs import NormalizeSpec, TargetSpec
 
 __all__ = ["ModelCard", "family", "is_plain"]
 
@@ -27,7 +27,7 @@ class ModelCard(Spec):
         What the user reads.
     task : str
         Preset it belongs to.
-    net, target, normalise : Spec
+    net, target, normalize : Spec
         Everything needed to run it.
     channels : tuple of int
         Numbers of channels it accepts.
@@ -39,7 +39,7 @@ class ModelCard(Spec):
         Object sizes that it measures and brings to its own, pixels of the image.
     grid : GridSpec
         At what size it sees images: `diameter` decides only where it says so.
-    data, licence, recipe : str
+    data, license, recipe : str
         Where it comes from, what may be done with it, how to make it again.
     seed : int
         Of the training.
@@ -67,14 +67,14 @@ class ModelCard(Spec):
     task: str = "cell"
     net: NetSpec
     target: TargetSpec
-    normalise: NormaliseSpec = NormaliseSpec()
+    normalize: NormalizeSpec = NormalizeSpec()
     channels: tuple[int, ...] = (1,)
     bands: tuple[str, ...] = ()
     diameter: float = Field(24.0, gt=0)
     diameter_range: tuple[float, float] = (8.0, 120.0)
     grid: GridSpec = GridSpec()
     data: str = ""
-    licence: str = ""
+    license: str = ""
     recipe: str = ""
     seed: int = 0
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict)

@@ -52,7 +52,7 @@ class NetSpec(Spec):
     kernels : tuple of tuple of int
         Size of the convolutions of every level along every axis, odd; empty: 3.
     norm : {"batch", "none"}
-        Batch renormalisation, or none.
+        Batch renormalization, or none.
     padding : {"same", "valid"}
         "valid" trains unpadded convolutions; what is trained then runs padded, with a halo.
     dropout : float

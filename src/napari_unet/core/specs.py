@@ -15,7 +15,7 @@ from .channels import Channels
 from .errors import SpecError
 from .grids import GridSpec
 from .networks import NetSpec, read_preset
-from .normalising import NormaliseSpec
+from .normalizing import NormalizeSpec
 from .region import Polygon
 from .registry import path
 from .target_spec import TargetSpec
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .model_card import ModelCard
 
 __all__ = [
-    "AugmentSpec", "GridSpec", "NetSpec", "NormaliseSpec", "SegmentSpec", "Spec", "TargetSpec", "Task",
+    "AugmentSpec", "GridSpec", "NetSpec", "NormalizeSpec", "SegmentSpec", "Spec", "TargetSpec", "Task",
     "TilingSpec", "TrainSpec", "load_task",
 ]  # fmt: skip
 
@@ -61,7 +61,7 @@ class Task(Spec):
         What the user must know before relying on it.
     model : str
         The model chosen first.
-    net, target, normalise, tiling, augment : Spec
+    net, target, normalize, tiling, augment : Spec
         Defaults for new models of this task.
     diameter : float
         Canonical object size on the network's grid, pixels.
@@ -81,7 +81,7 @@ class Task(Spec):
     model: str = ""
     net: NetSpec = NetSpec()
     target: TargetSpec = TargetSpec()
-    normalise: NormaliseSpec = NormaliseSpec()
+    normalize: NormalizeSpec = NormalizeSpec()
     tiling: TilingSpec = TilingSpec()
     augment: AugmentSpec = AugmentSpec()
     diameter: float = Field(24.0, gt=0)
@@ -227,7 +227,7 @@ class TrainSpec(Spec):
         Which value in the labels means each class; empty: 1, 2 and so on (255 in black and white masks of one class).
     ndim : {0, 2, 3}
         Dimensions that the network looks at: in 2 the planes of a stack are images. 0 follows the images.
-    net, target, normalise, augment : Spec or None
+    net, target, normalize, augment : Spec or None
         None takes the task's.
     diameter : float or None
         Canonical object size; None takes the task's.
@@ -267,7 +267,7 @@ class TrainSpec(Spec):
     average : float
         Decay of the exponential moving average of the weights.
     frozen : float
-        Share of the training, from its beginning, in which the statistics of the normalisations stay as they are.
+        Share of the training, from its beginning, in which the statistics of the normalizations stay as they are.
     seed : int
         Same seed, data and device: same weights.
     every : int
@@ -285,8 +285,8 @@ class TrainSpec(Spec):
         Processes on this machine, each with a device of its own, and machines. They share the patches of a step.
     accumulate : int
         Parts in which the patches of a step are computed, one after the other: less memory, nearly the same step.
-        Means of normalisations and Dice sums are those of a part, as they are of a process with `devices`.
-    licence : str
+        Means of normalizations and Dice sums are those of a part, as they are of a process with `devices`.
+    license : str
         What may be done with the model; goes into its card.
     """
 
@@ -298,7 +298,7 @@ class TrainSpec(Spec):
     ndim: Literal[0, 2, 3] = 0
     net: NetSpec | None = None
     target: TargetSpec | None = None
-    normalise: NormaliseSpec | None = None
+    normalize: NormalizeSpec | None = None
     augment: AugmentSpec | None = None
     diameter: float | None = Field(None, gt=0)
     grid: GridSpec | None = None
@@ -329,7 +329,7 @@ class TrainSpec(Spec):
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)
     accumulate: int = Field(1, ge=1)
-    licence: str = ""
+    license: str = ""
 
     @field_validator("folds")
     @classmethod
@@ -347,7 +347,7 @@ class TrainSpec(Spec):
 
     def filled(self, source: Task | ModelCard) -> TrainSpec:
         """Return the spec with everything that is left open taken from a task or from the model it starts from."""
-        take = {n: getattr(source, n, None) for n in ("net", "target", "normalise", "augment", "diameter", "grid")}
+        take = {n: getattr(source, n, None) for n in ("net", "target", "normalize", "augment", "diameter", "grid")}
         if self.network:
             preset = read_preset(self.network)
             take["net"] = preset.spec(preset.ndim or source.net.ndim, source.net.inputs, source.net.outputs)

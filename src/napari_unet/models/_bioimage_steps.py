@@ -1,6 +1,6 @@
 """Pre- and postprocessing as bioimage.io describes it, in this program's terms.
 
-What needs the whole image (percentiles, mean and standard deviation) becomes the model's normalisation, which is
+What needs the whole image (percentiles, mean and standard deviation) becomes the model's normalization, which is
 measured once for an image and then the same for every tile. All else is done to single values.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..core.errors import ModelError, SpecError
 from ..core.foreign import StepSpec
-from ..core.specs import NormaliseSpec
+from ..core.specs import NormalizeSpec
 
 __all__ = ["postprocessing", "preprocessing"]
 
@@ -19,7 +19,7 @@ _EPS: Final = 1e-6  # that bioimage.io adds to fixed standard deviations
 _MEASURED: Final = ("zero_mean_unit_variance", "scale_range")
 
 
-def preprocessing(steps: Sequence[Any], axes: Sequence[Any], tensor: str) -> tuple[NormaliseSpec, tuple[StepSpec, ...]]:
+def preprocessing(steps: Sequence[Any], axes: Sequence[Any], tensor: str) -> tuple[NormalizeSpec, tuple[StepSpec, ...]]:
     """Translate what is done to an image.
 
     Parameters
@@ -33,7 +33,7 @@ def preprocessing(steps: Sequence[Any], axes: Sequence[Any], tensor: str) -> tup
 
     Returns
     -------
-    normalise : NormaliseSpec
+    normalize : NormalizeSpec
         What is measured once for an image.
     before : tuple of StepSpec
         What is done to its values then.
@@ -43,7 +43,7 @@ def preprocessing(steps: Sequence[Any], axes: Sequence[Any], tensor: str) -> tup
     ModelError
         If a step is not known here, or would have to be measured for every tile.
     """
-    rule: NormaliseSpec | None = None
+    rule: NormalizeSpec | None = None
     before: list[StepSpec] = []
     for step in steps:
         if step.id not in _MEASURED:
@@ -55,7 +55,7 @@ def preprocessing(steps: Sequence[Any], axes: Sequence[Any], tensor: str) -> tup
     # What comes first only says how images are stored.
     while before and before[0].kind == "cast":
         before.pop(0)
-    return rule or NormaliseSpec(kind="none", limits=None), tuple(before)
+    return rule or NormalizeSpec(kind="none", limits=None), tuple(before)
 
 
 def postprocessing(steps: Sequence[Any]) -> tuple[StepSpec, ...]:
@@ -115,7 +115,7 @@ def _step(step: Any) -> StepSpec:
     )
 
 
-def _measured(step: Any, axes: Sequence[Any], tensor: str, before: Sequence[StepSpec]) -> NormaliseSpec:
+def _measured(step: Any, axes: Sequence[Any], tensor: str, before: Sequence[StepSpec]) -> NormalizeSpec:
     """Translate a step that needs the whole image, together with what is done before it."""
     what = step.kwargs
     over = None if what.axes is None else {str(axis) for axis in what.axes}
@@ -136,7 +136,7 @@ def _measured(step: Any, axes: Sequence[Any], tensor: str, before: Sequence[Step
     if step.id == _MEASURED[1]:
         values |= {"low": float(what.min_percentile), "high": float(what.max_percentile)}
     try:
-        return NormaliseSpec.of(**values)
+        return NormalizeSpec.of(**values)
     except SpecError as error:
         raise ModelError(f"Its '{step.id}' cannot be done here: {error}") from error
 

@@ -36,7 +36,7 @@ def doubt_intensities(image: Image, plan: Plan, card: ModelCard) -> str:
     str
         A sentence for the user; empty where all is well or intensities are measured in each image.
     """
-    if card.normalise.kind != "fixed":
+    if card.normalize.kind != "fixed":
         return ""
     planes = [plan.select(plane) for plane in image.planes(card.net.ndim)]
     found: list[npt.NDArray[Any]] = []

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 __all__ = ["FIELDS", "VALUES", "renewed"]
 
-# Where the field was -> what it is called now, at the same place. The American spellings are what people write by hand.
+# Where the field was -> what it is called now, at the same place.
 FIELDS: Final[dict[tuple[str, ...], str]] = {
-    ("license",): "licence",
-    ("normalize",): "normalise",
+    ("licence",): "license",
+    ("normalise",): "normalize",
+    ("training", "settings", "licence"): "license",
 }
 # (Where the field is now, its old value) -> its new value.
 VALUES: Final[dict[tuple[tuple[str, ...], Any], Any]] = {}

@@ -17,7 +17,7 @@ from ..nets import halo
 from ..samples.simulated import nuclei
 from ..targets import target
 from ..tiling.grid import per_axis
-from ..tiling.statistics import measure_statistics, normalise
+from ..tiling.statistics import measure_statistics, normalize
 from .portable import Scores
 
 __all__ = ["EPS", "Example", "lengths", "make_example", "readme", "write_cover"]
@@ -57,10 +57,10 @@ def make_example(scores: Scores) -> Example:
     width = max(4.0, card.diameter)
     count = max(4, int(_DENSITY * np.prod(shape) / width**card.net.ndim))
     raw = np.stack([nuclei(shape, count, width, seed)[0] for seed in range(card.net.inputs)]).astype(np.float32)
-    rule = card.normalise.model_copy(update={"eps": card.normalise.eps or EPS})
+    rule = card.normalize.model_copy(update={"eps": card.normalize.eps or EPS})
     found = measure_statistics(Image(raw, "c" + axes).planes(card.net.ndim), rule)
     with torch.inference_mode():
-        result = scores(torch.from_numpy(normalise(raw, found))[None]).numpy()
+        result = scores(torch.from_numpy(normalize(raw, found))[None]).numpy()
     return Example(raw[None], result)
 
 
@@ -94,7 +94,7 @@ def readme(card: ModelCard) -> str:
         f"{card.diameter:g} pixels wide: scale images to that.\n\n"
         f"Objects are found in the scores by napari-unet (target '{card.target.name}'), which also opens this package: "
         "`napari-unet models add PACKAGE.zip`.\n\n"
-        f"- Data: {card.data or 'not stated'}\n- License: {card.licence or 'not stated'}\n- Made by: "
+        f"- Data: {card.data or 'not stated'}\n- License: {card.license or 'not stated'}\n- Made by: "
         f"{card.recipe or 'not stated'}\n- sha256 of the original weights: {card.sha256}\n\n"
         f"## Validation\n\n{measured}\n"
         "Segment annotated images of your own and compare: `napari-unet segment`, then count matches at an overlap of "

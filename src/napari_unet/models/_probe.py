@@ -13,7 +13,7 @@ from ..core.errors import ModelError
 from ..core.foreign import StepSpec
 from ..core.model_card import ModelCard
 from ..samples.simulated import nuclei
-from ..tiling.statistics import measure_statistics, normalise
+from ..tiling.statistics import measure_statistics, normalize
 from ._meaning import find_meaning, is_probability
 from ._steps import apply_steps, turned
 from .bioimage_reader import Check
@@ -32,7 +32,7 @@ def try_out(model: ForeignModel) -> list[Floats]:
     """Run a network on a simulated image; return its outputs, each ``(1, k, *s)``."""
     shape = model.spec.fitting((_EDGE[model.card.net.ndim],) * model.card.net.ndim)
     planes = [nuclei(shape, 8, 12.0, seed)[0] for seed in range(model.card.net.inputs)]
-    return [model.centered(array, shape) for array in model.run(_normalised(model, np.stack(planes)))]
+    return [model.centered(array, shape) for array in model.run(_normalized(model, np.stack(planes)))]
 
 
 def run_check(model: ForeignModel, check: Check) -> list[Floats]:
@@ -58,7 +58,7 @@ def run_check(model: ForeignModel, check: Check) -> list[Floats]:
     images = turned(check.image, model.spec.axes, model.axes)
     first: list[Floats] = []
     for number, image in enumerate(images):
-        found = model.run(_normalised(model, image))
+        found = model.run(_normalized(model, image))
         first = first or [model.centered(array, image.shape[1:]) for array in found]
         for got, said, axes in zip(found, check.outputs, model.spec.outputs, strict=False):
             wanted = turned(said, axes, model.axes)[number : number + 1].astype(np.float64)
@@ -149,7 +149,7 @@ def _tile_mismatch(model: ForeignModel) -> float:
     planes = np.stack([nuclei(shape, 16, 12.0, seed)[0] for seed in range(model.card.net.inputs)])
     empty = np.stack([nuclei(shape, 0, 12.0, seed)[0] for seed in range(model.card.net.inputs)])
     planes[..., cells[-1] :] = empty[..., cells[-1] :]  # where the second tile begins to read
-    image = _normalised(model, planes)
+    image = _normalized(model, planes)
     inside: tuple[Any, ...] = (..., *(slice(rim, rim + cell) for rim, cell in zip(rims, cells, strict=True)))
     whole, worst = model.predict(image), 0.0
     for start in (0, cells[-1]):
@@ -160,7 +160,7 @@ def _tile_mismatch(model: ForeignModel) -> float:
     return round(worst, 4)
 
 
-def _normalised(model: ForeignModel, image: npt.NDArray[Any]) -> Floats:
-    """Measure an image ``(c, *s)`` as a run does, and normalise it to ``(1, c, *s)``."""
+def _normalized(model: ForeignModel, image: npt.NDArray[Any]) -> Floats:
+    """Measure an image ``(c, *s)`` as a run does, and normalize it to ``(1, c, *s)``."""
     planes = Image(image, model.axes[1:]).planes(model.card.net.ndim)
-    return normalise(image, measure_statistics(planes, model.card.normalise))[None]
+    return normalize(image, measure_statistics(planes, model.card.normalize))[None]

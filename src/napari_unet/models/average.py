@@ -91,7 +91,7 @@ class Averaged:
         Parameters
         ----------
         batch : ndarray of float32
-            ``(b, c, *s)``, normalised, every spatial length a multiple of ``multiple``.
+            ``(b, c, *s)``, normalized, every spatial length a multiple of ``multiple``.
         ends : tuple of (bool, bool)
             Makes no difference here.
 
@@ -212,7 +212,7 @@ def _facts(model: Scorer) -> dict[str, Any]:
         "channels of the network": card.net.inputs,
         "channels of an image": card.channels,
         "object width": card.diameter,
-        "normalization": card.normalise.model_dump(),
+        "normalization": card.normalize.model_dump(),
         "what they see beyond the border": "nothing" if card.closed else "the image, mirrored",
     }
 

@@ -127,7 +127,7 @@ def read_package(root: Path, name: str) -> Package:
     kind, weights = _weights(described.weights)
     built = weights.architecture if kind == "pytorch_state_dict" else None
     code = _local(root, built) if built is not None and hasattr(built, "source") else None
-    normalise, before = preprocessing(entry.preprocessing, entry.axes, str(entry.id))
+    normalize, before = preprocessing(entry.preprocessing, entry.axes, str(entry.id))
     sizes, halo = geometry(entry, described.outputs)
     foreign = ForeignSpec.of(
         file=_FILES[kind],
@@ -147,7 +147,7 @@ def read_package(root: Path, name: str) -> Package:
     card = _card(described, name).model_copy(
         update={
             "net": net,
-            "normalise": normalise,
+            "normalize": normalize,
             "channels": (1, 3) if inside == 3 else (inside,),  # gray is colorless color
             "foreign": foreign,
         }
@@ -170,7 +170,7 @@ def _card(described: Any, name: str) -> ModelCard:
         net=NetSpec(),
         target=TargetSpec(name="foreground"),
         data="; ".join(str(cited.text) for cited in described.cite),
-        licence=str(described.license or ""),
+        license=str(described.license or ""),
         recipe=f"bioimage.io {described.id or described.name}",
         authors=tuple(str(author.name) for author in described.authors),
         citations=tuple(f"{c.text} doi:{c.doi}" if c.doi else str(c.text) for c in described.cite),

@@ -154,7 +154,7 @@ def _described(scores: Scores, opset: int) -> dict[str, Any]:
             {"text": _UNET, "doi": _UNET_DOI},
             *({"text": text, "doi": doi[0]} for text in cited if (doi := _DOI.search(text))),
         ],
-        "license": card.licence if _SPDX.match(card.licence) else None,
+        "license": card.license if _SPDX.match(card.license) else None,
         "documentation": "README.md",
         "covers": ["cover.png"],
         "tags": ["segmentation", "instance-segmentation", "unet", f"{card.net.ndim}d", "napari"],
@@ -186,16 +186,16 @@ def _input(scores: Scores) -> dict[str, Any]:
 
 
 def _preprocessing(card: ModelCard) -> list[dict[str, Any]]:
-    rule = card.normalise
+    rule = card.normalize
     over = [*(["channel"] if rule.joint else []), *"zyx"[3 - card.net.ndim :]]
     steps: list[dict[str, Any]] = [{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}]
     if before := {k: v for k, v in (("min", rule.floor), ("max", rule.ceiling)) if v is not None}:
         steps.append({"id": "clip", "kwargs": before})
     if rule.kind == "percentile":
         between = {"min_percentile": rule.low, "max_percentile": rule.high}
-        steps.append({"id": "scale_range", "kwargs": {"axes": over, **between, "eps": card.normalise.eps or EPS}})
+        steps.append({"id": "scale_range", "kwargs": {"axes": over, **between, "eps": card.normalize.eps or EPS}})
     elif rule.kind == "mean_std":
-        steps.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": over, "eps": card.normalise.eps or EPS}})
+        steps.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": over, "eps": card.normalize.eps or EPS}})
     elif rule.kind == "fixed":
         known = {"mean": list(rule.offset), "std": list(rule.divisor), "axis": "channel"}
         plain = {"mean": rule.offset[0], "std": rule.divisor[0]}

@@ -113,7 +113,7 @@ class ForeignModel:
         Parameters
         ----------
         batch : ndarray of float32
-            ``(b, c, *s)``, normalised as the card says.
+            ``(b, c, *s)``, normalized as the card says.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class ForeignModel:
         Parameters
         ----------
         one : ndarray of float32
-            ``(1, c, *s)``, normalised as the card says, of lengths that the network takes.
+            ``(1, c, *s)``, normalized as the card says, of lengths that the network takes.
 
         Returns
         -------

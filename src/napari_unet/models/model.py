@@ -80,7 +80,7 @@ class Model:
         Parameters
         ----------
         batch : ndarray of float32
-            ``(b, c, *s)``, normalised, every spatial length a multiple of ``multiple``.
+            ``(b, c, *s)``, normalized, every spatial length a multiple of ``multiple``.
         ends : tuple of (bool, bool)
             Makes no difference here.
 
@@ -139,7 +139,7 @@ class Model:
         outputs : int
             How many of the first channels are wanted.
         tables : ndarray of float32, shape (c, 256) or (c, 65536), optional
-            What the values of each channel become when they are normalised.
+            What the values of each channel become when they are normalized.
         ends : tuple of (bool, bool)
             As for :meth:`predict_inner`.
 

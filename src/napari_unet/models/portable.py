@@ -1,6 +1,6 @@
 """Networks as files that other programs run: ONNX and TorchScript.
 
-The file maps normalised images ``(b, c, *s)`` of any size on the network's grid to scores in 0 to 1, ``(b, k, *s)``:
+The file maps normalized images ``(b, c, *s)`` of any size on the network's grid to scores in 0 to 1, ``(b, k, *s)``:
 the channels of the target, then the object size. The model's card is kept in it, so that this program knows it again.
 """
 
@@ -48,7 +48,7 @@ class Scores(nn.Module):
         self._target: Target = target(card.target)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Map normalised images ``(b, c, *s)`` to scores ``(b, k, *s)``."""
+        """Map normalized images ``(b, c, *s)`` to scores ``(b, k, *s)``."""
         scores: torch.Tensor = self._target.activate(self.network(image))
         return scores
 

@@ -80,7 +80,7 @@ def plan_run(image: Image, spec: SegmentSpec, model: Scorer) -> tuple[Plan, floa
     card, plan = model.card, draft_plan(image, spec, model)
     object_rule(spec, model, card.diameter, image)  # what cannot be understood is said before anything is measured
     planes = [plan.select(plane) for plane in image.planes(card.net.ndim)]
-    plan = replace(plan, statistics=measure_statistics(planes, card.normalise))
+    plan = replace(plan, statistics=measure_statistics(planes, card.normalize))
     if not card.grid.sized:
         return plan, round(card.diameter / plan.factor[-1], 2)
     diameter = round(spec.diameter or _measured(planes, plan, model), 2)

@@ -88,7 +88,7 @@ def write_model(
     card : ModelCard
         Its card; the hash is filled in.
     network : torch.nn.Module
-        Not folded. Convolution weights are stored in 16 bits, normalisation in 32.
+        Not folded. Convolution weights are stored in 16 bits, normalization in 32.
     fill : callable, optional
         Writes what else belongs to the model into the folder that it is given.
 

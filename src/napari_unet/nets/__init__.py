@@ -21,7 +21,7 @@ __all__ = ["build", "halo", "multiple", "patch"]
 
 
 def build(spec: NetSpec) -> nn.Module:
-    """Build the network that `spec` describes, freshly initialised.
+    """Build the network that `spec` describes, freshly initialized.
 
     Parameters
     ----------

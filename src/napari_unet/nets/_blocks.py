@@ -27,7 +27,7 @@ Size = tuple[int, ...]
 def conv(
     features: tuple[int, int], size: Size, step: Size | int = 1, *, groups: int = 1, bias: bool = True
 ) -> nn.Conv2d | nn.Conv3d:
-    """Return a padded convolution with He initialisation (He et al. 2015, eq. 10).
+    """Return a padded convolution with He initialization (He et al. 2015, eq. 10).
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def start(layer: Any, features: int) -> None:
 
 
 def unit(spec: NetSpec, layer: nn.Conv2d | nn.Conv3d) -> list[nn.Module]:
-    """Return a convolution with what follows it: normalisation, where there is one, and ReLU."""
+    """Return a convolution with what follows it: normalization, where there is one, and ReLU."""
     if spec.norm == "none":
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
@@ -159,7 +159,7 @@ def level_block(spec: NetSpec, level: int, features: tuple[int, int], *, down: b
     Returns
     -------
     torch.nn.Module
-        Convolution, batch renormalisation and ReLU, repeated; residual adds a shortcut (He et al. 2016).
+        Convolution, batch renormalization and ReLU, repeated; residual adds a shortcut (He et al. 2016).
     """
     drop = dropout(spec, level, down=down)
     step = stride(spec, level) if down and spec.down == "stride" else (1,) * spec.ndim

@@ -1,7 +1,7 @@
-"""Batch renormalisation in training, nothing at inference.
+"""Batch renormalization in training, nothing at inference.
 
-Ioffe 2017, "Batch Renormalization", algorithm 1: activations are normalised by the batch but corrected toward the
-running statistics, so that what is trained is what runs. Unlike instance or group normalisation the result does not
+Ioffe 2017, "Batch Renormalization", algorithm 1: activations are normalized by the batch but corrected toward the
+running statistics, so that what is trained is what runs. Unlike instance or group normalization the result does not
 look at the tile (Buglakova et al., ICCV 2025), and it folds into the convolution before it.
 """
 
@@ -19,7 +19,7 @@ _RECENT: Final = 6.0  # the running statistics are early on those of about the l
 
 
 class BatchRenorm(nn.Module):
-    """Batch renormalisation for any number of dimensions.
+    """Batch renormalization for any number of dimensions.
 
     Parameters
     ----------
@@ -47,13 +47,13 @@ class BatchRenorm(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise `x` of shape ``(b, features, *spatial)``."""
+        """Normalize `x` of shape ``(b, features, *spatial)``."""
         if not self.training:
             return functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
         with torch.no_grad():
-            # The normalisation's own reduction is several times faster than var_mean on channels-last data.
+            # The normalization's own reduction is several times faster than var_mean on channels-last data.
             _, mean, inverse = torch.native_batch_norm(x.detach(), None, None, None, None, True, 0.0, self.eps)
             mean, spread = mean.float(), 1 / inverse.float()
             var = spread**2 - self.eps
@@ -68,12 +68,12 @@ class BatchRenorm(nn.Module):
             self.running_mean.lerp_(mean, share)
             self.running_var.lerp_(var, share)
             self.seen += 1
-        # r and d are constants, so the corrected result is batch normalisation with other weights.
+        # r and d are constants, so the corrected result is batch normalization with other weights.
         return functional.batch_norm(x, None, None, self.weight * r, self.weight * d + self.bias, True, 0.0, self.eps)
 
 
 class Affine(nn.Module):
-    """A normalisation with no convolution before it, as what it comes to: ``gain * x + bias``, channel by channel.
+    """A normalization with no convolution before it, as what it comes to: ``gain * x + bias``, channel by channel.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Affine(nn.Module):
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """Merge every normalisation into the convolution before it, in place.
+    """Merge every normalization into the convolution before it, in place.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def fold(module: nn.Module) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        The same module, in evaluation mode, equal up to rounding. Normalisations that no convolution precedes are left
+        The same module, in evaluation mode, equal up to rounding. Normalizations that no convolution precedes are left
         as an :class:`Affine`.
     """
     module.eval()

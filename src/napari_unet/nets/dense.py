@@ -162,7 +162,7 @@ def build(spec: NetSpec) -> DenseUNet:
     Returns
     -------
     DenseUNet
-        With He initialisation.
+        With He initialization.
 
     Raises
     ------

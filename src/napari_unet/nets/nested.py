@@ -147,7 +147,7 @@ def build(spec: NetSpec) -> NestedUNet:
     Returns
     -------
     NestedUNet
-        With He initialisation.
+        With He initialization.
 
     Raises
     ------

@@ -131,7 +131,7 @@ def build(spec: NetSpec) -> UNet:
     Returns
     -------
     UNet
-        With He initialisation.
+        With He initialization.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from ._polygons import Polygons
 from .grid import Grid, Span, Tile
 from .resample import resample
 from .run import segment_planes
-from .statistics import Statistics, measure_statistics, normalise
+from .statistics import Statistics, measure_statistics, normalize
 from .stream import Plan, score_plane
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Statistics",
     "Tile",
     "measure_statistics",
-    "normalise",
+    "normalize",
     "resample",
     "score_plane",
     "segment_planes",

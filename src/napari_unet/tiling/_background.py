@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ..core.resolutions import choose_level
 from ..core.windows import since
-from .statistics import Statistics, normalise
+from .statistics import Statistics, normalize
 from .unreadable import lost_parts
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Background:
     Parameters
     ----------
     level : float
-        Normalised intensity from which a pixel is bright.
+        Normalized intensity from which a pixel is bright.
     statistics : Statistics
         Of the image, one pair for each channel that is used.
     factor : tuple of float
@@ -111,7 +111,7 @@ class Background:
             if highest.shape[axis] < block.stop - block.start:
                 # A coarser version lacks what is part of a pixel: that is taken for what is beside it.
                 highest = np.concatenate([highest, highest.take([-1], axis=axis)], axis=axis)
-        bright: Mask = np.any(normalise(highest, self._statistics) >= self._level, axis=0)
+        bright: Mask = np.any(normalize(highest, self._statistics) >= self._level, axis=0)
         axes = zip(blocks, edges, plane.shape, strict=True)
         window = tuple(slice(s.start * edge, min(s.stop * edge, n)) for s, edge, n in axes)
         for _, place in lost_parts(plane, window, version):

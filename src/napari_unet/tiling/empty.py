@@ -53,7 +53,7 @@ class Sparing:
         Parameters
         ----------
         batch : ndarray of float32, shape (b, c, *s)
-            Normalised.
+            Normalized.
         ends : tuple of (bool, bool)
             Of the tiles.
 

@@ -1,4 +1,4 @@
-"""Tiles through a network: read, normalise, resample, predict, interpolate, quantise."""
+"""Tiles through a network: read, normalize, resample, predict, interpolate, quantise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.resolutions import choose_level
 from ._quantised import quantised
 from .grid import Span
 from .resample import apply_taps, interpolation_taps, sampling_taps
-from .statistics import lookup, normalise
+from .statistics import lookup, normalize
 from .where import Notes, Scored
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Storing(Protocol):
 
     @property
     def looks_up(self) -> bool:
-        """Whether it normalises by itself, and wants the image's own values and tables."""
+        """Whether it normalizes by itself, and wants the image's own values and tables."""
 
     def stored(
         self, batch: npt.NDArray[Any], outputs: int, tables: npt.NDArray[np.float32] | None = None, ends: Ends = ()
@@ -52,11 +52,11 @@ class Storing(Protocol):
         Parameters
         ----------
         batch : ndarray of float32, or of uint8 or uint16
-            ``(b, c, *s)``: normalised, all channels; or as stored in the image, one channel or all.
+            ``(b, c, *s)``: normalized, all channels; or as stored in the image, one channel or all.
         outputs : int
             How many of the first channels are wanted.
         tables : ndarray of float32, shape (c, n), optional
-            For each channel, what its values become when they are normalised.
+            For each channel, what its values become when they are normalized.
         ends : tuple of (bool, bool)
             Where the tiles have no halo, see :class:`~napari_unet.tiling.grid.Tile`.
 
@@ -82,7 +82,7 @@ def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.
     Returns
     -------
     ndarray of float32, shape (channels, *spans)
-        Normalised values in -1 ... 4.
+        Normalized values in -1 ... 4.
     """
     level, steps = choose_level(plane, plan.factor)
     factors = (f * step for f, step in zip(plan.factor, steps, strict=True))
@@ -97,7 +97,7 @@ def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.
         halves[0][largest] = Span(spans[largest].start, middle)
         halves[1][largest] = Span(middle, spans[largest].stop)
         return np.concatenate([read_net(plane, half, plan) for half in halves], axis=largest + 1)
-    block = normalise(plane.read(tuple(b.slice for b in boxes), level), plan.statistics)
+    block = normalize(plane.read(tuple(b.slice for b in boxes), level), plan.statistics)
     return apply_taps(block, [t.since(b.start) for t, b in zip(taps, boxes, strict=True)])
 
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.axes import Plane
-    from ..core.specs import NormaliseSpec
+    from ..core.specs import NormalizeSpec
 
-__all__ = ["Statistics", "lookup", "measure_statistics", "normalise", "sample_windows", "spread"]
+__all__ = ["Statistics", "lookup", "measure_statistics", "normalize", "sample_windows", "spread"]
 
 _EXACT: Final = 4 * 2**20  # pixels up to which everything is read, and values kept of a channel above
 _READ: Final = 16 * 2**20  # pixels read of larger images
 _EDGE: Final = {1: 2**18, 2: 512, 3: 64}  # of a window
-_RANGE: Final = (-1.0, 4.0)  # of normalised values: hot pixels must not drown what is near them
+_RANGE: Final = (-1.0, 4.0)  # of normalized values: hot pixels must not drown what is near them
 _FREE: Final = (-3e38, 3e38)  # what float32 can hold
 _HUGE: Final = 1e290
 
@@ -37,7 +37,7 @@ class Statistics:
     low, high : tuple of float
         One for each channel, in the unit of the image; equal where a channel is constant.
     limits : tuple of (float, float)
-        Between what normalised values are clipped, one pair for each channel; empty: -1 and 4.
+        Between what normalized values are clipped, one pair for each channel; empty: -1 and 4.
     """
 
     low: tuple[float, ...]
@@ -64,7 +64,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def normalise(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np.float32]:
+def normalize(block: npt.NDArray[Any], statistics: Statistics) -> npt.NDArray[np.float32]:
     """Map intensities linearly so that `low` becomes 0 and `high` becomes 1.
 
     Parameters
@@ -115,13 +115,13 @@ def lookup(dtype: npt.DTypeLike, statistics: Statistics) -> npt.NDArray[np.float
     Returns
     -------
     ndarray of float32, shape (c, 256) or (c, 65536)
-        The same as :func:`normalise`, for each channel.
+        The same as :func:`normalize`, for each channel.
     """
     whole = np.arange(np.iinfo(dtype).max + 1, dtype=np.float32)
-    return normalise(np.broadcast_to(whole, (len(statistics.low), whole.size)), statistics)
+    return normalize(np.broadcast_to(whole, (len(statistics.low), whole.size)), statistics)
 
 
-def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statistics:
+def measure_statistics(planes: Sequence[Plane], spec: NormalizeSpec) -> Statistics:
     """Estimate the percentiles (or mean and spread) of an image from all its planes together.
 
     Up to 4 megapixels they are exact. Larger images are sampled: windows of about 16 megapixels in all,
@@ -131,7 +131,7 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
     ----------
     planes : sequence of Plane
         All planes of the image, with the channels that the network sees (:meth:`Plane.pick`).
-    spec : NormaliseSpec
+    spec : NormalizeSpec
         What to measure, and whether the channels share one pair.
 
     Returns
@@ -163,7 +163,7 @@ def measure_statistics(planes: Sequence[Plane], spec: NormaliseSpec) -> Statisti
     return _limited(_without_missing(pairs * len(values) if spec.joint else pairs, channels), spec)
 
 
-def _known(channels: int, spec: NormaliseSpec) -> list[tuple[float, float]] | None:
+def _known(channels: int, spec: NormalizeSpec) -> list[tuple[float, float]] | None:
     """Return what becomes 0 and 1 where that is the same for all images."""
     if spec.open:
         raise SpecError("It is not said which intensities become 0 and 1: give an offset and a divisor.")
@@ -178,8 +178,8 @@ def _without_missing(pairs: list[tuple[float, float]], channels: Sequence[int]) 
     return [(0.0, 0.0) if channel < 0 else pair for channel, pair in zip(channels, pairs, strict=True)]
 
 
-def _limited(pairs: Sequence[tuple[float, float]], spec: NormaliseSpec) -> Statistics:
-    """Return the statistics with what the spec clips: intensities before, or values after they are normalised."""
+def _limited(pairs: Sequence[tuple[float, float]], spec: NormalizeSpec) -> Statistics:
+    """Return the statistics with what the spec clips: intensities before, or values after they are normalized."""
     pairs = [(low, high + spec.eps) for low, high in pairs]
     lows, highs = tuple(low for low, _ in pairs), tuple(high for _, high in pairs)
     if spec.limits == _RANGE and spec.floor is spec.ceiling is None:
@@ -194,7 +194,7 @@ def _limited(pairs: Sequence[tuple[float, float]], spec: NormaliseSpec) -> Stati
     return Statistics(lows, highs, tuple(limits))
 
 
-def _measured(values: npt.NDArray[Any], spec: NormaliseSpec) -> tuple[float, float]:
+def _measured(values: npt.NDArray[Any], spec: NormalizeSpec) -> tuple[float, float]:
     """Return what becomes 0 and 1."""
     if spec.floor is not None or spec.ceiling is not None:
         values = np.clip(_as_float64(values), spec.floor, spec.ceiling)
@@ -209,7 +209,7 @@ def _measured(values: npt.NDArray[Any], spec: NormaliseSpec) -> tuple[float, flo
     return mean, mean + float((values * shrink).std()) / shrink
 
 
-def _percentiles(values: npt.NDArray[Any], spec: NormaliseSpec) -> tuple[float, float]:
+def _percentiles(values: npt.NDArray[Any], spec: NormalizeSpec) -> tuple[float, float]:
     if values.dtype in (np.uint8, np.uint16):
         return _counted(np.bincount(values), spec)
     values = _as_float64(values)
@@ -222,7 +222,7 @@ def _percentiles(values: npt.NDArray[Any], spec: NormaliseSpec) -> tuple[float, 
     return (low, high) if high > low else (least, most)
 
 
-def _counted(counts: npt.NDArray[np.int64], spec: NormaliseSpec) -> tuple[float, float]:
+def _counted(counts: npt.NDArray[np.int64], spec: NormalizeSpec) -> tuple[float, float]:
     """Return the same percentiles from a histogram of whole numbers, many times faster than by sorting."""
     below = np.cumsum(counts)
     place = np.array([spec.low, spec.high]) / 100 * (below[-1] - 1)

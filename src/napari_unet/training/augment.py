@@ -152,7 +152,7 @@ def recolor(image: torch.Tensor, channels: int, spec: AugmentSpec | None, rng: n
 
 
 def _dropped(image: torch.Tensor, chance: float, rng: np.random.Generator) -> torch.Tensor:
-    """Let channels be missing: 0 is what one without contrast, or that is not there, is normalised to."""
+    """Let channels be missing: 0 is what one without contrast, or that is not there, is normalized to."""
     kept = rng.random(image.shape[0]) >= chance
     kept[rng.integers(image.shape[0])] = True
     return image * _column(kept, image)

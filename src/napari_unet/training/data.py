@@ -16,9 +16,9 @@ from ..core.axes import Image, Plane
 from ..core.bands import band_names
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
-from ..core.specs import NetSpec, NormaliseSpec, TrainSpec
+from ..core.specs import NetSpec, NormalizeSpec, TrainSpec
 from ..targets import count_classes
-from ..tiling import Statistics, measure_statistics, normalise
+from ..tiling import Statistics, measure_statistics, normalize
 from .pairs import Pair, Truth, make_pair
 from .stored import Shelf, Stored, as_whole, digest, stored_pair
 
@@ -70,7 +70,7 @@ class Loader:
     Attributes
     ----------
     spec : TrainSpec
-        With its network and normalisation filled in.
+        With its network and normalization filled in.
     warnings : list of str
         What the user should know of the images, gathered while they are read.
     """
@@ -102,14 +102,14 @@ class Loader:
         ImageError
             If a file cannot be read, or medical labels lie on another grid than their image.
         """
-        net, normalised = self.spec.net, self.spec.normalise
-        if net is None or normalised is None:
+        net, normalized = self.spec.net, self.spec.normalize
+        if net is None or normalized is None:
             raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
         image, labels = self._shelf.image(example), self._shelf.labels(example.labels)
         check_grid(labels, image)
-        self._check_channels(image, net, normalised, example.name)
+        self._check_channels(image, net, normalized, example.name)
         together = matched(image, labels, net.ndim, example.name)
-        statistics = measure_statistics([plane for plane, _ in together], normalised)
+        statistics = measure_statistics([plane for plane, _ in together], normalized)
         self._check_image(image, statistics, example)
         truth, pairs = truth_of(example, self.spec), []
         for number, (plane, drawn) in enumerate(together):
@@ -132,13 +132,13 @@ class Loader:
         self._check_labels(pairs, example, "counts as" if judged else "is learned as")
         return pairs
 
-    def _check_channels(self, image: Image, net: NetSpec, normalised: NormaliseSpec, name: str) -> None:
+    def _check_channels(self, image: Image, net: NetSpec, normalized: NormalizeSpec, name: str) -> None:
         if image.channels not in (1, net.inputs):
             raise TrainingDataError(
                 f"'{name}' has axes {image.axes} and {image.channels} channels; the network takes 1 or "
                 f"{net.inputs} channels. Take images with as many channels as the others have."
             )
-        known = len(normalised.divisor)
+        known = len(normalized.divisor)
         if known not in (0, 1, image.channels):
             who = f"the model '{self.spec.start}'" if self.spec.start else "the normalization that is given"
             raise TrainingDataError(
@@ -152,7 +152,7 @@ class Loader:
             return stored_pair(stored, None, weight)
         whole = tuple(slice(0, n) for n in plane.shape)
         block, labels = plane.read(whole), as_whole(drawn.read(whole)[0], stored.name)
-        pair = make_pair(normalise(block, stored.statistics), labels, stored.name, weight, stored.truth)
+        pair = make_pair(normalize(block, stored.statistics), labels, stored.name, weight, stored.truth)
         # Planes of a stack may be blank, which makes them no copies of each other.
         pair = replace(pair, digest="" if (block == block.flat[0]).all() else digest(block))
         self._held += values

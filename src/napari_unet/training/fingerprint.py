@@ -222,14 +222,14 @@ class Fingerprint:
                 )
         else:
             yield f"A 2D network looks at patches of {spec.patch} x {spec.patch} pixels, {spec.batch} a step."
-        if spec.normalise and spec.normalise.kind == "percentile":
-            each = "all channels together" if spec.normalise.joint else "each channel"
+        if spec.normalize and spec.normalize.kind == "percentile":
+            each = "all channels together" if spec.normalize.joint else "each channel"
             yield (
-                f"Of {each}, the darkest {spec.normalise.low:g} % of an image become 0, the brightest "
-                f"{100 - spec.normalise.high:.2g} % become 1."
+                f"Of {each}, the darkest {spec.normalize.low:g} % of an image become 0, the brightest "
+                f"{100 - spec.normalize.high:.2g} % become 1."
             )
-        if spec.normalise and spec.normalise.kind == "fixed":
-            values = zip(spec.normalise.offset, spec.normalise.divisor, strict=True)
+        if spec.normalize and spec.normalize.kind == "fixed":
+            values = zip(spec.normalize.offset, spec.normalize.divisor, strict=True)
             each = ", ".join(f"{low:.4g} becomes 0 and {low + by:.4g} becomes 1" for low, by in values)
             yield f"Intensities mean the same in all images: {each}."
         if spec.net and self.bands:

@@ -30,7 +30,7 @@ from .holdout import part_groups
 from .plan import fill_in, framed, name_classes
 from .record import ends
 from .run import train_model
-from .validate import Judged, judge, open_example, summarise
+from .validate import Judged, judge, open_example, summarize
 from .wishes import Wishes
 
 __all__ = ["folds_folder", "known_scores", "train_folds"]
@@ -169,8 +169,8 @@ def _judged(
             if names:
                 single.append(judge(shown, other))
     kept, together, said = _kept(names, [each for fold in plain for each in fold], single)
-    pooled = summarise(together)
-    scores = {f"fold {n}": summarise(each)[0] | {"images": float(len(each))} for n, each in enumerate(plain, 1)}
+    pooled = summarize(together)
+    scores = {f"fold {n}": summarize(each)[0] | {"images": float(len(each))} for n, each in enumerate(plain, 1)}
     scores[_TOGETHER] = pooled[0] | ends(pooled[1]) | {"images": float(len(together))}
     told = ", ".join(f"{name} {value:.3f}" for name, value in pooled[0].items())
     said = f"Cross-validation on {len(together)} images: {told}. {said}".strip()

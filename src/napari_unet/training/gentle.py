@@ -3,7 +3,7 @@
 A network that has learned from many images is moved far by the first steps of an optimizer that knows nothing of it
 yet, and by a few images that are all alike: what it knew is lost before anything is learned (McCloskey and Cohen 1989).
 So the rate is much lower and rises slowly (as Howard and Ruder 2018 do it for language models), and the statistics of
-normalisations stay those of many images. The model that is started from is judged first, and is the best so far. One
+normalizations stay those of many images. The model that is started from is judged first, and is the best so far. One
 that learned something else lends its weights: less is to be kept, and the rate is in between.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["gentle", "gentle_words", "goes_on", "rose", "telling"]
 _USUAL: Final = TrainSpec()
 _GENTLE: Final = {"rate": 0.03 * _USUAL.rate, "warmup": 0.1, "frozen": 1.0}
 _LENT: Final = {"rate": 0.1 * _USUAL.rate}
-_SAME: Final = ("target", "normalise", "diameter", "grid")  # what decides, beside the network, what weights mean
+_SAME: Final = ("target", "normalize", "diameter", "grid")  # what decides, beside the network, what weights mean
 _TELLING: Final = ("mDice", "mAP", "Dice")  # scores, the most telling first
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..core.axes import Image
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
-from ..core.specs import NormaliseSpec, TrainSpec
+from ..core.specs import NormalizeSpec, TrainSpec
 from ..core.steps import Progress, Steps
 from ..tiling.statistics import sample_windows
 from .data import matched, truth_of
@@ -54,7 +54,7 @@ def is_ct(image: Image) -> bool:
     return bool(len(values)) and float(values.min()) < _AIR and float(np.median(values)) < 0
 
 
-def measure_ct(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormaliseSpec]:
+def measure_ct(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormalizeSpec]:
     """Measure CT images inside of their labels.
 
     Parameters
@@ -66,7 +66,7 @@ def measure_ct(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormaliseS
 
     Returns
     -------
-    NormaliseSpec
+    NormalizeSpec
         Of kind "fixed", with a floor and a ceiling.
 
     Yields
@@ -97,13 +97,13 @@ def measure_ct(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormaliseS
         raise TrainingDataError("None of the training images has a labeled object. Draw some labels first.")
     floor, ceiling = np.percentile(values, _PERCENTILES)
     values = np.clip(values, floor, ceiling)
-    return NormaliseSpec(
+    return NormalizeSpec(
         kind="fixed", offset=(_told(values.mean()),), divisor=(_told(values.std()) or 1.0,), floor=_told(floor),
         ceiling=_told(ceiling), limits=None,
     )  # fmt: skip
 
 
-def measure_fixed(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormaliseSpec]:
+def measure_fixed(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormalizeSpec]:
     """Measure the percentiles of all images together, for each channel or all of them.
 
     Parameters
@@ -111,11 +111,11 @@ def measure_fixed(examples: Sequence[Example], spec: TrainSpec) -> Steps[Normali
     examples : sequence of Example
         That are learned from.
     spec : TrainSpec
-        With a normalisation of kind "fixed" without numbers.
+        With a normalization of kind "fixed" without numbers.
 
     Returns
     -------
-    NormaliseSpec
+    NormalizeSpec
         With numbers.
 
     Yields
@@ -123,7 +123,7 @@ def measure_fixed(examples: Sequence[Example], spec: TrainSpec) -> Steps[Normali
     Progress
         One an example.
     """
-    rule, shelf = spec.normalise or NormaliseSpec(kind="fixed"), Shelf()
+    rule, shelf = spec.normalize or NormalizeSpec(kind="fixed"), Shelf()
     pooled: list[list[Floats]] = []
     for done, example in enumerate(examples):
         yield Progress(done, len(examples), f"Measuring {example.name}")

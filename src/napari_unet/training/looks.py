@@ -25,7 +25,7 @@ from ..models.segment import segment_image
 from ..targets import count_frames
 from .holdout import draw_lot
 from .unseen import LOSS, Unseen
-from .validate import Judged, Shown, judge, open_example, summarise
+from .validate import Judged, Shown, judge, open_example, summarize
 
 __all__ = ["Looks"]
 
@@ -91,7 +91,7 @@ class Looks:
         Returns
         -------
         scores : dict of float
-            See :func:`napari_unet.training.validate.summarise`; and ``loss``, that on unseen patches.
+            See :func:`napari_unet.training.validate.summarize`; and ``loss``, that on unseen patches.
         examples : tuple of Path
             Files (npz) with ``image``, ``truth`` and ``labels``.
         """
@@ -102,7 +102,7 @@ class Looks:
         files = tuple(
             self._write(i, *pair) for i, pair in enumerate(zip(self._shown, judged, strict=True)) if i < _EXAMPLES
         )
-        scores = summarise(judged)[0] if self.held_out else {}
+        scores = summarize(judged)[0] if self.held_out else {}
         return ({LOSS: self.unseen.measure(network)} if self.unseen else {}) | scores, files
 
     def score(self, validation: dict[str, float]) -> float | None:
@@ -157,7 +157,7 @@ class Looks:
         """Return the scores of a model on all held-out images; if there are none, on a few that are learned from."""
         most = math.inf if self.held_out else _COMPARED
         shown = (open_example(each, most, self.card.diameter, self.card.target) for each in self.compared)
-        return summarise([judge(each, model) for each in shown])[0]
+        return summarize([judge(each, model) for each in shown])[0]
 
     @property
     def compared(self) -> list[Example]:

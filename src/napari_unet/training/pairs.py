@@ -139,7 +139,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Pair:
-    """An annotated image, normalised.
+    """An annotated image, normalized.
 
     Attributes
     ----------
@@ -201,7 +201,7 @@ def make_pair(
     Parameters
     ----------
     image : ndarray of float32
-        ``(c, *s)``, normalised as at inference.
+        ``(c, *s)``, normalized as at inference.
     labels : ndarray of int
         ``(*s)``.
     name : str

@@ -19,7 +19,7 @@ from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.networks import NetSpec, read_preset
 from ..core.results import Plan
-from ..core.specs import NormaliseSpec, TargetSpec, TrainSpec, load_task
+from ..core.specs import NormalizeSpec, TargetSpec, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..io.dataset import read_dataset
 from ..io.pairs import find_examples
@@ -213,8 +213,8 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
     chosen: dict[str, Any] = {}
     if spec.net is None:
         chosen["net"] = _net(spec, task.net, looks, channels)
-    if spec.normalise is None and max(channels) not in _JOINT:
-        chosen["normalise"] = NormaliseSpec(**task.normalise.model_dump() | {"joint": False})
+    if spec.normalize is None and max(channels) not in _JOINT:
+        chosen["normalize"] = NormalizeSpec(**task.normalize.model_dump() | {"joint": False})
     sparse = all(example.scribbles or spec.truth == "scribbles" for example in examples)
     if spec.target is None and sparse:
         # Nothing else can be learned from them.
@@ -230,18 +230,18 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
 
 def _measured(spec: TrainSpec, given: TrainSpec, examples: Sequence[Example]) -> Steps[TrainSpec]:
     """Fill in the intensities that mean the same in all images: those of CT, and what is left open by name."""
-    rule = spec.normalise
+    rule = spec.normalize
     if rule is None or given.start:
         return spec
     shelf = Shelf()
-    medical = given.normalise is None and rule.kind == "mean_std"
+    medical = given.normalize is None and rule.kind == "mean_std"
     if medical and all(is_ct(shelf.image(example)) for example in examples[:_LOOKED_AT]):
         found = yield from measure_ct(examples, spec)
     elif rule.open:
         found = yield from measure_fixed(examples, spec)
     else:
         return spec
-    return spec.model_copy(update={"normalise": found})
+    return spec.model_copy(update={"normalize": found})
 
 
 def _valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:

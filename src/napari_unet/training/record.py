@@ -23,7 +23,7 @@ from .gentle import telling
 from .looks import picture
 from .state import History
 from .unseen import risen_since
-from .validate import Judged, Shown, summarise
+from .validate import Judged, Shown, summarize
 
 __all__ = ["EXAMPLE", "Outcome", "complete_card", "describe_data", "draw_example", "ends", "verdict"]
 
@@ -102,7 +102,7 @@ def complete_card(
         With data, scores and the record of the training.
     """
     shown, judged = outcome
-    scores, sure = summarise(judged)
+    scores, sure = summarize(judged)
     metrics = dict(card.metrics)
     if scores:
         metrics["validation"] = scores | ends(sure) | {"images": float(len(judged))}
@@ -117,7 +117,7 @@ def complete_card(
         "validation loss has risen since step": risen_since(history.rows),
         "curve": thinned,
         "validation": {
-            each.name: summarise([one])[0] for each, one in zip(shown[:_NAMED], judged[:_NAMED], strict=True)
+            each.name: summarize([one])[0] for each, one in zip(shown[:_NAMED], judged[:_NAMED], strict=True)
         },
     }
     words = " ".join(filter(None, (card.description, said)))
@@ -136,7 +136,7 @@ def ends(sure: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     Parameters
     ----------
     sure : mapping of str to (float, float)
-        From :func:`~napari_unet.training.validate.summarise`.
+        From :func:`~napari_unet.training.validate.summarize`.
 
     Returns
     -------
@@ -229,5 +229,5 @@ def plan_facts(spec: TrainSpec, plan: Plan | None, steps: int, device: str, proc
         "processes": processes,
         "plan": list(plan.words) if plan else [],
         "counts": dict(plan.counts) if plan else {},
-        "settings": spec.model_dump(mode="json", exclude={"net", "target", "normalise", "name", "task"}),
+        "settings": spec.model_dump(mode="json", exclude={"net", "target", "normalize", "name", "task"}),
     }

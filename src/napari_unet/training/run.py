@@ -107,7 +107,7 @@ def fitted_net(spec: TrainSpec) -> NetSpec:
 
 def make_card(spec: TrainSpec, data: str, pairs: Sequence[Pair] = ()) -> ModelCard:
     """Describe the model that a finished run has made."""
-    if spec.target is None or spec.normalise is None or spec.diameter is None:
+    if spec.target is None or spec.normalize is None or spec.diameter is None:
         raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
     net, bands = fitted_net(spec), common_bands(pairs)
     seen = {int(pair.facts.get("channels", 1)) for pair in pairs}
@@ -119,13 +119,13 @@ def make_card(spec: TrainSpec, data: str, pairs: Sequence[Pair] = ()) -> ModelCa
         task=spec.task,
         net=net,
         target=spec.target,
-        normalise=spec.normalise,
+        normalize=spec.normalize,
         channels=tuple(sorted(seen | gray | {net.inputs})),
         bands=bands if len(bands) == net.inputs else (),
         diameter=spec.diameter,
         grid=spec.grid or GridSpec(),
         data=data,
-        licence=spec.licence,
+        license=spec.license,
         recipe=f"{length} of {spec.batch} patches of {spec.patch} pixels, Muon, rate {spec.rate:g}",
         seed=spec.seed,
     )

@@ -23,7 +23,7 @@ __all__ = ["FREE", "History", "Loss", "Run", "learning_rate", "same_run"]
 Loss = Callable[[Any, Batch], torch.Tensor]
 
 # What may be another when a run goes on: it changes where and how long it runs, not what a step does.
-FREE: Final = ("device", "devices", "nodes", "threads", "accumulate", "patience", "minutes", "licence")
+FREE: Final = ("device", "devices", "nodes", "threads", "accumulate", "patience", "minutes", "license")
 _LARGEST_SLOPE: Final = 5.0
 _SPREAD: Final = 7_368_787  # tells the random numbers of the parts of a step apart
 
@@ -264,7 +264,7 @@ class Run:
         self.optimizer.zero_grad()
         values = [self._backward(batch, part, loss) for batch, part in zip(batches, self.parts, strict=True)]
         slopes = [each.grad for each in self.network.parameters() if each.grad is not None]
-        # Statistics of the normalisations go with the gradients: every process goes on with the same ones.
+        # Statistics of the normalizations go with the gradients: every process goes on with the same ones.
         running = [each for each in self.network.buffers() if each.dtype.is_floating_point]
         value = torch.stack(values).sum()
         self.ranks.average([*slopes, *running, value])
@@ -299,7 +299,7 @@ class Run:
 
 
 def _hold_statistics(network: nn.Module) -> None:
-    """Have normalisations use the statistics that they have, and leave them as they are, until the next ``train()``."""
+    """Have normalizations use the statistics that they have, and leave them as they are, until the next ``train()``."""
     for module in network.modules():
         if hasattr(module, "running_mean"):
             module.eval()

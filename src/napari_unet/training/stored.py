@@ -22,7 +22,7 @@ from ..core.examples import Example
 from ..io.images import read_image
 from ..io.labels import read_labels
 from ..io.pairs import read_example
-from ..tiling import Statistics, normalise
+from ..tiling import Statistics, normalize
 from ..tiling.statistics import spread
 from .pairs import Pair, Truth, name_kinds, positions, spread_spots, whole_objects
 
@@ -173,7 +173,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class _Level:
-    """Levels of the image: tensors of windows, normalised and averaged as if it were in memory."""
+    """Levels of the image: tensors of windows, normalized and averaged as if it were in memory."""
 
     of: Stored
     times: int
@@ -182,7 +182,7 @@ class _Level:
     def __getitem__(self, at: tuple[slice, ...]) -> torch.Tensor:
         plane, window = self.of.image(), at[1:]
         whole = tuple(slice(w.start * self.times, w.stop * self.times) for w in window)
-        block = torch.from_numpy(normalise(plane.read(whole), self.of.statistics))
+        block = torch.from_numpy(normalize(plane.read(whole), self.of.statistics))
         if self.times == 1:
             return block
         pool = {2: functional.avg_pool2d, 3: functional.avg_pool3d}[len(window)]

@@ -27,7 +27,7 @@ from ..models.segment import segment_image
 from ..targets import count_classes, count_frames
 from ..tiling import Polygons
 
-__all__ = ["Judged", "Shown", "judge", "open_example", "summarise"]
+__all__ = ["Judged", "Shown", "judge", "open_example", "summarize"]
 
 _LEAST: Final = 64  # pixels along an edge of a part
 _SAMPLES: Final = 1000  # of the bootstrap
@@ -251,7 +251,7 @@ def _classed(truth: Labels, found: Labels, kinds: int, background: bool, labels:
     return Judged(None, float(both.sum()), float(wanted.sum() + got.sum()), labels, table)
 
 
-def summarise(judged: Sequence[Judged], seed: int = 0) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+def summarize(judged: Sequence[Judged], seed: int = 0) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Pool images into scores, and say how sure they are.
 
     Parameters

@@ -35,7 +35,7 @@ from .record import EXAMPLE, complete_card, describe_data, draw_example, plan_fa
 from .room import check_room
 from .runs import Order, note_state, run_folder, write_order
 from .unseen import Unseen
-from .validate import open_example, summarise
+from .validate import open_example, summarize
 from .wishes import PAUSE, Wishes
 
 __all__ = ["Material", "train_whole"]
@@ -193,7 +193,7 @@ def _finish(material: Material, network: nn.Module, around: Around, run: Path) -
     shown, judged = looks.final(network)
     before, after, kept = history.before, {}, False
     if before:
-        after = summarise(judged)[0] if judged else looks.compare(looks.model(network))
+        after = summarize(judged)[0] if judged else looks.compare(looks.model(network))
         card = read_card(find_model(spec.start))
         kept = looks.score(after) is not None and goes_on(spec, card) and not rose(before, after)
         if kept:

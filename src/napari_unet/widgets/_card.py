@@ -49,7 +49,7 @@ def facts(card: ModelCard, place: ModelPlace) -> dict[str, str]:
         " or ".join(map(str, card.channels)),
         card.widths,
         ", ".join(card.authors),
-        card.licence or "not stated",
+        card.license or "not stated",
         card.data or "not stated",
         card.tiles,
         place.size_text,

@@ -49,7 +49,7 @@ _LABELS: Final = {
     "accumulate": "Parts of a step",
 }
 _ELSEWHERE: Final = (
-    "name", "start", "minutes", "truth", "validation", "folds", "licence", "net", "target", "normalise", "nodes",
+    "name", "start", "minutes", "truth", "validation", "folds", "license", "net", "target", "normalize", "nodes",
     "task",
 )  # fmt: skip
 _SAFE_POINT: Final = "last.pt"

@@ -205,7 +205,7 @@ def _one_will_do(image: Image, card: ModelCard | None) -> bool:
     if card is None:
         return True
     try:
-        card.normalise.pairs(1)
+        card.normalize.pairs(1)
     except ValueError:
         return False  # it knows the intensities of several
     return 1 in card.channels and not (len(card.bands) > 1 and band_names(image))

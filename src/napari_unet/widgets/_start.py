@@ -18,7 +18,7 @@ __all__ = ["StartBox", "fits", "free_name"]
 
 _SCRATCH: Final = "nothing: from scratch"
 _NAME: Final = "my-cells"
-_LICENCES: Final = ("", "CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "BSD-3-Clause", "MIT")
+_LICENSES: Final = ("", "CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "BSD-3-Clause", "MIT")
 
 
 class _Minutes(QDoubleSpinBox):
@@ -57,10 +57,10 @@ class StartBox(QWidget):
         self.minutes.setDecimals(2)
         self.minutes.setValue(10)
         self.minutes.setSuffix(" minutes")
-        self.licence = QComboBox()
-        self.licence.setEditable(True)
-        self.licence.addItems(_LICENCES)
-        self.licence.setToolTip("What others may do with the model; stands on its card. Empty: not stated.")
+        self.license = QComboBox()
+        self.license.setEditable(True)
+        self.license.addItems(_LICENSES)
+        self.license.setToolTip("What others may do with the model; stands on its card. Empty: not stated.")
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -68,7 +68,7 @@ class StartBox(QWidget):
         form.addRow(self.trouble)
         form.addRow("Start from", self.start)
         form.addRow("Learn for", self.minutes)
-        form.addRow("License", self.licence)
+        form.addRow("License", self.license)
         self.name.textChanged.connect(self._look)
         self.start.activated.connect(self._chosen)
         self.start.currentIndexChanged.connect(self._tell)
@@ -146,7 +146,7 @@ class StartBox(QWidget):
             "name": self.name.text().strip(),
             "start": self.start.currentData() or "",
             "minutes": self.minutes.value(),
-            "licence": self.licence.currentText().strip(),
+            "license": self.license.currentText().strip(),
         }
 
 

@@ -43,7 +43,7 @@ def rounded_there(scores: torch.Tensor) -> torch.Tensor:
 
 
 def looked_up(values: torch.Tensor, tables: torch.Tensor, channels: int) -> torch.Tensor:
-    """Normalise whole numbers ``(b, c, *s)`` by a table ``(c, n)``; a single channel is repeated."""
+    """Normalize whole numbers ``(b, c, *s)`` by a table ``(c, n)``; a single channel is repeated."""
     rows = [table[part & (len(table) - 1)] for table, part in zip(tables, values.int().unbind(1), strict=True)]
     found = torch.stack(rows, 1)
     return found.expand(-1, channels, *found.shape[2:]) if found.shape[1] == 1 else found

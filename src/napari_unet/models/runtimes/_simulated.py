@@ -13,7 +13,7 @@ from ...core.model_card import ModelCard
 from ...nets import multiple
 from ...samples.simulated import nuclei
 from ...tiling.grid import per_axis
-from ...tiling.statistics import measure_statistics, normalise
+from ...tiling.statistics import measure_statistics, normalize
 
 __all__ = ["pictures"]
 
@@ -29,7 +29,7 @@ def pictures(card: ModelCard, margin: tuple[int, ...], count: int, first: int = 
     Parameters
     ----------
     card : ModelCard
-        How many channels, how large objects are, how images are normalised.
+        How many channels, how large objects are, how images are normalized.
     margin : tuple of int
         Pixels along every axis that a score needs around it.
     count : int
@@ -55,4 +55,4 @@ def pictures(card: ModelCard, margin: tuple[int, ...], count: int, first: int = 
         light = np.stack([picture * strength for strength in strengths])
         light = light.max() - light if number % 3 == 2 else light
         image = Image(light.astype(np.float32), "c" + "zyx"[-ndim:])
-        yield normalise(image.data, measure_statistics(image.planes(ndim), card.normalise))[None]
+        yield normalize(image.data, measure_statistics(image.planes(ndim), card.normalize))[None]

@@ -142,7 +142,7 @@ class Eager:
         outputs : int
             How many of the first channels are wanted.
         tables : ndarray of float32 or None
-            ``(c, n)``: what the values of each channel become when they are normalised.
+            ``(c, n)``: what the values of each channel become when they are normalized.
         inner : bool
             Leave out those in the margin.
         ends : tuple of (bool, bool)

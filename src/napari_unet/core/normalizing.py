@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from ._spec import Spec
 
-__all__ = ["NormaliseSpec"]
+__all__ = ["NormalizeSpec"]
 
 
-class NormaliseSpec(Spec):
+class NormalizeSpec(Spec):
     """Intensities that become 0 and 1.
 
     Attributes
@@ -33,7 +33,7 @@ class NormaliseSpec(Spec):
     floor, ceiling : float or None
         Intensities are clipped to these before anything is measured.
     limits : tuple of float or None
-        Normalised values are clipped to these.
+        Normalized values are clipped to these.
     """
 
     low: float = Field(1.0, ge=0, lt=50)
