@@ -48,9 +48,12 @@ def options(description: str | None) -> argparse.Namespace:
         "--minutes", type=float, default=20.0, help="of the processor to train, for each learner and fold"
     )
     parser.add_argument("--folds", type=int, default=99, help="how many, at most")
+    parser.add_argument("--first", type=int, default=0, help="the fold to begin with")
+    parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=LEARNERS, help="who learns")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--together", action="store_true", help="both at once, each on its own threads")
     parser.add_argument("--only", help="one of the subjects")
+    parser.add_argument("--name", default="", help="added to the subject's name in the results, where others stay")
     return parser.parse_args()
 
 
@@ -58,11 +61,12 @@ def compare(subjects: list[Subject], wish: argparse.Namespace, results: Path) ->
     """Train both on every fold, score them, and write the results after each fold."""
     for subject in subjects:
         if wish.only in (None, subject.name):
-            folds = [_fold(subject, out, wish) for out in subject.folds[: wish.folds]]
+            folds = [_fold(subject, out, wish) for out in subject.folds[wish.first :][: wish.folds]]
             said = json.loads(results.read_text()) if results.is_file() else {}
-            said[subject.name] = _summary(subject, folds, wish)
+            name = subject.name + wish.name
+            said[name] = _summary(subject, folds, wish)
             results.write_text(json.dumps(said, indent=1) + "\n")
-            sys.stdout.write(json.dumps({subject.name: said[subject.name]["pooled"]}, indent=1) + "\n")
+            sys.stdout.write(json.dumps({name: said[name]["pooled"]}, indent=1) + "\n")
 
 
 def _fold(subject: Subject, out: set[str], wish: argparse.Namespace) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def _fold(subject: Subject, out: set[str], wish: argparse.Namespace) -> dict[str
         (folder / "how.json").write_text(json.dumps(subject.how))
         told = _learned(folder, wish)
         kinds = len(subject.how["classes"])
-        found = {learner: _tables(folder, subject, learner, kinds) for learner in LEARNERS}
+        found = {learner: _tables(folder, subject, learner, kinds) for learner in wish.learners}
     return {"held_out": sorted(out), "told": told, "tables": found}
 
 
@@ -85,7 +89,7 @@ def _learned(folder: Path, wish: argparse.Namespace) -> dict[str, Any]:
     words = [str(folder), str(wish.minutes), str(wish.threads)]
     jobs: dict[str, subprocess.Popen[str]] = {}
     told = {}
-    for learner in LEARNERS:
+    for learner in wish.learners:
         command = [sys.executable, str(HERE / "_learn_pixels.py"), learner, *words]
         jobs[learner] = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True)
         if not wish.together:
@@ -126,7 +130,7 @@ def scores(table: np.ndarray, classes: list[str], background: bool) -> dict[str,
 def _summary(subject: Subject, folds: list[dict[str, Any]], wish: argparse.Namespace) -> dict[str, Any]:
     classes, background = subject.how["classes"], subject.how["background"]
     pooled, by_group = {}, {}
-    for learner in LEARNERS:
+    for learner in wish.learners:
         tables = [(name, np.array(t)) for fold in folds for name, t in fold["tables"][learner].items()]
         pooled[learner] = scores(sum(table for _, table in tables), classes, background)
         by_group[learner] = {name: scores(table, classes, background) for name, table in tables}
@@ -134,6 +138,6 @@ def _summary(subject: Subject, folds: list[dict[str, Any]], wish: argparse.Names
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": {"cores": os.cpu_count(), "system": platform.platform(), "load": round(os.getloadavg()[0], 1)},
         "minutes": wish.minutes, "threads": wish.threads, "together": wish.together,
-        "folds_done": len(folds), "folds": len(subject.folds), "images": len(subject.images),
+        "first_fold": wish.first, "folds_done": len(folds), "folds": len(subject.folds), "images": len(subject.images),
         "pooled": pooled, "by_group": by_group, "told": [fold["told"] for fold in folds],
     }  # fmt: skip

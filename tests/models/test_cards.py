@@ -63,8 +63,8 @@ def test_the_first_card_of_the_nuclei_model_keeps_what_it_said(tmp_path):
     now = json.loads(read_card(tmp_path).model_dump_json())
 
     def check(old, new, at=()):
-        for name, value in old.items():
-            name = _old_cards.FIELDS.get((*at, name), name)
+        for before, value in old.items():
+            name = _old_cards.FIELDS.get((*at, before), before)
             if isinstance(value, dict):
                 check(value, new[name], (*at, name))
             else:
