@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
@@ -12,9 +13,21 @@ import numpy as np
 COLORS = ("#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e")
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 560, 300, 64, 48, 16, 150
 INK = "#777777"
-TICKS = 5
+TICKS = 5  # steps of an axis at most
+ROUND = (1, 2, 5, 10)
 
 Points = Sequence[tuple[float, float]]
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return round numbers, equally far apart, the first at most `low` and the last at least `high`."""
+    wide = max(high - low, 1e-9)
+    power = 10.0 ** math.floor(math.log10(wide / TICKS))
+    for step in (many * power for many in (*ROUND, 2 * ROUND[-1])):
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first <= TICKS:
+            break
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
 def draw_lines(file: Path, lines: Mapping[str, Points], titles: tuple[str, str], log: bool = False) -> None:
@@ -32,7 +45,8 @@ def draw_lines(file: Path, lines: Mapping[str, Points], titles: tuple[str, str],
         Whether x is drawn as its logarithm.
     """
     xs, ys = (np.array([point[i] for points in lines.values() for point in points], float) for i in (0, 1))
-    ends = (xs.min(), xs.max()), (min(0.0, ys.min()), ys.max() * 1.05)
+    marks = sorted(set(xs.tolist())) if log else ticks(xs.min(), xs.max()), ticks(min(0.0, ys.min()), ys.max())
+    ends = [(some[0], some[-1]) for some in marks]
 
     def across(x: float) -> float:
         low, high, at = (np.log(v) if log else v for v in (*ends[0], x))
@@ -44,10 +58,10 @@ def draw_lines(file: Path, lines: Mapping[str, Points], titles: tuple[str, str],
 
     font = f'font-family="sans-serif" font-size="13" fill="{INK}"'
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">']
-    for y in np.linspace(*ends[1], TICKS):
+    for y in marks[1]:
         parts.append(f'<path d="M{LEFT} {up(y):.1f}H{WIDTH - RIGHT}" stroke="{INK}" stroke-opacity="0.3"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{up(y) + 4:.1f}" text-anchor="end" {font}>{y:.2f}</text>')
-    for x in sorted(set(xs)) if log else np.linspace(*ends[0], TICKS):
+        parts.append(f'<text x="{LEFT - 8}" y="{up(y) + 4:.1f}" text-anchor="end" {font}>{y:g}</text>')
+    for x in marks[0]:
         parts.append(f'<text x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle" {font}>{x:g}</text>')
     middle, half = (LEFT + WIDTH - RIGHT) / 2, (HEIGHT - BOTTOM + TOP) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle" {font}>{escape(titles[0])}</text>')
@@ -91,10 +105,10 @@ def draw_bars(file: Path, groups: Mapping[str, Mapping[str, float]]) -> None:
     font = f'font-family="sans-serif" font-size="13" fill="{INK}"'
     low, high = HEIGHT - BOTTOM, TOP
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">']
-    for y in np.linspace(0, 1, TICKS):
+    for y in ticks(0, 1):
         at = low - (low - high) * y
         parts.append(f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="{INK}" stroke-opacity="0.3"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end" {font}>{y:.2f}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end" {font}>{y:g}</text>')
     for place, (group, values) in enumerate(groups.items()):
         left = LEFT + wide * (place + 0.1)
         parts.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -177,3 +178,12 @@ def test_figures_are_those_measured(script):
         [sys.executable, ROOT / "benchmarks" / script, "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs" / "images").glob("*.svg")), ids=lambda file: file.stem)
+def test_axes_of_curves_have_round_numbers(picture):
+    marks = [float(y) for y in re.findall(r'text-anchor="end"[^>]*>([-\d.]+)<', picture.read_text("utf-8"))]
+    assert len(marks) >= 3
+    steps = {f"{b - a:.6g}" for a, b in itertools.pairwise(marks)}
+    assert len(steps) == 1
+    assert steps.pop().replace("0", "").strip(".") in ("1", "2", "5")

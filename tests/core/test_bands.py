@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.axes import Image
-from napari_unet.core.bands import MISSING, band_names, choose_bands
+from napari_unet.core.bands import MISSING, band_names, channel_suffixes, choose_bands
 from napari_unet.core.errors import ImageError
 from napari_unet.core.place import Band, GeoReference
 
@@ -20,6 +20,16 @@ def test_names_are_those_of_the_image():
     assert band_names(raster("red", "nir")) == ("red", "nir")
     assert band_names(raster("", "")) == ()
     assert band_names(Image(np.zeros((4, 5)), "yx")) == ()
+
+
+def test_columns_bear_the_names_of_channels_or_their_numbers():
+    two = Image(np.zeros((2, 4, 5)), "cyx", channel_names=("T1", "post_T1"))
+    assert channel_suffixes(two) == ("_T1", "_post_T1")
+    assert channel_suffixes(raster("red", "nir")) == ("_red", "_nir")
+    assert channel_suffixes(Image(np.zeros((4, 5)), "yx")) == ("",)
+    assert channel_suffixes(Image(np.zeros((1, 4, 5)), "cyx")) == ("_c0",)
+    for names in (("", ""), ("red", ""), ("red", "red")):  # no two columns may have one name
+        assert channel_suffixes(raster(*names)) == ("_c0", "_c1")
 
 
 def test_bands_are_chosen_by_number_and_by_name_in_any_case():

@@ -22,6 +22,8 @@ from napari_unet.core.specs import SegmentSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.training.run import train_model
 
+from ..commands import bad
+
 
 def surface(seed, spots, shape=(96, 96)):
     """Return a gray surface with bright spots (1) and dark scratches (2), and its map."""
@@ -180,3 +182,79 @@ def test_what_was_not_seen_does_not_pass(model, line):
     assert found.code == 2
     again = workflows.inspect(line / "dark" / "half.tif", "again.csv", spec, unseen=0.6)
     assert again.passed == 1
+
+
+@pytest.fixture
+def sides(tmp_path, monkeypatch, disks):
+    """Folders of one channel each: two surfaces, most of whose defects are seen in the last two channels only."""
+    monkeypatch.chdir(tmp_path)
+    image, labels = disks
+    for number, side in enumerate(("left", "right", "top")):
+        Path(side, "line").mkdir(parents=True)
+        for name, rest in (("p", 4), ("q", 3)):
+            seen = np.where((labels % rest == 0) == (number == 0), image, 1000)
+            imwrite(Path(side, "line", f"{name}.tif"), seen.astype(np.uint16))
+    Path("top/line/p.tif").rename("top/line/other.tif")
+    imwrite("top/line/p.tiff", np.asarray(napari_unet.read_image("top/line/other.tif").data))
+    Path("top/line/other.tif").unlink()
+    return ["left", "right", "top"]
+
+
+def further(sides):
+    return [word for side in sides for word in ("--channel", side)]
+
+
+def test_channels_are_files_or_folders_with_files_of_the_same_names(bright, sides):
+    how = ("--model", bright, "--fail-if", "count > 20")
+    code, said = inspect("left", *further(sides[1:]), *how, "-o", "r.csv", "--json")
+    files = [[f"{side}/line/{name}" for side in sides] for name in ("p.tif", "q.tif")]
+    files[0][2] = "top/line/p.tiff"
+    spec = SegmentSpec.of(model=str(bright))
+    found = [napari_unet.segment(each, spec).objects for each in files]
+    assert min(found) > 20 > max(napari_unet.segment(each[0], spec).objects for each in files)
+    assert [row["image"] for row in rows("r.images.csv")] == ["p.tif", "q.tif"]
+    assert [int(row["defects"]) for row in rows("r.images.csv")] == found
+    assert code == 1
+    assert workflows.match_channels(sides) == [tuple(map(Path, each)) for each in files]
+    same = workflows.inspect(files, "python.csv", spec, rule="count > 20")
+    assert rows("python.csv") == rows("r.csv")
+    assert json.loads(said[said.index("{") :])["defects"] == same.defects == sum(found)
+    inspect(files[1][0], *further(files[1][1:]), *how, "-o", "one.csv")
+    assert rows("one.csv") == [row for row in rows("r.csv") if row["image"] == "q.tif"]
+    # All files of an image are looked at when the same command is given again.
+    moment = rows("r.images.csv")
+    imwrite("right/line/q.tif", np.full((96, 112), 1000, np.uint16))
+    inspect("left", *further(sides[1:]), *how, "-o", "r.csv")
+    assert rows("r.images.csv")[0] == moment[0]
+    assert rows("r.images.csv")[1] != moment[1]
+
+
+def test_an_image_that_lacks_a_channel_does_not_pass(bright, sides):
+    how = ("--model", bright, "--fail-if", "count > 99", "-o", "r.csv")
+    Path("top/line/q.tif").rename("top/line/r.tif")
+    code, _ = inspect("left", *further(sides[1:]), *how)
+    assert code == 2
+    verdicts = {row["image"]: (row["verdict"], row["reason"]) for row in rows("r.images.csv")}
+    assert verdicts["p.tif"] == ("pass", "")
+    assert verdicts["q.tif"][0] == verdicts["r.tif"][0] == "error"
+    assert "There is no file 'top/line/q.tif'" in verdicts["q.tif"][1]
+    assert "There is no file 'left/line/r.tif'" in verdicts["r.tif"][1]
+    Path("top/line/r.tif").rename("top/line/q.tif")
+    Path("right/line/q.tif").write_bytes(Path("right/line/p.tif").read_bytes())
+    assert inspect("left", *further(sides[1:]), "--model", bright, "--fail-if", "count > 99", "-o", "s.csv")[0] == 0
+    imwrite("right/line/q.tif", np.zeros((96, 111), np.uint16))
+    assert inspect("left", *further(sides[1:]), "--model", bright, "--fail-if", "count > 99", "-o", "s.csv")[0] == 2
+    assert "does not lie on the grid" in rows("s.images.csv")[1]["reason"]
+
+
+def test_channels_of_nobody_are_refused_before_anything_is_inspected(bright, sides):
+    how = ("--model", bright, "-o", "r.csv")
+    for words, said in (
+        (("left/line/p.tif", "left/line/q.tif", "--channel", "right/line/p.tif"), "but 2 are given"),
+        (("left", "--channel", "right/line/p.tif"), "'left' is a folder and 'right/line/p.tif' is an image"),
+        (("left", "--channel", "left/../left"), "given twice"),
+        (("left", "--channel", "top/line"), "'top/line' has no file of the name of one in 'left'"),
+        (("left/line/p.tif", "--channel", "none.tif"), "'none.tif' does not exist"),
+    ):
+        assert said in bad("inspect", *words, *how)
+    assert not Path("r.csv").exists()

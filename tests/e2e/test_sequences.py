@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -176,3 +177,49 @@ def test_classes_of_organs_are_called_as_the_folder_says(folder):
     assert name_classes(how(), folder) == how()
     said = good("train", folder, "--task", "organ", "--name", "organs-of-mine", "--dry-run", "--json")
     assert json.loads(said)["spec"]["target"]["classes"] == ["lesion"]
+
+
+def test_each_channel_is_measured_by_its_name_and_a_report_shows_the_first(scan, tmp_path, monkeypatch):
+    t1, flair, four, truth = scan
+    monkeypatch.chdir(tmp_path)
+    mask = save(tmp_path / "mask.nii.gz", truth)
+    both = napari_unet.read_image([t1, flair])
+    labels = workflows.read_labels(mask, None, both)
+    good("measure", mask, "--image", t1, "--channel", flair, "-o", "objects.csv")
+    table, expected = workflows.read_table("objects.csv"), napari_unet.measure(labels, both)
+    assert list(table) == list(expected)
+    for name in ("intensity_mean_T1", "intensity_std_FLAIR", "intensity_max_T1", "intensity_sum_FLAIR"):
+        np.testing.assert_allclose(table[name], expected[name], rtol=1e-5)
+    inside = np.asarray(labels.data) > 0
+    np.testing.assert_allclose(table["intensity_mean_T1"], both.data[0][inside].mean(), rtol=1e-5)
+    np.testing.assert_allclose(table["intensity_mean_FLAIR"], both.data[1][inside].mean(), rtol=1e-5)
+
+    lesions = ("measure", mask, "--measure", "lesions", "--image")
+    good(*lesions, t1, "--channel", flair, "-o", "lesions.csv")
+    found = workflows.measure_lesions(labels, both)
+    table = workflows.read_table("lesions.csv")
+    assert list(table) == list(found.table)
+    np.testing.assert_allclose(table["intensity_p50_FLAIR"], found.table["intensity_p50_FLAIR"], rtol=1e-5)
+    good(*lesions, t1, "-o", "alone.csv")
+    alone = workflows.read_table("alone.csv")
+    np.testing.assert_array_equal(alone["intensity_p95"], table["intensity_p95_T1"])
+    good(*lesions, four, "-o", "four.csv")  # one file that does not name its channels
+    np.testing.assert_allclose(workflows.read_table("four.csv")["intensity_p95_c1"], table["intensity_p95_FLAIR"])
+    assert "--image" in bad("measure", mask, "--channel", flair, "-o", "none.csv")
+    assert "is given twice" in bad(*lesions, t1, "--channel", t1, "-o", "none.csv")
+
+    report = ("report", t1, mask, "--channel", flair, "--quantity", "ms,s")
+    good(*report, "-o", "both.html")
+    good("report", t1, mask, "--quantity", "ms", "-o", "one.html")
+    said, one = ((tmp_path / f"{name}.html").read_text("utf-8") for name in ("both", "one"))
+    pictures = [re.findall(r"base64,([^\"]+)", page) for page in (said, one)]
+    assert pictures[0] == pictures[1] != []
+    assert "Mean, channel 0 (ms)" in said
+    assert "95th percentile, channel 1 (s)" in said
+    assert "Pictures show channel 0." in said
+    assert "Pictures show" not in one
+    assert not re.search("FLAIR|T1|p9", re.sub(r"base64,[^\"]+", "", said))  # names of files name nobody
+    workflows.report_lesions("python.html", workflows.measure_lesions(labels, both, quantity="ms,s"), both)
+    assert (tmp_path / "python.html").read_text("utf-8") == said
+    good(*report, "-o", "both.pdf")
+    assert "3 channels" in bad("report", t1, mask, "--channel", flair, "--quantity", "ms,s,m", "-o", "none.html")

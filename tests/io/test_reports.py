@@ -53,7 +53,7 @@ def test_what_was_torn_is_cut_off(tmp_path, torn):
     again = Report(path, SETTINGS)
     assert (path.read_text(), images_table(path).read_text()) == before
     assert again.has("a.png", file)
-    assert not again.has("b.png", None)
+    assert not again.has("b.png")
 
 
 def test_a_changed_image_is_inspected_again(tmp_path):
@@ -65,10 +65,24 @@ def test_a_changed_image_is_inspected_again(tmp_path):
     file.write_bytes(b"1234")
     report = Report(path, SETTINGS)
     assert not report.has("a.png", file)
-    assert not report.has("b.png", None), "errors are tried again"
+    assert not report.has("b.png"), "errors are tried again"
     report.add(Verdict("a.png", "pass"), file)
     assert rows(path) == []
     assert [one["verdict"] for one in rows(images_table(path))] == ["error", "pass"]
+
+
+def test_every_file_of_an_image_may_change(tmp_path):
+    path, files = tmp_path / "report.csv", [tmp_path / name for name in ("a.png", "b.png")]
+    for file in files:
+        file.write_bytes(b"123")
+    Report(path, SETTINGS).add(Verdict("a.png", "pass"), *files)
+    report = Report(path, SETTINGS)
+    assert report.has("a.png", *files)
+    assert not report.has("a.png", files[0])
+    files[1].write_bytes(b"1234")
+    assert not report.has("a.png", *files)
+    files[1].unlink()
+    assert not report.has("a.png", *files)
 
 
 def test_another_inspection_is_not_mixed_in(tmp_path):

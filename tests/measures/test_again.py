@@ -52,6 +52,17 @@ def test_as_if_all_were_measured(axes: str, at_once: int, monkeypatch: pytest.Mo
         np.testing.assert_allclose(found[name], column, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
+def test_channels_keep_their_names() -> None:
+    labels, image = scene("yx")
+    both = Image(np.stack([image.data, 2 * image.data]), "cyx", channel_names=("T1", "FLAIR"))
+    table = measure(labels, both)
+    labels.data[20:40, 20:40] = 0
+    gone = sorted(set(table["index"].tolist()) - set(measure(labels)["index"].tolist()))
+    found = measure_again(table, labels, both, range(1, 60), {"y": slice(20, 40), "x": slice(20, 40)})
+    assert not set(gone) & set(found["index"].tolist())
+    np.testing.assert_allclose(found["intensity_mean_FLAIR"], measure(labels, both)["intensity_mean_FLAIR"])
+
+
 def test_other_columns_are_kept() -> None:
     labels, _ = scene("yx")
     table = measure(labels) | {"mine": np.arange(len(np.unique(labels.data)) - 1, dtype=float)}

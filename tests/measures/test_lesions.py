@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.errors import AxesError, ImageError, SpecError
 from napari_unet.core.lengths import milliliters
 from napari_unet.measures.lesions import Beside, measure, measure_steps, units
 
@@ -184,6 +184,24 @@ def test_intensities_and_percentiles_of_each_channel():
         assert table[f"intensity_std_c{channel}"][0] == pytest.approx(inside.std())
     image[0, 1, 3, 3] = np.nan
     assert np.isnan(measure(Image(labels, "zyx"), Image(image[0], "zyx"))["intensity_p50"]).all()
+
+
+def test_named_channels_have_columns_of_their_own_side_by_side():
+    labels, image = np.zeros((4, 9, 9), np.int32), np.random.default_rng(0).random((2, 4, 9, 9))
+    labels[1:3, 2:8, 2:7] = 5
+    both = Image(image, "czyx", channel_names=("T1", "post_T1"))
+    table = measure(Image(labels, "zyx"), both)
+    kinds = ("mean", "std", "min", "max", "sum", "p5", "p25", "p50", "p75", "p95")
+    columns = [f"intensity_{kind}_{name}" for name in ("T1", "post_T1") for kind in kinds]
+    assert [name for name in table if name.startswith("intensity")] == columns
+    for name, channel in zip(("T1", "post_T1"), image, strict=True):
+        assert table[f"intensity_p50_{name}"][0] == pytest.approx(np.median(channel[labels == 5]))
+    told = units(Image(labels, "zyx"), "HU, SUV", both)
+    assert (told["intensity_mean_T1"], told["intensity_p95_post_T1"]) == ("HU", "SUV")
+    assert "intensity_sum_T1" not in told
+    assert units(Image(labels, "zyx"), "SUV", both)["intensity_min_post_T1"] == "SUV"
+    with pytest.raises(SpecError, match="the image has 2"):
+        units(Image(labels, "zyx"), "HU,SUV,HU", both)
 
 
 def test_confidence_classes_and_distances():

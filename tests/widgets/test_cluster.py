@@ -201,6 +201,56 @@ def test_a_run_goes_on_when_the_dock_is_closed_and_is_found_again(driving: Segme
     assert image in again.viewer.layers
 
 
+def test_a_run_is_shown_with_its_own_settings_and_not_with_those_of_the_dock(
+    driving: SegmentWidget, qtbot: QtBot
+) -> None:
+    engine = driving.engine
+    driving.cluster.keep.setChecked(True)
+    driving.cluster.local.setValue(2)
+    driving.settings.fields["threshold"].value = "0.7"
+    driving.settings.fields["tiling.tile"].value = 512
+    driving.diameter.setValue(23)
+    driving.run()
+    qtbot.waitUntil(lambda: driving.job is None, timeout=30_000)
+    (run,) = engine.runs
+    other = Apart(
+        run.folder / "other", run.order | {"spec": {"model": ["a", "b"], "confidence": True}, "cluster": None}
+    )
+
+    again = SegmentWidget(ViewerModel(), engine=engine)
+    qtbot.addWidget(again)
+    again.settings.fields["threshold"].value = "0.2"
+    rows = again.cluster.runs
+    assert rows.settings.isHidden()
+    rows.show_runs([(each, each.order, each.state, each.words) for each in (run, other)])
+    rows.again.click()
+    qtbot.waitUntil(lambda: again.job is None and len(again.viewer.layers) == 2, timeout=30_000)
+    text = rows.settings.text()
+    for words in ("Model: nuclei", "Object width: 23.0", "Threshold: 0.7", "Tile size: 512", "Local workers: 2"):
+        assert f" {words}" in text
+    assert "0.2" not in text
+    assert "is for the next run" in text
+    assert again.settings.fields["threshold"].value == "0.2"  # what somebody has set stays
+    rows.list.setCurrentIndex(1)
+    assert "Model: a, b" in rows.settings.text()
+    assert "Show confidence: yes. All else" in rows.settings.text()
+    rows.show_runs([(other, {"spec": {"from": "another version"}}, "finished", "a run")])
+    assert rows.settings.isHidden()
+
+
+def test_labels_of_a_run_are_called_after_its_model(driving: SegmentWidget, qtbot: QtBot, tmp_path: Path) -> None:
+    order = {"source": str(tmp_path / "slide.zarr"), "axes": "yx", "output": str(tmp_path / "labels.ome.zarr")}
+    run = Apart(tmp_path, order | {"spec": {"model": "tumors"}, "cluster": ["", 0]})
+    named = driving.models.noun_of
+    driving.models.noun_of = lambda name: "lesions" if name == "tumors" else named(name)  # type: ignore[method-assign]
+    rows = driving.cluster.runs
+    rows.show_runs([(run, run.order, run.state, run.words)])
+    rows.again.click()
+    qtbot.waitUntil(lambda: run.state == "finished" and driving.job is None, timeout=30_000)
+    assert "slide lesions" in driving.viewer.layers
+    assert "2 lesions" in driving.status.text()
+
+
 def test_cancel_ends_a_run_that_is_followed(driving: SegmentWidget, qtbot: QtBot) -> None:
     engine = driving.engine
     driving.cluster.keep.setChecked(True)

@@ -136,7 +136,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     )  # fmt: skip
     if work:
         workflows.keep_runs_in(work)
-    source = open_image(image, axes, series, channel or ())
+    source = open_image(image, axes, series, channel)
     pictures = {"uncertainty": uncertainty, "confidence": confidence, "anomaly": anomaly}
     named = {"output": output, **pictures, "table": table, "polygons": polygons}
     _check_places(image, source, {f"--{name}": place for name, place in named.items()}, overwrite)

@@ -9,6 +9,7 @@ import typer
 
 from .. import workflows
 from .._terminal import say_json, tell, watch
+from ..core.errors import SpecError
 from ..core.inspecting import InspectSpec
 from ..core.specs import SegmentSpec
 from . import _options as options
@@ -17,7 +18,8 @@ __all__ = ["EXAMPLES", "inspect"]
 
 EXAMPLES: Final = (
     "napari-unet inspect tiles --model my-defects --output report.csv\n\n"
-    "napari-unet inspect scan.tif --model my-defects --pixel-size 0.05 --fail-if 'area > 2 mm2' --output report.csv"
+    "napari-unet inspect scan.tif --model my-defects --pixel-size 0.05 --fail-if 'area > 2 mm2' --output report.csv\n\n"
+    "napari-unet inspect heights --channel glosses --model my-defects --output report.csv"
 )
 _SEGMENT: Final = SegmentSpec()
 
@@ -40,6 +42,7 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
         float, typer.Option(help="Share of an image, 0 to 1, that may hold no numbers; with more nobody knows.")
     ] = 0.0,
     labels: Annotated[Path | None, typer.Option(help="Folder for the labels, as OME-Zarr.")] = None,
+    channel: options.Channel = None,
     channels: options.Channels = None,
     average: options.Average = _SEGMENT.average,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = _SEGMENT.device,
@@ -52,14 +55,16 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
     """Look for defects, and say by the exit code whether all images pass: 0 yes, 1 some fail, 2 of some nobody knows.
 
     Beside the table of defects lies that of images, with verdicts and reasons. Rows are written as they come; the same
-    command goes on with the images that are left.
+    command goes on with the images that are left. Of a folder of images --channel takes a folder, too, whose files bear
+    the same names.
     """
     spec = SegmentSpec.of(
         model=tuple(model) if len(model) > 1 else model[0], channels=options.chosen_channels(channels), average=average,
         uncertainty=average != "none" or len(model) > 1, device=device, tiling={"workers": workers},
     )  # fmt: skip
     how = InspectSpec.of(rule=fail_if, pixel_size=pixel_size, unseen=unseen)
-    found = watch(workflows.inspect_steps(images, output, spec, how, labels=labels, overwrite=overwrite))
+    sources = _joined(images, channel) if channel else images
+    found = watch(workflows.inspect_steps(sources, output, spec, how, labels=labels, overwrite=overwrite))
     if as_json:
         say_json({"passed": found.passed, "failed": found.failed, "errors": found.errors, "defects": found.defects})
     else:
@@ -69,3 +74,13 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
         })  # fmt: skip
     if found.code:
         raise typer.Exit(found.code)
+
+
+def _joined(images: list[Path], further: list[Path]) -> list[tuple[Path, ...]]:
+    """Return the files of each image whose channels are files of their own."""
+    if len(images) > 1:
+        raise SpecError(
+            f"--channel is for one image, or for one folder of images, but {len(images)} are given. Put the files of "
+            "each channel into a folder of their own, under the same names, and give the folders."
+        )
+    return workflows.match_channels([*images, *further])

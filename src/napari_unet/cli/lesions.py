@@ -13,6 +13,8 @@ from ..core.axes import Image
 from ..core.errors import SpecError
 from ..core.lesions import Growth, Lesions
 from ..core.results import Table
+from ._options import Channel
+from .reading import open_image
 
 __all__ = ["Before", "Changes", "Classes", "Organ", "Quantity", "Scores", "measure", "report"]
 
@@ -24,7 +26,8 @@ Scores = Annotated[Path | None, typer.Option(help="Scores of the pixels; their m
 Before = Annotated[Path | None, typer.Option(help="Labels of an earlier time, on the same grid: what has changed?")]
 Changes = Annotated[Path | None, typer.Option(help="Table of changes since --before to write.")]
 Quantity = Annotated[
-    str, typer.Option(help="What intensities are, such as SUV or HU.", show_default="as the image says")
+    str,
+    typer.Option(help="What intensities are, such as SUV; of channels: HU,SUV.", show_default="as the image says"),
 ]
 
 
@@ -70,6 +73,7 @@ def measure(
 def report(  # noqa: PLR0913  # a command's options are its arguments
     image: Annotated[Path, typer.Argument(help="Image, for the pictures and intensities.", show_default=False)],
     labels: Annotated[Path, typer.Argument(help="Its lesions, as 'segment' writes them.", show_default=False)],
+    channel: Channel = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .html or .pdf.")] = Path("report.html"),
     classes: Classes = False,
     organ: Organ = None,
@@ -80,9 +84,12 @@ def report(  # noqa: PLR0913  # a command's options are its arguments
     axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as zyx.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write a report of lesions: one page of HTML or PDF with pictures, diameters and a table. Not for clinical use."""
+    """Write a report of lesions: one page of HTML or PDF with pictures, diameters and a table. Not for clinical use.
+
+    Pictures show the first channel, the table has the intensities of all.
+    """
     workflows.check_place(output, overwrite=overwrite, noun="a report")
-    source = workflows.read_image(image, axes)
+    source = open_image(image, axes, None, channel)
     files = {"organ": organ, "scores": scores}
     found = _measured(labels, source, source.label_axes, files, classes, quantity)
     growth = _compared(before, found, source.label_axes, classes) if before else None

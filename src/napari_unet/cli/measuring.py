@@ -21,7 +21,8 @@ __all__ = ["EVALUATE", "MEASURE", "evaluate", "measure"]
 EVALUATE: Final = "napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json"
 MEASURE: Final = (
     "napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv\n\n"
-    "napari-unet measure tumors.tif --measure lesions --output tumors.csv"
+    "napari-unet measure tumors.tif --measure lesions --output tumors.csv\n\n"
+    "napari-unet measure lesions.nii.gz --image T1.nii.gz --channel FLAIR.nii.gz --output lesions.csv"
 )
 
 _Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
@@ -79,6 +80,7 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     labels: Annotated[Path, typer.Argument(help="Labels, as 'segment' writes them.", show_default=False)],
     output: _Output,
     image: Annotated[Path | None, typer.Option(help="Image whose intensities to measure.")] = None,
+    channel: options.Channel = None,
     axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as tyx.")] = None,
     measure: Annotated[str, typer.Option(help="What to measure: objects, or lesions (with diameters).")] = "objects",
     classes: lesions.Classes = False,
@@ -92,7 +94,7 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     slurm: options.Slurm = None,
     overwrite: _Overwrite = False,
 ) -> None:
-    """Measure size, place, shape and intensity of every object, one line each.
+    """Measure size, place, shape and intensity of every object, one line each; intensities channel by channel.
 
     With --measure lesions: volume in milliliters, the two diameters of RECIST, surface, percentiles, and what has
     changed since an earlier time.
@@ -101,7 +103,9 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     options.apart({"--output": output, "--changes": changes})
     for place in filter(None, (output, changes)):
         workflows.check_place(place, overwrite=overwrite)
-    source = open_image(image, axes, series) if image else None
+    if channel and not image:
+        raise SpecError("--channel names the next channel of an image: give the file of the first with --image.")
+    source = open_image(image, axes, series, channel) if image else None
     axes = source.label_axes if source and axes else axes
     if measure == "lesions":
         table, rows = lesions.measure(labels, source, axes, files, classes)

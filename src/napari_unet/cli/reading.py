@@ -21,7 +21,9 @@ EXAMPLES: Final = (
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")]
 
 
-def open_image(path: Path, axes: str | None = None, series: int | None = None, further: Sequence[Path] = ()) -> Image:
+def open_image(
+    path: Path, axes: str | None = None, series: int | None = None, further: Sequence[Path] | None = None
+) -> Image:
     """Open an image; what its reader has to say goes to the terminal.
 
     Parameters
@@ -32,7 +34,7 @@ def open_image(path: Path, axes: str | None = None, series: int | None = None, f
         What its dimensions are.
     series : int, optional
         Of a DICOM folder that holds several.
-    further : sequence of Path
+    further : sequence of Path, optional
         Of the other channels, where each is a file of its own.
 
     Returns
@@ -45,7 +47,7 @@ def open_image(path: Path, axes: str | None = None, series: int | None = None, f
     UNetError
         If it cannot be opened.
     """
-    image = workflows.read_image([path, *further], axes, series)
+    image = workflows.read_image([path, *(further or ())], axes, series)
     say(path, image)
     return image
 

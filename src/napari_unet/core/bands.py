@@ -1,4 +1,4 @@
-"""Channels by name: what the bands of an image are called, and which of them a model sees."""
+"""Channels by name: what the bands of an image are called, which of them a model sees, how columns tell them apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .axes import Image
 from .errors import ImageError
 from .place import Band, pick_bands
 
-__all__ = ["MISSING", "band_names", "choose_bands"]
+__all__ = ["MISSING", "band_names", "channel_suffixes", "choose_bands"]
 
 MISSING: Final = -1  # a channel that an image lacks; nothing is seen in it
 _NONE: Final = "none"
@@ -30,6 +30,27 @@ def band_names(image: Image) -> tuple[str, ...]:
     """
     names = image.channel_names or (tuple(band.name for band in image.geo.bands) if image.geo else ())
     return names if len(names) == image.channels and any(names) else ()
+
+
+def channel_suffixes(image: Image) -> tuple[str, ...]:
+    """Return what columns that measure a channel end with.
+
+    Parameters
+    ----------
+    image : Image
+        Of any kind.
+
+    Returns
+    -------
+    tuple of str
+        One for each channel: its name, as in ``"_FLAIR"``, or its number, as in ``"_c1"``, where not all channels have
+        names of their own; empty for an image without channels.
+    """
+    if "c" not in image.axes:
+        return ("",)
+    names = band_names(image)
+    told = len(set(filter(None, names))) == image.channels
+    return tuple(f"_{name}" if told else f"_c{number}" for number, name in enumerate(names or ("",) * image.channels))
 
 
 def choose_bands(image: Image, wanted: Sequence[int | str] | None, known: Sequence[str] = ()) -> tuple[int, ...] | None:

@@ -94,7 +94,7 @@ def _table(
     """Draw as many rows as there is room for; return where it ends."""
     known: dict[str, Any] = dict(table)
     y, bottom, size, count = room[0], room[1], 7.5, len(known[names[0]])
-    heads = [head(name, lesions.units).split() for name in names]
+    heads = [head(name, lesions).split() for name in names]
     rows = [[cell(known[name][row]) for name in names] for row in range(min(count, most))]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     texts = [[*words, *column] for words, column in zip(heads, columns, strict=True)]
@@ -151,6 +151,6 @@ def _small_print(page: Page, lesions: Lesions) -> None:
         page.write(text, x + 9, y, 7, _GRAY)
         x += measure(text, 7) + 24
     more = "Slices count from 0. Sums of diameters are those of the five longest."
-    for line in wrap(f"{more} {grid_words(lesions.labels)}", 7, _INSIDE):
+    for line in wrap(f"{more} {grid_words(lesions)}", 7, _INSIDE):
         y += 9
         page.write(line, _RIM, y, 7, _GRAY)

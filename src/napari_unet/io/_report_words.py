@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from napari_unet.core.axes import Image
 from napari_unet.core.lesions import Growth, Lesions
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ _HEADS: Final = {
     "diameter_sum_change": "Sum of diameters, change", "matched": "Found again", "new": "New", "vanished": "Vanished",
     "split": "Split off", "merged": "Merged",
 }  # fmt: skip
+_MEAN: Final = "intensity_mean"
+_INTENSITIES: Final = {_MEAN: "Mean", "intensity_std": "SD", "intensity_p95": "95th percentile"}
 RECIST: Final = (
     "Targets are the longest lesions of 10 mm or more, five at most; PD is a new lesion or a sum that has grown by "
     "20 % and 5 mm, PR a sum that is 30 % smaller, CR no lesion any more (Eisenhauer et al. 2009). Nobody has chosen "
@@ -54,7 +55,7 @@ class Figure:
 def columns(lesions: Lesions) -> list[str]:
     """Return the columns of the table that are shown."""
     found = [n for n in lesions.table if n in _HEADS and not (n == "volume" and "volume_ml" in lesions.table)]
-    return found + [n for n in lesions.table if n.startswith(("intensity_mean", "intensity_std", "intensity_p95"))]
+    return found + [n for n in lesions.table if n.startswith(tuple(_INTENSITIES))]
 
 
 def facts(lesions: Lesions) -> Iterator[tuple[str, str]]:
@@ -77,12 +78,14 @@ def sums(growth: Growth, units: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield _HEADS[name], (_number(value) if "_" in name else f"{value:.0f}") + unit(name, units)
 
 
-def grid_words(labels: Image) -> str:
-    """Say how large the image and its voxels are."""
+def grid_words(lesions: Lesions) -> str:
+    """Say how large the image and its voxels are, and which of several channels the pictures show."""
+    labels, several = lesions.labels, sum(name.startswith(_MEAN) for name in lesions.table) > 1
     axes = "".join(a for a in "zyx" if a in labels.axes)
     shape, scale, named = labels.along(axes)
     size = " × ".join(f"{step:.4g} {short(one)}" for step, one in zip(scale, named, strict=True))
-    return f"Image of {' × '.join(map(str, shape))} voxels ({', '.join(axes)}), each {size}."
+    seen = " Pictures show channel 0." if several else ""
+    return f"Image of {' × '.join(map(str, shape))} voxels ({', '.join(axes)}), each {size}.{seen}"
 
 
 def caption(lesions: Lesions, row: int, length: str) -> str:
@@ -95,18 +98,14 @@ def caption(lesions: Lesions, row: int, length: str) -> str:
     return f"Lesion {int(known['index'][row])}{place}: {lines} {length}, {value}"
 
 
-def head(name: str, units: Mapping[str, str]) -> str:
-    """Return the head of a column, with its unit."""
-    named = unit(name, units).strip()
-    return f"{_head(name)} ({named})" if named else _head(name)
-
-
-def _head(name: str) -> str:
-    if name in _HEADS:
-        return _HEADS[name]
-    _, kind, *channel = name.split("_")
-    words = {"mean": "Mean", "std": "SD", "p95": "95th percentile"}[kind]
-    return f"{words}, channel {channel[0][1:]}" if channel else words
+def head(name: str, lesions: Lesions) -> str:
+    """Return the head of a column, with its unit. Channels are counted: their names may be those of files."""
+    words, named = _HEADS.get(name, ""), unit(name, lesions.units).strip()
+    if not words:
+        kind, suffix = next((k, name.removeprefix(k)) for k in _INTENSITIES if name.startswith(k))
+        number = [n.removeprefix(_MEAN) for n in lesions.table if n.startswith(_MEAN)].index(suffix)
+        words = _INTENSITIES[kind] + (f", channel {number}" if suffix else "")
+    return f"{words} ({named})" if named else words
 
 
 def cell(value: Any) -> str:

@@ -126,7 +126,7 @@ def _page(lesions: Lesions, growth: Growth | None, title: str, figures: list[Fig
     yield f"{_key(LONG)}Longest diameter in any axial plane, from border to border. "
     yield f"{_key(SHORT)}The longest at right angles to it, in the same plane. "
     yield "Slices count from 0. Sums of diameters are those of the five longest. "
-    yield f"{html.escape(grid_words(lesions.labels))}</p>"
+    yield f"{html.escape(grid_words(lesions))}</p>"
     yield "</body></html>\n"
 
 
@@ -148,7 +148,7 @@ def _figure(figure: Figure) -> str:
 def _table(table: Table, names: Sequence[str], lesions: Lesions) -> str:
     known: dict[str, Any] = dict(table)
     count = len(known[names[0]])
-    heads = "".join(f"<th>{html.escape(head(n, lesions.units))}</th>" for n in names)
+    heads = "".join(f"<th>{html.escape(head(n, lesions))}</th>" for n in names)
     rows = [[cell(known[n][row]) for n in names] for row in range(min(count, _ROWS))]
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(one)}</td>' for one in row)}</tr>" for row in rows)
     more = f"<p>{count - _ROWS} more are in the table that can be saved.</p>" if count > _ROWS else ""

@@ -90,20 +90,20 @@ class Report:
         rows = [row for row in _whole_rows(self.path) if len(row) == len(_DEFECTS) and row[0] in self._done]
         _rewrite(self.path, _lines([_DEFECTS, *rows]))
 
-    def has(self, image: str, file: Path | None) -> bool:
-        """Say whether an image is done, and still the same file."""
+    def has(self, image: str, *files: Path) -> bool:
+        """Say whether an image is done, and its files are still the same."""
         row = self._done.get(image)
-        return row is not None and row["verdict"] != "error" and (row["bytes"], row["changed"]) == _stamp(file)
+        return row is not None and row["verdict"] != "error" and (row["bytes"], row["changed"]) == _stamp(files)
 
-    def add(self, verdict: Verdict, file: Path | None = None) -> None:
+    def add(self, verdict: Verdict, *files: Path) -> None:
         """Write what was found in an image.
 
         Parameters
         ----------
         verdict : Verdict
             And its defects.
-        file : Path, optional
-            The image, so that a change of it is noticed.
+        *files : Path
+            Of the image, so that a change of one is noticed.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class Report:
             If the disk is full or the place is gone.
         """
         told = (verdict.image, verdict.verdict, len(verdict.defects), verdict.reason, f"{verdict.seconds:.2f}")
-        row = [*told, *_stamp(file)]
+        row = [*told, *_stamp(files)]
         try:
             if verdict.image in self._done:
                 del self._done[verdict.image]
@@ -138,11 +138,12 @@ def _row(image: str, number: int, one: Defect) -> list[Any]:
     return [image, number, one.kind, " ".join(map(str, one.plane)), *told, *one.box]
 
 
-def _stamp(file: Path | None) -> tuple[str, str]:
-    if file is None or not file.exists():
+def _stamp(files: Sequence[Path]) -> tuple[str, str]:
+    """Return sizes and times of files, with blanks between; empty where one is not there."""
+    if not all(file.exists() for file in files):
         return "", ""
-    found = file.stat()
-    return str(found.st_size), str(found.st_mtime_ns)
+    found = [file.stat() for file in files]
+    return " ".join(str(one.st_size) for one in found), " ".join(str(one.st_mtime_ns) for one in found)
 
 
 def _lines(rows: Any) -> str:

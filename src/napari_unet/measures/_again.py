@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import AXES, Image
+from napari_unet.core.bands import band_names
 from napari_unet.core.results import Table
 from napari_unet.core.windows import Reader
 
@@ -113,7 +114,7 @@ def _measured(labels: Image, image: Image | None, ids: Ids, part: dict[str, slic
 def _cut(image: Image, part: Mapping[str, slice]) -> Image:
     window = tuple(part.get(a, slice(0, n)) for a, n in zip(image.axes, image.shape, strict=True))
     data = Reader(image.data, image.name).read(window)
-    return Image(data, image.axes, image.scale, image.units, image.name)
+    return Image(data, image.axes, image.scale, image.units, image.name, channel_names=band_names(image))
 
 
 def _column(table: Table, name: str) -> npt.NDArray[Any]:

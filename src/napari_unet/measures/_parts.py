@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import Image
+from napari_unet.core.bands import channel_suffixes
 from napari_unet.core.errors import AxesError
 from napari_unet.core.windows import Reader, strips
 
@@ -87,11 +88,11 @@ class Parts:
         if image is not None:
             check_fit(labels, image)
         self.times = list(range(labels.along("t")[0][0])) if "t" in labels.axes else [None]
-        self._own, self._channels, self.suffixes = Source(labels, Reader(labels.data, labels.name)), [], list[str]()
+        self._own, self._channels = Source(labels, Reader(labels.data, labels.name)), list[Source]()
+        self.suffixes: tuple[str, ...] = ()
         if image is not None:
-            reader, several = Reader(image.data, image.name), "c" in image.axes
+            reader, self.suffixes = Reader(image.data, image.name), channel_suffixes(image)
             self._channels = [Source(image, reader, channel) for channel in range(image.channels)]
-            self.suffixes = [f"_c{channel}" if several else "" for channel in range(image.channels)]
         self.shape, self.scale = self._own.shape, self._own.scale
         self._strips = strips(self.shape)
         self.sums = [self._nothing() for _ in self.times]

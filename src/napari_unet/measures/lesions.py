@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.axes import Image
+from napari_unet.core.bands import channel_suffixes
+from napari_unet.core.errors import SpecError
 from napari_unet.core.lengths import milliliters
 from napari_unet.core.results import Table
 from napari_unet.core.steps import Progress, Steps, finish
@@ -31,6 +33,7 @@ from ._surface import surface_area
 __all__ = ["PERCENTILES", "Beside", "measure", "measure_steps", "units"]
 
 PERCENTILES: Final = (5, 25, 50, 75, 95)
+_INTENSITIES: Final = ("mean", "std", "min", "max", "sum", *(f"p{p}" for p in PERCENTILES))
 Floats = npt.NDArray[np.float64]
 
 
@@ -85,7 +88,7 @@ def measure(labels: Image, image: Image | None = None, beside: Beside | None = N
         - ``border_distance`` from the border of the image, 0 where ``touches_border``; ``organ_distance`` from the
           border of the organ, 0 where the lesion reaches it or lies outside.
         - ``intensity_mean``, ``_std``, ``_min``, ``_max``, ``_sum``, and percentiles ``_p5``, ``_p25``, ``_p50``,
-          ``_p75``, ``_p95``, with ``_c0``, ``_c1`` ... appended where the image has a channel axis.
+          ``_p75``, ``_p95``; of channels as in :mod:`~napari_unet.measures.objects`.
         - ``confidence``: the mean of `scores` inside.
 
     Raises
@@ -135,10 +138,11 @@ def measure_steps(labels: Image, image: Image | None = None, beside: Beside | No
     own: Table = {name: np.array([row[name] for row in rows], dtype) for name, dtype in one.names.items()}
     if beside.scores is not None:
         own["confidence"] = means(labels, beside.scores, known["index"]) if total else np.zeros(0)
-    return _ordered(labels, known, own, beside.classes)
+    columns = [f"intensity_{name}{suffix}" for suffix, _ in one.channels for name in _INTENSITIES]
+    return _ordered(labels, known, own, beside.classes, columns)
 
 
-def units(labels: Image, quantity: str = "") -> dict[str, str]:
+def units(labels: Image, quantity: str = "", image: Image | None = None) -> dict[str, str]:
     """Say in which unit each column of :func:`measure` is.
 
     Parameters
@@ -146,12 +150,19 @@ def units(labels: Image, quantity: str = "") -> dict[str, str]:
     labels : Image
         The labels that are measured.
     quantity : str
-        What intensities are, such as ``"SUV"`` or ``"HU"``.
+        What intensities are, such as ``"SUV"`` or ``"HU"``; of channels that differ with commas between.
+    image : Image, optional
+        That is measured too.
 
     Returns
     -------
     dict of str to str
         Unit of each column that has one; the others are counts or pure numbers.
+
+    Raises
+    ------
+    SpecError
+        If there are neither one quantity nor as many as channels.
     """
     found, axes = objects.units(labels), spatial(labels)
     named = labels.along(axes)[2]
@@ -167,8 +178,20 @@ def units(labels: Image, quantity: str = "") -> dict[str, str]:
     lengths |= dict.fromkeys(own, "millimeter")
     if len(axes) == 3:
         lengths |= {"volume_ml": "ml", "surface": f"{one}²" if one != "mixed" else one}
-    names = ("mean", "std", "min", "max", *(f"p{p}" for p in PERCENTILES))
-    return found | lengths | (dict.fromkeys((f"intensity_{name}" for name in names), quantity) if quantity else {})
+    return found | lengths | _quantities(quantity, ("",) if image is None else channel_suffixes(image))
+
+
+def _quantities(quantity: str, suffixes: Sequence[str]) -> dict[str, str]:
+    """Return what intensities are, column by column."""
+    said = [word.strip() for word in quantity.split(",")]
+    if len(said) not in (1, len(suffixes)):
+        raise SpecError(
+            f"'{quantity}' says of {len(said)} channels what intensities are, but the image has {len(suffixes)}. Give "
+            "one quantity, or one for each channel, such as HU,SUV."
+        )
+    told = zip(suffixes, said * len(suffixes) if len(said) == 1 else said, strict=True)
+    names = [name for name in _INTENSITIES if name != "sum"]
+    return {f"intensity_{name}{suffix}": word for suffix, word in told if word for name in names}
 
 
 class _OneByOne:
@@ -180,8 +203,7 @@ class _OneByOne:
         self.channels: list[tuple[str, Source]] = []
         if image is not None:
             reader = Reader(image.data, image.name)
-            suffixes = [f"_c{k}" if "c" in image.axes else "" for k in range(image.channels)]
-            self.channels = [(suffix, Source(image, reader, k)) for k, suffix in enumerate(suffixes)]
+            self.channels = [(suffix, Source(image, reader, k)) for k, suffix in enumerate(channel_suffixes(image))]
         self.organ = None if organ is None else Organ(organ)
 
     @property
@@ -222,7 +244,9 @@ class _OneByOne:
         return found
 
 
-def _ordered(labels: Image, known: dict[str, Any], own: Table, classes: Mapping[int, int] | None) -> Table:
+def _ordered(
+    labels: Image, known: dict[str, Any], own: Table, classes: Mapping[int, int] | None, intensities: Sequence[str]
+) -> Table:
     """Put the columns together: what radiologists look for first comes first."""
     axes = spatial(labels)
     shape, scale, _ = labels.along(axes)
@@ -247,8 +271,7 @@ def _ordered(labels: Image, known: dict[str, Any], own: Table, classes: Mapping[
     table |= {name: column for name, column in own.items() if name in ("organ_distance", "confidence")}
     table["border_distance"] = _border_distance(known, axes, shape, scale)
     table["touches_border"] = known["touches_border"]
-    intensities = {n: c for n, c in (known | own).items() if n.startswith("intensity_")}
-    table |= {name: intensities[name] for name in sorted(intensities, key=lambda n: n.partition("_c")[2])}
+    table |= {name: (known | own)[name] for name in intensities}
     ends = zip(axes, scale, strict=True)
     table |= {f"box_{a}{end}": (known[f"bbox_{a}{end}"] - 0.5) * step for a, step in ends for end in (0, 1)}
     if labels.anatomy is not None and axes == "zyx":

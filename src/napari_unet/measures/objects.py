@@ -56,8 +56,9 @@ def measure(labels: Image, image: Image | None = None) -> Table:
           pixel centers that belong to the object.
         - ``bbox_y0``, ``bbox_y1`` and so on: first pixel and the one after the last.
         - ``touches_border``: whether the object may continue outside of the image.
-        - ``intensity_mean``, ``_std``, ``_min``, ``_max``, ``_sum``, with ``_c0``, ``_c1`` ... appended where the
-          image has a channel axis. NaN in an object makes its intensities NaN.
+        - ``intensity_mean``, ``_std``, ``_min``, ``_max``, ``_sum``; where the image has a channel axis the names of
+          its channels are appended, as in ``intensity_mean_FLAIR``, or ``_c0``, ``_c1`` ... if they have none. NaN in
+          an object makes its intensities NaN.
 
     Raises
     ------

@@ -124,7 +124,11 @@ class ModelBox(QComboBox):
     @property
     def noun(self) -> str:
         """What the labels of the chosen model are of, more than one."""
-        card = self.card
+        return self.noun_of(str(self.currentData()))
+
+    def noun_of(self, name: str) -> str:
+        """Return what the labels of a model are of, more than one."""
+        card = self._cards.get(name)
         task = next((task for task in self._tasks if card is not None and card.task == task.name), self._tasks[0])
         # A task of classes may have models whose labels are objects, such as buildings.
         return "objects" if card is not None and task.target.table and not card.target.table else task.noun

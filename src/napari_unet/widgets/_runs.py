@@ -19,6 +19,7 @@ from ._layers import KEY
 from ._meant import Place, Run
 from ._parts import button, row, words
 from ._reader import whole_layer
+from ._settings import order_words
 from ._worker import Job, Report
 
 if TYPE_CHECKING:
@@ -54,10 +55,12 @@ class RunsRow(QWidget):
         self.again = button("Reattach", "Show how far the run is, and its labels while they are found.", self.reattach)
         self.end = button("Cancel run", "End its process. What is done stays: Run goes on where it was.", self.stop)
         self.nothing = words("No runs yet.")
+        self.settings = words()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.list)
         column.addWidget(self.nothing)
+        column.addWidget(self.settings)
         column.addLayout(row((self.again, 1), (self.end, 1)))
         self._job: Job | None = None
         self.list.currentIndexChanged.connect(self._suit)
@@ -111,6 +114,9 @@ class RunsRow(QWidget):
 
     def _suit(self, *_: object) -> None:
         chosen, free = self.chosen, self._dock.job is None
+        told = "" if chosen is None else order_words(chosen[1])
+        self.settings.setText(told)
+        self.settings.setVisible(bool(told))
         self.list.setVisible(bool(self._found))
         self.nothing.setVisible(not self._found)
         self.again.setEnabled(free and chosen is not None and chosen[2] in ("running", "finished"))

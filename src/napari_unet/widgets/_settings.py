@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
+from napari_unet.core.errors import UNetError
 from napari_unet.core.region import region_text
 from napari_unet.core.results import MAPS
 from napari_unet.core.runtimes import RUNTIMES
 from napari_unet.core.specs import SegmentSpec
 
 __all__ = [
-    "CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "in_the_dock", "output_name",
+    "CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "in_the_dock",
+    "order_words", "output_name",
 ]  # fmt: skip
 
 Source = str | Sequence[str] | None
@@ -39,6 +41,9 @@ LABELS: Final = {
     "tiling.batch": "Tiles at once",
     "tiling.workers": "Threads (0: all)",
 }
+_ABOVE: Final = {
+    "model": "Model", "diameter": "Object width", "min_size": "Smallest kept", "region": "Only inside",
+}  # fmt: skip
 _OWN: Final = "the model's own"
 HINTS: Final = {
     "channels": "all", "threshold": _OWN, "min_score": _OWN, "background": "look everywhere",
@@ -77,6 +82,43 @@ def changed(spec: SegmentSpec) -> dict[str, Any]:
         Keyword arguments that rebuild the spec. The model is always named, so that another default changes nothing.
     """
     return {"model": spec.model, **spec.model_dump(exclude_defaults=True, exclude={"model"})}
+
+
+def order_words(order: dict[str, Any]) -> str:
+    """Say what a run was begun with; empty where that is not known.
+
+    Parameters
+    ----------
+    order : dict
+        What it is to do, see :class:`~napari_unet.io.driven.Driven`.
+
+    Returns
+    -------
+    str
+        Settings that differ from the usual ones, in the words of the dock, and what those in the dock are for.
+    """
+    try:
+        told = _spec_words(SegmentSpec.of(**order["spec"]))
+    except (KeyError, UNetError):
+        return ""
+    address, local = order.get("cluster") or ("", 0)
+    where = f"; Scheduler: {address}" if address else f"; Local workers: {local}" if local else ""
+    return f"This run was begun with {told}{where}. All else as usual. What the dock shows is for the next run."
+
+
+def _spec_words(spec: SegmentSpec) -> str:
+    flat: dict[str, Any] = {}
+    for name, value in changed(spec).items():
+        flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    if spec.region is not None:
+        flat["region"] = f"{len(spec.region)} area{'s' * (len(spec.region) != 1)}"
+    return "; ".join(f"{(LABELS | _ABOVE).get(name, name)}: {_word(value)}" for name, value in flat.items())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def output_name(source: str | None, noun: str = "labels", suffix: str = ".tif") -> str:

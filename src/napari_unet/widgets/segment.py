@@ -58,7 +58,7 @@ class SegmentWidget(Panel):
         tasks = [load_task(name) for name in task.split(",")]
         super().__init__(f"Choose an image and press Run. {' '.join(t.description for t in tasks)}", "Run")
         self.caution = Caution(" ".join(dict.fromkeys(filter(None, (t.caution for t in tasks)))))
-        self.viewer, self.engine, self.pace = viewer, engine, Pace()
+        self.viewer, self.engine, self.pace, self.noun = viewer, engine, Pace(), ""  # the noun of the run
         self.canvas: Canvas | None = None
         self.goal: Place | None = None
         self.images = LayerBox(viewer, ImageLayer)
@@ -171,8 +171,8 @@ class SegmentWidget(Panel):
 
     def watch(self, layer: ImageLayer, run: Run, engine: ModuleType | Any) -> None:
         """Have an engine do a run, or look on while it is done elsewhere, and show its labels."""
-        self.goal, self.pace = run.place, Pace()
-        self.canvas = open_canvas(layer, run.image, f"{layer.name} {self.models.noun}", run.place, self)
+        self.goal, self.pace, self.noun = run.place, Pace(), self.models.noun_of(run.spec.models[0])
+        self.canvas = open_canvas(layer, run.image, f"{layer.name} {self.noun}", run.place, self)
         self.begin(self.canvas.steps(engine, run.spec), self._polled, self._done)
 
     def _stop(self) -> None:
@@ -211,7 +211,7 @@ class SegmentWidget(Panel):
             self.canvas.finish(result)
         self.canvas = None
         self.sizes.tell(result.diameter)
-        return outcome_words(result, self.models.noun, None if self.goal is None else self.goal.path)
+        return outcome_words(result, self.noun, None if self.goal is None else self.goal.path)
 
     def _call(self) -> Call:
         path = None if self.place.place is None else str(self.place.place.path)

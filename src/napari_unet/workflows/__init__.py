@@ -38,7 +38,7 @@ from .files import (
     write_overlay,
     write_table,
 )
-from .inspection import inspect, inspect_image_steps, inspect_steps
+from .inspection import inspect, inspect_image_steps, inspect_steps, match_channels
 from .large import (
     choose_place,
     drop_draft,
@@ -117,9 +117,9 @@ __all__ = [
     "follow_run_steps", "forget_edits", "has_draft", "hold_training", "info", "inspect", "inspect_image_steps",
     "inspect_steps", "is_training", "is_unfinished", "keep_draft", "keep_runs_in", "list_collections",
     "list_damaged", "list_doubts", "list_models", "list_runs", "list_series", "load_model", "load_task",
-    "locate_model", "look_at_cluster_steps", "match_labels", "measure", "measure_lesions", "measure_lesions_steps",
-    "measure_steps", "named_training", "new_wishes", "on_cluster_steps", "open_cluster", "open_pyramid",
-    "place_corrections", "plan", "plan_steps", "preflight", "preflight_steps", "preview_patches",
+    "locate_model", "look_at_cluster_steps", "match_channels", "match_labels", "measure", "measure_lesions",
+    "measure_lesions_steps", "measure_steps", "named_training", "new_wishes", "on_cluster_steps", "open_cluster",
+    "open_pyramid", "place_corrections", "plan", "plan_steps", "preflight", "preflight_steps", "preview_patches",
     "preview_patches_steps", "read_contents", "read_image", "read_labels", "read_region", "read_table",
     "read_tracks", "regrid", "relabel", "relabel_steps", "remove_model", "report_lesions", "report_lesions_steps",
     "said_by_training", "sample", "sample_movie", "score_tracks", "score_tracks_steps", "segment",

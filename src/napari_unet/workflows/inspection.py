@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ..core.defects import Defect
     from ..core.model_card import ModelCard
 
-__all__ = ["inspect", "inspect_image_steps", "inspect_steps"]
+__all__ = ["inspect", "inspect_image_steps", "inspect_steps", "match_channels"]
 
+Source = str | Path
 _LARGE: Final = 64 << 20  # pixels, above which labels are kept on the disk while they are measured
 _MILLIMETER: Final = "millimeter"
 
@@ -115,8 +116,15 @@ def _names(card: ModelCard) -> tuple[str, ...]:
     return card.target.classes or ("object",)
 
 
+def match_channels(sources: Sequence[str | Path]) -> list[tuple[Path, ...]]:
+    """Find which files are the channels of one image; see :func:`napari_unet.io.folders.match_channels`."""
+    from ..io.folders import match_channels as match
+
+    return match([Path(source) for source in sources])
+
+
 def inspect_steps(
-    source: str | Path | Sequence[str | Path],
+    source: Source | Sequence[Source | Sequence[Source]],
     output: str | Path,
     spec: SegmentSpec,
     how: InspectSpec | None = None,
@@ -128,8 +136,9 @@ def inspect_steps(
 
     Parameters
     ----------
-    source : path or sequence of path
-        Images, or a folder of them.
+    source : path or sequence of (path or sequence of path)
+        Images, or a folder of them. Where each channel is a file of its own, the files of an image are a sequence;
+        :func:`match_channels` finds them in folders.
     output : path
         Table of all defects, ``.csv``; verdicts go to ``<name>.images.csv`` beside it. Rows are written as they come.
     spec : SegmentSpec
@@ -156,7 +165,8 @@ def inspect_steps(
     UNetError
         If the rule, the model or the place for the report cannot be used.
     """
-    files, how = _files(source), how or InspectSpec()
+    images, how = _images(source), how or InspectSpec()
+    from ..io.folders import name_apart
     from ..io.reports import Report
     from ..models.cards import find_model, read_card
 
@@ -165,26 +175,26 @@ def inspect_steps(
     settings = {"model": models, "settings": _lasting(spec), "rule": how.rule, "pixel size": how.pixel_size}
     settings |= {"unseen": how.unseen} if how.unseen else {}
     report = Report(Path(output), settings, overwrite)
-    names = _short(files)
-    for done, (file, name) in enumerate(zip(files, names, strict=True)):
-        yield Progress(done, len(files), f"Inspecting {name}")
-        if report.has(name, file):
+    names = name_apart([files[0] for files in images])
+    for done, (files, name) in enumerate(zip(images, names, strict=True)):
+        yield Progress(done, len(images), f"Inspecting {name}")
+        if report.has(name, *files):
             continue
         keep = Path(labels) / f"{Path(name).with_suffix('')}.ome.zarr" if labels else None
-        verdict = yield from _judged(file, name, (spec, how, keep), (done, len(files)))
-        report.add(verdict, file)
-        yield Progress(done + 1, len(files), f"Inspecting {name}", verdict, news=_said(verdict))
+        verdict = yield from _judged(files, name, (spec, how, keep), (done, len(images)))
+        report.add(verdict, *files)
+        yield Progress(done + 1, len(images), f"Inspecting {name}", verdict, news=_said(verdict))
     return report.summary()
 
 
 def _judged(
-    file: Path, name: str, how: tuple[SegmentSpec, InspectSpec, Path | None], at: tuple[int, int]
+    files: Sequence[Path], name: str, how: tuple[SegmentSpec, InspectSpec, Path | None], at: tuple[int, int]
 ) -> Steps[Verdict]:
     """Inspect an image; what is wrong with it alone is its verdict."""
     spec, wanted, keep = how
     start = time.perf_counter()
     try:
-        image = read_image(file)
+        image = read_image(files)
         if wanted.pixel_size is not None:
             image = _scaled(image, wanted.pixel_size)
         if keep is not None:
@@ -211,34 +221,20 @@ def _scaled(image: Image, pixel_size: float) -> Image:
     return replace(image, scale=scale, units=units)
 
 
-def _files(source: str | Path | Sequence[str | Path]) -> list[Path]:
-    from ..io._zarr_reader import is_zarr
+def _images(source: Source | Sequence[Source | Sequence[Source]]) -> list[tuple[Path, ...]]:
+    """Return the files of each image: one, or one for each channel."""
+    from ..io.folders import find_images
     from ..io.images import SUFFIXES
 
-    found: list[Path] = []
-    for path in map(Path, [source] if isinstance(source, str | Path) else source):
-        if not path.exists():
-            raise ImageError(f"'{path}' does not exist. Give an image, or a folder of images.")
-        if not path.is_dir() or is_zarr(path):
-            found.append(path)
-            continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        found += [
-            p for p in inside if not any(is_zarr(parent) for parent in p.relative_to(path).parents if parent.name)
-        ]
-    if not found:
+    found: list[tuple[Path, ...]] = []
+    for each in [source] if isinstance(source, str | Path) else source:
+        if isinstance(each, str | Path):
+            found += [(file,) for file in find_images(Path(each))]
+        else:
+            found.append(tuple(map(Path, each)))
+    if not found or not all(found):
         raise ImageError(f"'{source}' holds no images. Choose a folder with files that end in {', '.join(SUFFIXES)}.")
     return found
-
-
-def _short(files: Sequence[Path]) -> list[str]:
-    """Return names that tell files apart: without the folders that all have in common."""
-    if len({file.parent for file in files}) == 1:
-        return [file.name for file in files]
-    import os
-
-    root = Path(os.path.commonpath([file.resolve().parent for file in files]))
-    return [file.resolve().relative_to(root).as_posix() for file in files]
 
 
 def _lasting(spec: SegmentSpec) -> dict[str, Any]:
@@ -253,7 +249,7 @@ def _said(verdict: Verdict) -> str:
 
 
 def inspect(
-    source: str | Path | Sequence[str | Path],
+    source: Source | Sequence[Source | Sequence[Source]],
     output: str | Path,
     spec: SegmentSpec | None = None,
     *,

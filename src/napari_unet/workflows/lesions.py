@@ -39,7 +39,8 @@ def measure_lesions_steps(
     classes : bool
         Whether `labels` is a map of classes.
     quantity : str
-        What intensities are, such as ``"SUV"`` or ``"HU"``; what the image says, if it is not given.
+        What intensities are, such as ``"SUV"`` or ``"HU"``, of channels that differ with commas between; what the image
+        says, if it is not given.
 
     Returns
     -------
@@ -68,7 +69,8 @@ def measure_lesions_steps(
     others = [None if other is None else as_image(other) for other in (image, scores, organ)]
     table = yield from measure_steps(source, others[0], Beside(others[1], others[2], kinds))
     place = None if others[0] is None else others[0].anatomy
-    return Lesions(source, table, sum_up(table), units(source, quantity or (place.quantity if place else "")))
+    named = units(source, quantity or (place.quantity if place else ""), others[0])
+    return Lesions(source, table, sum_up(table), named)
 
 
 def measure_lesions(labels: Any, image: Any = None, **options: Any) -> Lesions:
