@@ -12,8 +12,12 @@ import pytest
 from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError, TrainingDataError
+from napari_unet.core.model_card import ModelCard
 from napari_unet.core.region import parse_region
+from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.io import collection
+from napari_unet.io.pairs import find_examples, read_example
+from napari_unet.models import cards
 from napari_unet.training import corrections
 from napari_unet.training.corrections import find_corrections, known_region
 
@@ -120,6 +124,29 @@ def test_a_collection_grows_and_can_be_learned_from(home: Path) -> None:
         assert workflows.read_image(third.folder / row["image"]).shape == (96, 96)
         assert workflows.read_labels(third.folder / row["labels"]).data.max() > 0
         assert parse_region((third.folder / row["region"]).read_text())
+
+
+def test_what_is_kept_are_the_channels_that_the_model_sees_by_their_names(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bands = ("T1", "FLAIR")
+    card = ModelCard(name="brain", net=NetSpec(inputs=2), target=TargetSpec(), channels=(2,), bands=bands)
+    monkeypatch.setattr(cards, "find_model", Path)
+    monkeypatch.setattr(cards, "read_card", lambda _: card)
+    values = np.random.default_rng(0).integers(0, 999, (3, 96, 96)).astype(np.uint16)
+    image = Image(values, "cyx", name="p1", channel_names=("FLAIR", "PD", "T1"))
+    before = squares()
+    for at, channels, expected in ((5, None, [2, 0]), (25, (1, 0), [1, 0]), (45, ("none", "FLAIR"), [None, 0])):
+        after = before.copy()
+        after[at, at] = 0 if before[at, at] else 77
+        labels = Image(after, "yx"), Image(before, "yx")
+        made = workflows.collect(image, *labels, "brain", channels=channels)
+        *_, found = find_examples(made.table)
+        read = read_example(found)
+        assert read.channel_names == bands
+        zeros = np.zeros((96, 96))
+        np.testing.assert_array_equal(read.data, [zeros if n is None else values[n] for n in expected])
+    assert made.name == "brain"
 
 
 def test_the_newer_correction_of_a_place_counts(home: Path) -> None:

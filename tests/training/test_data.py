@@ -91,6 +91,24 @@ def test_channels_of_any_number(channels):
         loader(inputs=4).load(example(np.stack([image] * 2), labels, "cyx"))
 
 
+def test_channels_of_the_same_names_in_another_order_are_refused():
+    image, labels = field()
+    many = np.stack([image, image + 1, image + 2])
+
+    def named(*names):
+        return replace(example(many, labels, "cyx"), channels=names)
+
+    once = loader(inputs=3)
+    once.load(named("T1", "T2", "FLAIR"))
+    once.load(named("t1", "t2", "flair"))
+    once.load(named("a", "b", "c"))  # nobody knows what these are
+    with pytest.raises(TrainingDataError, match="are T1, FLAIR, T2, but those of 'field' are T1, T2, FLAIR"):
+        once.load(named("T1", "FLAIR", "T2"))
+    known = replace(loader(inputs=3), known=("the model 'brain'", ("T2", "T1", "FLAIR")))
+    with pytest.raises(TrainingDataError, match="those of the model 'brain' are T2, T1, FLAIR"):
+        known.load(named("T1", "T2", "FLAIR"))
+
+
 def test_axes_of_labels_may_stand_in_another_order():
     image, labels = field((3, 80, 90))
     turned = Example(Image(image, "tyx", name="a"), Image(labels.transpose(1, 2, 0), "yxt", name="b"))

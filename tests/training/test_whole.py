@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,13 @@ from napari_unet.core.examples import Example
 from napari_unet.core.results import Epoch
 from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import Progress, finish
+from napari_unet.io.pairs import find_examples, read_example
 from napari_unet.models.cards import read_card
 from napari_unet.samples.simulated import nuclei
+from napari_unet.training import looks
 from napari_unet.training.events import done_line, error_line, progress_line, read_line
 from napari_unet.training.record import describe_data, verdict
+from napari_unet.training.run import train_model
 from napari_unet.training.runs import Order, is_run, read_order, run_folder, write_order
 from napari_unet.training.validate import Judged, Shown, _comparable, middle, open_example, summarize
 from napari_unet.training.wishes import Wishes
@@ -251,6 +255,16 @@ def test_the_folder_of_a_run_holds_all_that_it_needs(tmp_path):
         read_order(run)
 
 
+def test_the_folder_of_a_run_knows_the_channels_of_layers_by_name(tmp_path):
+    one = example(0)
+    both = Image(np.stack([one.image.data] * 2), "cyx", name="both", channel_names=("T1; native", "FLAIR"))
+    data = [replace(one, image=both), replace(one, image=both, channels=("a", "b"))]
+    run = write_order(Order(data, spec(), tmp_path / "m"))
+    found = find_examples(run / "data.csv")
+    assert [each.channels for each in found] == [("T1, native", "FLAIR"), ("a", "b")]
+    assert read_example(found[0]).channel_names == ("T1, native", "FLAIR")
+
+
 def test_lines_come_back_as_they_went():
     epoch = Epoch(3, 0.5, 1e-3, 2.0, {"mAP": 0.3}, ("a.npz",), True, None)
     back = read_line(progress_line(Progress(3, 9, "loss", epoch, "news")))
@@ -308,6 +322,16 @@ def test_two_processes_learn_as_one_and_either_goes_on(tmp_path):
     assert next(p.done for p in again if p.note == "going on") == 6
     assert losses(two) == pytest.approx(losses(one)[:1], rel=0.1)
     assert losses(again) == pytest.approx(losses(one)[1:], rel=0.1)
+
+
+def test_a_picture_of_other_channels_is_not_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(looks, "_FIRST_GLANCE", 0.0)
+    one, shown = example(0), []
+    both = Image(np.stack([one.image.data, 9 * one.image.data]), "cyx", name="both")
+    alone = Image(one.image.data, "yx", name="seen")
+    steps = train_model([replace(one, image=both)], spec(net=NetSpec(inputs=2, widths=(4, 8))), tmp_path / "m", alone)
+    assert read_card(finish(steps, shown.append)).channels == (2,)
+    assert all(p.payload.preview is None for p in shown if isinstance(p.payload, Epoch))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="another kind of signal")

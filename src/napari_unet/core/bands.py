@@ -9,7 +9,7 @@ from .axes import Image
 from .errors import ImageError
 from .place import Band, pick_bands
 
-__all__ = ["MISSING", "band_names", "channel_suffixes", "choose_bands"]
+__all__ = ["MISSING", "band_names", "channel_suffixes", "choose_bands", "join_names"]
 
 MISSING: Final = -1  # a channel that an image lacks; nothing is seen in it
 _NONE: Final = "none"
@@ -95,6 +95,11 @@ def choose_bands(image: Image, wanted: Sequence[int | str] | None, known: Sequen
         f"'{image.name}' lacks bands that the model has learned from: {_listed(lacking)}. It has: {', '.join(names)}. "
         f"Choose what to use instead, in the order {', '.join(known)}; 'none' for a band that there is not."
     )
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Write the names of channels as a table of images has them: with ``;`` between; nothing where one has no name."""
+    return ";".join(name.replace(";", ",") for name in names) if all(name.strip() for name in names) else ""
 
 
 def _listed(names: Sequence[str]) -> str:

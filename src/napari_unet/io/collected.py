@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["COLUMNS", "TABLE", "read_rows"]
 
 TABLE: Final = "data.csv"
-COLUMNS: Final = ("image", "labels", "region", "group")
+COLUMNS: Final = ("image", "labels", "region", "group", "channels")
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
@@ -23,7 +23,7 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
     Returns
     -------
     list of dict
-        ``image``, ``labels`` and ``region`` (paths relative to the folder) and ``group``.
+        ``image``, ``labels`` and ``region`` (paths relative to the folder), ``group`` and ``channels`` (their names).
     """
     file = folder / TABLE
     if not file.is_file():

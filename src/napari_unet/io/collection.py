@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ..core.axes import Image
+from ..core.bands import band_names, join_names
 from ..core.region import Polygon, Region, parse_region, region_text
 from .atomic import atomic_file
 from .collected import COLUMNS, TABLE, read_rows
@@ -63,7 +64,7 @@ def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) 
     number = max(numbers, default=0) + 1
     added = {
         "image": picture, "labels": f"labels/{stem}-{number}.tif", "region": f"regions/{stem}-{number}.txt",
-        "group": group,
+        "group": group, "channels": join_names(band_names(image)),
     }  # fmt: skip
     write_labels(folder / added["labels"], labels)
     _write_text(folder / added["region"], region_text(region))

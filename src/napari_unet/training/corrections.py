@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from scipy import ndimage
 from skimage.measure import approximate_polygon, find_contours
 
 from ..core.axes import Image, Plane
+from ..core.bands import MISSING, band_names
 from ..core.region import Region
 
 __all__ = ["Correction", "find_corrections", "known_region"]
@@ -41,7 +42,9 @@ class Correction:
     region: Region
 
 
-def find_corrections(image: Image, before: Image, after: Image, ndim: int) -> Iterator[Correction]:
+def find_corrections(
+    image: Image, before: Image, after: Image, ndim: int, channels: Sequence[int] | None = None
+) -> Iterator[Correction]:
     """Find what was corrected.
 
     Parameters
@@ -52,6 +55,9 @@ def find_corrections(image: Image, before: Image, after: Image, ndim: int) -> It
         Labels of the image as they were found and as they are now; its axes without channels.
     ndim : int
         Dimensions of the network that is to learn from it.
+    channels : sequence of int, optional
+        Those that it sees, in its order; :data:`~napari_unet.core.bands.MISSING` for one that the image lacks. By
+        default all.
 
     Yields
     ------
@@ -76,9 +82,19 @@ def find_corrections(image: Image, before: Image, after: Image, ndim: int) -> It
         moved = tuple(tuple((a - y, b - x) for a, b in polygon) for polygon in region)
         _, scale, units = image.along(new.axes)
         labels = Image(found[window], new.axes, scale, units, after.name)
-        seen = shown.read(window)
-        picture = Image(seen, f"c{new.axes}", (1.0, *scale), ("pixel", *units), image.name, image.source)
+        seen = _picked(shown.read(window), channels)
+        picture = Image(
+            seen, f"c{new.axes}", (1.0, *scale), ("pixel", *units), image.name, image.source,
+            channel_names=band_names(image) if channels is None else (),
+        )  # fmt: skip
         yield Correction(_plain(picture), labels, moved)
+
+
+def _picked(block: Values, channels: Sequence[int] | None) -> Values:
+    """Return channels of a block ``(c, *s)``; one that is missing is the same everywhere, so that nothing is seen."""
+    if channels is None:
+        return block
+    return np.stack([np.zeros_like(block[0]) if number == MISSING else block[number] for number in channels])
 
 
 def _plain(image: Image) -> Image:

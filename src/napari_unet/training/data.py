@@ -71,11 +71,14 @@ class Loader:
     ----------
     spec : TrainSpec
         With its network and normalization filled in.
+    known : tuple of (str, tuple of str)
+        Whose channels are called how: a model that is started from; otherwise the first image that has names counts.
     warnings : list of str
         What the user should know of the images, gathered while they are read.
     """
 
     spec: TrainSpec
+    known: tuple[str, tuple[str, ...]] = ("", ())
     warnings: list[str] = field(default_factory=list)
     _shelf: Shelf = field(default_factory=Shelf)
     _held: int = 0
@@ -108,6 +111,7 @@ class Loader:
         image, labels = self._shelf.image(example), self._shelf.labels(example.labels)
         check_grid(labels, image)
         self._check_channels(image, net, normalized, example.name)
+        self._check_order(band_names(image), example.name)
         together = matched(image, labels, net.ndim, example.name)
         statistics = measure_statistics([plane for plane, _ in together], normalized)
         self._check_image(image, statistics, example)
@@ -144,6 +148,19 @@ class Loader:
             raise TrainingDataError(
                 f"'{name}' has {image.channels} channel{'s' * (image.channels != 1)}, but {who} is for {known}. "
                 f"Start from another model, or from nothing, or take images of {known} channels."
+            )
+
+    def _check_order(self, names: Sequence[str], name: str) -> None:
+        """Refuse channels that bear the names of those of other images, but stand in another order."""
+        if not names or not all(names):
+            return
+        if not self.known[1]:
+            self.known = (f"'{name}'", tuple(names))
+        mine, theirs = ([word.casefold() for word in each] for each in (names, self.known[1]))
+        if mine != theirs and sorted(mine) == sorted(theirs):
+            raise TrainingDataError(
+                f"The channels of '{name}' are {', '.join(names)}, but those of {self.known[0]} are "
+                f"{', '.join(self.known[1])}. Give them in the same order for all images."
             )
 
     def _pair(self, stored: Stored, plane: Plane, drawn: Plane, weight: float) -> Pair:

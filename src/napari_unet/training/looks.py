@@ -14,7 +14,7 @@ import numpy.typing as npt
 from torch import nn
 
 from ..core.axes import Image
-from ..core.errors import TrainingDataError
+from ..core.errors import ImageError, TrainingDataError
 from ..core.examples import Example
 from ..core.model_card import ModelCard
 from ..core.specs import SegmentSpec, TrainSpec
@@ -135,7 +135,11 @@ class Looks:
             return None
         began = time.monotonic()
         spec = SegmentSpec(model=self.card.name, device=self.device, diameter=self._usual())
-        found = finish(segment_image(self.watched, spec, self.model(network), preview=False))
+        try:
+            found = finish(segment_image(self.watched, spec, self.model(network), preview=False))
+        except ImageError:  # it has other channels than the images that are learned from
+            self._next_glance = math.inf
+            return None
         file = self.folder / "preview-labels.npy"
         with atomic_file(file) as part:
             np.save(part, np.asarray(found.labels.data))

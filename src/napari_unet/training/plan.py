@@ -106,7 +106,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     split = hold_out(examples, spec)
     filled = fill_in(spec, examples)
     learned, kept = _valued(filled, split.learned), _valued(filled, split.held_out)
-    loader = Loader((yield from _measured(filled, spec, learned)))
+    loader = Loader((yield from _measured(filled, spec, learned)), _known(spec))
     pairs: list[Pair] = []
     held: list[Pair] = []
     total = len(learned) + len(kept)
@@ -226,6 +226,11 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
     elif wanted.name == "classes" and not wanted.classes:
         chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, examples)})
     return spec.model_copy(update=chosen).filled(task)
+
+
+def _known(spec: TrainSpec) -> tuple[str, tuple[str, ...]]:
+    """Return which model is started from, and what it calls its channels."""
+    return (f"the model '{spec.start}'", read_card(find_model(spec.start)).bands) if spec.start else ("", ())
 
 
 def _measured(spec: TrainSpec, given: TrainSpec, examples: Sequence[Example]) -> Steps[TrainSpec]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..core.axes import Image
+from ..core.bands import band_names, join_names
 from ..core.errors import TrainingDataError
 from ..core.examples import BACKGROUND, Example
 from ..core.region import region_text
@@ -178,8 +179,9 @@ def _table(data: Sequence[Example], run: Path) -> str:
     more: tuple[str, ...] = ("background",) if any(each.background != BACKGROUND for each in data) else ()
     more += ("tracks",) if any(each.tracks is not None for each in data) else ()
     more += ("before",) if any(each.before is not None for each in data) else ()
-    more += ("channels",) if any(each.channels for each in data) else ()
-    for example in data:
+    called = [_names(each) for each in data]
+    more += ("channels",) if any(called) else ()
+    for example, names in zip(data, called, strict=True):
         region = ""
         if example.region:
             text = region_text(example.region)
@@ -197,7 +199,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "background": str(example.background),
             "tracks": "" if example.tracks is None else _tracks(example.tracks, run),
             "before": "" if example.before is None else _place(example.before, run, "labels"),
-            "channels": ";".join(example.channels),
+            "channels": names,
         }
         rows.append({name: row[name] for name in (*_COLUMNS, *more)})
     written = StringIO()
@@ -205,6 +207,12 @@ def _table(data: Sequence[Example], run: Path) -> str:
     table.writeheader()
     table.writerows(rows)
     return written.getvalue()
+
+
+def _names(example: Example) -> str:
+    """Return what the channels are called; those of a layer, whose file does not say it, too."""
+    image = example.image
+    return join_names(example.channels or (band_names(image) if isinstance(image, Image) else ()))
 
 
 def _tracks(tracks: Tracks | Path, run: Path) -> str:

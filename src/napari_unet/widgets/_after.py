@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,7 +76,9 @@ class AfterBox(QWidget):
             self.wanted.emit(Path(path))
 
 
-def try_model(viewer: Any, name: str, dock: Any = None, task: str = "cell") -> Any:
+def try_model(
+    viewer: Any, name: str, dock: Any = None, task: str = "cell", channels: Sequence[Sequence[Any]] = ()
+) -> Any:
     """Segment the current image with a model, in the dock that segments.
 
     Parameters
@@ -88,6 +91,9 @@ def try_model(viewer: Any, name: str, dock: Any = None, task: str = "cell") -> A
         The dock; by default the viewer's, which is opened if it is not.
     task : str
         Of the model: chooses the dock.
+    channels : sequence of sequences of layers
+        Images whose channels are layers of their own, in the order of the model: if one of these layers is chosen, all
+        of them are segmented.
 
     Returns
     -------
@@ -97,8 +103,10 @@ def try_model(viewer: Any, name: str, dock: Any = None, task: str = "cell") -> A
     if dock is None:
         _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _DOCKS.get(task, _DOCKS["cell"]), tabify=True)
     active = viewer.layers.selection.active
-    if isinstance(active, ImageLayer):
-        dock.images.choose(active)
+    chosen = active if isinstance(active, ImageLayer) else dock.images.layer
+    together = next((layers for layers in channels if chosen in layers), ())
+    dock.images.choose(together[0] if together else chosen)
     dock.models.setCurrentIndex(dock.models.findData(name))
+    dock.sight.further.choose(together)
     dock.run()
     return dock

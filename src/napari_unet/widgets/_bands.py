@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_unet.core.axes import Image
 
 from ._layers import KEY, layer_image
+from ._stack import LastStack, layers_key, levels_of, stack_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["Bands", "band_of", "band_records", "layers_key", "stack_arrays"]
-
-_BLOCK: Final = {"z": 64, "y": 512, "x": 512}  # of an array in memory; 1 along time
+__all__ = ["Bands", "band_of", "band_records"]
 
 
 def band_records(image: Image, record: dict[str, Any], alone: bool) -> list[dict[str, Any]]:
@@ -54,14 +52,11 @@ class Bands:
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        self._viewer = viewer
-        self._image: Image | None = None
-        self._key: list[Any] = []
-        self._held: list[Image] = []  # so that no other array gets a number of `_key`
+        self._viewer, self._last = viewer, LastStack()
 
     def changed(self, layer: Layer | None) -> bool:
         """Say whether bands have come or gone since this layer, one of several of a file, was looked at."""
-        return layer is not None and band_of(layer) is not None and self._key != layers_key(self._siblings(layer))
+        return layer is not None and band_of(layer) is not None and self._last.key != layers_key(self._siblings(layer))
 
     def stacked(self, layer: Layer) -> tuple[Image, tuple[int, ...]]:
         """Return all bands of the file of a layer.
@@ -80,21 +75,7 @@ class Bands:
         """
         band, found = band_of(layer) or {}, self._siblings(layer)
         lost = tuple(n for n in range(band["count"]) if n not in found)
-        if self._image is None or self._key != layers_key(found):
-            axes, at = band["axes"].replace("c", ""), band["axes"].index("c")
-            parts = {number: layer_image(each, axes) for number, each in found.items()}
-            one = parts[band["number"]]
-            whole = [
-                stack_arrays([_array(parts.get(number), n) for number in range(band["count"])], like, axes, at)
-                for n, like in enumerate((one.data, *one.levels))
-            ]
-            self._key, self._held = layers_key(found), list(parts.values())
-            scale, units = (*one.scale[:at], 1.0, *one.scale[at:]), (*one.units[:at], "pixel", *one.units[at:])
-            self._image = Image(
-                whole[0], band["axes"], scale, units, band["name"], band["file"], tuple(whole[1:]),
-                one.geo, one.valid, one.anatomy,
-            )  # fmt: skip
-        return self._image, lost
+        return self._last.image(layers_key(found), partial(_stacked, band, found)), lost
 
     def _siblings(self, layer: Layer) -> dict[int, Layer]:
         """Return the layers of a file by channel; of copies, the chosen layer counts, then the lowest."""
@@ -114,37 +95,29 @@ def band_of(layer: Layer) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _levels(layer: Layer) -> list[Any]:
-    return list(layer.data) if layer.multiscale else [layer.data]
-
-
 def _alike(one: Layer, other: Layer) -> bool:
     """Say whether two layers can be channels of one image."""
-    kinds = [[(tuple(array.shape), array.dtype) for array in _levels(layer)] for layer in (one, other)]
+    kinds = [[(tuple(array.shape), array.dtype) for array in levels_of(layer)] for layer in (one, other)]
     places = [(tuple(y.scale), tuple(y.translate), tuple(map(str, y.units))) for y in (one, other)]
     return kinds[0] == kinds[1] and places[0] == places[1]
 
 
-def layers_key(found: dict[int, Layer]) -> list[Any]:
-    """Return what is equal as long as layers hold the same arrays at the same scale."""
-    return [
-        (n, [id(array) for array in _levels(y)], tuple(y.scale), tuple(map(str, y.units))) for n, y in found.items()
+def _stacked(band: dict[str, Any], found: dict[int, Layer]) -> tuple[Image, list[Image]]:
+    """Return the image of a file, and its channels that are there."""
+    axes, at = band["axes"].replace("c", ""), band["axes"].index("c")
+    parts = {number: layer_image(each, axes) for number, each in found.items()}
+    one = parts[band["number"]]
+    whole = [
+        stack_arrays([_array(parts.get(number), n) for number in range(band["count"])], like, axes, at)
+        for n, like in enumerate((one.data, *one.levels))
     ]
+    scale, units = (*one.scale[:at], 1.0, *one.scale[at:]), (*one.units[:at], "pixel", *one.units[at:])
+    image = Image(
+        whole[0], band["axes"], scale, units, band["name"], band["file"], tuple(whole[1:]),
+        one.geo, one.valid, one.anatomy,
+    )  # fmt: skip
+    return image, list(parts.values())
 
 
 def _array(part: Image | None, level: int) -> Any:
     return None if part is None else (part.data, *part.levels)[level]
-
-
-def stack_arrays(arrays: Sequence[Any], like: Any, axes: str, at: int) -> Any:
-    """Stack arrays as they are read; those that are not there are zeros, which nobody looks at."""
-    import dask.array as da  # noqa: PLC0415  # takes longer to load than all else here
-
-    chunks = tuple(min(n, _BLOCK.get(a, 1)) for n, a in zip(like.shape, axes, strict=True))
-    lazy = [
-        da.zeros(like.shape, like.dtype, chunks=getattr(like, "chunks", chunks)) if array is None
-        else array if isinstance(array, da.Array)
-        else da.from_array(array, chunks=chunks, name=False)
-        for array in arrays
-    ]  # fmt: skip
-    return da.stack(lazy, axis=at).rechunk({at: -1})

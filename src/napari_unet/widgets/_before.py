@@ -74,7 +74,9 @@ class Origin:
     model : str
         What has found them.
     image : Image or None
-        What they were found in, where that is more than the layer: all bands of its file.
+        What they were found in, where that is more than the layer: all bands of its file, or further layers.
+    channels : tuple of int or str, or None
+        Those of its channels that were seen, as they were given.
     """
 
     before: Before
@@ -82,6 +84,7 @@ class Origin:
     axes: str
     model: str
     image: Image | None = None
+    channels: tuple[int | str, ...] | None = None
 
 
 # What is known of a layer goes with it.

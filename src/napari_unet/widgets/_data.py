@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from napari.layers import Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
 
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.examples import BACKGROUND, Example
 
 from ._chooser import LayerBox
 from ._files import FilesRow
-from ._pairs import PairList, PairRow
+from ._pair import PairRow
+from ._pairs import PairList
 from ._parts import words
 from ._region import region_on
 
@@ -157,10 +153,11 @@ class DataBox(QWidget):
         self.source.setCurrentIndex(self.source.findData("kept"))
 
     @property
-    def layers(self) -> list[Layer]:
-        """The image layers that are learned from; none where it is files."""
-        found = [pair.image.layer for pair in self.pairs.rows]
-        return [y for y in found if y is not None] if self.source.currentData() == "layers" else []
+    def views(self) -> list[tuple[Layer, Image]]:
+        """The image layers that are learned from, each with its image; none where it is files."""
+        rows = self.pairs.rows if self.source.currentData() == "layers" else []
+        found = [(y, pair.source) for pair in rows for y in pair.layers]
+        return [(y, image) for y, image in found if y is not None and image is not None]
 
     @property
     def rules(self) -> dict[str, Any]:
@@ -194,6 +191,7 @@ class DataBox(QWidget):
                 raise TrainingDataError("Choose a folder with images and labels, or a table that names them.")
             return Path(self.path.text().strip()).expanduser()
         found = tuple(self._example(pair) for pair in self.pairs.rows)
+        self.pairs.check([example.image for example in found if isinstance(example.image, Image)])
         if self.check.currentData() == "ticked" and len({e.held_out for e in found}) == 1:
             raise TrainingDataError(
                 "Tick at least one image to check the model on, and leave at least one to learn from."
@@ -210,10 +208,11 @@ class DataBox(QWidget):
             scribbles=truth == "scribbles",
             background=self.background.value(),
             held_out={"ticked": pair.held.isChecked(), "none": False}.get(check),
+            channels=self.pairs.names(pair, image),
         )
 
     def _region(self, pair: PairRow) -> Region:
-        shapes, layer, (image, _) = self.shapes.layer, pair.image.layer, pair.read()
+        shapes, layer = self.shapes.layer, pair.image.layer
         if shapes is None or layer is None:
             raise TrainingDataError("Choose the Shapes layer inside whose shapes you have labeled every object.")
-        return region_on(shapes, layer, image)
+        return region_on(shapes, layer, pair.alone(layer))

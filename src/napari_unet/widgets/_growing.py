@@ -87,12 +87,12 @@ class GrowRow(QWidget):
         except UNetError as error:
             self._dock.complain(error)
             return
-        engine = self._engine
+        engine, more = self._engine, {} if origin.channels is None else {"channels": origin.channels}
 
         def make() -> Steps[Any]:
             yield Progress(0, 0, "Looking for what you have corrected")
             found = yield from engine.collect_steps(
-                image, after, Image(origin.before.unpack(), after.axes), origin.model
+                image, after, Image(origin.before.unpack(), after.axes), origin.model, **more
             )
             return found, Before.pack(after.data)
 

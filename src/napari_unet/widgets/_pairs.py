@@ -2,146 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from napari.layers import Image as ImageLayer
-from napari.layers import Labels as LabelsLayer
-from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QCheckBox, QLineEdit, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import TrainingDataError, UNetError
+from napari_unet.core.errors import TrainingDataError
 
-from ._chooser import LayerBox
-from ._layers import layer_axes, layer_image
-from ._matching import axes_on, in_words, matching
-from ._parts import button, row, words
-from ._strokes import Strokes
+from ._matching import matching
+from ._pair import PairRow
+from ._parts import button, row
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["PairList", "PairRow"]
+__all__ = ["PairList"]
 
-_LETTERS: Final = 6  # of the name of a layer that are always seen
-_LOOKED: Final = 2**24  # pixels that are looked through while the user waits
-
-
-class PairRow(QWidget):
-    """An image layer and the labels layer that belongs to it.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Where the layers are.
-    """
-
-    changed = Signal()
-    removed = Signal(object)
-
-    def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
-        self.image = LayerBox(viewer, ImageLayer, "choose an image")
-        self.labels = LayerBox(viewer, LabelsLayer, "choose its labels")
-        self.labels.setToolTip("A labels layer of the same size. Add one with the Labels button above the layer list.")
-        for box in (self.image, self.labels):
-            box.setMinimumContentsLength(_LETTERS)
-        self.held = QCheckBox("check")
-        self.held.setToolTip("Do not learn from this image: check the model on it.")
-        self.axes = QLineEdit()
-        self.axes.setPlaceholderText("axes, e.g. zyx")
-        self.axes.setToolTip("One letter for each dimension of the image: t time, c channels, z depth, y, x.")
-        self.remove = QToolButton()
-        self.remove.setText("×")
-        self.remove.setToolTip("Take this pair out of the list. The layers stay.")
-        self.remove.clicked.connect(self._go)
-        self.trouble = words()
-        self.trouble.setObjectName("trouble")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(row((self.image, 3), (self.labels, 3), (self.held, 0), (self.remove, 0)))
-        column.addWidget(self.axes)
-        column.addWidget(self.trouble)
-        self.image.chosen.connect(self._image_changed)
-        self.strokes = Strokes(self)
-        self.strokes.rested.connect(self.look)
-        self.labels.chosen.connect(self._labels_changed)
-        self.axes.textChanged.connect(self.look)
-        self._image_changed()
-
-    def _go(self) -> None:
-        self.removed.emit(self)
-
-    def _image_changed(self) -> None:
-        layer = self.image.layer
-        axes, sure = layer_axes(layer) if layer is not None else ("", True)
-        with QSignalBlocker(self.axes):
-            self.axes.setText(axes)
-        self.axes.setVisible(not sure)
-        self.look()
-
-    def _labels_changed(self) -> None:
-        self.strokes.listen(self.labels.layer)
-        self.look()
-
-    def look(self, _text: str = "") -> None:
-        """Say below the row what is wrong with it, and tell that it has changed."""
-        try:
-            self.read()
-        except UNetError as error:
-            self.trouble.setText(str(error))
-        else:
-            self.trouble.setText("")
-        self.trouble.setVisible(bool(self.trouble.text()))
-        self.changed.emit()
-
-    @property
-    def labeled(self) -> Layer | None:
-        """The layer with the labels."""
-        return self.labels.layer
-
-    @property
-    def source(self) -> Image | None:
-        """The image, whatever its labels are; None if it is not chosen, or nobody knows its axes."""
-        with suppress(UNetError):  # said below the row
-            return None if self.image.layer is None else self._source(self.image.layer)
-        return None
-
-    def _source(self, layer: Layer) -> Image:
-        return layer_image(layer, self.axes.text().strip().lower())
-
-    def read(self) -> tuple[Image, Image]:
-        """Return the image and its labels.
-
-        Returns
-        -------
-        tuple of (Image, Image)
-            Lazy arrays stay lazy.
-
-        Raises
-        ------
-        TrainingDataError, AxesError
-            If something is missing or does not belong together.
-        """
-        image, labels = self.image.layer, self.labels.layer
-        if image is None or labels is None:
-            raise TrainingDataError("Choose an image and the layer with its labels.")
-        source = self._source(image)
-        found = layer_image(labels, axes_on(labels, source))
-        wanted, given = source.along(source.label_axes)[0], found.along(source.label_axes)[0]
-        if wanted != given:
-            raise TrainingDataError(
-                f"'{labels.name}' has {in_words(given)} pixels, but '{image.name}' {in_words(wanted)}. "
-                "Choose the labels that were drawn on this image."
-            )
-        if isinstance(found.data, np.ndarray) and found.data.size <= _LOOKED and not found.data.any():
-            raise TrainingDataError(f"'{labels.name}' is empty. Draw some objects in it with napari's brush.")
-        return source, found
+_MOST: Final = 32  # channels in layers of their own
 
 
 class PairList(QWidget):
@@ -160,17 +42,30 @@ class PairList(QWidget):
         self._viewer = viewer
         self.rows: list[PairRow] = []
         self.ticked = False
+        self._names: tuple[str, ...] = ("",)  # of the channels, in the order that all pairs have
+        self._model: tuple[str, ...] = ()
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self.more = button("Add another pair", "Learn from a further image and its labels.", self.add)
+        self.count = QSpinBox()
+        self.count.setRange(1, _MOST)
+        self.count.setSpecialValueText("in one layer")
+        self.count.setPrefix("in ")
+        self.count.setSuffix(" layers")
+        self.count.setToolTip(
+            "How many layers an image is. More than one where each channel is a layer of its own, such as T1 and FLAIR "
+            "of a patient, or two dyes: each pair has a row for each of them then, in the order of the first pair."
+        )
+        self.count.valueChanged.connect(self._recount)
         self._column.addWidget(self.more)
+        self._column.addLayout(row((QLabel("Channels"), 0), (self.count, 1)))
         self.add()
         viewer.layers.events.inserted.connect(self.fill)
         self.destroyed.connect(partial(_disconnect, viewer.layers, self.fill))
 
     def add(self) -> PairRow:
         """Add a row, filled with the next image that has labels."""
-        made = PairRow(self._viewer)
+        made = PairRow(self._viewer, self._of_others)
         self._column.insertWidget(len(self.rows), made)
         self.rows.append(made)
         made.changed.connect(self._tell)
@@ -210,8 +105,81 @@ class PairList(QWidget):
         for found in self.rows:
             found.held.setVisible(shown)
 
+    @property
+    def channels(self) -> list[list[Layer | None]]:
+        """The layers of each image whose channels are layers of their own."""
+        return [pair.layers for pair in self.rows if pair.further.needed]
+
+    def names(self, pair: PairRow, image: Image) -> tuple[str, ...]:
+        """Return what the channels of a pair are called: as those of the first pair, however its layers are called.
+
+        Parameters
+        ----------
+        pair : PairRow
+            One of the rows.
+        image : Image
+            What it gives.
+
+        Returns
+        -------
+        tuple of str
+            Empty where there are no names, or its layers say that they are in another order.
+        """
+        own, first = ([name.casefold() for name in names] for names in (image.channel_names, self._names))
+        swapped = own != first and sorted(own) == sorted(first)
+        return self._names if pair.further.needed and all(first) and not swapped else ()
+
+    def order(self, names: Sequence[str]) -> None:
+        """Have the channels in the order of a model that knows them by these names, if they are the same."""
+        if tuple(names) != self._model:
+            self._model = tuple(names)
+            self._tell()
+
+    def check(self, images: Sequence[Image]) -> None:
+        """Refuse images that differ in the number of their channels, where these are layers of their own.
+
+        Raises
+        ------
+        TrainingDataError
+            If one has more than another.
+        """
+        first, *rest = images
+        for image in rest if self.count.value() > 1 else ():
+            if image.channels != first.channels:
+                raise TrainingDataError(
+                    f"'{image.name}' has {image.channels} channels, but '{first.name}' has {first.channels}. Give all "
+                    "images the same channels, in the same order, or take those that lack some out."
+                )
+
+    def _recount(self, count: int) -> None:
+        self._names = ("",) * count
+        self._tell()
+
+    def _of_others(self, pair: PairRow) -> list[Layer | None]:
+        """Return the layers of all pairs whose image is another one."""
+        other = [each for each in self.rows if each is not pair and each.image.layer != pair.image.layer]
+        return [layer for each in other for layer in each.layers]
+
     def _tell(self) -> None:
+        self._agree()
         self.changed.emit()
+
+    def _agree(self) -> None:
+        """Have the same channels in all pairs: those of the first that is complete."""
+        for each in self.rows:
+            each.expect(self._names)
+        found = (each.source for each in self.rows if each.further.needed)
+        names = next((image.channel_names for image in found if image is not None), ())
+        if names and _set(names) == _set(self._model):
+            names = self._model
+        if names and names != self._names:
+            self._names = names
+            for each in self.rows:
+                each.expect(names)
+
+
+def _set(names: Sequence[str]) -> list[str]:
+    return sorted(name.casefold() for name in names)
 
 
 def _disconnect(layers: Any, callback: Any, *_: object) -> None:

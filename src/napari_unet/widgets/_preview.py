@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_unet.core.axes import Image
 from ._channels import channel_axis, repeat
 from ._layers import KEY, layer_axes, layer_image, placement
 from ._looking import seen
+from ._matching import axes_on
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -36,19 +38,18 @@ class Preview:
         Gets the layer with the first labels.
     layer : napari.layers.Image
         What is looked at.
-    axes : str
-        Of its data.
+    whole : Image
+        Its data with axes, perhaps among further channels.
     ndim : int
         Dimensions of the network.
     """
 
-    def __init__(self, viewer: Viewer, layer: Layer, axes: str, ndim: int = 2) -> None:
-        self._viewer, self._source, self._axes = viewer, layer, axes
-        whole = layer_image(layer, axes)
-        view = seen(viewer, layer, axes[: layer.ndim])  # colors are no dimension of a layer
+    def __init__(self, viewer: Viewer, layer: Layer, whole: Image, ndim: int = 2) -> None:
+        self._viewer, self._source, self._axes = viewer, layer, axes_on(layer, whole)
+        view = seen(viewer, layer, self._axes[: layer.ndim])  # colors are no dimension of a layer
         sizes = dict(zip(whole.axes, whole.shape, strict=True))
         self.window = {a: self._cut(a, view.get(a, slice(0, n)), n, ndim) for a, n in sizes.items() if a != "c"}
-        self._channels = channel_axis(layer, whole)
+        self._channels = channel_axis(layer, whole) if "c" in self._axes else None
         self._whole = whole
         self.layer: Labels | None = None
         self._waits = False  # to be added
@@ -127,15 +128,15 @@ class Preview:
         self.layer = None
 
 
-def preview_of(viewer: Viewer, layers: list[Layer], ndim: int = 2) -> Preview | None:
+def preview_of(viewer: Viewer, views: Sequence[tuple[Layer, Image]], ndim: int = 2) -> Preview | None:
     """Choose what is looked at: the topmost visible of some image layers.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Has the layers.
-    layers : list of napari.layers.Image
-        Those that are learned from; if there are none, all of the viewer.
+    views : sequence of (napari.layers.Image, Image)
+        Layers that are learned from, and what is seen of them; if there are none, all of the viewer.
     ndim : int
         Dimensions of the network.
 
@@ -144,9 +145,9 @@ def preview_of(viewer: Viewer, layers: list[Layer], ndim: int = 2) -> Preview | 
     Preview or None
         None if there is nothing to look at.
     """
-    layers = layers or [y for y in viewer.layers if isinstance(y, ImageLayer)]
-    for layer in [y for y in reversed(viewer.layers) if y in layers and y.visible]:
-        axes, _ = layer_axes(layer)
-        if {"y", "x"} <= set(axes):
-            return Preview(viewer, layer, axes, ndim)
+    for layer in [y for y in reversed(viewer.layers) if isinstance(y, ImageLayer) and y.visible]:
+        whole = next((image for each, image in views if each == layer), None)
+        axes = "" if views else layer_axes(layer)[0]
+        if whole is not None or {"y", "x"} <= set(axes):
+            return Preview(viewer, layer, whole or layer_image(layer, axes), ndim)
     return None

@@ -93,6 +93,8 @@ class SmallCanvas(Canvas):
         if self._before is not None:
             model = str(result.manifest.get("model", ""))
             bands = None if self._axes == self._image.axes else self._image
-            remember(self.layer, Origin(self._before, ref(self._source), self._axes, model, bands))
+            given = result.manifest.get("settings", {}).get("channels")
+            channels = None if given is None else tuple(given)
+            remember(self.layer, Origin(self._before, ref(self._source), self._axes, model, bands, channels))
             NEWS.found.emit()
         self.layer.editable = True

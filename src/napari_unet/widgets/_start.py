@@ -140,6 +140,12 @@ class StartBox(QWidget):
         return ""
 
     @property
+    def bands(self) -> tuple[str, ...]:
+        """What the channels of the model that is started from are called; empty if they have no names."""
+        start = self.start.currentData()
+        return next((card.bands for card in self._cards if card.name == start), ())
+
+    @property
     def values(self) -> dict[str, Any]:
         """The fields of TrainSpec that are set here."""
         return {

@@ -133,7 +133,9 @@ class TrainWidget(Panel):
 
     def _suit(self) -> None:
         """Start from a model that fits the kind and the image, also while something is wrong with the labels."""
-        self.begin_with.suit(self.data.pairs.rows[0].source if self.data.layers else None, self.kind.task)
+        views = self.data.views
+        self.begin_with.suit(views[0][1] if views else None, self.kind.task)
+        self.data.pairs.order(self.begin_with.bands)
 
     def _offer(self, stopped: tuple[Path, TrainSpec] | None) -> None:
         """Offer to go on with a run of this name that was stopped, today or another day."""
@@ -170,7 +172,7 @@ class TrainWidget(Panel):
         self.plan.stop()
         self.going, self.clock = (data, spec), Clock(spec.minutes)
         net = self.kind.task.net if planned is None or planned.spec.net is None else planned.spec.net
-        self.preview = preview_of(self.viewer, self.data.layers, net.ndim)
+        self.preview = preview_of(self.viewer, self.data.views, net.ndim)
         image = None if self.preview is None else self.preview.image
         self.after.setVisible(False)
         self.live.begin(engine.training_folder(spec.name))
@@ -204,7 +206,7 @@ class TrainWidget(Panel):
         self.ensureWidgetVisible(self.after.attempt)
 
     def _try(self, name: str) -> None:
-        try_model(self.viewer, name, task=self.kind.task.name)
+        try_model(self.viewer, name, task=self.kind.task.name, channels=self.data.pairs.channels)
 
     def _export(self, path: Path) -> None:
         if self.job is None:

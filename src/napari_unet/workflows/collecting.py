@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from ..core.axes import Image
+from ..core.bands import choose_bands
+from ..core.channels import Channels
 from ..core.errors import ModelError, TrainingDataError
 from ..core.model_card import family
 from ..core.steps import Progress, Steps
@@ -73,7 +75,9 @@ def _read(folder: Path, added: int = 0) -> Collection:
     return Collection(folder, folder.name.removesuffix(_SUFFIX), places, images, added)
 
 
-def collect_steps(image: Image, labels: Image, before: Image, model: str, name: str = "") -> Steps[Collection]:
+def collect_steps(
+    image: Image, labels: Image, before: Image, model: str, name: str = "", channels: Channels = None
+) -> Steps[Collection]:
     """Keep what was corrected in labels, step by step.
 
     Parameters
@@ -86,6 +90,8 @@ def collect_steps(image: Image, labels: Image, before: Image, model: str, name: 
         What has found them.
     name : str
         Family of the models that are to learn from it. Empty: that of the model; for a bundled one, a name with "my-".
+    channels : tuple of int or str, or None
+        Those that the model was given; None: it found them by itself. What is kept are these, in its order.
 
     Returns
     -------
@@ -101,6 +107,8 @@ def collect_steps(image: Image, labels: Image, before: Image, model: str, name: 
     ------
     TrainingDataError
         If nothing was corrected.
+    ImageError
+        If the image lacks channels that were given.
     OutputError
         If it cannot be written.
     """
@@ -110,16 +118,21 @@ def collect_steps(image: Image, labels: Image, before: Image, model: str, name: 
     from ..training.corrections import find_corrections
 
     ndim, own = 2, True
+    bands: tuple[str, ...] = ()
     try:
         found = find_model(model)
-        ndim, own = read_card(found).net.ndim, not bundled(found)
+        card = read_card(found)
+        ndim, own, bands = card.net.ndim, not bundled(found), card.bands
     except ModelError:
         pass  # it has gone since; what was corrected is right all the same
+    seen = choose_bands(image, channels, bands)
+    count = image.channels if seen is None else len(seen)
     name = family(name or (Path(model).name if own else f"my-{model}") or "my-cells")
     folder, added = user_folder() / f"{name}{_SUFFIX}", 0
-    for found_ in find_corrections(image, before, labels, min(ndim, len(image.spatial))):
+    for found_ in find_corrections(image, before, labels, min(ndim, len(image.spatial)), seen):
         yield Progress(added, 0, f"Keeping corrections for '{name}'")
-        grow(folder, found_.image, found_.labels, found_.region, image.source or image.name)
+        picture = replace(found_.image, channel_names=bands) if len(bands) == count else found_.image
+        grow(folder, picture, found_.labels, found_.region, image.source or image.name)
         added += len(found_.region)
     if not added:
         raise TrainingDataError(
@@ -129,8 +142,10 @@ def collect_steps(image: Image, labels: Image, before: Image, model: str, name: 
     return _read(folder, added)
 
 
-def collect(image: Image, labels: Image, before: Image, model: str, name: str = "") -> Collection:
+def collect(
+    image: Image, labels: Image, before: Image, model: str, name: str = "", channels: Channels = None
+) -> Collection:
     """Keep what was corrected in labels; see :func:`collect_steps`."""
     from ..core.steps import finish
 
-    return finish(collect_steps(image, labels, before, model, name))
+    return finish(collect_steps(image, labels, before, model, name, channels))
