@@ -115,7 +115,10 @@ def buildings() -> list[Example]:
 
 MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
     "breast-ultrasound": (ultrasound, {
-        "task": "tumor", "patch": 128, "batch": 8, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.25},
+        "task": "tumor", "patch": 192, "batch": 4, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.375},
+        "augment": {
+            **load_task("tumor").augment.model_dump(), "gamma": 0.3, "contrast": 0.15, "angle": 15.0, "elastic": 4.0,
+        },
         "net": {"ndim": 2, "inputs": 1, "outputs": 2, "widths": [16, 32, 64, 128, 192], "deep_supervision": True},
         "license": "BSD-3-Clause; data CC BY 4.0",
     }),

@@ -10,8 +10,10 @@ import pytest
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.examples import Example
-from napari_unet.core.specs import NetSpec, TrainSpec
+from napari_unet.core.model_card import ModelCard
+from napari_unet.core.specs import NetSpec, NormalizeSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import finish
+from napari_unet.models.store import write_model
 from napari_unet.nets import build, multiple
 from napari_unet.training.fingerprint import fingerprint
 from napari_unet.training.pairs import make_pair
@@ -118,6 +120,35 @@ def test_many_channels_are_normalized_apart():
     assert (spec.net.inputs, spec.normalize.joint) == (5, False)
     with pytest.raises(TrainingDataError, match="as many channels as the others"):
         planned([many, Example(Image(np.stack([one.image.data] * 2), "cyx", name="two"), one.labels)])
+
+
+@pytest.mark.parametrize(
+    ("names", "apart"), [((), False), (("Red", "green", "b"), False), (("DAPI", "actin", "tubulin"), True)]
+)
+def test_channels_that_are_no_colors_are_neither_mixed_nor_exchanged(names, apart):
+    one = example((64, 64), 12)
+    stacked = Image(np.stack([one.image.data] * 3), "cyx", name="three", channel_names=names)
+    spec = planned([Example(stacked, one.labels)]).plan.spec
+    assert spec.normalize.joint is not apart
+    assert (spec.augment.gray == 0, spec.augment.shuffle == 0) == (apart, apart)
+
+
+def test_what_a_user_says_of_channels_counts():
+    one = example((64, 64), 12)
+    two = Example(Image(np.stack([one.image.data] * 2), "cyx", name="two"), one.labels)
+    assert planned([two]).plan.spec.augment.shuffle == 0
+    assert planned([two], augment={"shuffle": 0.4}).plan.spec.augment.shuffle == 0.4
+
+
+def test_a_model_of_other_channels_than_colors_goes_on_without_exchanging_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path))
+    net = NetSpec(inputs=2, outputs=3, widths=(4, 8))
+    rule = NormalizeSpec(joint=False)
+    card = ModelCard(name="pairs", net=net, target=TargetSpec(name="heat"), channels=(2,), normalize=rule)
+    write_model(tmp_path / "pairs", card, build(net))
+    one = example((64, 64), 12)
+    two = Example(Image(np.stack([one.image.data] * 2), "cyx", name="two"), one.labels)
+    assert planned([two], start="pairs").plan.spec.augment.shuffle == 0
 
 
 def test_memory_decides_how_many_patches(monkeypatch):

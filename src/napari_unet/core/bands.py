@@ -9,10 +9,11 @@ from .axes import Image
 from .errors import ImageError
 from .place import Band, pick_bands
 
-__all__ = ["MISSING", "band_names", "channel_suffixes", "choose_bands", "join_names"]
+__all__ = ["MISSING", "are_colors", "band_names", "channel_suffixes", "choose_bands", "join_names"]
 
 MISSING: Final = -1  # a channel that an image lacks; nothing is seen in it
 _NONE: Final = "none"
+_COLORS: Final = {"red", "green", "blue", "r", "g", "b"}
 
 
 def band_names(image: Image) -> tuple[str, ...]:
@@ -30,6 +31,24 @@ def band_names(image: Image) -> tuple[str, ...]:
     """
     names = image.channel_names or (tuple(band.name for band in image.geo.bands) if image.geo else ())
     return names if len(names) == image.channels and any(names) else ()
+
+
+def are_colors(channels: int, names: Sequence[str] = ()) -> bool:
+    """Tell whether channels are gray or red, green and blue: their intensities mean the same, and one may be another.
+
+    Parameters
+    ----------
+    channels : int
+        How many there are.
+    names : sequence of str
+        What they are called; empty: not known.
+
+    Returns
+    -------
+    bool
+        Not so for two, four or more channels, and for three with names such as DAPI, actin and tubulin.
+    """
+    return channels == 1 or (channels == 3 and {name.lower() for name in names} <= _COLORS)
 
 
 def channel_suffixes(image: Image) -> tuple[str, ...]:

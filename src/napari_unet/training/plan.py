@@ -15,11 +15,12 @@ from typing import Any, Final
 import numpy as np
 
 from ..core.axes import Image
+from ..core.bands import are_colors, band_names
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.networks import NetSpec, read_preset
 from ..core.results import Plan
-from ..core.specs import NormalizeSpec, TargetSpec, TrainSpec, load_task
+from ..core.specs import NormalizeSpec, TargetSpec, Task, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..io.dataset import read_dataset
 from ..io.pairs import find_examples
@@ -46,7 +47,6 @@ _BLIND: Final = (
 )
 _CLASSES: Final = 200
 _WHITE: Final = 255
-_JOINT: Final = (1, 3)  # channels that share their intensities: gray, colors
 
 
 @dataclass(frozen=True)
@@ -205,15 +205,18 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
         If classes are to be counted and the labels are not numbers of classes.
     """
     task = load_task(spec.task)
-    if spec.start:
-        return spec.filled(read_card(find_model(spec.start))).filled(task)
     shelf = Shelf()
     looks = [shelf.image(example) for example in examples[:_LOOKED_AT]]
     channels = {image.channels for image in looks}
+    colors = are_colors(max(channels), [name for image in looks for name in band_names(image)])
+    if spec.start:
+        card = read_card(find_model(spec.start))
+        return _apart(spec, task, colors and are_colors(card.net.inputs, card.bands)).filled(card).filled(task)
+    spec = _apart(spec, task, colors)
     chosen: dict[str, Any] = {}
     if spec.net is None:
         chosen["net"] = _net(spec, task.net, looks, channels)
-    if spec.normalize is None and max(channels) not in _JOINT:
+    if spec.normalize is None and not colors:
         chosen["normalize"] = NormalizeSpec(**task.normalize.model_dump() | {"joint": False})
     sparse = all(example.scribbles or spec.truth == "scribbles" for example in examples)
     if spec.target is None and sparse:
@@ -226,6 +229,13 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
     elif wanted.name == "classes" and not wanted.classes:
         chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, examples)})
     return spec.model_copy(update=chosen).filled(task)
+
+
+def _apart(spec: TrainSpec, task: Task, colors: bool) -> TrainSpec:
+    """Never mix or exchange channels that are no colors: which one shows nuclei must be learned, not unlearned."""
+    if colors or spec.augment is not None:
+        return spec
+    return spec.model_copy(update={"augment": task.augment.model_copy(update={"gray": 0.0, "shuffle": 0.0})})
 
 
 def _known(spec: TrainSpec) -> tuple[str, tuple[str, ...]]:

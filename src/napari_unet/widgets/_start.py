@@ -9,6 +9,7 @@ from qtpy.QtCore import QLocale, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QWidget
 
 from napari_unet.core.axes import Image
+from napari_unet.core.bands import are_colors, band_names
 from napari_unet.core.model_card import ModelCard, family, is_plain
 from napari_unet.core.specs import Task
 
@@ -107,6 +108,8 @@ class StartBox(QWidget):
         if self._own:
             return
         own = [card for card in self._cards if card.task == task.name]
+        if isinstance(image, Image) and not are_colors(image.channels, band_names(image)):
+            own = [card for card in own if card.bands or card.net.inputs != 3]  # not one of colors
         fitting = [card.name for card in own if not isinstance(image, Image) or fits(card, image)]
         self._show(task.model if task.model in fitting else fitting[0] if fitting else "")
 
