@@ -158,7 +158,8 @@ class Course:
             return
         timed = run.spec.minutes is not None
         history.between = min(run.spec.every, _TIMED) if timed else run.spec.every
-        validation, examples = look.report(run.average, history.between)
+        with self.pace.judging():
+            validation, examples = look.report(run.average, history.between)
         score = look.score(validation)
         if score is None:
             return
@@ -208,7 +209,8 @@ class Course:
         if not self.first:
             return
         look, history.between = self.around.look, history.between or run.step
-        validation, examples = look.report(run.average, history.between) if look else ({}, ())
+        with self.pace.judging():
+            validation, examples = look.report(run.average, history.between) if look else ({}, ())
         score = look.score(validation) if look else None
         better = score is not None and score > history.best
         # Of two that are as good the later one knows more, unless the first is the model that it started from.

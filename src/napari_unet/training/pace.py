@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +15,7 @@ __all__ = ["Order", "Pace"]
 
 _REPORTS: Final = 40  # at least so many in a training for a time
 _SOONEST: Final = 10.0  # seconds between two of them
+_LEARNED: Final = 9.0  # times as long as the last one took is learned until the next: large images are judged for long
 _WORD: Final = 0.5  # seconds between two words of progress
 
 
@@ -51,7 +54,7 @@ class Pace:
         self._before, self._since = run.history.seconds, time.monotonic()
         self._reported = int(run.history.rows[-1]["step"]) if run.history.rows else 0
         self._report_at = self._spoke = time.monotonic()
-        self._held = 0.0
+        self._held = self._took = 0.0
 
     @property
     def seconds(self) -> float:
@@ -90,6 +93,14 @@ class Pace:
         """Note that a report was made."""
         self._reported, self._report_at = self._run.step, time.monotonic()
 
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Note how long it takes to judge what was learned; the time until the next report begins after it."""
+        since = time.monotonic()
+        yield
+        self._report_at = time.monotonic()
+        self._took = self._report_at - since
+
     def hold(self, seconds: float) -> None:
         """Wait, off the clock."""
         time.sleep(seconds)
@@ -105,4 +116,7 @@ class Pace:
 
     def _late(self) -> bool:
         minutes = self._run.spec.minutes
-        return minutes is not None and time.monotonic() - self._report_at >= max(_SOONEST, 60 * minutes / _REPORTS)
+        if minutes is None:
+            return False
+        least = max(_SOONEST, 60 * minutes / _REPORTS, _LEARNED * self._took)
+        return time.monotonic() - self._report_at >= least
