@@ -107,13 +107,32 @@ def test_a_bad_description_is_refused_in_words(tmp_path, text):
 
 
 def test_what_is_no_class_or_tells_nothing_apart_is_left_out(tmp_path):
-    assert read_dataset(tmp_path) == ((), ())
+    assert read_dataset(tmp_path) == ((), (), ())
     describe(
         tmp_path, labels={"background": 0, "whole tumor": [1, 2], "core": [2]}, channel_names={"0": "T1", "1": "t1"}
     )
-    assert read_dataset(tmp_path) == ((), ())
+    assert read_dataset(tmp_path) == ((), (), ())
     describe(tmp_path, labels={"background": 0, "edema": 2, "7": 7, "ignore": 9}, channel_names={"0": "0", "1": "T1"})
-    assert read_dataset(tmp_path) == (("channel 0", "T1"), ((2, "edema"), (7, "class 7")))
+    assert read_dataset(tmp_path) == (("channel 0", "T1"), ((2, "edema"), (7, "class 7")), (9,))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"background": 0, "tumor": 1, "ignore": 3},
+        {"0": "background", "1": "tumor", "3": "Ignore"},
+        {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3},
+    ],
+)
+def test_what_nnunet_ignores_is_known_to_be_unknown(cases, labels):
+    describe(cases, labels=labels)
+    assert read_dataset(cases).ignored == (3,)
+    assert {example.ignored for example in find_examples(cases)} == {(3,)}
+
+
+def test_notes_and_what_windows_leaves_are_no_images(cases):
+    touch(cases, "imagesTr/Thumbs.db", "imagesTr/desktop.ini", "labelsTr/README.md", "imagesTr/notes.txt")
+    assert len(find_examples(cases)) == 2
 
 
 def test_a_table_names_files_for_each_channel(tmp_path):

@@ -53,5 +53,18 @@ def test_what_fits_is_not_spoken_of(model):
     assert news(holes, model) == []
 
 
+def test_a_scan_is_not_doubted_because_most_of_it_is_not_like_a_lesion(model):
+    # As of a CT: clipped to what lesions are, mean and deviation of which become 0 and 1.
+    rule = NormalizeSpec(kind="fixed", offset=(60.0,), divisor=(16.0,), floor=17.0, ceiling=120.0, limits=None)
+    model.card = model.card.model_copy(update={"normalize": rule})
+    rng = np.random.default_rng(0)
+    body = rng.normal(40, 20, (96, 96))
+    body[:, :60] = -1000
+    scan = Image(body.astype(np.float32), "yx", name="scan")
+    assert news(scan, model) == []
+    (said,) = news(Image((scan.data + 5000).astype(np.float32), "yx", name="raw"), model)
+    assert "17 to 120" in said
+
+
 def test_what_is_measured_in_each_image_has_no_units(plain):
     assert news(image(50), plain) == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import TrainingDataError
@@ -149,6 +151,28 @@ def test_a_model_of_other_channels_than_colors_goes_on_without_exchanging_them(t
     one = example((64, 64), 12)
     two = Example(Image(np.stack([one.image.data] * 2), "cyx", name="two"), one.labels)
     assert planned([two], start="pairs").plan.spec.augment.shuffle == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "learned"),
+    [({"liver": 1, "cancer": 2}, "classes"), ({"tumor": 1}, "foreground"), ({"0": "background"}, "foreground")],
+)
+def test_several_kinds_that_a_data_set_names_are_not_learned_as_one(tmp_path, labels, learned):
+    for number in range(2):
+        labeled = np.zeros((64, 64), np.uint8)
+        labeled[8:40, 8:40], labeled[16:24, 16:24] = 1, max(1, len(labels))
+        noise = np.random.default_rng(number).normal(0, 5, labeled.shape)
+        for folder, data in (("imagesTr", (labeled * 50 + 50 + noise).astype(np.float32)), ("labelsTr", labeled)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / folder / f"case_{number}.tif", data)
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    made = finish(prepare(tmp_path, TrainSpec(task="tumor")))
+    assert made.plan.spec.target.name == learned
+    assert ("(liver, cancer)" in " ".join(made.plan.words)) == (learned == "classes")
+    assert (
+        finish(prepare(tmp_path, TrainSpec(task="tumor", target={"name": "foreground"}))).plan.spec.target.name
+        != "classes"
+    )
 
 
 def test_memory_decides_how_many_patches(monkeypatch):

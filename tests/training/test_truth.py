@@ -51,6 +51,21 @@ def test_a_region_says_where_labels_are_true():
     assert pair.places[:, 1].max() < 50
 
 
+def test_values_that_are_to_be_ignored_are_unknown():
+    image, labels = field()
+    pair = make_pair(image, labels, "field", truth=Truth(ignored=(3,)))
+    assert not pair.known[70:86, 80:96].any()
+    assert pair.known[:70].all()
+    assert (pair.sizes > 0).tolist() == [False, True, True]
+    # Together with a region, and in front of the values of classes, of which an ignored one is none.
+    truth = Truth(LEFT, classes=1, values=(1,), ignored=(2, 3))
+    found, known = truth.read(labels, (slice(0, 100), slice(0, 100)))
+    assert set(np.unique(found)) == {0, 1}
+    assert known[10:26, 10:26].all()
+    assert not known[40:56, 42:58].any()
+    assert not known[:, 50:].any()
+
+
 def test_what_lies_outside_of_a_region_teaches_nothing():
     draw = sampler(make_pair(*field(), "field", truth=Truth(LEFT)))
     seen = [draw.batch(step) for step in range(6)]

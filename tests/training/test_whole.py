@@ -203,6 +203,19 @@ def test_only_what_is_known_counts():
     assert not shown.known[30, 30]
 
 
+def test_what_is_to_be_ignored_does_not_count():
+    labels = np.zeros((6, 80, 80), np.int32)
+    labels[1:4, 5:15, 5:15], labels[2:5, 50:60, 50:60] = 1, 3
+    example = Example(Image(labels, "zyx"), Image(labels, "zyx"), ignored=(3,), values=(1,))
+    shown = open_example(example)
+    assert set(np.unique(shown.truth)) == {0, 1}
+    assert not shown.known[2:5, 50:60, 50:60].any()
+    assert shown.known.sum() == labels.size - 300
+    wanted, got = _comparable(shown.truth, labels, shown.known)
+    np.testing.assert_array_equal(wanted, got)  # what was found there is neither right nor wrong
+    assert middle(shown, 0.9).known.shape == middle(shown, 0.9).truth.shape
+
+
 def test_objects_that_are_cut_by_the_border_of_a_region_are_not_judged():
     truth, found, known = (np.zeros((40, 60), np.int32) for _ in range(3))
     known[:, :30] = 1

@@ -47,6 +47,8 @@ class Example:
         Of an image of two frames: the labels of the earlier one, see :mod:`napari_unet.targets`.
     channels : tuple of str
         What the channels are called; empty: as the image says.
+    ignored : tuple of int
+        Values in the labels where nobody knows what there is.
     """
 
     image: Image | Path | tuple[Path, ...]
@@ -61,6 +63,7 @@ class Example:
     tracks: Tracks | Path | None = None
     before: Image | Path | None = None
     channels: tuple[str, ...] = ()
+    ignored: tuple[int, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:

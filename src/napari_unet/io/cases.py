@@ -17,6 +17,7 @@ __all__ = ["Case", "find_cases"]
 _IMAGES: Final = ("images", "imagesTr")
 _LABELS: Final = ("labels", "masks", "labelsTr")
 _CHANNEL: Final = re.compile(r"(.+)_(\d{4})")  # nnU-Net's names of files that are one channel of a case
+_NO_IMAGES: Final = (".json", ".txt", ".md", ".db", ".ini")  # notes, and what Windows leaves in folders
 _SAID: Final = 5  # cases that are named
 
 
@@ -38,7 +39,8 @@ def find_cases(folder: Path) -> list[Case]:
         Holds ``images`` or ``imagesTr``, and ``labels``, ``masks`` or ``labelsTr``, with files of equal names. An image
         without labels of its own name whose name ends in an underscore and four digits is one channel of a case:
         ``CASE_0000.nii.gz`` and ``CASE_0001.nii.gz`` belong to the labels ``CASE.nii.gz``. Names of channels are those
-        of ``dataset.json``, see :func:`~napari_unet.io.dataset.read_dataset`. Hidden files and ``.json`` are left out.
+        of ``dataset.json``, see :func:`~napari_unet.io.dataset.read_dataset`. Hidden files, notes and
+        the likes of ``Thumbs.db`` are left out.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def find_cases(folder: Path) -> list[Case]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and suffix_of(p) != ".json")
+    return (p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and suffix_of(p) not in _NO_IMAGES)
 
 
 def _parted(stem: str, labels: dict[str, Path]) -> tuple[str, str]:

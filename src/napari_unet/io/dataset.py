@@ -1,4 +1,4 @@
-"""What ``dataset.json`` says of a folder of annotated images: the names of channels and classes."""
+"""What ``dataset.json`` says of a folder of annotated images: names of channels and classes, what nobody knows."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _BETWEEN: Final = re.compile(r"[\s,;=]+")  # what stands between names elsewhere
 
 
 class Dataset(NamedTuple):
-    """What channels are called in their order, and which value in the labels means which class."""
+    """What channels are called in their order, which value in the labels means which class, and which means nothing."""
 
     channels: tuple[str, ...] = ()
     classes: tuple[tuple[int, str], ...] = ()
+    ignored: tuple[int, ...] = ()
 
 
 def read_dataset(folder: Path) -> Dataset:
@@ -32,8 +33,9 @@ def read_dataset(folder: Path) -> Dataset:
     ----------
     folder : Path
         May hold ``dataset.json``, with ``channel_names`` or ``modality`` (``{"0": "T1"}``), and ``labels``
-        (``{"1": "tumor"}`` or ``{"tumor": 1}``). The background and what nnU-Net ignores are no classes; names of
-        regions, which are lists of values, are left out, all of them.
+        (``{"1": "tumor"}`` or ``{"tumor": 1}``). The background and what nnU-Net ignores are no classes: where labels
+        say ``ignore``, nobody knows what there is. Names of regions, which are lists of values, are left out, all of
+        them.
 
     Returns
     -------
@@ -55,7 +57,9 @@ def read_dataset(folder: Path) -> Dataset:
         if not isinstance(said, dict):
             raise ValueError("it holds no object")
         channels = _by_number(said.get("channel_names", said.get("modality", {})), "channel_names", "channel")
-        classes = _by_number(_turned(said.get("labels", {})), "labels", "class")
+        labels = said.get("labels", {})
+        unknown = labels.get("ignore") if isinstance(labels, dict) else None
+        classes = _by_number(_turned(labels), "labels", "class")
     except (OSError, ValueError, RecursionError) as error:
         raise TrainingDataError(
             f"'{file}' cannot be used: {error}. Correct it as nnU-Net describes it, or take it out: only names of "
@@ -64,7 +68,10 @@ def read_dataset(folder: Path) -> Dataset:
     if [number for number, _ in channels] != list(range(len(channels))):
         raise TrainingDataError(f"'{file}': the channels must be numbered 0, 1 and so on. Correct 'channel_names'.")
     kept = tuple((number, name) for number, name in classes if number and name.casefold() != "ignore")
-    return Dataset(tuple(name for _, name in _different(channels)), _different(kept))
+    ignored = {number for number, name in classes if number and name.casefold() == "ignore"}
+    if isinstance(unknown, int) and unknown > 0:
+        ignored.add(unknown)  # beside regions, which are left out
+    return Dataset(tuple(name for _, name in _different(channels)), _different(kept), tuple(sorted(ignored)))
 
 
 def _turned(said: Any) -> Any:

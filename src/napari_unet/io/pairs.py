@@ -15,6 +15,7 @@ from ..core.examples import Example
 from ..core.region import Region, parse_region
 from ._zarr_reader import is_zarr
 from .cases import find_cases
+from .dataset import read_dataset
 from .images import SUFFIXES, read_image
 from .regions import SUFFIXES as AREAS
 from .regions import read_region, region_from_json
@@ -196,9 +197,10 @@ def _region(text: str | None, folder: Path, where: str) -> Region | None:
 def _from_folders(folder: Path) -> Iterator[Example]:
     areas = folder / "regions"
     regions = {stem_of(p): p for p in sorted(areas.iterdir()) if p.suffix in AREAS} if areas.is_dir() else {}
+    ignored = read_dataset(folder).ignored
     for name, image, labels, channels in find_cases(folder):
         region = read_region(regions[name]) if name in regions else None
-        yield Example(image, labels, region, channels=channels)
+        yield Example(image, labels, region, channels=channels, ignored=ignored)
 
 
 def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:

@@ -17,6 +17,7 @@ __all__ = ["doubt_intensities"]
 _WINDOWS: Final = 4
 _FAR: Final = (-1.0, 2.0)  # where 0 and 1 are what the images to learn from lay between
 _MOST: Final = 0.5  # of the values
+_LEAST: Final = 0.002  # of them lie within the range that is not clipped; a small lesion is as much of a body
 
 
 def doubt_intensities(image: Image, plan: Plan, card: ModelCard) -> str:
@@ -46,9 +47,16 @@ def doubt_intensities(image: Image, plan: Plan, card: ModelCard) -> str:
     values = np.concatenate(found, axis=1)
     low, high = (np.array(side, np.float64)[:, None] for side in (plan.statistics.low, plan.statistics.high))
     finite = np.isfinite(values)
-    seen = (values - low) / np.where(high > low, high - low, 1)
-    strange = finite & ((seen < _FAR[0]) | (seen > _FAR[1]))
-    if not finite.any() or strange.sum() <= _MOST * finite.sum():
+    floor, ceiling = card.normalize.floor, card.normalize.ceiling
+    if floor is not None and ceiling is not None:  # of CT: most of a body is not like a lesion, but something is
+        low, high = np.array([[floor]]), np.array([[ceiling]])
+        strange = finite & ((values < low) | (values > high))
+        usual = strange.sum() < (1 - _LEAST) * finite.sum()
+    else:
+        seen = (values - low) / np.where(high > low, high - low, 1)
+        strange = finite & ((seen < _FAR[0]) | (seen > _FAR[1]))
+        usual = strange.sum() <= _MOST * finite.sum()
+    if not finite.any() or usual:
         return ""
     own = np.percentile(values[finite], (1, 99))
     return (

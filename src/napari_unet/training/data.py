@@ -60,7 +60,7 @@ def truth_of(example: Example, spec: TrainSpec) -> Truth:
     unknown = count > 0 and spec.target is not None and not spec.target.background
     background = example.background if sparse and not unknown else None
     values, paired = example.values if count else (), example.before is not None
-    return Truth(example.region, background, count, unknown, values, example.name, paired)
+    return Truth(example.region, background, count, unknown, values, example.name, paired, example.ignored)
 
 
 @dataclass

@@ -25,6 +25,7 @@ __all__ = ["Fingerprint", "common_bands", "fingerprint"]
 _FLAT: Final = 3.0  # planes that are so many times as far apart as pixels: nnU-Net's threshold of anisotropy
 _ALIKE: Final = 2.0  # axes whose spacing differs by less are treated alike
 _EDGE: Final = {2: 256, 3: 64}  # of a patch
+_NAMED: Final = 8  # classes
 _CUBE: Final = 48  # edge of a patch of a volume where no graphics card learns
 _LEAST: Final = {2: 64, 3: 16}
 _ROOM: Final = 4 / 3  # of a patch in a plane, times a typical image: larger images are to be seen as a whole, too
@@ -235,9 +236,12 @@ class Fingerprint:
         if spec.net and self.bands:
             yield f"The model sees the bands {', '.join(self.bands)}, and finds them by their names."
         loss = {"own": "that of the target"}.get(spec.loss, spec.loss)
+        target = spec.target.name if spec.target else ""
+        kinds = spec.target.classes if spec.target and target == "classes" else ()
+        named = f" ({', '.join(kinds[:_NAMED])}{' and others' * (len(kinds) > _NAMED)})" if kinds else ""
         yield (
-            f"Learned is '{spec.target.name if spec.target else ''}', the loss is {loss}; {spec.foreground:.0%} of the "
-            "patches are laid on an object."
+            f"Learned is '{target}'{named}, the loss is {loss}; {spec.foreground:.0%} of the patches are laid on an "
+            "object."
         )
 
     def doubts(self, spec: TrainSpec) -> Iterator[str]:

@@ -64,6 +64,8 @@ class Truth:
         Of the image, for messages.
     paired : bool
         The numbers say who comes from whom in another frame, and stay as they are.
+    ignored : tuple of int
+        Values where nobody knows what there is.
     """
 
     region: tuple[Polygon, ...] | None = None
@@ -73,11 +75,12 @@ class Truth:
     values: tuple[int, ...] = ()
     name: str = ""
     paired: bool = False
+    ignored: tuple[int, ...] = ()
 
     @property
     def partial(self) -> bool:
         """Whether some pixels may be unknown."""
-        return self.region is not None or self.background is not None or self.open
+        return self.region is not None or self.background is not None or self.open or bool(self.ignored)
 
     def read(self, labels: Labels, window: Sequence[slice]) -> tuple[Labels, Mask | None]:
         """Part labels as they are stored into objects and what is known.
@@ -102,11 +105,14 @@ class Truth:
             If a value stands for no class.
         """
         known: Mask | None = None
+        if self.ignored:
+            known = ~np.isin(labels, self.ignored)
+            labels = np.where(known, labels, 0)
         if self.classes and self.values:
             labels = number_classes(labels, self.values, self.name)
         if self.region is not None:
-            inside = Polygons(self.region).mask(window[-2], window[-1])
-            known = np.broadcast_to(inside, labels.shape)
+            inside = np.broadcast_to(Polygons(self.region).mask(window[-2], window[-1]), labels.shape)
+            known = inside if known is None else known & inside
         if self.open:
             known = (labels > 0) if known is None else known & (labels > 0)
         elif self.background is not None:

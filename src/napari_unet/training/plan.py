@@ -174,12 +174,14 @@ def name_classes(spec: TrainSpec, data: Path | Sequence[Example]) -> TrainSpec:
         If the file cannot be used.
     """
     usual = load_task(spec.task).target
-    given = spec.start or spec.target is not None or spec.class_values or usual.name != "classes" or usual.classes
+    given = spec.start or spec.target is not None or spec.class_values or (usual.name == "classes" and usual.classes)
     if given or not isinstance(data, Path):
         return spec
     classes = read_dataset(data).classes
-    if not classes:
+    if len(classes) < (1 if usual.name == "classes" else 2):
         return spec
+    if usual.name != "classes":  # objects of one kind are learned, but several kinds are named
+        usual = usual.model_copy(update={"name": "classes"})
     target = TargetSpec.of(**usual.model_dump() | {"classes": tuple(name for _, name in classes)})
     return spec.model_copy(update={"target": target, "class_values": tuple(number for number, _ in classes)})
 

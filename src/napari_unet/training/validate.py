@@ -47,7 +47,7 @@ class Shown:
     truth : ndarray of int32
         Its labels, along ``image.label_axes``; 0 where nothing is known.
     known : ndarray of bool or None
-        Where the truth is known, in y and x; None: everywhere.
+        Where the truth is known, in y and x or along all axes; None: everywhere.
     sparse : bool
         Only labeled pixels are known (scribbles): objects cannot be counted.
     diameter : float
@@ -118,16 +118,20 @@ def open_example(
     image = read_example(example)
     drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels))
     truth = _ordered(drawn, image.label_axes)
+    known = None
+    if example.ignored:
+        known = ~np.isin(truth, example.ignored)
+        truth = np.where(known, truth, 0)
     if example.values:
         truth = number_classes(truth, example.values, example.name)
     if rule is not None and not example.scribbles and not count_classes(rule) and count_frames(rule) == 1:
         truth = _apart(truth, image.label_axes)
     truth = truth.astype(np.int32, copy=False)
     sparse, background = example.scribbles, example.background
-    known = None
     if example.region:
         rows, columns = truth.shape[-2:]
-        known = Polygons(example.region).mask(slice(0, rows), slice(0, columns))
+        inside = Polygons(example.region).mask(slice(0, rows), slice(0, columns))
+        known = inside if known is None else known & inside
         truth = np.where(known, truth, 0)
     diameter = _diameter(np.where(truth == background, 0, truth) if sparse else truth, image)
     shown = Shown(image, truth, known, sparse, diameter, example.name)
@@ -143,7 +147,7 @@ def middle(shown: Shown, share: float) -> Shown:
         window.append(slice((length - keep) // 2, (length - keep) // 2 + keep))
     rows, columns = (window[shown.image.axes.index(axis)] for axis in "yx")
     data = shown.image.read(tuple(window))
-    known = None if shown.known is None else shown.known[rows, columns]
+    known = None if shown.known is None else shown.known[..., rows, columns]
     return replace(
         shown, image=replace(shown.image, data=data, levels=()), truth=shown.truth[..., rows, columns], known=known
     )
@@ -233,8 +237,8 @@ def _comparable(truth: Labels, labels: Labels, known: npt.NDArray[np.bool_]) -> 
 
     What lies on an object that is cut counts neither for nor against a model, as what COCO tells to ignore.
     """
-    rim = known & ndimage.binary_dilation(~known)
-    cut = np.isin(truth, np.setdiff1d(truth[..., rim], 0)) & (truth > 0)
+    rim = np.broadcast_to(known & ndimage.binary_dilation(~known), truth.shape)
+    cut = np.isin(truth, np.setdiff1d(truth[rim], 0)) & (truth > 0)
     judged = np.broadcast_to(known, truth.shape) & ~cut
     inside, whole = (np.bincount(each.ravel(), minlength=int(labels.max()) + 1) for each in (labels[judged], labels))
     return np.where(cut, 0, truth), np.where((2 * inside >= whole)[labels], labels, 0)
