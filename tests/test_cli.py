@@ -445,6 +445,7 @@ def test_a_trained_model_is_found_by_name(annotated, here, monkeypatch):
     monkeypatch.setenv("NAPARI_UNET_MODELS", str(here / "mine"))
     text = good(*TRAIN[:-1], "--steps", 1)
     assert "--model mine" in text
+    assert "1, which are few" in text
     assert "mine" in good("models")
     assert "--overwrite" in bad(*TRAIN, "--steps", 1)
     good(*TRAIN, "--steps", 1, "--overwrite")

@@ -34,6 +34,10 @@ EXAMPLES: Final = (
 )
 _TRAIN: Final = TrainSpec()
 _TOLD: Final = ("AP50", "mAP", "Dice", "mDice", "mIoU")
+_FEW: Final = 200  # steps
+_TOO_FEW: Final = (
+    ", which are few: from nothing a model needs some hundreds. Give it more time, or --start from another."
+)
 _NICE: Final = 10  # of 19: what else runs has nine times the share of a processor
 _GRACE: Final = 5.0  # seconds to a safe point after the parent process is gone
 
@@ -185,8 +189,10 @@ def _tell_person(job: Steps[Path], as_json: bool) -> None:
     use = card.name if listed else made
     known = {"On held-out images": "validation", "Cross-validation": "cross-validation"}
     told = {title: _told(card.metrics[kind]) for title, kind in known.items() if kind in card.metrics}
+    steps, start = card.training.get("steps", 0), card.training.get("settings", {}).get("start")
+    few = steps < _FEW and not start
     tell(
-        {"Model": card.name, "Folder": made}
+        {"Model": card.name, "Folder": made, "Steps": f"{steps}{_TOO_FEW * few}"}
         | told
         | {"Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"}
     )
