@@ -7,7 +7,7 @@ instead of one spacing, and intensities to percentiles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -34,13 +34,13 @@ from .frames import pair_frames
 from .gentle import gentle, gentle_words
 from .holdout import Split, check_leaks, hold_out
 from .intensities import is_ct, measure_ct, measure_fixed
+from .odd import VOLUME, find_flat, find_other_units
 from .pairs import Pair
 from .stored import Shelf
 
 __all__ = ["Prepared", "fill_in", "framed", "prepare"]
 
 _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
-_VOLUME: Final = 8  # planes from which on a stack is a volume
 _MOST_WARNINGS: Final = 20
 _BLIND: Final = (
     "No held-out image has a labeled object, so the model cannot be judged by them. Hold out an image that has some."
@@ -120,7 +120,8 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     facts = fingerprint(pairs)
     planned = _planned(spec, loader.spec, facts, pairs)
     blind = bool(held) and not any(len(pair.spots) for pair in held)
-    warnings = [*split.warnings, *[_BLIND] * blind, *loader.warnings, *facts.doubts(planned)]
+    odd = [*_flat(spec, filled, examples), *find_other_units(pairs, planned.normalize)]
+    warnings = [*split.warnings, *[_BLIND] * blind, *odd, *loader.warnings, *facts.doubts(planned)]
     if len(warnings) > _MOST_WARNINGS:
         warnings = [*warnings[:_MOST_WARNINGS], f"And {len(warnings) - _MOST_WARNINGS} more remarks of this kind."]
     plan = Plan(planned, _words(planned, facts, split), tuple(warnings), facts.counts(examples, split.held_out))
@@ -298,9 +299,17 @@ def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
     return tuple(f"class {number}" for number in range(1, highest + 1))
 
 
+def _flat(given: TrainSpec, filled: TrainSpec, examples: Sequence[Example]) -> Iterator[str]:
+    """Say which stack makes planes of all, where nobody has chosen that."""
+    chosen = given.ndim or given.network or given.net or given.start
+    if not chosen and filled.net and filled.net.ndim == 2:
+        shelf = Shelf()
+        yield from find_flat([shelf.image(example) for example in examples[:_LOOKED_AT]])
+
+
 def _net(spec: TrainSpec, usual: NetSpec, looks: Sequence[Image], channels: set[int]) -> NetSpec:
     """Choose between planes and volumes, and the channels."""
-    deep = all("z" in image.axes and image.shape[image.axes.index("z")] >= _VOLUME for image in looks)
+    deep = all("z" in image.axes and image.shape[image.axes.index("z")] >= VOLUME for image in looks)
     preset = read_preset(spec.network) if spec.network else None
     ndim = spec.ndim or (preset.ndim if preset else 0) or (3 if deep else 2)
     inputs = usual.inputs if channels <= {1, usual.inputs} and ndim == usual.ndim else max(channels)
