@@ -44,6 +44,8 @@ def test_axes_that_make_no_sense_are_refused(text):
         ((20, 30, 4), "uint8", "yxc"),
         ((20, 30, 3), "float32", "zyx"),
         ((20, 30, 2), "uint8", "zyx"),
+        ((256, 64, 2), "uint16", "yxc"),
+        ((2, 256, 256), "uint16", "zyx"),
     ],
 )
 def test_axes_are_guessed(shape, dtype, axes):

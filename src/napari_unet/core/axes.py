@@ -26,6 +26,7 @@ __all__ = ["AXES", "Image", "Plane", "as_image", "guess_axes", "parse_axes"]
 AXES: Final = "tczyx"
 _ALIASES: Final = {"time": "t", "channel": "c", "s": "c", "rgb": "c", "depth": "z", "plane": "z"}
 _MAX_RGB: Final = 4
+_LEAST_PLANE: Final = 64  # pixels along both sides, from which on a last axis of two is channels
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,7 @@ def guess_axes(shape: tuple[int, ...], dtype: Any = None) -> str:
     Returns
     -------
     str
-        ``"yx"``, ``"yxc"`` for color pictures or ``"zyx"`` for a stack.
+        ``"yx"``, ``"yxc"`` for color pictures and what would be planes two pixels wide, or ``"zyx"`` for a stack.
 
     Raises
     ------
@@ -337,7 +338,8 @@ def guess_axes(shape: tuple[int, ...], dtype: Any = None) -> str:
     """
     color = len(shape) >= 3 and shape[-1] in (3, _MAX_RGB) and str(dtype) == "uint8"
     plain = {2: "yx", 3: "zyx"}
-    if color and len(shape) == 3:
+    narrow = len(shape) == 3 and shape[-1] == 2 and min(shape[:2]) >= _LEAST_PLANE
+    if (color and len(shape) == 3) or narrow:
         return "yxc"
     if len(shape) in plain:
         return plain[len(shape)]
