@@ -46,7 +46,7 @@ class Sliding:
         self.card, self.device, self.precision, self.outputs = model.card, "cpu", model.precision, model.outputs
         self.runtime, self.halo, self.multiple = model.runtime, 0, model.multiple
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
+    def predict(self, batch: np.ndarray, ends: Any = ()) -> np.ndarray:
         """Return scores ``(b, k, *s)``: means over windows, and over mirrored images."""
         from monai.inferers import sliding_window_inference
 

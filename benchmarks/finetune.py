@@ -2,7 +2,8 @@
 
 A kind is a modality and a size of BBBC038 (``nuclei_data.py``): images of one source. The first images of a kind, in
 the order of their names, are learned from, all others of the same split are judged; the bundled model has seen none of
-them. ``napari-unet train FOLDER --start nuclei --minutes 2`` is done with its defaults, nothing held out.
+them. One kind more is of another world: simulated bacteria in phase contrast (``_rods.py``), ten of which are judged.
+``napari-unet train FOLDER --start nuclei --minutes 2`` is done with its defaults, nothing held out.
 
 ``python benchmarks/finetune.py`` does the kinds with enough images; ``--kinds "fluo 520x696"`` some of them. What the
 program does when it fine-tunes was chosen with ``--split dev`` and the simulated pictures of ``_rods.py``
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _rods import rods
 from machine import machine
 from nuclei_data import MODALITIES, Field, fields
 from tifffile import imwrite
@@ -35,6 +37,8 @@ from napari_unet.metrics.matching import count, scores
 RESULT = Path(__file__).resolve().parent / "results" / "finetune.json"
 MODEL = "nuclei"
 LEARNED = 3  # images
+OTHER = "simulated bacteria"
+FIRST, JUDGED = 100, 10  # seed and number of the simulated pictures
 
 
 def kinds(split: str, learned: int) -> dict[str, list[Field]]:
@@ -43,7 +47,9 @@ def kinds(split: str, learned: int) -> dict[str, list[Field]]:
     for field in fields(split, MODALITIES):
         height, width = field.labels.shape
         found[f"{field.modality} {height}x{width}"].append(field)
-    return {kind: sorted(each, key=lambda one: one.id) for kind, each in found.items() if len(each) >= 2 * learned}
+    enough = {kind: sorted(each, key=lambda one: one.id) for kind, each in found.items() if len(each) >= 2 * learned}
+    seeds = range(FIRST, FIRST + learned + JUDGED)
+    return enough | {OTHER: [Field(f"rods-{seed}", OTHER, *rods(seed)) for seed in seeds]}
 
 
 def judged(images: list[Field], model: str) -> dict[str, float]:
@@ -75,7 +81,8 @@ def tune(images: list[Field], learned: int, spec: TrainSpec) -> dict[str, Any]:
         card = json.loads((folder / "card.json").read_text())["training"]
         settings = {name: card["settings"][name] for name in ("rate", "frozen", "warmup", "batch", "patch")}
         return {
-            "learned from": learned, "judged": len(images) - learned, "seconds": round(seconds), "steps": card["steps"],
+            "learned from": learned, "judged": len(images) - learned, "minutes": spec.minutes,
+            "seconds": round(seconds), "steps": card["steps"],
             "before": judged(images[learned:], MODEL), "after": judged(images[learned:], str(folder)),
             "settings": settings, "said": said[-1],
         }  # fmt: skip
@@ -84,7 +91,7 @@ def tune(images: list[Field], learned: int, spec: TrainSpec) -> dict[str, Any]:
 def main() -> None:
     """Fine-tune for each kind that is wanted and keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", default=(), help="such as 'fluo 520x696'; default: all")
+    parser.add_argument("--kinds", nargs="+", default=(), help=f"such as 'fluo 520x696' or '{OTHER}'; default: all")
     parser.add_argument("--split", choices=("dev", "val"), default="val")
     parser.add_argument("--learned", type=int, default=LEARNED, help="images")
     parser.add_argument("--minutes", type=float, default=2.0)

@@ -22,11 +22,11 @@ MODALITIES = ("fluo", "he_light", "he_dark", "brightfield_gray")
 
 @dataclass(frozen=True)
 class Field:
-    """An annotated image: ``image`` as stored (y, x) or (y, x, 3), ``labels`` int32 (y, x)."""
+    """An annotated image: ``image`` as stored, (y, x) or (y, x, 3), ``labels`` int32 (y, x)."""
 
     id: str
     modality: str
-    image: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8 | np.uint16]
     labels: npt.NDArray[np.int32]
 
     @property

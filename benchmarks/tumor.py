@@ -10,7 +10,8 @@ The same folds of patients (those of ``recipes/bundled.py``), machine, threads a
 
 Time to train is that of the training loop on a clock; planning, preprocessing and loading are left out for all. For
 each held-out patient: Dice and HD95 of each class, and the seconds from the array to the labels, loading left out.
-Means over patients have 95 % intervals (bootstrap over patients). Results are kept after each fold.
+Means over patients have 95 % intervals (bootstrap over patients). Results are kept after each fold; with ``--learners``
+those of the others stay, where they had as long and as many threads.
 
 Usage: ``python benchmarks/tumor.py --minutes 30 --threads 2``. To see that it works: ``--only hippocampus --folds 1
 --minutes 2 --patients 6 --output trial.json``. Only a quiet machine tells the truth.
@@ -44,7 +45,7 @@ import bundled  # noqa: E402  # the folds and the data of the models that come a
 
 RESULTS = HERE / "results" / "tumor.json"
 LEARNERS = ("ours", "dynunet", "nnunet")
-WAYS = ("ours", "windows", "sliding", "dynunet", "nnunet")
+WAYS = {"ours": "ours", "windows": "ours", "sliding": "ours", "dynunet": "dynunet", "nnunet": "nnunet"}  # by learner
 LIMIT = 3 * 3600  # seconds to install, and to prepare and predict
 DRAWS = 1000
 # The patches are those that nnU-Net's rules give, where a processor can train with them in time.
@@ -148,6 +149,21 @@ def do_fold(name: str, fold: int, wish: argparse.Namespace) -> dict[str, Any]:
     return {"patients": patients, "told": told, "load": round(os.getloadavg()[0], 1)}
 
 
+def earlier(file: Path, name: str, wish: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return the folds that were learned for as long before, by other learners than those that learn now."""
+    known = (json.loads(file.read_text()) if file.is_file() else {}).get(name, {})
+    if (known.get("minutes"), known.get("threads")) != (wish.minutes, wish.threads):
+        return {}
+    return {
+        fold: each
+        | {
+            "told": {who: said for who, said in each["told"].items() if who not in wish.learners},
+            "patients": {way: ps for way, ps in each["patients"].items() if WAYS[way] not in wish.learners},
+        }
+        for fold, each in known["folds"].items()
+    }
+
+
 def summary(name: str, folds: dict[str, dict[str, Any]], wish: argparse.Namespace) -> dict[str, Any]:
     """Pool the folds."""
     methods: dict[str, Any] = {}
@@ -193,10 +209,11 @@ def main() -> int:
     wish = parser.parse_args()
     whole = True
     for name in wish.only:
-        folds: dict[str, dict[str, Any]] = {}
+        folds = earlier(wish.output, name, wish)
         for fold in range(min(wish.folds, bundled.FOLDS)):
-            folds[str(fold)] = do_fold(name, fold, wish)
-            whole &= not any("error" in told for told in folds[str(fold)]["told"].values())
+            now, before = do_fold(name, fold, wish), folds.get(str(fold), {})
+            whole &= not any("error" in told for told in now["told"].values())
+            folds[str(fold)] = now | {key: before.get(key, {}) | now[key] for key in ("told", "patients")}
             said = json.loads(wish.output.read_text()) if wish.output.is_file() else {}
             said[name] = summary(name, folds, wish)
             part = wish.output.with_suffix(".part")
