@@ -28,6 +28,7 @@ from .dicom import ENDINGS as DICOM
 from .dicom import is_dicom_place, read_dicom
 from .nifti import ENDINGS as NIFTI
 from .nifti import is_nifti, read_nifti, write_nifti
+from .plugins import read_with_plugins
 from .sequences import Place, read_sequences
 from .suffixes import suffix_of
 
@@ -55,7 +56,8 @@ def read_image(
         ``.jpg``, ``.bmp`` or ``.npy``. For OME-Zarr also an address, such as ``https://...`` or ``s3://...``. With the
         extra ``medical``: ``.nii``, ``.nii.gz``, a folder of DICOM files, or one of them for the series it belongs to.
         A folder of numbered TIFF or PNG files (``t000.tif``, ``t001.tif``) is a movie with a frame in each.
-        So is one of rasters of one place, if the axes have ``t``. Several files of one grid, such as T1 and FLAIR of a
+        So is one of rasters of one place, if the axes have ``t``. Other formats, such as ``.czi`` or ``.nd2``, are read
+        by the plugins of napari that are installed for them. Several files of one grid, such as T1 and FLAIR of a
         patient, are the channels of one image, see :func:`~napari_unet.io.sequences.read_sequences`.
     axes : str or sequence of str, optional
         One letter of ``tczyx`` for each dimension; where missing, those that the file names or else a guess.
@@ -188,9 +190,20 @@ def _read(file: Path, axes: str | None, labels: bool) -> Image:
         )
     if suffix in _TIFFS or suffix == ".npy":
         return read_tiff(file, axes) if suffix in _TIFFS else _read_npy(file, axes)
+    return _read_other(file, axes, labels)
+
+
+def _read_other(file: Path, axes: str | None, labels: bool) -> Image:
+    """Read a picture, or what only a plugin of others reads."""
+    suffix = suffix_of(file)
     if suffix in SUFFIXES and suffix != ".zarr":
         return as_image(_read_picture(file, labels), axes, name=file.stem)
-    raise ImageError(f"'{file}' cannot be read: use one of {', '.join(SUFFIXES)}. Convert it, for example to OME-TIFF.")
+    if not labels and (found := read_with_plugins(file, axes)) is not None:
+        return found
+    raise ImageError(
+        f"'{file}' cannot be read: use one of {', '.join(SUFFIXES)}. Convert it, for example to OME-TIFF, or install a "
+        "plugin of napari that reads such files."
+    )
 
 
 def _read_npy(file: Path, axes: str | None) -> Image:
