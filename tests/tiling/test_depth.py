@@ -116,16 +116,53 @@ def test_a_cap_belongs_to_its_object_however_small():
 
 def test_chains_are_numbered_where_they_begin():
     depth = Depth([None, 0, 1])
-    assert depth.number(0, np.zeros(3, np.int32)).tolist() == [0, 1, 2]
-    assert depth.number(1, np.array([0, 0, 2, 0, 1], np.int32)).tolist() == [0, 3, 2, 4, 1]
-    assert depth.number(2, np.array([0, 3, 0], np.int32)).tolist() == [0, 4, 5]
-    assert (depth.objects, depth.ids) == (5, {})
+    assert depth.number(0, np.zeros(3, np.int32), np.ones(3, np.int64)).tolist() == [0, 1, 2]
+    assert depth.number(1, np.array([0, 0, 2, 0, 1], np.int32), np.ones(5, np.int64)).tolist() == [0, 3, 2, 4, 1]
+    assert depth.number(2, np.array([0, 3, 0], np.int32), np.ones(3, np.int64)).tolist() == [0, 4, 5]
+    assert (depth.objects, depth.ids, depth.courses) == (5, {}, {})
 
 
 def test_planes_apart_are_numbered_one_after_the_other():
     depth = Depth([None, None])
-    assert [depth.number(k, ALONE).tolist() for k in (0, 1)] == [[0, 1], [0, 2]]
+    assert [depth.number(k, ALONE, ALONE.astype(np.int64)).tolist() for k in (0, 1)] == [[0, 1], [0, 2]]
     assert (depth.objects, depth.ids, depth.joins(0)) == (2, {}, False)
+
+
+def chain(*pixels: int) -> list[int]:
+    """Return the ids of outlines one above the other, each of so many pixels."""
+    depth, found = Depth([None, *range(len(pixels) - 1)]), []
+    for k, n in enumerate(pixels):
+        here = np.array([0, n], np.int64)
+        links = depth.cut(k, np.array([0, int(k > 0)], np.int32), here)
+        found.append(int(depth.number(k, links, here)[1]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        ((10, 50, 100, 70, 84), [1, 1, 1, 1, 2]),  # 7 tenths of the largest, then 12 tenths of that
+        ((10, 50, 100, 71, 99), [1] * 5),  # not narrow enough
+        ((10, 50, 100, 70, 83), [1] * 5),  # not wider enough
+        ((100, 60, 30, 33, 37, 60), [1, 1, 1, 1, 2, 2]),  # slowly wider
+        ((100, 30, 100, 30, 100), [1, 1, 2, 2, 3]),
+        ((100, 30, 90, 70, 84), [1, 1, 2, 2, 2]),  # the next object has a largest of its own
+        ((5, 20, 80, 100, 80, 20, 5), [1] * 7),
+    ],
+)
+def test_an_object_begins_where_outlines_widen_again(pixels, expected):
+    assert chain(*pixels) == expected
+
+
+def test_balls_that_touch_in_depth_are_two():
+    data = ball((24, 30, 30), (7, 15, 15), 6.2) | ball((24, 30, 30), (17, 15, 15), 6.2)
+    labels, objects = planes_as_scored(data, "zyx", 0.7)
+    assert objects == 2
+    assert labels[7, 15, 15] == 1
+    assert labels[17, 15, 15] == 2
+    # The plane of the neck, and the next where the second one is not clearly wider yet, stay with the first.
+    assert set(np.unique(labels[:11])) == {0, 1}
+    assert set(np.unique(labels[15:])) == {0, 2}
 
 
 @pytest.mark.parametrize(

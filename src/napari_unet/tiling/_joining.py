@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._brick_jobs import intact
-from .depth import Depth, link, planes_above, summed
+from .depth import Course, Depth, link, planes_above, summed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,10 +58,12 @@ class Joining:
             whole = list(self._down(first))
             stack = list(itertools.takewhile(held.__contains__, whole))
             if stack and len(stack) < len(whole):
-                ids = intact(self.journal, "ids", str(stack[-1]))
-                if ids is None or intact(self.journal, "links", str(whole[len(stack)])) is None:
+                kept = intact(self.journal, "ids", str(stack[-1]))
+                linked = intact(self.journal, "links", str(whole[len(stack)])) is not None
+                if kept is None or not linked or not kept.keys() >= {"largest", "since"}:
                     continue
-                self.depth.ids[stack[-1]] = ids["ids"]
+                self.depth.ids[stack[-1]] = kept["ids"]
+                self.depth.courses[stack[-1]] = Course(kept["largest"], kept["since"])
             finished += stack
         return sorted(finished)
 
@@ -97,10 +99,19 @@ class Joining:
         below = self.depth.below[number]
         return below is None or (below in active and active[below].links is not None)
 
+    def number(self, number: int, here: PlaneWork) -> None:
+        """Give final ids to the objects of a plane that is linked, after those of all planes before it."""
+        if here.links is None:
+            return
+        pixels = _pixels(here.objects) if self.depth.joins(number) else np.zeros(len(here.links), np.int64)
+        here.links = self.depth.cut(number, here.links, pixels)
+        here.ids = self.depth.number(number, here.links, pixels)
+        here.course = self.depth.courses.get(number)
+
     def keep(self, number: int, here: PlaneWork) -> int:
         """Keep what the plane below needs of a plane that is done; return how many objects begin in it."""
-        if self.depth.below[number] is not None and here.ids is not None:
-            self.journal.put("ids", str(number), ids=here.ids)
+        if here.course is not None and here.ids is not None:
+            self.journal.put("ids", str(number), ids=here.ids, **here.course._asdict())
         return 0 if here.links is None else int(np.count_nonzero(here.links[1:] == 0))
 
     def forget(self, number: int) -> None:

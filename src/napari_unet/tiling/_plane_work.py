@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..core.axes import Plane
     from .bricks import Position
+    from .depth import Course
     from .grid import Grid, Tile
     from .stitch import Objects
 
@@ -63,6 +64,8 @@ class PlaneWork:
         What :meth:`left_in` was asked for last.
     links, ids : ndarray of int32 or None
         For each of them what it continues in the plane above, and its final id, see :mod:`.depth`.
+    course : Course or None
+        Where there is a plane below: how large its objects have been.
     """
 
     def __init__(self, plane: Plane, grid: Grid, windows: Sequence[Window]) -> None:
@@ -80,6 +83,7 @@ class PlaneWork:
         self.objects: Objects | None = None
         self.links: Ints | None = None
         self.ids: Ints | None = None
+        self.course: Course | None = None
         self.notes = Notes()
 
     def position(self, tile: Tile) -> Position:

@@ -344,7 +344,7 @@ class _Queue:
             if self.next in self.finished:
                 self.joining.depth.count(self.finished[self.next])
             elif here is not None and here.links is not None:
-                here.ids = self.joining.depth.number(self.next, here.links)
+                self.joining.number(self.next, here)
                 for window in here.windows.values():
                     self.ready.append(partial(self.jobs.write, self.next, here, window))
             else:

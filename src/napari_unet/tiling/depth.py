@@ -6,14 +6,16 @@ are where, among those, each is the other's best partner, the one with the large
 the latter would not do: it is small where an object begins and ends, whose caps would be cut off. So an outline goes on
 in at most one outline of the next plane, and chains of them are the objects.
 
-Which outline goes on in which depends on two planes only, and a chain is numbered where it begins: numbers are final
-as soon as all planes before are known, however deep the stack is.
+Which outline goes on in which depends on two planes only. Objects that touch one above the other make one chain: it is
+narrow where they meet. So a chain ends, and another object begins, where outlines have become clearly smaller than the
+largest before, and now become larger again. An object is numbered where it begins: numbers are final as soon as all
+planes before are known, however deep the stack is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     Longs = npt.NDArray[np.int64]
     Labels = npt.NDArray[np.integer[Any]]
 
-__all__ = ["Depth", "areas", "link", "overlaps", "planes_above", "summed"]
+__all__ = ["Course", "Depth", "areas", "link", "overlaps", "planes_above", "summed"]
+
+_FALL: Final = 7  # tenths of the largest outline so far, below which a chain is narrow
+_RISE: Final = 12  # tenths of the smallest outline since then, from which on it widens again
 
 
 def overlaps(upper: Labels, lower: Labels) -> Longs:
@@ -157,6 +162,21 @@ def planes_above(planes: Sequence[Plane], threshold: float) -> list[int | None]:
     return found
 
 
+class Course(NamedTuple):
+    """How large the outlines of objects have been up to a plane, in pixels, by the id of its outlines.
+
+    Attributes
+    ----------
+    largest : ndarray of int64
+        Of each object so far.
+    since : ndarray of int64
+        The smallest since the largest one.
+    """
+
+    largest: Longs
+    since: Longs
+
+
 class Depth:
     """Numbers the outlines of planes through, those of one object alike; not to be shared by threads.
 
@@ -173,6 +193,8 @@ class Depth:
         For each plane the one above and the one below it.
     ids : dict of int to ndarray of int32
         Final ids of outlines, for each plane whose next one in depth is not numbered yet.
+    courses : dict of int to Course
+        Of the objects there.
     objects : int
         How many there are so far, which is the highest id.
     """
@@ -185,6 +207,7 @@ class Depth:
             if upper is not None:
                 self.below[upper] = lower
         self.ids: dict[int, Ints] = {}
+        self.courses: dict[int, Course] = {}
         self.objects = 0
 
     def joins(self, plane: int) -> bool:
@@ -195,8 +218,8 @@ class Depth:
         """Take in how many objects begin in a plane that is numbered already, or its highest class."""
         self.objects = max(self.objects, begun) if self.classes else self.objects + begun
 
-    def number(self, plane: int, links: Ints) -> Ints:
-        """Give final ids to the outlines of a plane, after those of all planes before it.
+    def cut(self, plane: int, links: Ints, pixels: Longs) -> Ints:
+        """Let objects begin where outlines widen again, after those of all planes before are numbered.
 
         Parameters
         ----------
@@ -205,6 +228,32 @@ class Depth:
         links : ndarray of int32, shape (n + 1,)
             For each of its n outlines the one of the plane above that it continues, or 0; see :func:`link`. Entry 0 is
             background.
+        pixels : ndarray of int64, shape (n + 1,)
+            Of each outline; see :func:`areas`.
+
+        Returns
+        -------
+        ndarray of int32, shape (n + 1,)
+            The same, with 0 where an object begins after all.
+        """
+        above = self.above[plane]
+        if above is None:
+            return links
+        course = self.courses[above]
+        narrow = 10 * course.since[links] <= _FALL * course.largest[links]
+        return np.where(narrow & (10 * pixels >= _RISE * course.since[links]), 0, links).astype(np.int32)
+
+    def number(self, plane: int, links: Ints, pixels: Longs) -> Ints:
+        """Give final ids to the outlines of a plane, after those of all planes before it.
+
+        Parameters
+        ----------
+        plane : int
+            Number of the plane.
+        links : ndarray of int32, shape (n + 1,)
+            As :meth:`cut` returns them.
+        pixels : ndarray of int64, shape (n + 1,)
+            Of each outline.
 
         Returns
         -------
@@ -215,13 +264,16 @@ class Depth:
         if self.classes:
             self.count(len(links) - 1)
             return np.arange(len(links), dtype=np.int32)
-        above, ids = self.above[plane], np.zeros(len(links), np.int32)
-        if above is not None:
-            ids = self.ids.pop(above)[links]
+        above, ids, largest, since = self.above[plane], np.zeros(len(links), np.int32), pixels, pixels
         new = links == 0
         new[0] = False
+        if above is not None:
+            ids, before = self.ids.pop(above)[links], self.courses.pop(above)
+            grown = new | (pixels >= before.largest[links])
+            largest = np.where(grown, pixels, before.largest[links])
+            since = np.where(grown, pixels, np.minimum(pixels, before.since[links]))
         ids[new] = np.arange(self.objects + 1, self.objects + 1 + np.count_nonzero(new))
         self.objects += int(np.count_nonzero(new))
         if self.below[plane] is not None:
-            self.ids[plane] = ids
+            self.ids[plane], self.courses[plane] = ids, Course(largest, since)
         return ids

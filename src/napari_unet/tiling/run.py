@@ -138,7 +138,8 @@ def _numbered(queue: _Queue, found: dict[int, _Found], plane: int) -> Piece:
         # The plane above has its final ids already.
         shared[:, 0] = _places(depth.ids[above], shared[:, 0])
         links = link(shared, found.pop(above).pixels, found[plane].pixels, queue.plan.link_z)
-    relabel(labels, depth.number(plane, links), labels)
+        links = depth.cut(plane, links, found[plane].pixels)
+    relabel(labels, depth.number(plane, links, found[plane].pixels), labels)
     if depth.below[plane] is None:
         del found[plane]
     return Piece(where, labels)
