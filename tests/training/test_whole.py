@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,13 +21,14 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import Cancelled, OutputError, SpecError, TrainingDataError, TrainingError
 from napari_unet.core.examples import Example
 from napari_unet.core.results import Epoch
-from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
+from napari_unet.core.specs import GridSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import Progress, finish
 from napari_unet.io.pairs import find_examples, read_example
 from napari_unet.models.cards import read_card
 from napari_unet.samples.simulated import nuclei
-from napari_unet.training import looks
+from napari_unet.training import looks, validate
 from napari_unet.training.events import done_line, error_line, progress_line, read_line
+from napari_unet.training.plan import prepare
 from napari_unet.training.record import describe_data, verdict
 from napari_unet.training.run import train_model
 from napari_unet.training.runs import Order, is_run, read_order, run_folder, write_order
@@ -216,6 +218,39 @@ def test_what_is_to_be_ignored_does_not_count():
     assert middle(shown, 0.9).known.shape == middle(shown, 0.9).truth.shape
 
 
+@pytest.mark.parametrize("background", [1, 7])
+def test_strokes_are_judged_where_they_are(background, monkeypatch):
+    strokes, found = np.zeros((60, 60), np.int32), np.zeros((60, 60), np.int32)
+    strokes[10, 10:20], strokes[30, 10:20], strokes[50] = 2, 3, background
+    found[10, 10:25], found[50, :5], found[20, :] = (
+        1,
+        2,
+        3,
+    )  # one of two objects, some background, and what nobody knows
+    given = Example(Image(np.zeros((60, 60)), "yx"), Image(strokes, "yx"), background=background)
+    data = [given, replace(example(1), held_out=False)]
+    data[0] = replace(given, image=Image(np.random.default_rng(0).random((60, 60)), "yx"), held_out=True)
+    data[1] = replace(data[1], background=background)
+    made = finish(prepare(data, spec(truth="scribbles")))
+    (shown,) = (open_example(each, rule=TargetSpec(name="foreground")) for each in made.held_out)
+    assert shown.sparse  # said of the run, or of the image
+    assert set(np.unique(shown.truth)) == {0, 2, 3}
+    asked = []
+
+    def segmented(_image, wanted, *_, **__):
+        asked.append(wanted.diameter)
+        yield Progress(0, 1)
+        return SimpleNamespace(labels=Image(found, "yx"))
+
+    monkeypatch.setattr(validate, "segment_image", segmented)
+    card = SimpleNamespace(
+        grid=GridSpec(), target=TargetSpec(name="foreground"), diameter=24.0, name="tiny"
+    )  # fmt: skip
+    judged = validate.judge(shown, SimpleNamespace(card=card, device="cpu"), measured=False)
+    assert (judged.counts, judged.overlap, judged.pixels) == (None, 10, 15 + 20)
+    assert asked == [24.0]  # a stroke is no object: the image is seen as large as it is, as it was learned from
+
+
 def test_objects_that_are_cut_by_the_border_of_a_region_are_not_judged():
     truth, found, known = (np.zeros((40, 60), np.int32) for _ in range(3))
     known[:, :30] = 1
@@ -226,6 +261,15 @@ def test_objects_that_are_cut_by_the_border_of_a_region_are_not_judged():
     # Found where nothing is known, or where an object is cut: not judged. Found where nothing is: wrong.
     assert set(np.unique(got)) == {0, 1, 4}
     np.testing.assert_array_equal(got[5:15, 6:16], 1)
+
+
+def test_held_out_labels_may_be_gray_pictures(tmp_path):
+    labels = np.zeros((40, 40, 3), np.uint8)
+    labels[5:15, 5:15] = 1
+    file = tmp_path / "labels.png"
+    Picture.fromarray(labels).save(file)
+    shown = open_example(Example(Image(labels[..., 0], "yx"), file))
+    np.testing.assert_array_equal(shown.truth, labels[..., 0])
 
 
 def test_data_is_told_by_its_content(tmp_path):

@@ -108,6 +108,10 @@ class Truth:
         if self.ignored:
             known = ~np.isin(labels, self.ignored)
             labels = np.where(known, labels, 0)
+        if self.background is not None:
+            stroke = labels > 0
+            known = stroke if known is None else known & stroke
+            labels = np.where(labels == self.background, 0, labels)
         if self.classes and self.values:
             labels = number_classes(labels, self.values, self.name)
         if self.region is not None:
@@ -115,9 +119,6 @@ class Truth:
             known = inside if known is None else known & inside
         if self.open:
             known = (labels > 0) if known is None else known & (labels > 0)
-        elif self.background is not None:
-            known = (labels > 0) if known is None else known & (labels > 0)
-            labels = np.where(labels == self.background, 0, labels)
         return labels, known
 
     def check(self, labels: Labels, name: str) -> None:

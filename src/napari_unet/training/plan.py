@@ -221,7 +221,7 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
         chosen["net"] = _net(spec, task.net, looks, channels)
     if spec.normalize is None and not colors:
         chosen["normalize"] = NormalizeSpec(**task.normalize.model_dump() | {"joint": False})
-    sparse = all(example.scribbles or spec.truth == "scribbles" for example in examples)
+    sparse = all(example.scribbles for example in _marked(spec, examples))
     if spec.target is None and sparse:
         # Nothing else can be learned from them.
         chosen["target"] = TargetSpec(name="foreground") if task.target.name != "classes" else task.target
@@ -230,7 +230,7 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
         names = tuple(f"class {value}" for value in spec.class_values)
         chosen["target"] = wanted.model_copy(update={"classes": names})
     elif wanted.name == "classes" and not wanted.classes:
-        chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, examples)})
+        chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, _marked(spec, examples))})
     return spec.model_copy(update=chosen).filled(task)
 
 
@@ -270,9 +270,24 @@ def _valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
             f"Values are given for {len(values)} classes, but there are {count}. Give one value for each class, in the "
             "same order."
         )
+    examples = _marked(spec, examples)
     if count == 1 and not values and _is_mask(Shelf(), examples):
         values = (_WHITE,)
-    return [replace(example, values=values) for example in examples] if values else list(examples)
+    if values:
+        return [replace(example, values=values) for example in examples]
+    between = count > 0 and spec.target is not None and spec.target.background
+    return [_counted_around(example, count) if between and example.scribbles else example for example in examples]
+
+
+def _marked(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
+    """Say of each example that it has scribbles, where the run says so of all."""
+    return [replace(each, scribbles=True) for each in examples] if spec.truth == "scribbles" else list(examples)
+
+
+def _counted_around(example: Example, count: int) -> Example:
+    """Give the classes of scribbles the numbers that are left beside that of the background."""
+    numbers = [number for number in range(1, count + 2) if number != example.background][:count]
+    return replace(example, values=tuple(numbers)) if numbers[-1] > count else example
 
 
 def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
@@ -290,13 +305,15 @@ def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
     """Name as many classes as there are in the labels, where nobody has named them."""
     if _is_mask(shelf, examples):
         return ("class 1",)
-    highest = max(int(np.max(np.asarray(shelf.labels(example.labels).data))) for example in examples[:_LOOKED_AT])
+    strokes = {each.background for each in examples} if all(each.scribbles for each in examples) else set()
+    found = (np.asarray(shelf.labels(each.labels).data) for each in examples[:_LOOKED_AT])
+    highest = max(int(np.max(labels, where=~np.isin(labels, [*strokes]), initial=0)) for labels in found)
     if not 0 < highest <= _CLASSES:
         raise TrainingDataError(
             f"The labels go up to {highest}, but classes are numbered from 1 to at most {_CLASSES}. Number the classes "
             "in the labels, or choose a task that finds objects."
         )
-    return tuple(f"class {number}" for number in range(1, highest + 1))
+    return tuple(f"class {number}" for number in range(1, highest + 1) if number not in strokes)
 
 
 def _flat(given: TrainSpec, filled: TrainSpec, examples: Sequence[Example]) -> Iterator[str]:

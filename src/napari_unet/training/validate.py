@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,13 +18,13 @@ from ..core.examples import Example
 from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import finish
-from ..io.labels import read_labels
 from ..io.pairs import read_example
 from ..metrics.matching import Counts, count, scores
 from ..models.model import Model
 from ..models.segment import segment_image
 from ..targets import count_classes, count_frames
 from ..tiling import Polygons
+from .stored import Shelf
 
 __all__ = ["Judged", "Shown", "judge", "open_example", "summarize"]
 
@@ -51,7 +50,7 @@ class Shown:
     sparse : bool
         Only labeled pixels are known (scribbles): objects cannot be counted.
     diameter : float
-        Typical size of the objects, pixels; 0 if there are none.
+        Typical size of the objects, pixels; 0 if there are none, or nobody knows how large they are.
     name : str
         For messages and files.
     """
@@ -116,24 +115,26 @@ def open_example(
         If a file cannot be read.
     """
     image = read_example(example)
-    drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels))
-    truth = _ordered(drawn, image.label_axes)
+    truth = _ordered(Shelf().labels(example.labels), image.label_axes)
     known = None
     if example.ignored:
         known = ~np.isin(truth, example.ignored)
         truth = np.where(known, truth, 0)
+    kinds, sparse = count_classes(rule) if rule is not None else 0, example.scribbles
+    if sparse and not (kinds and rule is not None and not rule.background):
+        known = truth > 0
+        truth = np.where(truth == example.background, 0, truth)
     if example.values:
         truth = number_classes(truth, example.values, example.name)
-    if rule is not None and not example.scribbles and not count_classes(rule) and count_frames(rule) == 1:
+    if rule is not None and not sparse and not kinds and count_frames(rule) == 1:
         truth = _apart(truth, image.label_axes)
     truth = truth.astype(np.int32, copy=False)
-    sparse, background = example.scribbles, example.background
     if example.region:
         rows, columns = truth.shape[-2:]
         inside = Polygons(example.region).mask(slice(0, rows), slice(0, columns))
         known = inside if known is None else known & inside
         truth = np.where(known, truth, 0)
-    diameter = _diameter(np.where(truth == background, 0, truth) if sparse else truth, image)
+    diameter = 0.0 if sparse else _diameter(truth, image)  # strokes tell no size
     shown = Shown(image, truth, known, sparse, diameter, example.name)
     pixels = truth.size * (wanted / diameter if wanted and diameter else 1.0) ** len(image.spatial)
     return shown if pixels <= most else middle(shown, math.sqrt(most / pixels))
@@ -214,16 +215,15 @@ def judge(shown: Shown, model: Model, measured: bool = True) -> Judged:
         If the image does not fit the model.
     """
     sized, kinds = model.card.grid.sized, count_classes(model.card.target)
-    diameter = None if measured or shown.diameter <= 0 or not sized else round(shown.diameter, 2)
+    given = model.card.diameter if shown.sparse else shown.diameter  # with strokes it has learned images as they are
+    diameter = None if measured or given <= 0 or not sized else round(given, 2)
     spec = SegmentSpec(model=model.card.name, device=model.device, diameter=diameter)
     found = finish(segment_image(shown.image, spec, model, preview=False))
     labels = np.asarray(found.labels.data)
     compared = labels if shown.known is None else np.where(shown.known, labels, 0)
     truth = shown.truth
     if kinds:
-        return _classed(truth, compared, kinds, model.card.target.background and not shown.sparse, labels)
-    if shown.sparse:
-        compared, truth = np.where(truth > 0, compared, 0), np.where(truth > 1, truth, 0)
+        return _classed(truth, compared, kinds, model.card.target.background, labels)
     both = float(np.count_nonzero((compared > 0) & (truth > 0)))
     pixels = float(np.count_nonzero(compared) + np.count_nonzero(truth))
     if shown.sparse:
