@@ -13,13 +13,14 @@ from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError, TrainingDataError
 from napari_unet.core.model_card import ModelCard
-from napari_unet.core.region import parse_region
+from napari_unet.core.region import parse_region, region_text
 from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.io import collection
 from napari_unet.io.pairs import find_examples, read_example
 from napari_unet.models import cards
+from napari_unet.tiling import Polygons
 from napari_unet.training import corrections
-from napari_unet.training.corrections import find_corrections, known_region
+from napari_unet.training.corrections import find_corrections, known_region, left_of
 
 
 def squares(size: int = 96, edge: int = 10) -> np.ndarray:
@@ -34,8 +35,6 @@ def picture(shape: tuple[int, ...] = (96, 96), axes: str = "yx", name: str = "fi
 
 
 def inside(region: Any, y: float, x: float) -> bool:
-    from napari_unet.tiling._polygons import Polygons
-
     return bool(Polygons(region).mask(slice(int(y), int(y) + 1), slice(int(x), int(x) + 1)).all())
 
 
@@ -159,6 +158,38 @@ def test_the_newer_correction_of_a_place_counts(home: Path) -> None:
     labels = [workflows.read_labels(found.folder / row["labels"]).data for row in rows]
     assert all(each[5, 5] for each in labels)  # the first correction had erased it
     assert len(list((found.folder / "labels").iterdir())) == len(rows)
+
+
+def test_a_correction_next_to_an_older_one_leaves_that_known(home: Path) -> None:
+    keep((45, 45))
+    found = keep((45, 65))  # the square beside it: what lies around the two overlaps
+    examples = find_examples(found.table)
+    window = (slice(0, 96), slice(0, 96))
+    older, newer = (Polygons(each.region or ()).mask(*window) for each in examples)
+    assert not (older & newer).any()
+    first, second = (workflows.read_labels(Path(str(each.labels))).data for each in examples)
+    assert older[45, 45]
+    assert first[45, 45] == 0
+    assert newer[45, 65]
+    assert second[45, 65] == 0
+    assert (older | newer)[40:50, 40:70].all()
+    assert len(list((found.folder / "regions").iterdir())) == 2
+    # An outline whose box meets another one, without a pixel of its own in it, stays as it is.
+    corner = ((0.0, 0.0), (0.0, 40.0), (5.0, 40.0), (5.0, 5.0), (40.0, 5.0), (40.0, 0.0))
+    assert left_of(corner, (((20.0, 20.0), (20.0, 30.0), (30.0, 30.0), (30.0, 20.0)),)) == (corner,)
+
+
+def test_what_is_left_of_an_area_is_so_to_the_pixel() -> None:
+    square = ((2.0, 3.0), (2.0, 30.0), (40.0, 30.0), (40.0, 3.0))
+    inner = ((10.0, 10.0), (10.0, 20.0), (20.0, 20.0), (20.0, 10.0))
+    across = ((25.0, 0.0), (25.0, 60.0), (28.0, 60.0), (28.0, 0.0))
+    left = parse_region(region_text(left_of(square, (inner, across)))) or ()
+    assert len(left) == 2  # one has a hole
+    window = (slice(0, 50), slice(0, 50))
+    wanted = Polygons([square]).mask(*window) & ~Polygons([inner, across]).mask(*window)
+    np.testing.assert_array_equal(Polygons(left).mask(*window), wanted)
+    assert left_of(square, (square,)) == ()
+    assert left_of(square, (((2.0, 3.0), (2.0, 30.0), (39.0, 30.0), (39.0, 3.0)),)) == ()  # a row is a crumb
 
 
 def test_a_family_of_models_shares_its_corrections(home: Path) -> None:

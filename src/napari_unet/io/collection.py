@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +25,12 @@ __all__ = ["grow"]
 _LETTERS: Final = 40  # of an image's name in the names of files
 
 
-def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) -> int:
+def grow(
+    folder: Path, image: Image, labels: Image, region: Region, group: str, left: Callable[[Polygon, Region], Region]
+) -> int:
     """Add annotated places to a set; whoever reads it sees all of it or what was there before.
 
-    What is said newly of a place takes the place of what was said of it earlier.
+    What is said newly of a place takes the place of what was said of it earlier; what lies beside it stays.
 
     Parameters
     ----------
@@ -39,11 +42,13 @@ def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) 
         Where the labels are right; vertices ``(y, x)`` in pixels.
     group : str
         What is held out together with it.
+    left : callable
+        Returns what is left of an area, given first, without others: :func:`napari_unet.training.corrections.left_of`.
 
     Returns
     -------
     int
-        Places that were replaced.
+        Places of which something was said anew.
 
     Raises
     ------
@@ -68,7 +73,16 @@ def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) 
     }  # fmt: skip
     write_labels(folder / added["labels"], labels)
     _write_text(folder / added["region"], region_text(region))
-    kept, replaced = _without(folder, rows, picture, region, number)
+    kept, replaced = [], 0
+    for i, row in enumerate(rows):
+        older = parse_region((folder / row["region"]).read_text("utf-8")) or ()
+        parts = [left(polygon, region) if row["image"] == picture else (polygon,) for polygon in older]
+        changed = sum(part != (polygon,) for part, polygon in zip(parts, older, strict=True))
+        replaced, made = replaced + changed, dict(row)
+        if changed:  # files are new ones, never changed
+            made["region"] = f"regions/{stem}-{number}-{i}.txt"
+            _write_text(folder / made["region"], region_text(itertools.chain(*parts)))
+        kept += [made] * any(parts)
     _write_rows(folder / TABLE, [*kept, added])
     named = {Path(row[name]).name for row in [*kept, added] for name in ("labels", "region")}
     for file in [*(folder / "labels").iterdir(), *(folder / "regions").iterdir()]:
@@ -80,30 +94,6 @@ def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) 
 def _digest(image: Image) -> str:
     values = np.ascontiguousarray(image.data)
     return hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).hexdigest()[:8]
-
-
-def _without(
-    folder: Path, rows: Sequence[Mapping[str, str]], picture: str, region: Region, number: int
-) -> tuple[list[dict[str, str]], int]:
-    """Take out of the older rows of an image what the new region says anew; files are new ones, never changed."""
-    kept, replaced = [], 0
-    for i, row in enumerate(rows):
-        older = parse_region((folder / row["region"]).read_text("utf-8")) or ()
-        left = [p for p in older if row["image"] != picture or not any(_overlap(p, new) for new in region)]
-        replaced += len(older) - len(left)
-        if not left:
-            continue
-        made = dict(row)
-        if len(left) < len(older):
-            made["region"] = f"regions/{Path(row['region']).stem}-{number}-{i}.txt"
-            _write_text(folder / made["region"], region_text(tuple(left)))
-        kept.append(made)
-    return kept, replaced
-
-
-def _overlap(one: Polygon, other: Polygon) -> bool:
-    boxes = [[(min(values), max(values)) for values in zip(*polygon, strict=True)] for polygon in (one, other)]
-    return all(a[0] <= b[1] and b[0] <= a[1] for a, b in zip(*boxes, strict=True))
 
 
 def _write_text(path: Path, text: str) -> None:
