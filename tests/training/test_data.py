@@ -237,6 +237,7 @@ def test_doubtful_images_are_named():
     for given, text in (
         (example(np.where(labels == 3, np.nan, image), labels), "144 pixels that are no numbers"),
         (example(image, np.where(labels > 0, 255, 0)), "one value only"),
+        (example(image, np.where(labels > 0, 1 + labels % 2, 0)), "The 2 numbers in the labels of 'field' mark 12"),
         (example(image, labels * 0), "learned as background"),
         (example(np.stack([image] * 2), np.stack([labels, 0 * labels])), "1 of 2 planes"),
         (example(image, labels, scribbles=True), "mark no background"),

@@ -24,6 +24,7 @@ from napari_unet.core.results import Epoch
 from napari_unet.core.specs import GridSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import Progress, finish
 from napari_unet.io.pairs import find_examples, read_example
+from napari_unet.metrics.matching import count
 from napari_unet.models.cards import read_card
 from napari_unet.samples.simulated import nuclei
 from napari_unet.training import looks, validate
@@ -251,6 +252,25 @@ def test_strokes_are_judged_where_they_are(background, monkeypatch):
     assert asked == [24.0]  # a stroke is no object: the image is seen as large as it is, as it was learned from
 
 
+@pytest.mark.parametrize("shift", [0, 4])
+def test_objects_of_a_movie_are_counted_and_measured_frame_by_frame(shift):
+    first = np.zeros((60, 60), np.int32)
+    for number, (y, x) in enumerate([(5, 5), (5, 35), (35, 5), (35, 35)], 1):
+        first[y : y + 16, x : x + 16] = number
+    labels = np.stack([np.where(first > 0, first + at * shift, 0) for at in range(3)])  # the same numbers, or others
+    movie = Example(Image(labels * 100, "tyx"), Image(labels, "tyx"))
+    shown = open_example(movie, rule=TargetSpec(name="heat"), ndim=2)
+    assert shown.diameter == pytest.approx((4 * 256 / np.pi) ** 0.5)
+    found = np.stack([np.where(first > 0, first + 4 * at, 0) for at in range(3)])  # as a run numbers them
+    assert count(shown.truth, found).tp[-1] == 12
+    # A model that looks at planes is told how wide objects are in them, not the diameter of a ball.
+    stack = Example(Image(labels * 100, "zyx"), Image(np.stack([first] * 3), "zyx"))
+    assert open_example(stack, rule=TargetSpec(name="heat"), ndim=2).diameter == shown.diameter
+    assert open_example(stack, rule=TargetSpec(name="heat"), ndim=3).diameter == pytest.approx(
+        (6 * 3 * 256 / np.pi) ** (1 / 3)
+    )
+
+
 def test_objects_that_are_cut_by_the_border_of_a_region_are_not_judged():
     truth, found, known = (np.zeros((40, 60), np.int32) for _ in range(3))
     known[:, :30] = 1
@@ -445,7 +465,8 @@ def test_a_mask_is_judged_by_the_parts_that_it_is_learned_from(value):
     movie = Example(Image(np.zeros((2, 60, 80)), "tyx"), Image(np.stack([labels, labels]), "tyx"))
     assert int(open_example(movie, rule=TargetSpec(name="heat")).truth.max()) == 8
     numbered = np.where(labels > 0, value + 1, value)
-    assert sorted(np.unique(open_example(Example(image, Image(numbered, "yx")), rule=TargetSpec()).truth)) == [1, 2]
+    truth = open_example(Example(image, Image(numbered, "yx")), rule=TargetSpec()).truth
+    assert sorted(np.unique(truth)) == [1, 2, 3, 4, 5]
     classes = TargetSpec(name="classes", classes=("one",))
     kept = Example(image, Image(np.minimum(labels, 1), "yx"))
     assert int(open_example(kept, rule=classes).truth.max()) == 1

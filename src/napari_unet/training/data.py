@@ -129,7 +129,7 @@ class Loader:
                 "kind": _kind(image),
                 "bands": band_names(image),
             }
-            pairs.append(replace(pair, group=example.group or example.source, facts=facts))
+            pairs.append(replace(pair, group=example.group or example.source, facts={**facts, **pair.facts}))
         if example.before is not None:
             earlier = matched(image, self._shelf.labels(example.before), net.ndim, example.name)
             pairs = [replace(p, before=_in_memory(plane)) for p, (_, plane) in zip(pairs, earlier, strict=True)]
@@ -172,6 +172,9 @@ class Loader:
         pair = make_pair(normalize(block, stored.statistics), labels, stored.name, weight, stored.truth)
         # Planes of a stack may be blank, which makes them no copies of each other.
         pair = replace(pair, digest="" if (block == block.flat[0]).all() else digest(block))
+        if not (stored.truth.classes or stored.truth.paired or pair.scribbles):
+            numbers = int(np.count_nonzero(np.unique(labels)))
+            pair = replace(pair, facts={"numbers": numbers, "objects": len(pair.sizes) - 1})
         self._held += values
         if self._held <= _HELD:
             return pair
@@ -181,7 +184,7 @@ class Loader:
             return stored_pair(replace(stored, ids=np.arange(stored.truth.classes + 1)), pair, weight)
         ids = np.unique(stored.truth.read(labels, whole)[0])
         ids = ids if ids[0] == 0 else np.concatenate([np.zeros(1, ids.dtype), ids])
-        if len(ids) == 2:  # a mask: what hangs together is an object, as in each patch
+        if len(ids) == 2 or len(ids) != len(pair.sizes):  # what hangs together is an object, as in each patch
             return stored_pair(stored, replace(pair, sizes=np.zeros(0, np.float32)), weight)
         return stored_pair(replace(stored, ids=ids), pair, weight)
 
@@ -243,6 +246,13 @@ class Loader:
             self.warnings.append(
                 f"The labels of '{example.name}' have one value only: what hangs together is taken for an object, and "
                 "objects that touch are one. Give every object a number of its own where that is wrong."
+            )
+        numbers, objects = (sum(pair.facts.get(name, 0) for pair in pairs) for name in ("numbers", "objects"))
+        if apart and objects >= 2 * numbers > 2 * len(pairs):
+            self.warnings.append(
+                f"The {numbers} numbers in the labels of '{example.name}' mark {objects} separate pieces: each counts "
+                "as an object, and those that touch are one where they share a number. Numbers that stand for kinds, "
+                "not for objects, are learned as classes (a task of classes, or --classes)."
             )
         share = _labeled_share(pairs)
         if apart and not first.kinds and share < _PART:

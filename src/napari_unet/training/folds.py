@@ -164,7 +164,7 @@ def _judged(
         plain.append([])
         for example in (each for each in part if each.held_out):
             yield Progress(0, 0, f"Judging fold {number} of {len(parts)}: {example.name}")
-            shown = open_example(example, rule=card.target)
+            shown = open_example(example, rule=card.target, ndim=card.net.ndim)
             plain[-1].append(judge(shown, model))
             if names:
                 single.append(judge(shown, other))
