@@ -16,6 +16,7 @@ from napari_unet.core.model_card import ModelCard
 from napari_unet.core.region import parse_region, region_text
 from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.io import collection
+from napari_unet.io.collected import read_rows
 from napari_unet.io.pairs import find_examples, read_example
 from napari_unet.models import cards
 from napari_unet.tiling import Polygons
@@ -177,6 +178,44 @@ def test_a_correction_next_to_an_older_one_leaves_that_known(home: Path) -> None
     # An outline whose box meets another one, without a pixel of its own in it, stays as it is.
     corner = ((0.0, 0.0), (0.0, 40.0), (5.0, 40.0), (5.0, 5.0), (40.0, 5.0), (40.0, 0.0))
     assert left_of(corner, (((20.0, 20.0), (20.0, 30.0), (30.0, 30.0), (30.0, 20.0)),)) == (corner,)
+
+
+def test_the_newer_correction_counts_where_other_parts_of_an_image_were_kept(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corrections, "_LARGE", 1000)
+    monkeypatch.setattr(corrections, "_CONTEXT", 4)
+    keep((45, 45))
+    found = keep((52, 47))  # the gap below that square: another part of the image is kept
+    rows = read_rows(found.folder)
+    assert rows[0]["image"] != rows[1]["image"]
+    seen = np.zeros((2, 96, 96), bool)
+    for each, row in zip(seen, rows, strict=True):
+        y, x = (slice(*map(int, part.partition("=")[2].split(":"))) for part in row["place"].split())
+        region = parse_region((found.folder / row["region"]).read_text()) or ()
+        each[y, x] = Polygons(region).mask(slice(0, y.stop - y.start), slice(0, x.stop - x.start))
+    assert not seen.all(0).any()
+    assert seen[0][42, 42]
+    assert seen[1][52, 47]
+    # Another image of that name says nothing of it.
+    assert keep((45, 45), Image(picture().data + 1, "yx", name="field")).images == 3
+
+
+def test_in_volumes_the_newer_correction_of_an_object_counts_whatever_planes_it_has(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = ModelCard(name="deep", net=NetSpec(ndim=3), target=TargetSpec())
+    monkeypatch.setattr(cards, "find_model", Path)
+    monkeypatch.setattr(cards, "read_card", lambda _: card)
+    image, before = picture((8, 96, 96), "zyx"), np.zeros((8, 96, 96), np.int32)
+    before[2:5, 40:50, 40:50] = 1
+    first, second = before.copy(), before.copy()
+    first[2:5, 40:42, 40:50] = 0
+    second[1:7, 40:50, 40:50] = 1
+    for after in (first, second):
+        found = workflows.collect(image, Image(after, "zyx"), Image(before, "zyx"), "deep")
+    (row,) = read_rows(found.folder)
+    assert row["place"] == "z=1:7 y=0:96 x=0:96"
 
 
 def test_what_is_left_of_an_area_is_so_to_the_pixel() -> None:

@@ -37,11 +37,14 @@ class Correction:
         In memory; one plane, or some planes of a stack.
     region : tuple of polygons
         Where the labels are the truth; vertices ``(y, x)`` in pixels of `labels`.
+    place : str
+        Which part of the whole it is: ``"t=3:4 y=0:512 x=256:768"``.
     """
 
     image: Image
     labels: Image
     region: Region
+    place: str
 
 
 def find_corrections(
@@ -89,7 +92,11 @@ def find_corrections(
             seen, f"c{new.axes}", (1.0, *scale), ("pixel", *units), image.name, image.source,
             channel_names=band_names(image) if channels is None else (),
         )  # fmt: skip
-        yield Correction(_plain(picture), labels, moved)
+        held = [(new.image.axes[axis], slice(at, at + 1)) for axis, at in new.fixed]
+        place = " ".join(
+            f"{axis}={part.start}:{part.stop}" for axis, part in (*held, *zip(new.axes, window, strict=True))
+        )
+        yield Correction(_plain(picture), labels, moved, place)
 
 
 def _picked(block: Values, channels: Sequence[int] | None) -> Values:

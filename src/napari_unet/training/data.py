@@ -138,9 +138,13 @@ class Loader:
 
     def _check_channels(self, image: Image, net: NetSpec, normalized: NormalizeSpec, name: str) -> None:
         if image.channels not in (1, net.inputs):
+            who, fix = "the network", "Take images with as many channels as the others have."
+            if self.spec.start:
+                who = f"the model '{self.spec.start}'"
+                fix = f"Start from another model, or from nothing, or take images of {net.inputs} channels."
+            takes = "1 channel" if net.inputs == 1 else f"1 or {net.inputs} channels"
             raise TrainingDataError(
-                f"'{name}' has axes {image.axes} and {image.channels} channels; the network takes 1 or "
-                f"{net.inputs} channels. Take images with as many channels as the others have."
+                f"'{name}' has axes {image.axes} and {image.channels} channels; {who} takes {takes}. {fix}"
             )
         known = len(normalized.divisor)
         if known not in (0, 1, image.channels):
@@ -254,6 +258,13 @@ class Loader:
                 "as an object, and those that touch are one where they share a number. Numbers that stand for kinds, "
                 "not for objects, are learned as classes (a task of classes, or --classes)."
             )
+        seen, depth = _labeled_planes(pairs)
+        if apart and not (first.kinds or first.scribbles) and 0 < seen < _PART * depth:
+            self.warnings.append(
+                f"Only {seen} of {depth} planes of '{example.name}' have a labeled object, and what the others show "
+                "is learned as background. If they are not annotated, cut out the planes that are, or paint strokes "
+                "instead, on the background too (scribbles)."
+            )
         share = _labeled_share(pairs)
         if apart and not first.kinds and share < _PART:
             self.warnings.append(
@@ -279,6 +290,12 @@ def _labeled_share(pairs: Sequence[Pair]) -> float:
         return 1.0
     box = np.ptp(np.concatenate(spots), axis=0) + 1
     return float(np.prod(box / np.array(tuple(pairs[0].labels.shape)[-2:])))
+
+
+def _labeled_planes(pairs: Sequence[Pair]) -> tuple[int, int]:
+    """Return how many planes of volumes have labels, and how many there are; none of images that are no volumes."""
+    deep = [pair for pair in pairs if len(pair.labels.shape) == 3]
+    return sum(len(np.unique(pair.spots[:, 0])) for pair in deep), sum(pair.labels.shape[0] for pair in deep)
 
 
 def _is_mask(labels: Image) -> bool:

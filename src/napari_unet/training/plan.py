@@ -38,7 +38,7 @@ from .odd import VOLUME, find_flat, find_other_units
 from .pairs import Pair
 from .stored import Shelf
 
-__all__ = ["Prepared", "fill_in", "framed", "prepare"]
+__all__ = ["Prepared", "fill_in", "framed", "prepare", "valued"]
 
 _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
 _MOST_WARNINGS: Final = 20
@@ -105,7 +105,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     examples = framed(examples, spec)
     split = hold_out(examples, spec)
     filled = fill_in(spec, examples)
-    learned, kept = _valued(filled, split.learned), _valued(filled, split.held_out)
+    learned, kept = valued(filled, split.learned), valued(filled, split.held_out)
     loader = Loader((yield from _measured(filled, spec, learned)), _known(spec))
     pairs: list[Pair] = []
     held: list[Pair] = []
@@ -262,8 +262,26 @@ def _measured(spec: TrainSpec, given: TrainSpec, examples: Sequence[Example]) ->
     return spec.model_copy(update={"normalize": found})
 
 
-def _valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
-    """Say of examples which value of their labels means which class."""
+def valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
+    """Say of examples what the run says of all: which value means which class, whether labels are strokes.
+
+    Parameters
+    ----------
+    spec : TrainSpec
+        With its target filled in.
+    examples : sequence of Example
+        As they were found.
+
+    Returns
+    -------
+    list of Example
+        In the same order.
+
+    Raises
+    ------
+    TrainingDataError
+        If there are not as many values as classes.
+    """
     count, values = count_classes(spec.target) if spec.target else 0, spec.class_values
     if values and len(values) != count:
         raise TrainingDataError(

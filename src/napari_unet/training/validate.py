@@ -190,8 +190,8 @@ def _diameter(truth: Labels, axes: str, ndim: int) -> float:
     frames = truth.transpose(order)
     frames = frames.reshape(-1, *frames.shape[-ndim:])
     sizes = [np.bincount(frame[frame > 0].ravel()) for frame in frames]
-    known = np.concatenate([each[each > 0] for each in sizes] or [np.zeros(0)])
-    return float(np.median(equivalent_diameter(known.astype(float), ndim))) if len(known) else 0.0
+    known = np.concatenate([np.zeros(0), *(each[each > 0].astype(float) for each in sizes)])
+    return float(np.median(equivalent_diameter(known, ndim))) if len(known) else 0.0
 
 
 def judge(shown: Shown, model: Model, measured: bool = True) -> Judged:

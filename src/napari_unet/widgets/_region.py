@@ -155,7 +155,7 @@ def inside(example: Example, regions: Mapping[int | None, Region]) -> list[Examp
     ]
 
 
-def _frame(movie: Any, at: int) -> Image:
+def _frame(movie: Any, at: int) -> Any:
     axes = movie.axes.replace("t", "")
     _, scale, units = movie.along(axes)
     data = movie.data[tuple(at if axis == "t" else slice(None) for axis in movie.axes)]
