@@ -107,6 +107,8 @@ def test_held_out_images_are_judged_by_the_same_table():
     assert [each.values for each in made.held_out] == [(9,)]
     assert made.withheld[0] is given[1]
     assert open_example(made.held_out[0]).truth.max() == 1
+    one = replace(example(0, 4), values=(4,), image=replace(example(0).image, data=given[1].image.data + 1))
+    assert [each.values for each in prepared(given[0], one, class_values=(9,)).learned] == [(9,), (4,)]
 
 
 def test_a_class_that_no_image_shows_is_named():

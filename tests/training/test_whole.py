@@ -332,6 +332,13 @@ def test_the_folder_of_a_run_holds_all_that_it_needs(tmp_path):
         read_order(run)
 
 
+def test_the_folder_of_a_run_knows_what_values_mean(tmp_path):
+    data = [example(0, ignored=(254, 255), values=(4, 2)), example(1)]
+    run = write_order(Order(data, spec(), tmp_path / "tiny"))
+    found = read_order(run).data
+    assert [(each.values, each.ignored) for each in find_examples(found)] == [((4, 2), (254, 255)), ((), ())]
+
+
 def test_the_folder_of_a_run_knows_the_channels_of_layers_by_name(tmp_path):
     one = example(0)
     both = Image(np.stack([one.image.data] * 2), "cyx", name="both", channel_names=("T1; native", "FLAIR"))

@@ -292,9 +292,12 @@ def valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
     if count == 1 and not values and _is_mask(Shelf(), examples):
         values = (_WHITE,)
     if values:
-        return [replace(example, values=values) for example in examples]
+        return [replace(example, values=example.values or values) for example in examples]
     between = count > 0 and spec.target is not None and spec.target.background
-    return [_counted_around(example, count) if between and example.scribbles else example for example in examples]
+    return [
+        _counted_around(example, count) if between and example.scribbles and not example.values else example
+        for example in examples
+    ]
 
 
 def _marked(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
