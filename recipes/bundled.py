@@ -215,7 +215,9 @@ def scored(folder: Path, name: str, mirrored: str = "", fold: int = 0) -> dict[s
         places.setdefault(f"fold {fold}, {each.group}" if name in BY_PLACE else f"fold {fold}", []).append(each)
     found = {}
     for place, images in places.items():
-        scores, sure = summarize([judge(open_example(example, rule=card.target), model) for example in images])
+        scores, sure = summarize(
+            [judge(open_example(each, rule=card.target, ndim=card.net.ndim), model) for each in images]
+        )
         for key, (low, high) in sure.items():
             scores |= {f"{key} low": low, f"{key} high": high}
         if name in BY_PLACE:

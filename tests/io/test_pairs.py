@@ -116,6 +116,7 @@ def test_tables_say_more_of_each_image(folder):
         ("split", "maybe", "'maybe' is none of the words for split: 'train'", TrainingDataError),
         ("scribbles", "some", "'some' is none of the words for scribbles", TrainingDataError),
         ("background", "dark", "the background 'dark' is not a number", TrainingDataError),
+        ("ignored", "255;x", "the ignored '255;x' are no whole numbers", TrainingDataError),
         ("region", "nowhere.geojson", "no file .*nowhere", ImageError),
         ("region", "[1]", "line 2: the region could not be read", ImageError),
     ],

@@ -107,6 +107,8 @@ def test_held_out_images_are_judged_by_the_same_table():
     assert [each.values for each in made.held_out] == [(9,)]
     assert made.withheld[0] is given[1]
     assert open_example(made.held_out[0]).truth.max() == 1
+    one = replace(example(0, 4), values=(4,), image=replace(example(0).image, data=given[1].image.data + 1))
+    assert [each.values for each in prepared(given[0], one, class_values=(9,)).learned] == [(9,), (4,)]
 
 
 def test_a_class_that_no_image_shows_is_named():
@@ -124,3 +126,25 @@ def test_a_class_that_no_image_shows_is_named():
     assert "'water' (2)" in said
     assert "never find it" in said
     assert not warnings(labels, np.where(labels, 3, 0).astype(np.uint8), np.where(labels, 2, 0).astype(np.uint8))
+
+
+def test_strokes_of_classes_are_counted_past_the_background():
+    strokes = np.zeros((64, 64), np.uint8)
+    strokes[5], strokes[20], strokes[40] = 1, 2, 3
+    image = np.random.default_rng(0).random((64, 64), np.float32)
+    given = Example(Image(image, "yx"), Image(strokes, "yx"), scribbles=True)
+    named = {"name": "classes", "classes": ["liver", "spleen"], "background": True}
+    for more in ({"target": named}, {"task": "organ"}, {"target": named, "class_values": (2, 3)}):
+        made = finish(prepare([given], TrainSpec.of(**{"task": "organ"} | more)))
+        assert len(made.plan.spec.target.classes) == 2
+        (pair,) = made.pairs
+        assert [int(pair.labels[at, 0]) for at in (5, 20, 40)] == [0, 1, 2]
+        assert [int(pair.known[at, 0]) for at in (5, 20, 40, 50)] == [1, 1, 1, 0]
+        shown = open_example(made.learned[0], rule=made.plan.spec.target)
+        np.testing.assert_array_equal(shown.truth, pair.labels)
+        np.testing.assert_array_equal(shown.known, pair.known > 0)
+    # A background with a number of its own leaves those of the classes as they are.
+    other = replace(given, labels=Image(np.array([0, 9, 1, 2])[strokes], "yx"), background=9)
+    made = finish(prepare([other], TrainSpec.of(task="organ", target=named)))
+    assert [int(made.pairs[0].labels[at, 0]) for at in (5, 20, 40)] == [0, 1, 2]
+    assert len(finish(prepare([other], TrainSpec.of(task="organ"))).plan.spec.target.classes) == 2

@@ -13,13 +13,15 @@ from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError, TrainingDataError
 from napari_unet.core.model_card import ModelCard
-from napari_unet.core.region import parse_region
+from napari_unet.core.region import parse_region, region_text
 from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.io import collection
+from napari_unet.io.collected import read_rows
 from napari_unet.io.pairs import find_examples, read_example
 from napari_unet.models import cards
+from napari_unet.tiling import Polygons
 from napari_unet.training import corrections
-from napari_unet.training.corrections import find_corrections, known_region
+from napari_unet.training.corrections import find_corrections, known_region, left_of
 
 
 def squares(size: int = 96, edge: int = 10) -> np.ndarray:
@@ -34,8 +36,6 @@ def picture(shape: tuple[int, ...] = (96, 96), axes: str = "yx", name: str = "fi
 
 
 def inside(region: Any, y: float, x: float) -> bool:
-    from napari_unet.tiling._polygons import Polygons
-
     return bool(Polygons(region).mask(slice(int(y), int(y) + 1), slice(int(x), int(x) + 1)).all())
 
 
@@ -159,6 +159,76 @@ def test_the_newer_correction_of_a_place_counts(home: Path) -> None:
     labels = [workflows.read_labels(found.folder / row["labels"]).data for row in rows]
     assert all(each[5, 5] for each in labels)  # the first correction had erased it
     assert len(list((found.folder / "labels").iterdir())) == len(rows)
+
+
+def test_a_correction_next_to_an_older_one_leaves_that_known(home: Path) -> None:
+    keep((45, 45))
+    found = keep((45, 65))  # the square beside it: what lies around the two overlaps
+    examples = find_examples(found.table)
+    window = (slice(0, 96), slice(0, 96))
+    older, newer = (Polygons(each.region or ()).mask(*window) for each in examples)
+    assert not (older & newer).any()
+    first, second = (workflows.read_labels(Path(str(each.labels))).data for each in examples)
+    assert older[45, 45]
+    assert first[45, 45] == 0
+    assert newer[45, 65]
+    assert second[45, 65] == 0
+    assert (older | newer)[40:50, 40:70].all()
+    assert len(list((found.folder / "regions").iterdir())) == 2
+    # An outline whose box meets another one, without a pixel of its own in it, stays as it is.
+    corner = ((0.0, 0.0), (0.0, 40.0), (5.0, 40.0), (5.0, 5.0), (40.0, 5.0), (40.0, 0.0))
+    assert left_of(corner, (((20.0, 20.0), (20.0, 30.0), (30.0, 30.0), (30.0, 20.0)),)) == (corner,)
+
+
+def test_the_newer_correction_counts_where_other_parts_of_an_image_were_kept(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corrections, "_LARGE", 1000)
+    monkeypatch.setattr(corrections, "_CONTEXT", 4)
+    keep((45, 45))
+    found = keep((52, 47))  # the gap below that square: another part of the image is kept
+    rows = read_rows(found.folder)
+    assert rows[0]["image"] != rows[1]["image"]
+    seen = np.zeros((2, 96, 96), bool)
+    for each, row in zip(seen, rows, strict=True):
+        y, x = (slice(*map(int, part.partition("=")[2].split(":"))) for part in row["place"].split())
+        region = parse_region((found.folder / row["region"]).read_text()) or ()
+        each[y, x] = Polygons(region).mask(slice(0, y.stop - y.start), slice(0, x.stop - x.start))
+    assert not seen.all(0).any()
+    assert seen[0][42, 42]
+    assert seen[1][52, 47]
+    # Another image of that name says nothing of it.
+    assert keep((45, 45), Image(picture().data + 1, "yx", name="field")).images == 3
+
+
+def test_in_volumes_the_newer_correction_of_an_object_counts_whatever_planes_it_has(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = ModelCard(name="deep", net=NetSpec(ndim=3), target=TargetSpec())
+    monkeypatch.setattr(cards, "find_model", Path)
+    monkeypatch.setattr(cards, "read_card", lambda _: card)
+    image, before = picture((8, 96, 96), "zyx"), np.zeros((8, 96, 96), np.int32)
+    before[2:5, 40:50, 40:50] = 1
+    first, second = before.copy(), before.copy()
+    first[2:5, 40:42, 40:50] = 0
+    second[1:7, 40:50, 40:50] = 1
+    for after in (first, second):
+        found = workflows.collect(image, Image(after, "zyx"), Image(before, "zyx"), "deep")
+    (row,) = read_rows(found.folder)
+    assert row["place"] == "z=1:7 y=0:96 x=0:96"
+
+
+def test_what_is_left_of_an_area_is_so_to_the_pixel() -> None:
+    square = ((2.0, 3.0), (2.0, 30.0), (40.0, 30.0), (40.0, 3.0))
+    inner = ((10.0, 10.0), (10.0, 20.0), (20.0, 20.0), (20.0, 10.0))
+    across = ((25.0, 0.0), (25.0, 60.0), (28.0, 60.0), (28.0, 0.0))
+    left = parse_region(region_text(left_of(square, (inner, across)))) or ()
+    assert len(left) == 2  # one has a hole
+    window = (slice(0, 50), slice(0, 50))
+    wanted = Polygons([square]).mask(*window) & ~Polygons([inner, across]).mask(*window)
+    np.testing.assert_array_equal(Polygons(left).mask(*window), wanted)
+    assert left_of(square, (square,)) == ()
+    assert left_of(square, (((2.0, 3.0), (2.0, 30.0), (39.0, 30.0), (39.0, 3.0)),)) == ()  # a row is a crumb
 
 
 def test_a_family_of_models_shares_its_corrections(home: Path) -> None:

@@ -237,6 +237,7 @@ def test_doubtful_images_are_named():
     for given, text in (
         (example(np.where(labels == 3, np.nan, image), labels), "144 pixels that are no numbers"),
         (example(image, np.where(labels > 0, 255, 0)), "one value only"),
+        (example(image, np.where(labels > 0, 1 + labels % 2, 0)), "The 2 numbers in the labels of 'field' mark 12"),
         (example(image, labels * 0), "learned as background"),
         (example(np.stack([image] * 2), np.stack([labels, 0 * labels])), "1 of 2 planes"),
         (example(image, labels, scribbles=True), "mark no background"),
@@ -248,6 +249,27 @@ def test_doubtful_images_are_named():
     load = loader()
     load.load(example(image, np.where(labels == 3, 1, labels), scribbles=True))
     assert load.warnings == []
+
+
+def test_a_volume_that_is_labeled_in_a_few_planes_is_named():
+    image, labels = field()
+    volume, few = np.stack([image] * 12), np.stack([labels] * 2 + [0 * labels] * 10)
+    for region in (None, LEFT):
+        load = loader(ndim=3)
+        load.load(example(volume, few, "zyx", region=region))
+        assert [text for text in load.warnings if "Only 2 of 12 planes of 'field'" in text]
+    load = loader(ndim=3)
+    load.load(example(volume, np.stack([labels] * 12), "zyx"))
+    load.load(example(volume, few, "zyx", scribbles=True))
+    assert not [text for text in load.warnings if "planes" in text]
+
+
+def test_channels_that_a_model_does_not_take_are_said_of_that_model():
+    image, labels = field()
+    with pytest.raises(TrainingDataError, match=r"the model 'nuclei' takes 1 or 3 channels\. Start from another model"):
+        loader(inputs=3, start="nuclei").load(example(np.stack([image] * 2), labels, axes="cyx"))
+    with pytest.raises(TrainingDataError, match=r"the network takes 1 channel\. Take images"):
+        loader().load(example(np.stack([image] * 2), labels, axes="cyx"))
 
 
 def test_an_image_that_is_labeled_in_a_part_only_is_named():

@@ -23,6 +23,7 @@ from napari_unet.core.steps import finish
 from napari_unet.models.cards import find_model, read_card
 from napari_unet.models.store import write_model
 from napari_unet.nets import build
+from napari_unet.training import folds
 from napari_unet.training.folds import folds_folder
 from napari_unet.training.holdout import part_groups
 from napari_unet.training.wishes import Wishes
@@ -159,6 +160,21 @@ def test_only_the_largest_piece_is_kept_where_the_folds_say_so(task, wanted, tmp
     found = [workflows.segment(image, model=str(folds / "tiny-fold-1"), min_size=size) for size in ("largest", None)]
     assert np.array_equal(found[0].labels.data, data[0].labels.data)
     assert not np.array_equal(found[1].labels.data, data[0].labels.data)
+
+
+@pytest.mark.parametrize(("names", "values"), [(("liver", "spleen"), (9, 4)), (("liver",), ())])
+def test_folds_are_judged_by_the_values_that_mean_the_classes(names, values, tmp_path):
+    data = [organ(seed) for seed in range(3)]
+    for each in data:
+        truth = each.labels.data
+        truth[1:5, 1:5], truth[1:5, -5:-1] = 1, 2  # what is bright is organ: the models are right
+        truth[:] = np.array([0, 9, 4] if values else [0, 255, 0])[truth]
+    place, target = folds_folder(tmp_path / "tiny"), TargetSpec(name="classes", classes=names)
+    for number in (1, 2, 3):
+        write_bright(place / f"tiny-fold-{number}")
+    given = spec(task="tumor", target=target, class_values=values)
+    scores, _, _ = finish(folds._judged(place, given, folds._parted(data, given)))
+    assert scores["cross-validation"]["Dice 1"] == 1
 
 
 def test_organs_in_two_pieces_stay_so(tmp_path):

@@ -11,7 +11,7 @@ from napari_unet.core.sizes import decode_size
 from napari_unet.core.specs import AugmentSpec, GridSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.targets import target
 from napari_unet.training.loss import compare
-from napari_unet.training.pairs import Truth, make_pair, positions
+from napari_unet.training.pairs import Truth, make_pair, number_objects, positions
 from napari_unet.training.patches import Batch, Sampler
 
 STILL = AugmentSpec(
@@ -182,3 +182,24 @@ def test_border_weights_come_with_the_patches_of_that_loss():
     assert batch.borders.shape == (4, 48, 48)
     assert float(batch.borders.max()) > 4
     assert not batch.borders[batch.target[:, 0] > 0].any()
+
+
+def test_pieces_of_one_number_are_objects_where_they_are_alike():
+    image, labels = field()
+    kinds = np.array([0, 5, 5, 9])[labels]  # two squares have one number
+    pair = make_pair(image, kinds, "field")
+    assert sorted(np.bincount(pair.labels.ravel())[1:]) == [256, 256, 256]
+    assert pair.diameter == pytest.approx((4 * 256 / np.pi) ** 0.5, rel=1e-3)
+    assert len(pair.sizes) == 4
+    crumbs = labels * 3
+    crumbs[10:26, 18] = 0  # a line cuts a square in two
+    crumbs[60:64, 60:64] = 9  # a slip of the brush far from its square
+    crumbs[0, 0] = 6
+    objects = number_objects(crumbs)
+    assert sorted(np.bincount(objects.ravel())[1:]) == [7 * 16, 8 * 16, 257, 272]
+    assert objects[0, 0] == objects[45, 45]
+    assert objects[12, 12] != objects[12, 22]
+    np.testing.assert_array_equal(objects > 0, crumbs > 0)
+    assert list(np.unique(number_objects(kinds, apart=False))) == [0, 1, 2]
+    np.testing.assert_array_equal(number_objects(labels), labels)
+    assert list(np.unique(number_objects(np.array([[2, 2, 3], [2, 2, 3], [4, 2, 2]])))) == [1, 2, 3]

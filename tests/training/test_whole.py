@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,13 +21,15 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import Cancelled, OutputError, SpecError, TrainingDataError, TrainingError
 from napari_unet.core.examples import Example
 from napari_unet.core.results import Epoch
-from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
+from napari_unet.core.specs import GridSpec, NetSpec, TargetSpec, TrainSpec
 from napari_unet.core.steps import Progress, finish
 from napari_unet.io.pairs import find_examples, read_example
+from napari_unet.metrics.matching import count
 from napari_unet.models.cards import read_card
 from napari_unet.samples.simulated import nuclei
-from napari_unet.training import looks
+from napari_unet.training import looks, validate
 from napari_unet.training.events import done_line, error_line, progress_line, read_line
+from napari_unet.training.plan import prepare
 from napari_unet.training.record import describe_data, verdict
 from napari_unet.training.run import train_model
 from napari_unet.training.runs import Order, is_run, read_order, run_folder, write_order
@@ -216,6 +219,58 @@ def test_what_is_to_be_ignored_does_not_count():
     assert middle(shown, 0.9).known.shape == middle(shown, 0.9).truth.shape
 
 
+@pytest.mark.parametrize("background", [1, 7])
+def test_strokes_are_judged_where_they_are(background, monkeypatch):
+    strokes, found = np.zeros((60, 60), np.int32), np.zeros((60, 60), np.int32)
+    strokes[10, 10:20], strokes[30, 10:20], strokes[50] = 2, 3, background
+    found[10, 10:25], found[50, :5], found[20, :] = (
+        1,
+        2,
+        3,
+    )  # one of two objects, some background, and what nobody knows
+    given = Example(Image(np.zeros((60, 60)), "yx"), Image(strokes, "yx"), background=background)
+    data = [given, replace(example(1), held_out=False)]
+    data[0] = replace(given, image=Image(np.random.default_rng(0).random((60, 60)), "yx"), held_out=True)
+    data[1] = replace(data[1], background=background)
+    made = finish(prepare(data, spec(truth="scribbles")))
+    (shown,) = (open_example(each, rule=TargetSpec(name="foreground")) for each in made.held_out)
+    assert shown.sparse  # said of the run, or of the image
+    assert set(np.unique(shown.truth)) == {0, 2, 3}
+    asked = []
+
+    def segmented(_image, wanted, *_, **__):
+        asked.append(wanted.diameter)
+        yield Progress(0, 1)
+        return SimpleNamespace(labels=Image(found, "yx"))
+
+    monkeypatch.setattr(validate, "segment_image", segmented)
+    card = SimpleNamespace(
+        grid=GridSpec(), target=TargetSpec(name="foreground"), diameter=24.0, name="tiny"
+    )  # fmt: skip
+    judged = validate.judge(shown, SimpleNamespace(card=card, device="cpu"), measured=False)
+    assert (judged.counts, judged.overlap, judged.pixels) == (None, 10, 15 + 20)
+    assert asked == [24.0]  # a stroke is no object: the image is seen as large as it is, as it was learned from
+
+
+@pytest.mark.parametrize("shift", [0, 4])
+def test_objects_of_a_movie_are_counted_and_measured_frame_by_frame(shift):
+    first = np.zeros((60, 60), np.int32)
+    for number, (y, x) in enumerate([(5, 5), (5, 35), (35, 5), (35, 35)], 1):
+        first[y : y + 16, x : x + 16] = number
+    labels = np.stack([np.where(first > 0, first + at * shift, 0) for at in range(3)])  # the same numbers, or others
+    movie = Example(Image(labels * 100, "tyx"), Image(labels, "tyx"))
+    shown = open_example(movie, rule=TargetSpec(name="heat"), ndim=2)
+    assert shown.diameter == pytest.approx((4 * 256 / np.pi) ** 0.5)
+    found = np.stack([np.where(first > 0, first + 4 * at, 0) for at in range(3)])  # as a run numbers them
+    assert count(shown.truth, found).tp[-1] == 12
+    # A model that looks at planes is told how wide objects are in them, not the diameter of a ball.
+    stack = Example(Image(labels * 100, "zyx"), Image(np.stack([first] * 3), "zyx"))
+    assert open_example(stack, rule=TargetSpec(name="heat"), ndim=2).diameter == shown.diameter
+    assert open_example(stack, rule=TargetSpec(name="heat"), ndim=3).diameter == pytest.approx(
+        (6 * 3 * 256 / np.pi) ** (1 / 3)
+    )
+
+
 def test_objects_that_are_cut_by_the_border_of_a_region_are_not_judged():
     truth, found, known = (np.zeros((40, 60), np.int32) for _ in range(3))
     known[:, :30] = 1
@@ -226,6 +281,15 @@ def test_objects_that_are_cut_by_the_border_of_a_region_are_not_judged():
     # Found where nothing is known, or where an object is cut: not judged. Found where nothing is: wrong.
     assert set(np.unique(got)) == {0, 1, 4}
     np.testing.assert_array_equal(got[5:15, 6:16], 1)
+
+
+def test_held_out_labels_may_be_gray_pictures(tmp_path):
+    labels = np.zeros((40, 40, 3), np.uint8)
+    labels[5:15, 5:15] = 1
+    file = tmp_path / "labels.png"
+    Picture.fromarray(labels).save(file)
+    shown = open_example(Example(Image(labels[..., 0], "yx"), file))
+    np.testing.assert_array_equal(shown.truth, labels[..., 0])
 
 
 def test_data_is_told_by_its_content(tmp_path):
@@ -266,6 +330,13 @@ def test_the_folder_of_a_run_holds_all_that_it_needs(tmp_path):
     (run / "spec.json").write_text("{")
     with pytest.raises(TrainingDataError, match="damaged"):
         read_order(run)
+
+
+def test_the_folder_of_a_run_knows_what_values_mean(tmp_path):
+    data = [example(0, ignored=(254, 255), values=(4, 2)), example(1)]
+    run = write_order(Order(data, spec(), tmp_path / "tiny"))
+    found = read_order(run).data
+    assert [(each.values, each.ignored) for each in find_examples(found)] == [((4, 2), (254, 255)), ((), ())]
 
 
 def test_the_folder_of_a_run_knows_the_channels_of_layers_by_name(tmp_path):
@@ -401,7 +472,8 @@ def test_a_mask_is_judged_by_the_parts_that_it_is_learned_from(value):
     movie = Example(Image(np.zeros((2, 60, 80)), "tyx"), Image(np.stack([labels, labels]), "tyx"))
     assert int(open_example(movie, rule=TargetSpec(name="heat")).truth.max()) == 8
     numbered = np.where(labels > 0, value + 1, value)
-    assert sorted(np.unique(open_example(Example(image, Image(numbered, "yx")), rule=TargetSpec()).truth)) == [1, 2]
+    truth = open_example(Example(image, Image(numbered, "yx")), rule=TargetSpec()).truth
+    assert sorted(np.unique(truth)) == [1, 2, 3, 4, 5]
     classes = TargetSpec(name="classes", classes=("one",))
     kept = Example(image, Image(np.minimum(labels, 1), "yx"))
     assert int(open_example(kept, rule=classes).truth.max()) == 1

@@ -500,6 +500,38 @@ def test_truth_inside_shapes_is_brought_to_each_image(make: Make, viewer: Viewer
     assert widget.data.rules["truth"] == "regions"
 
 
+def test_shapes_of_a_movie_count_in_the_frame_in_which_they_were_drawn(make: Make, viewer: ViewerModel) -> None:
+    movie = np.random.default_rng(0).integers(0, 99, (3, 5, 40, 50)).astype(np.uint8)  # channels, then time
+    labels = np.zeros((5, 40, 50), np.int32)
+    labels[1, 5:15, 5:15], labels[4, 5:15, 5:15] = 1, 2
+    image = viewer.add_image(movie, name="movie", axis_labels=("c", "t", "y", "x"), scale=(1, 2, 0.5, 0.5))
+    viewer.add_labels(labels, name="cells", axis_labels=("t", "y", "x"), scale=(2, 0.5, 0.5))
+    box = np.array([[10, 10], [10, 20], [20, 20], [20, 10]])
+    drawn = [np.insert(2 * box, 0, at, axis=1) for at in (4, 1, 1, 9)]
+    drawn[2] = drawn[2] + (0, 6, 0)
+    widget = make(viewer)
+    widget.data.truth.setCurrentIndex(1)
+    shapes = viewer.add_shapes(drawn, shape_type="rectangle", scale=(2, 0.25, 0.25), name="known")
+    widget.data.shapes.choose(shapes)
+    first, last = widget.data.read()
+    assert [len(e.region or ()) for e in (first, last)] == [2, 1]
+    assert first.region == (tuple(map(tuple, box.tolist())), tuple(map(tuple, np.add(box, (3, 0)).tolist())))
+    for example, at in ((first, 1), (last, 4)):
+        assert isinstance(example.image, Image)
+        assert isinstance(example.labels, Image)
+        assert (example.image.axes, example.labels.axes, example.group) == ("cyx", "yx", "movie")
+        assert example.image.scale == (1, 0.5, 0.5)
+        np.testing.assert_array_equal(example.image.data, movie[:, at])
+        np.testing.assert_array_equal(example.labels.data, labels[at])
+    # Shapes that know no time count in all frames.
+    flat = viewer.add_shapes([box], shape_type="rectangle", scale=(0.5, 0.5), name="flat")
+    widget.data.shapes.choose(flat)
+    (whole,) = widget.data.read()
+    assert isinstance(whole.image, Image)
+    assert (whole.image.axes, whole.region) == ("ctyx", (tuple(map(tuple, box.tolist())),))
+    assert image in viewer.layers
+
+
 def test_scribbles_and_ticks(make: Make, viewer: ViewerModel) -> None:
     draw(viewer, "a")
     draw(viewer, "b")

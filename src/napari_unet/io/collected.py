@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["COLUMNS", "TABLE", "read_rows"]
 
 TABLE: Final = "data.csv"
-COLUMNS: Final = ("image", "labels", "region", "group", "channels")
+COLUMNS: Final = ("image", "labels", "region", "group", "channels", "place")
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
@@ -23,7 +23,8 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
     Returns
     -------
     list of dict
-        ``image``, ``labels`` and ``region`` (paths relative to the folder), ``group`` and ``channels`` (their names).
+        ``image``, ``labels`` and ``region`` (paths relative to the folder), ``group``, ``channels`` (their names) and
+        ``place`` (which part of the group's image it is; older sets do not say it).
     """
     file = folder / TABLE
     if not file.is_file():

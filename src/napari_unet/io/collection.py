@@ -4,46 +4,74 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ..core.axes import Image
 from ..core.bands import band_names, join_names
 from ..core.region import Polygon, Region, parse_region, region_text
 from .atomic import atomic_file
 from .collected import COLUMNS, TABLE, read_rows
-from .images import write_image
+from .images import read_image, write_image
 from .labels import write_labels
 
-__all__ = ["grow"]
+__all__ = ["Known", "grow"]
 
 _LETTERS: Final = 40  # of an image's name in the names of files
+_PLACE: Final = re.compile(r"(\w)=(\d+):(\d+)")
+
+_Part = dict[str, tuple[int, int]]
 
 
-def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) -> int:
+@dataclass(frozen=True)
+class Known:
+    """What is known of an image, or of a part of one.
+
+    Attributes
+    ----------
+    labels : Image
+        Of its shape, without channels.
+    region : tuple of polygons
+        Where the labels are right; vertices ``(y, x)`` in pixels.
+    group : str
+        The image of which it is a part: what is held out together with it.
+    place : str
+        Which part of that: ``"t=3:4 y=0:512 x=256:768"``.
+    """
+
+    labels: Image
+    region: Region
+    group: str
+    place: str = ""
+
+
+def grow(folder: Path, image: Image, known: Known, left: Callable[[Polygon, Region], Region]) -> int:
     """Add annotated places to a set; whoever reads it sees all of it or what was there before.
 
-    What is said newly of a place takes the place of what was said of it earlier.
+    What is said newly of a place takes the place of what was said of it earlier; what lies beside it stays.
 
     Parameters
     ----------
     folder : Path
         Of the set; made if it is not there.
-    image, labels : Image
-        Stored as TIFF, an image only once.
-    region : tuple of polygons
-        Where the labels are right; vertices ``(y, x)`` in pixels.
-    group : str
-        What is held out together with it.
+    image : Image
+        Stored as TIFF, only once.
+    known : Known
+        What is known of it.
+    left : callable
+        Returns what is left of an area, given first, without others: :func:`napari_unet.training.corrections.left_of`.
 
     Returns
     -------
     int
-        Places that were replaced.
+        Places of which something was said anew.
 
     Raises
     ------
@@ -64,11 +92,22 @@ def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) 
     number = max(numbers, default=0) + 1
     added = {
         "image": picture, "labels": f"labels/{stem}-{number}.tif", "region": f"regions/{stem}-{number}.txt",
-        "group": group, "channels": join_names(band_names(image)),
+        "group": known.group, "channels": join_names(band_names(image)), "place": known.place,
     }  # fmt: skip
-    write_labels(folder / added["labels"], labels)
-    _write_text(folder / added["region"], region_text(region))
-    kept, replaced = _without(folder, rows, picture, region, number)
+    write_labels(folder / added["labels"], known.labels)
+    _write_text(folder / added["region"], region_text(known.region))
+    kept, replaced = [], 0
+    for i, row in enumerate(rows):
+        older = parse_region((folder / row["region"]).read_text("utf-8")) or ()
+        at = (0, 0) if row["image"] == picture else _shift(folder, row, image, known)
+        taken = () if at is None else tuple(tuple((y + at[0], x + at[1]) for y, x in each) for each in known.region)
+        parts = [left(polygon, taken) if taken else (polygon,) for polygon in older]
+        changed = sum(part != (polygon,) for part, polygon in zip(parts, older, strict=True))
+        replaced, made = replaced + changed, dict(row)
+        if changed:  # files are new ones, never changed
+            made["region"] = f"regions/{stem}-{number}-{i}.txt"
+            _write_text(folder / made["region"], region_text(itertools.chain(*parts)))
+        kept += [made] * any(parts)
     _write_rows(folder / TABLE, [*kept, added])
     named = {Path(row[name]).name for row in [*kept, added] for name in ("labels", "region")}
     for file in [*(folder / "labels").iterdir(), *(folder / "regions").iterdir()]:
@@ -77,33 +116,33 @@ def grow(folder: Path, image: Image, labels: Image, region: Region, group: str) 
     return replaced
 
 
+def _shift(folder: Path, row: Mapping[str, str], image: Image, known: Known) -> tuple[int, int] | None:
+    """Return what to add to ``(y, x)`` of an image to have them in an older one of the same pixels; None: of others."""
+    new, old = _parse(known.place), _parse(row.get("place") or "")
+    if row["group"] != known.group or not new or new.keys() != old.keys():
+        return None
+    both = {axis: (max(a, old[axis][0]), min(b, old[axis][1])) for axis, (a, b) in new.items()}
+    older = read_image(folder / row["image"])
+    if any(a >= b for a, b in both.values()) or older.axes != image.axes:
+        return None
+    if not np.array_equal(_cut(image, new, both), _cut(older, old, both)):
+        return None  # images may bear one name
+    return new["y"][0] - old["y"][0], new["x"][0] - old["x"][0]
+
+
+def _parse(place: str) -> _Part:
+    return {axis: (int(start), int(stop)) for axis, start, stop in _PLACE.findall(place)}
+
+
+def _cut(image: Image, of: _Part, part: _Part) -> npt.NDArray[Any]:
+    """Return the pixels of a part of what an image is a part of."""
+    window = (slice(*(n - of[x][0] for n in part[x])) if x in of else slice(None) for x in image.axes)
+    return np.asarray(image.data)[tuple(window)]
+
+
 def _digest(image: Image) -> str:
     values = np.ascontiguousarray(image.data)
     return hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).hexdigest()[:8]
-
-
-def _without(
-    folder: Path, rows: Sequence[Mapping[str, str]], picture: str, region: Region, number: int
-) -> tuple[list[dict[str, str]], int]:
-    """Take out of the older rows of an image what the new region says anew; files are new ones, never changed."""
-    kept, replaced = [], 0
-    for i, row in enumerate(rows):
-        older = parse_region((folder / row["region"]).read_text("utf-8")) or ()
-        left = [p for p in older if row["image"] != picture or not any(_overlap(p, new) for new in region)]
-        replaced += len(older) - len(left)
-        if not left:
-            continue
-        made = dict(row)
-        if len(left) < len(older):
-            made["region"] = f"regions/{Path(row['region']).stem}-{number}-{i}.txt"
-            _write_text(folder / made["region"], region_text(tuple(left)))
-        kept.append(made)
-    return kept, replaced
-
-
-def _overlap(one: Polygon, other: Polygon) -> bool:
-    boxes = [[(min(values), max(values)) for values in zip(*polygon, strict=True)] for polygon in (one, other)]
-    return all(a[0] <= b[1] and b[0] <= a[1] for a, b in zip(*boxes, strict=True))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -41,11 +41,12 @@ def find_examples(data: Path) -> list[Example]:
         ``split`` (``train`` or ``validation``), ``region`` (GeoJSON, a file of areas relative to the table, or
         :func:`~napari_unet.core.region.region_text`), ``scribbles`` (``yes`` or ``no``), ``background`` (the label of
         scribbles on the background), ``tracks`` (of a movie from which motion is learned: a file as
-        :func:`~napari_unet.io.tracks.read_tracks` reads it) and ``before`` (of an image of two frames: labels of the
-        earlier one) and ``channels`` (what they are called, with ``;`` between). Where each channel is a file of its
-        own, ``image`` names them with ``;`` between. Or a folder that holds ``images`` and ``labels`` (or ``masks``),
-        or ``imagesTr`` and ``labelsTr``, see :func:`~napari_unet.io.cases.find_cases`; areas of the same names in a
-        folder ``regions``, if there is one.
+        :func:`~napari_unet.io.tracks.read_tracks` reads it), ``before`` (of an image of two frames: labels of the
+        earlier one), ``channels`` (what they are called, with ``;`` between), ``values`` (which value in the labels
+        means each class, likewise) and ``ignored`` (values where nobody knows what there is). Where each channel is a
+        file of its own, ``image`` names them with ``;`` between. Or a folder that holds ``images`` and ``labels`` (or
+        ``masks``), or ``imagesTr`` and ``labelsTr``, see :func:`~napari_unet.io.cases.find_cases`; areas of the same
+        names in a folder ``regions``, if there is one.
 
     Returns
     -------
@@ -153,7 +154,9 @@ def _from_table(file: Path) -> Iterator[Example]:
             int(_number(row.get("background"), "background", where)),
             tracks=_file(row.get("tracks"), file.parent),
             before=_file(row.get("before"), file.parent),
-            channels=tuple(name.strip() for name in (row.get("channels") or "").split(";") if name.strip()),
+            channels=_words(row.get("channels")),
+            values=_numbers(row.get("values"), "values", where),
+            ignored=_numbers(row.get("ignored"), "ignored", where),
         )
 
 
@@ -161,6 +164,19 @@ def _images(text: str, folder: Path) -> Path | tuple[Path, ...]:
     """Return the file of an image, or those of its channels."""
     files = tuple(folder / name.strip() for name in text.split(";") if name.strip())
     return folder / text if len(files) < 2 or (folder / text).exists() else files
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (text or "").split(";") if word.strip())
+
+
+def _numbers(text: str | None, column: str, where: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in _words(text))
+    except ValueError:
+        raise TrainingDataError(
+            f"{where}: the {column} '{text}' are no whole numbers with ';' between, such as 254;255."
+        ) from None
 
 
 def _file(text: str | None, folder: Path) -> Path | None:

@@ -13,14 +13,16 @@ from skimage.measure import approximate_polygon, find_contours
 
 from ..core.axes import Image, Plane
 from ..core.bands import MISSING, band_names
-from ..core.region import Region
+from ..core.region import Polygon, Region
+from ..tiling import Polygons
 
-__all__ = ["Correction", "find_corrections", "known_region"]
+__all__ = ["Correction", "find_corrections", "known_region", "left_of"]
 
 _NEAREST, _FARTHEST = 6, 40  # pixels around a correction that the user has seen too
 _LARGE: Final = 2**22  # pixels of a plane that is kept whole, so that its intensities stay what they are
 _CONTEXT: Final = 256  # pixels around the corrections in a larger one
 _SMOOTH: Final = 1.0  # pixels that an outline may differ
+_CRUMB: Final = 36  # pixels: less than that is no place to learn from
 
 Values = npt.NDArray[Any]
 
@@ -35,11 +37,14 @@ class Correction:
         In memory; one plane, or some planes of a stack.
     region : tuple of polygons
         Where the labels are the truth; vertices ``(y, x)`` in pixels of `labels`.
+    place : str
+        Which part of the whole it is: ``"t=3:4 y=0:512 x=256:768"``.
     """
 
     image: Image
     labels: Image
     region: Region
+    place: str
 
 
 def find_corrections(
@@ -87,7 +92,11 @@ def find_corrections(
             seen, f"c{new.axes}", (1.0, *scale), ("pixel", *units), image.name, image.source,
             channel_names=band_names(image) if channels is None else (),
         )  # fmt: skip
-        yield Correction(_plain(picture), labels, moved)
+        held = [(new.image.axes[axis], slice(at, at + 1)) for axis, at in new.fixed]
+        place = " ".join(
+            f"{axis}={part.start}:{part.stop}" for axis, part in (*held, *zip(new.axes, window, strict=True))
+        )
+        yield Correction(_plain(picture), labels, moved, place)
 
 
 def _picked(block: Values, channels: Sequence[int] | None) -> Values:
@@ -143,3 +152,38 @@ def known_region(before: Values, after: Values, changed: Values) -> tuple[Region
         approximate_polygon(line, _SMOOTH) + corner for line in find_contours(np.pad(near, 1).astype(float), 0.5)
     ]
     return tuple(tuple((round(y, 2), round(x, 2)) for y, x in line[:-1].tolist()) for line in outlines), wide
+
+
+def left_of(area: Polygon, taken: Region) -> Region:
+    """Return what is left of an area where others are taken out of it, pixel by pixel.
+
+    Parameters
+    ----------
+    area : polygon
+        Vertices ``(y, x)`` in pixels.
+    taken : tuple of polygons
+        In the same pixels.
+
+    Returns
+    -------
+    tuple of polygons
+        The area itself if the others have no pixel of it; nothing if only crumbs are left.
+    """
+    low, high = np.floor(np.min(area, 0)).astype(int), np.ceil(np.max(area, 0)).astype(int) + 1
+    window = tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+    mask, gone = Polygons([area]).mask(*window), Polygons(taken).mask(*window)
+    if not (mask & gone).any():
+        return (area,)
+    parts, count = ndimage.label(mask & ~gone)
+    kept = [parts == number for number in range(1, count + 1)]
+    return tuple(_outlined(part, low) for part in kept if part.sum() >= _CRUMB)
+
+
+def _outlined(part: Values, corner: Values) -> Polygon:
+    """Return one outline of a piece, which also goes to each of its holes, around it and back."""
+    lines = [approximate_polygon(line, 0) + corner - 1 for line in find_contours(np.pad(part, 1).astype(float), 0.5)]
+    outer, *holes = (line.tolist() for line in sorted(lines, key=lambda line: -float(np.ptp(line, axis=0).sum())))
+    path = outer
+    for hole in holes:
+        path = [*path, *hole, outer[0]]
+    return tuple((y, x) for y, x in (path if holes else outer[:-1]))

@@ -129,7 +129,7 @@ class Loader:
                 "kind": _kind(image),
                 "bands": band_names(image),
             }
-            pairs.append(replace(pair, group=example.group or example.source, facts=facts))
+            pairs.append(replace(pair, group=example.group or example.source, facts={**facts, **pair.facts}))
         if example.before is not None:
             earlier = matched(image, self._shelf.labels(example.before), net.ndim, example.name)
             pairs = [replace(p, before=_in_memory(plane)) for p, (_, plane) in zip(pairs, earlier, strict=True)]
@@ -138,9 +138,13 @@ class Loader:
 
     def _check_channels(self, image: Image, net: NetSpec, normalized: NormalizeSpec, name: str) -> None:
         if image.channels not in (1, net.inputs):
+            who, fix = "the network", "Take images with as many channels as the others have."
+            if self.spec.start:
+                who = f"the model '{self.spec.start}'"
+                fix = f"Start from another model, or from nothing, or take images of {net.inputs} channels."
+            takes = "1 channel" if net.inputs == 1 else f"1 or {net.inputs} channels"
             raise TrainingDataError(
-                f"'{name}' has axes {image.axes} and {image.channels} channels; the network takes 1 or "
-                f"{net.inputs} channels. Take images with as many channels as the others have."
+                f"'{name}' has axes {image.axes} and {image.channels} channels; {who} takes {takes}. {fix}"
             )
         known = len(normalized.divisor)
         if known not in (0, 1, image.channels):
@@ -172,6 +176,9 @@ class Loader:
         pair = make_pair(normalize(block, stored.statistics), labels, stored.name, weight, stored.truth)
         # Planes of a stack may be blank, which makes them no copies of each other.
         pair = replace(pair, digest="" if (block == block.flat[0]).all() else digest(block))
+        if not (stored.truth.classes or stored.truth.paired or pair.scribbles):
+            numbers = int(np.count_nonzero(np.unique(labels)))
+            pair = replace(pair, facts={"numbers": numbers, "objects": len(pair.sizes) - 1})
         self._held += values
         if self._held <= _HELD:
             return pair
@@ -181,7 +188,7 @@ class Loader:
             return stored_pair(replace(stored, ids=np.arange(stored.truth.classes + 1)), pair, weight)
         ids = np.unique(stored.truth.read(labels, whole)[0])
         ids = ids if ids[0] == 0 else np.concatenate([np.zeros(1, ids.dtype), ids])
-        if len(ids) == 2:  # a mask: what hangs together is an object, as in each patch
+        if len(ids) == 2 or len(ids) != len(pair.sizes):  # what hangs together is an object, as in each patch
             return stored_pair(stored, replace(pair, sizes=np.zeros(0, np.float32)), weight)
         return stored_pair(replace(stored, ids=ids), pair, weight)
 
@@ -244,6 +251,20 @@ class Loader:
                 f"The labels of '{example.name}' have one value only: what hangs together is taken for an object, and "
                 "objects that touch are one. Give every object a number of its own where that is wrong."
             )
+        numbers, objects = (sum(pair.facts.get(name, 0) for pair in pairs) for name in ("numbers", "objects"))
+        if apart and objects >= 2 * numbers > 2 * len(pairs):
+            self.warnings.append(
+                f"The {numbers} numbers in the labels of '{example.name}' mark {objects} separate pieces: each counts "
+                "as an object, and those that touch are one where they share a number. Numbers that stand for kinds, "
+                "not for objects, are learned as classes (a task of classes, or --classes)."
+            )
+        seen, depth = _labeled_planes(pairs)
+        if apart and not (first.kinds or first.scribbles) and 0 < seen < _PART * depth:
+            self.warnings.append(
+                f"Only {seen} of {depth} planes of '{example.name}' have a labeled object, and what the others show "
+                "is learned as background. If they are not annotated, cut out the planes that are, or paint strokes "
+                "instead, on the background too (scribbles)."
+            )
         share = _labeled_share(pairs)
         if apart and not first.kinds and share < _PART:
             self.warnings.append(
@@ -269,6 +290,12 @@ def _labeled_share(pairs: Sequence[Pair]) -> float:
         return 1.0
     box = np.ptp(np.concatenate(spots), axis=0) + 1
     return float(np.prod(box / np.array(tuple(pairs[0].labels.shape)[-2:])))
+
+
+def _labeled_planes(pairs: Sequence[Pair]) -> tuple[int, int]:
+    """Return how many planes of volumes have labels, and how many there are; none of images that are no volumes."""
+    deep = [pair for pair in pairs if len(pair.labels.shape) == 3]
+    return sum(len(np.unique(pair.spots[:, 0])) for pair in deep), sum(pair.labels.shape[0] for pair in deep)
 
 
 def _is_mask(labels: Image) -> bool:

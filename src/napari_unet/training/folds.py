@@ -27,7 +27,7 @@ from ..models.devices import choose_device
 from ..models.model import Model
 from ..models.store import read_network
 from .holdout import part_groups
-from .plan import fill_in, framed, name_classes
+from .plan import fill_in, framed, name_classes, valued
 from .record import ends
 from .run import train_model
 from .validate import Judged, judge, open_example, summarize
@@ -162,9 +162,9 @@ def _judged(
         largest = card.model_copy(update={"target": card.target.model_copy(update={"min_size": LARGEST})})
         other = Model(largest, read_network(own, card), device)
         plain.append([])
-        for example in (each for each in part if each.held_out):
+        for example in valued(spec, [each for each in part if each.held_out]):
             yield Progress(0, 0, f"Judging fold {number} of {len(parts)}: {example.name}")
-            shown = open_example(example, rule=card.target)
+            shown = open_example(example, rule=card.target, ndim=card.net.ndim)
             plain[-1].append(judge(shown, model))
             if names:
                 single.append(judge(shown, other))

@@ -150,7 +150,7 @@ class Looks:
     def final(self, network: nn.Module) -> tuple[list[Shown], list[Judged]]:
         """Judge all held-out images, whole, as a user would segment them."""
         model = self.model(network)
-        shown = [open_example(example, rule=self.card.target) for example in self.held_out]
+        shown = [self.open(example) for example in self.held_out]
         return shown, [judge(each, model) for each in shown]
 
     def labels(self, network: nn.Module, shown: Shown) -> npt.NDArray[np.int32]:
@@ -160,13 +160,17 @@ class Looks:
     def compare(self, model: Model) -> dict[str, float]:
         """Return the scores of a model on all held-out images; if there are none, on a few that are learned from."""
         most = math.inf if self.held_out else _COMPARED
-        shown = (open_example(each, most, self.card.diameter, self.card.target) for each in self.compared)
+        shown = (self.open(each, most, self.card.diameter) for each in self.compared)
         return summarize([judge(each, model) for each in shown])[0]
 
     @property
     def compared(self) -> list[Example]:
         """The images by which a model is compared with the one that it goes on from."""
         return self.held_out or self.learned[:_EXAMPLES]
+
+    def open(self, example: Example, most: float = math.inf, wanted: float | None = None) -> Shown:
+        """Read an annotated image as the model sees it; see :func:`napari_unet.training.validate.open_example`."""
+        return open_example(example, most, wanted, self.card.target, self.card.net.ndim)
 
     def _usual(self) -> float | None:
         """Return the object size of the annotated images, while the network cannot tell it."""
@@ -186,9 +190,9 @@ class Looks:
             most = max(left, 0.0) if self.held_out else min(left, float(_EDGE**self.card.net.ndim))
             if chosen and most < patch:
                 break
-            shown = open_example(example, max(most, patch), wanted, self.card.target)
+            shown = self.open(example, max(most, patch), wanted)
             chosen.append(shown)
-            left -= shown.truth.size * (wanted / (shown.diameter or wanted)) ** len(shown.image.spatial)
+            left -= shown.truth.size * (wanted / (shown.diameter or wanted)) ** self.card.net.ndim
         if not chosen:
             raise TrainingDataError("There is no annotated image to look at. Give some.")
         return chosen

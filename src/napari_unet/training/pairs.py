@@ -22,11 +22,22 @@ from ..tiling import Polygons
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Pair", "Truth", "Windows", "make_pair", "name_kinds", "positions", "spread_spots", "whole_objects"]
+__all__ = [
+    "Pair",
+    "Truth",
+    "Windows",
+    "make_pair",
+    "name_kinds",
+    "number_objects",
+    "positions",
+    "spread_spots",
+    "whole_objects",
+]
 
 _SPOTS: Final = 10_000  # places that are remembered of an image, as in nnU-Net
 _COARSEST: Final = 16  # pixels along the shortest edge of the coarsest level
 _LEVELS: Final = 6
+_ALIKE: Final = 0.25  # of the largest part of a number: what is larger is an object of its own
 
 Labels = npt.NDArray[np.integer[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -108,6 +119,10 @@ class Truth:
         if self.ignored:
             known = ~np.isin(labels, self.ignored)
             labels = np.where(known, labels, 0)
+        if self.background is not None:
+            stroke = labels > 0
+            known = stroke if known is None else known & stroke
+            labels = np.where(labels == self.background, 0, labels)
         if self.classes and self.values:
             labels = number_classes(labels, self.values, self.name)
         if self.region is not None:
@@ -115,9 +130,6 @@ class Truth:
             known = inside if known is None else known & inside
         if self.open:
             known = (labels > 0) if known is None else known & (labels > 0)
-        elif self.background is not None:
-            known = (labels > 0) if known is None else known & (labels > 0)
-            labels = np.where(labels == self.background, 0, labels)
         return labels, known
 
     def check(self, labels: Labels, name: str) -> None:
@@ -243,7 +255,7 @@ def make_pair(
     if truth.classes:
         solid, sizes = objects.astype(np.int32), np.zeros(truth.classes + 1, np.float32)
     else:
-        solid = objects.astype(np.int32) if truth.paired else _numbered(objects, apart=truth.background is None)
+        solid = objects.astype(np.int32) if truth.paired else number_objects(objects, truth.background is None)
         sizes = whole_objects(solid, known, ended=False)
     if truth.background is not None:
         sizes[:] = 0
@@ -260,15 +272,42 @@ def make_pair(
     )  # fmt: skip
 
 
-def _numbered(labels: Labels, apart: bool) -> npt.NDArray[np.int32]:
-    """Return labels without gaps; of a mask, which has one value, the parts that hang together."""
+def number_objects(labels: Labels, apart: bool = True) -> npt.NDArray[np.int32]:
+    """Give objects numbers without gaps.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Of a plane or volume.
+    apart : bool
+        Whether what does not hang together is several objects: all parts of a mask, which has one value, and otherwise
+        parts of one number that are alike in size; crumbs stay with the largest.
+
+    Returns
+    -------
+    ndarray of int32
+        0 is background.
+    """
     values, inverse = np.unique(labels, return_inverse=True)
     solid: npt.NDArray[np.int32] = inverse.reshape(labels.shape).astype(np.int32)
     if labels.size and values[0] > 0:
         solid += 1
-    if apart and np.count_nonzero(values) == 1:
-        solid = connected(solid, connectivity=1).astype(np.int32)
-    return solid
+    if not apart:
+        return solid
+    parts, number = connected(solid, connectivity=1, return_num=True)
+    count = int(np.count_nonzero(values))
+    if count in (1, number):
+        return parts.astype(np.int32) if count == 1 else solid
+    sizes, owner = np.bincount(parts.ravel()), np.zeros(number + 1, np.int32)
+    owner[parts.ravel()] = solid.ravel()
+    sizes[0] = 0
+    order = np.lexsort((-sizes, owner))  # of each number the largest part comes first
+    first = np.concatenate([[True], owner[order][1:] != owner[order][:-1]])
+    largest = sizes[order][np.maximum.accumulate(np.where(first, np.arange(number + 1), 0))]
+    own = order[~first & (sizes[order] >= _ALIKE * largest) & (owner[order] > 0)]
+    owner[own] = count + 1 + np.arange(len(own))
+    numbers: npt.NDArray[np.int32] = owner[parts]
+    return numbers
 
 
 def whole_objects(labels: Labels, known: Mask | None, ended: bool) -> npt.NDArray[np.float32]:

@@ -38,7 +38,7 @@ from .odd import VOLUME, find_flat, find_other_units
 from .pairs import Pair
 from .stored import Shelf
 
-__all__ = ["Prepared", "fill_in", "framed", "prepare"]
+__all__ = ["Prepared", "fill_in", "framed", "prepare", "valued"]
 
 _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
 _MOST_WARNINGS: Final = 20
@@ -105,7 +105,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     examples = framed(examples, spec)
     split = hold_out(examples, spec)
     filled = fill_in(spec, examples)
-    learned, kept = _valued(filled, split.learned), _valued(filled, split.held_out)
+    learned, kept = valued(filled, split.learned), valued(filled, split.held_out)
     loader = Loader((yield from _measured(filled, spec, learned)), _known(spec))
     pairs: list[Pair] = []
     held: list[Pair] = []
@@ -221,7 +221,7 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
         chosen["net"] = _net(spec, task.net, looks, channels)
     if spec.normalize is None and not colors:
         chosen["normalize"] = NormalizeSpec(**task.normalize.model_dump() | {"joint": False})
-    sparse = all(example.scribbles or spec.truth == "scribbles" for example in examples)
+    sparse = all(example.scribbles for example in _marked(spec, examples))
     if spec.target is None and sparse:
         # Nothing else can be learned from them.
         chosen["target"] = TargetSpec(name="foreground") if task.target.name != "classes" else task.target
@@ -230,7 +230,7 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
         names = tuple(f"class {value}" for value in spec.class_values)
         chosen["target"] = wanted.model_copy(update={"classes": names})
     elif wanted.name == "classes" and not wanted.classes:
-        chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, examples)})
+        chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, _marked(spec, examples))})
     return spec.model_copy(update=chosen).filled(task)
 
 
@@ -262,17 +262,53 @@ def _measured(spec: TrainSpec, given: TrainSpec, examples: Sequence[Example]) ->
     return spec.model_copy(update={"normalize": found})
 
 
-def _valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
-    """Say of examples which value of their labels means which class."""
+def valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
+    """Say of examples what the run says of all: which value means which class, whether labels are strokes.
+
+    Parameters
+    ----------
+    spec : TrainSpec
+        With its target filled in.
+    examples : sequence of Example
+        As they were found.
+
+    Returns
+    -------
+    list of Example
+        In the same order.
+
+    Raises
+    ------
+    TrainingDataError
+        If there are not as many values as classes.
+    """
     count, values = count_classes(spec.target) if spec.target else 0, spec.class_values
     if values and len(values) != count:
         raise TrainingDataError(
             f"Values are given for {len(values)} classes, but there are {count}. Give one value for each class, in the "
             "same order."
         )
+    examples = _marked(spec, examples)
     if count == 1 and not values and _is_mask(Shelf(), examples):
         values = (_WHITE,)
-    return [replace(example, values=values) for example in examples] if values else list(examples)
+    if values:
+        return [replace(example, values=example.values or values) for example in examples]
+    between = count > 0 and spec.target is not None and spec.target.background
+    return [
+        _counted_around(example, count) if between and example.scribbles and not example.values else example
+        for example in examples
+    ]
+
+
+def _marked(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
+    """Say of each example that it has scribbles, where the run says so of all."""
+    return [replace(each, scribbles=True) for each in examples] if spec.truth == "scribbles" else list(examples)
+
+
+def _counted_around(example: Example, count: int) -> Example:
+    """Give the classes of scribbles the numbers that are left beside that of the background."""
+    numbers = [number for number in range(1, count + 2) if number != example.background][:count]
+    return replace(example, values=tuple(numbers)) if numbers[-1] > count else example
 
 
 def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
@@ -290,13 +326,15 @@ def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
     """Name as many classes as there are in the labels, where nobody has named them."""
     if _is_mask(shelf, examples):
         return ("class 1",)
-    highest = max(int(np.max(np.asarray(shelf.labels(example.labels).data))) for example in examples[:_LOOKED_AT])
+    strokes = {each.background for each in examples} if all(each.scribbles for each in examples) else set()
+    found = (np.asarray(shelf.labels(each.labels).data) for each in examples[:_LOOKED_AT])
+    highest = max(int(np.max(labels, where=~np.isin(labels, [*strokes]), initial=0)) for labels in found)
     if not 0 < highest <= _CLASSES:
         raise TrainingDataError(
             f"The labels go up to {highest}, but classes are numbered from 1 to at most {_CLASSES}. Number the classes "
             "in the labels, or choose a task that finds objects."
         )
-    return tuple(f"class {number}" for number in range(1, highest + 1))
+    return tuple(f"class {number}" for number in range(1, highest + 1) if number not in strokes)
 
 
 def _flat(given: TrainSpec, filled: TrainSpec, examples: Sequence[Example]) -> Iterator[str]:

@@ -179,6 +179,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
     more: tuple[str, ...] = ("background",) if any(each.background != BACKGROUND for each in data) else ()
     more += ("tracks",) if any(each.tracks is not None for each in data) else ()
     more += ("before",) if any(each.before is not None for each in data) else ()
+    more += tuple(name for name in ("values", "ignored") if any(getattr(each, name) for each in data))
     called = [_names(each) for each in data]
     more += ("channels",) if any(called) else ()
     for example, names in zip(data, called, strict=True):
@@ -199,6 +200,8 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "background": str(example.background),
             "tracks": "" if example.tracks is None else _tracks(example.tracks, run),
             "before": "" if example.before is None else _place(example.before, run, "labels"),
+            "values": ";".join(map(str, example.values)),
+            "ignored": ";".join(map(str, example.ignored)),
             "channels": names,
         }
         rows.append({name: row[name] for name in (*_COLUMNS, *more)})

@@ -24,7 +24,7 @@ from ..io.labels import read_labels
 from ..io.pairs import read_example
 from ..tiling import Statistics, normalize
 from ..tiling.statistics import spread
-from .pairs import Pair, Truth, name_kinds, positions, spread_spots, whole_objects
+from .pairs import Pair, Truth, name_kinds, number_objects, positions, spread_spots, whole_objects
 
 __all__ = ["Shelf", "Stored", "as_whole", "digest", "stored_pair"]
 
@@ -269,8 +269,7 @@ def _survey(stored: Stored, shape: tuple[int, ...]) -> tuple[Any, Any, Any, Any,
             for number, a, b in kinds:
                 spots[number - 1].append(at[a:b] + start)
             continue
-        solid = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
-        solid = solid + 1 if objects.min(initial=0) > 0 else solid
+        solid = number_objects(objects, stored.truth.background is None)
         if stored.truth.background is None:
             found = whole_objects(solid, known, ended=True)
             sizes.append(found[found > 0])

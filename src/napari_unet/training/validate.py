@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.measure import label as connected
 
 from ..core.axes import Image
 from ..core.class_values import number_classes
@@ -19,13 +17,14 @@ from ..core.examples import Example
 from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import finish
-from ..io.labels import read_labels
 from ..io.pairs import read_example
 from ..metrics.matching import Counts, count, scores
 from ..models.model import Model
 from ..models.segment import segment_image
 from ..targets import count_classes, count_frames
 from ..tiling import Polygons
+from .pairs import number_objects
+from .stored import Shelf
 
 __all__ = ["Judged", "Shown", "judge", "open_example", "summarize"]
 
@@ -51,7 +50,7 @@ class Shown:
     sparse : bool
         Only labeled pixels are known (scribbles): objects cannot be counted.
     diameter : float
-        Typical size of the objects, pixels; 0 if there are none.
+        Typical size of the objects, pixels; 0 if there are none, or nobody knows how large they are.
     name : str
         For messages and files.
     """
@@ -89,7 +88,11 @@ class Judged:
 
 
 def open_example(
-    example: Example, most: float = math.inf, wanted: float | None = None, rule: TargetSpec | None = None
+    example: Example,
+    most: float = math.inf,
+    wanted: float | None = None,
+    rule: TargetSpec | None = None,
+    ndim: int = 0,
 ) -> Shown:
     """Read an annotated image, or its middle if it is large.
 
@@ -104,6 +107,8 @@ def open_example(
     rule : TargetSpec, optional
         What is learned: of objects a mask, which has one value, stands for the parts of it that hang together, as when
         it is learned from. None: numbers are taken as they are.
+    ndim : int
+        Dimensions that the network looks at, in which objects are measured; 0: all that the image has.
 
     Returns
     -------
@@ -116,26 +121,29 @@ def open_example(
         If a file cannot be read.
     """
     image = read_example(example)
-    drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels))
-    truth = _ordered(drawn, image.label_axes)
+    ndim = min(ndim or 3, len(image.spatial))
+    truth = _ordered(Shelf().labels(example.labels), image.label_axes)
     known = None
     if example.ignored:
         known = ~np.isin(truth, example.ignored)
         truth = np.where(known, truth, 0)
+    kinds, sparse = count_classes(rule) if rule is not None else 0, example.scribbles
+    if sparse and not (kinds and rule is not None and not rule.background):
+        known = truth > 0
+        truth = np.where(truth == example.background, 0, truth)
     if example.values:
         truth = number_classes(truth, example.values, example.name)
-    if rule is not None and not example.scribbles and not count_classes(rule) and count_frames(rule) == 1:
+    if rule is not None and not sparse and not kinds and count_frames(rule) == 1:
         truth = _apart(truth, image.label_axes)
     truth = truth.astype(np.int32, copy=False)
-    sparse, background = example.scribbles, example.background
     if example.region:
         rows, columns = truth.shape[-2:]
         inside = Polygons(example.region).mask(slice(0, rows), slice(0, columns))
         known = inside if known is None else known & inside
         truth = np.where(known, truth, 0)
-    diameter = _diameter(np.where(truth == background, 0, truth) if sparse else truth, image)
+    diameter = 0.0 if sparse else _diameter(truth, image.label_axes, ndim)  # strokes tell no size
     shown = Shown(image, truth, known, sparse, diameter, example.name)
-    pixels = truth.size * (wanted / diameter if wanted and diameter else 1.0) ** len(image.spatial)
+    pixels = truth.size * (wanted / diameter if wanted and diameter else 1.0) ** ndim
     return shown if pixels <= most else middle(shown, math.sqrt(most / pixels))
 
 
@@ -166,28 +174,24 @@ def _ordered(drawn: Image, axes: str) -> Labels:
 
 
 def _apart(truth: Labels, axes: str) -> Labels:
-    """Give objects numbers without gaps; of a mask they are the parts that hang together in each frame."""
-    values, inverse = np.unique(truth, return_inverse=True)
-    numbers: Labels = inverse.reshape(truth.shape).astype(np.int32)
-    if len(values) and values[0] > 0:
-        numbers += 1
-    if np.count_nonzero(values) != 1:
-        return numbers
+    """Give objects the numbers that they are learned with, in each frame others: who comes from whom is not asked."""
     time = axes.find("t")
     found, last = [], 0
-    for frame in np.moveaxis(numbers, time, 0) if time >= 0 else numbers[None]:
-        parts = connected(frame, connectivity=1)
+    for frame in np.moveaxis(truth, time, 0) if time >= 0 else truth[None]:
+        parts = number_objects(frame)
         found.append(np.where(parts > 0, parts + last, 0).astype(np.int32))
         last += int(parts.max(initial=0))
     return np.moveaxis(np.stack(found), 0, time) if time >= 0 else found[0]
 
 
-def _diameter(truth: Labels, image: Image) -> float:
-    """Return the median size of the objects, counted in each frame; of planes where the depth is not the network's."""
-    sizes = np.bincount(truth[truth > 0].ravel()) if truth.any() else np.zeros(0)
-    frames = math.prod(n for n, axis in zip(truth.shape, image.label_axes, strict=True) if axis == "t")
-    known = sizes[sizes > 0] / frames
-    return float(np.median(equivalent_diameter(known.astype(float), len(image.spatial)))) if len(known) else 0.0
+def _diameter(truth: Labels, axes: str, ndim: int) -> float:
+    """Return the median size of the objects, each measured in every frame, or plane, that the network looks at."""
+    order = sorted(range(len(axes)), key=lambda i: "tzyx".index(axes[i]))
+    frames = truth.transpose(order)
+    frames = frames.reshape(-1, *frames.shape[-ndim:])
+    sizes = [np.bincount(frame[frame > 0].ravel()) for frame in frames]
+    known = np.concatenate([np.zeros(0), *(each[each > 0].astype(float) for each in sizes)])
+    return float(np.median(equivalent_diameter(known, ndim))) if len(known) else 0.0
 
 
 def judge(shown: Shown, model: Model, measured: bool = True) -> Judged:
@@ -214,16 +218,15 @@ def judge(shown: Shown, model: Model, measured: bool = True) -> Judged:
         If the image does not fit the model.
     """
     sized, kinds = model.card.grid.sized, count_classes(model.card.target)
-    diameter = None if measured or shown.diameter <= 0 or not sized else round(shown.diameter, 2)
+    given = model.card.diameter if shown.sparse else shown.diameter  # with strokes it has learned images as they are
+    diameter = None if measured or given <= 0 or not sized else round(given, 2)
     spec = SegmentSpec(model=model.card.name, device=model.device, diameter=diameter)
     found = finish(segment_image(shown.image, spec, model, preview=False))
     labels = np.asarray(found.labels.data)
     compared = labels if shown.known is None else np.where(shown.known, labels, 0)
     truth = shown.truth
     if kinds:
-        return _classed(truth, compared, kinds, model.card.target.background and not shown.sparse, labels)
-    if shown.sparse:
-        compared, truth = np.where(truth > 0, compared, 0), np.where(truth > 1, truth, 0)
+        return _classed(truth, compared, kinds, model.card.target.background, labels)
     both = float(np.count_nonzero((compared > 0) & (truth > 0)))
     pixels = float(np.count_nonzero(compared) + np.count_nonzero(truth))
     if shown.sparse:

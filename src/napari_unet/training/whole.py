@@ -35,7 +35,7 @@ from .record import EXAMPLE, complete_card, describe_data, draw_example, plan_fa
 from .room import check_room
 from .runs import Order, note_state, run_folder, write_order
 from .unseen import Unseen
-from .validate import open_example, summarize
+from .validate import summarize
 from .wishes import PAUSE, Wishes
 
 __all__ = ["Material", "train_whole"]
@@ -204,7 +204,7 @@ def _finish(material: Material, network: nn.Module, around: Around, run: Path) -
     facts["data"] = describe_data(material.learned, material.held_out)
     card = complete_card(material.card, facts, history, (shown, judged), said)
     most = float(spec.patch**2 * 4)
-    example = shown[0] if shown else open_example(material.learned[0], most, card.diameter, card.target)
+    example = shown[0] if shown else looks.open(material.learned[0], most, card.diameter)
     labels = judged[0].labels if judged else looks.labels(network, example)
 
     def fill(part: Path) -> None:

@@ -18,13 +18,11 @@ from ._files import FilesRow
 from ._pair import PairRow
 from ._pairs import PairList
 from ._parts import words
-from ._region import region_on
+from ._region import inside, regions_on
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
-
-    from napari_unet.core.region import Region
 
 __all__ = ["DataBox"]
 
@@ -190,7 +188,7 @@ class DataBox(QWidget):
             if not self.path.text().strip():
                 raise TrainingDataError("Choose a folder with images and labels, or a table that names them.")
             return Path(self.path.text().strip()).expanduser()
-        found = tuple(self._example(pair) for pair in self.pairs.rows)
+        found = tuple(example for pair in self.pairs.rows for example in self._examples(pair))
         self.pairs.check([example.image for example in found if isinstance(example.image, Image)])
         if self.check.currentData() == "ticked" and len({e.held_out for e in found}) == 1:
             raise TrainingDataError(
@@ -198,21 +196,21 @@ class DataBox(QWidget):
             )
         return found
 
-    def _example(self, pair: PairRow) -> Example:
+    def _examples(self, pair: PairRow) -> list[Example]:
         image, labels = pair.read()
         truth, check = self.truth.currentData(), self.check.currentData()
-        return Example(
+        made = Example(
             image,
             labels,
-            region=self._region(pair) if truth == "regions" else None,
             scribbles=truth == "scribbles",
             background=self.background.value(),
             held_out={"ticked": pair.held.isChecked(), "none": False}.get(check),
             channels=self.pairs.names(pair, image),
         )
+        return [made] if truth != "regions" else self._inside(pair, made)
 
-    def _region(self, pair: PairRow) -> Region:
+    def _inside(self, pair: PairRow, example: Example) -> list[Example]:
         shapes, layer = self.shapes.layer, pair.image.layer
         if shapes is None or layer is None:
             raise TrainingDataError("Choose the Shapes layer inside whose shapes you have labeled every object.")
-        return region_on(shapes, layer, pair.alone(layer))
+        return inside(example, regions_on(shapes, layer, pair.alone(layer)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Shapes
 
 from napari_unet.core.errors import AxesError, SpecError
-from napari_unet.core.region import Region, outline
+from napari_unet.core.region import Polygon, Region, outline
 
 from ._chooser import LayerBox
 
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_unet.core.axes import Image
+    from napari_unet.core.examples import Example
 
-__all__ = ["RegionBox", "region_of", "region_on"]
+__all__ = ["RegionBox", "inside", "region_of", "regions_on"]
 
 _WHOLE: Final = "the whole image"
 
@@ -84,8 +87,8 @@ def region_of(shapes: Layer, layer: Layer, axes: str) -> Region:
     return tuple(outline(kind, [place(vertex) for vertex in vertices]) for kind, vertices in kinds)
 
 
-def region_on(shapes: Layer, layer: Layer, image: Image) -> Region:
-    """Return the shapes that lie on an image; see :func:`region_of`.
+def regions_on(shapes: Layer, layer: Layer, image: Image) -> dict[int | None, Region]:
+    """Return the shapes that lie on an image, of a movie frame by frame; see :func:`region_of`.
 
     Parameters
     ----------
@@ -98,8 +101,9 @@ def region_on(shapes: Layer, layer: Layer, image: Image) -> Region:
 
     Returns
     -------
-    tuple of polygons
-        Vertices ``(y, x)``.
+    dict of tuple of polygons
+        Vertices ``(y, x)`` by frame; under None what counts in all frames, because the image has no time or the shapes
+        none.
 
     Raises
     ------
@@ -107,11 +111,53 @@ def region_on(shapes: Layer, layer: Layer, image: Image) -> Region:
         If there is none.
     """
     height, width = image.along("yx")[0]
-    found = []
-    for polygon in region_of(shapes, layer, image.axes):
+    found: dict[int | None, list[Polygon]] = {}
+    time = image.axes.find("t")
+    timed = time >= 0 and shapes.ndim >= layer.ndim - time  # layers are aligned by their last dimensions
+    for polygon, vertices in zip(region_of(shapes, layer, image.axes), shapes.data, strict=True):
         rows, columns = zip(*polygon, strict=True)
-        if min(rows) < height and max(rows) >= 0 and min(columns) < width and max(columns) >= 0:
-            found.append(polygon)
+        at = round(float(layer.world_to_data(shapes.data_to_world(vertices[0]))[time])) if timed else None
+        seen = at is None or 0 <= at < image.shape[time]
+        if seen and min(rows) < height and max(rows) >= 0 and min(columns) < width and max(columns) >= 0:
+            found.setdefault(at, []).append(polygon)
     if not found:
         raise SpecError(f"No shape of '{shapes.name}' lies on '{layer.name}'. Draw one there, or choose other shapes.")
-    return tuple(found)
+    return {at: tuple(polygons) for at, polygons in found.items()}
+
+
+def inside(example: Example, regions: Mapping[int | None, Region]) -> list[Example]:
+    """Take what lies inside of shapes for all that is known of an example.
+
+    Parameters
+    ----------
+    example : Example
+        Of layers.
+    regions : mapping of tuple of polygons
+        See :func:`regions_on`.
+
+    Returns
+    -------
+    list of Example
+        One for each frame in which there are shapes; the frames of a movie are held out together.
+    """
+    if None in regions:
+        return [replace(example, region=regions[None])]
+    return [
+        replace(
+            example,
+            image=_frame(example.image, at),
+            labels=_frame(example.labels, at),
+            region=region,
+            group=example.group or example.source,
+        )
+        for at, region in sorted(regions.items(), key=lambda item: item[0] or 0)
+        if at is not None
+    ]
+
+
+def _frame(movie: Any, at: int) -> Any:
+    axes = movie.axes.replace("t", "")
+    _, scale, units = movie.along(axes)
+    data = movie.data[tuple(at if axis == "t" else slice(None) for axis in movie.axes)]
+    name = f"{movie.name} t={at}"
+    return replace(movie, data=data, axes=axes, scale=scale, units=units, name=name, levels=())

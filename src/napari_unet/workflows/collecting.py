@@ -113,9 +113,9 @@ def collect_steps(
         If it cannot be written.
     """
     yield Progress(0, 0, "Looking for what was corrected")
-    from ..io.collection import grow
+    from ..io.collection import Known, grow
     from ..models.cards import bundled, find_model, read_card, user_folder
-    from ..training.corrections import find_corrections
+    from ..training.corrections import find_corrections, left_of
 
     ndim, own = 2, True
     bands: tuple[str, ...] = ()
@@ -132,7 +132,8 @@ def collect_steps(
     for found_ in find_corrections(image, before, labels, min(ndim, len(image.spatial)), seen):
         yield Progress(added, 0, f"Keeping corrections for '{name}'")
         picture = replace(found_.image, channel_names=bands) if len(bands) == count else found_.image
-        grow(folder, picture, found_.labels, found_.region, image.source or image.name)
+        known = Known(found_.labels, found_.region, image.source or image.name, found_.place)
+        grow(folder, picture, known, left_of)
         added += len(found_.region)
     if not added:
         raise TrainingDataError(
