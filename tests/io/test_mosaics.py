@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from rasterio.transform import Affine
 from rasterio.warp import reproject, transform_bounds
 
@@ -83,6 +84,29 @@ def test_where_tiles_overlap_the_last_with_data_is_seen(tmp_path, picture):
     expected = np.where(upper == 0, picture, 255 - upper)
     expected[:, :5] = picture[:, :5]
     np.testing.assert_array_equal(found, expected)
+
+
+def test_what_is_no_number_hides_no_tile_below(tmp_path):
+    (tmp_path / "two").mkdir()
+    lower, upper = np.full((1, 20, 20), 1, np.float32), np.full((1, 20, 20), 2, np.float32)
+    lower[:, :3], upper[:, :, :8] = np.nan, np.nan
+    write(tmp_path / "two" / "a.tif", lower, nodata=np.nan)
+    write(tmp_path / "two" / "b.tif", upper, PLACE @ Affine.translation(10, 0), nodata=np.nan)
+    image = read_image(tmp_path / "two")
+    expected = np.full((20, 30), 2, np.float32)
+    expected[:, :18] = 1
+    expected[:3, :18] = np.nan
+    np.testing.assert_array_equal(np.asarray(image.data), expected)
+    np.testing.assert_array_equal(image.data[2:7, 9:20], expected[2:7, 9:20])
+
+
+def test_tiles_without_a_place_are_named(tmp_path, picture):
+    folder = tiles(tmp_path / "city", picture)
+    assert read_image(folder).geo.remarks == ()
+    tifffile.imwrite(folder / "plain.tif", picture[0])
+    image = read_image(folder)
+    assert image.shape == (50, 70, 3)
+    assert image.geo.remarks == ("Left out, because they do not say where they lie: plain.tif.",)
 
 
 @pytest.mark.parametrize(

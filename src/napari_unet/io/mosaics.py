@@ -40,7 +40,7 @@ class _Tile:
 
 
 class _Mosaic(Windowed):
-    """Tiles as one array; where tiles overlap, the last that holds data is seen."""
+    """Tiles as one array; where tiles overlap, the last that holds data is seen, which NaN is not."""
 
     def __init__(self, tiles: Sequence[_Tile], axes: str, shape: tuple[int, ...], holds: bool) -> None:
         self.tiles, self.axes, self.shape, self.holds = tuple(tiles), axes, shape, holds
@@ -50,7 +50,9 @@ class _Mosaic(Windowed):
 
     def _read(self, window: Sequence[slice]) -> npt.NDArray[Any]:
         at = dict(zip(self.axes, window, strict=True))
-        out: npt.NDArray[Any] = np.zeros([s.stop - s.start for s in window], self.dtype)
+        fraction = self.dtype.kind == "f"
+        nothing = np.nan if fraction else 0
+        out: npt.NDArray[Any] = np.full([s.stop - s.start for s in window], nothing, self.dtype)
         for number, tile in enumerate(self.tiles):
             spans = [
                 (max(at[a].start, first), min(at[a].stop, first + n))
@@ -69,7 +71,7 @@ class _Mosaic(Windowed):
                 source = dict(zip("yx", own, strict=True))
                 block = np.asarray(tile.image.data[tuple(source.get(a, at[a]) for a in tile.image.axes)])
                 seen = mask[..., None] if self.axes.endswith("c") and mask.ndim else mask
-                np.copyto(out[place], block, where=seen)
+                np.copyto(out[place], block, where=seen & ~np.isnan(block) if fraction else seen)
             self._close_others(number)
         return out
 
