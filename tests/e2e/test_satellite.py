@@ -95,6 +95,19 @@ def test_missing_bands_are_named(tile, bright, tmp_path):
     assert "blue, green, red, nir" in str(result.exception or "") + result.stderr
 
 
+def test_a_region_on_the_map_is_looked_at(tile, bright, tmp_path):
+    how = ("--model", bright, "--channels", "green", "--diameter", 12)
+    corners = [(500000 + 20, 5300000 - 10), (500000 + 50, 5300000 - 10), (500000 + 50, 5300000 - 40)]
+    place = {"type": "name", "properties": {"name": "EPSG:32633"}}
+    area = {"type": "Polygon", "coordinates": [[*corners, corners[0]]], "crs": place}
+    (tmp_path / "area.geojson").write_text(json.dumps(area))
+    run("segment", tile, "-o", tmp_path / "all.tif", *how)
+    run("segment", tile, "-o", tmp_path / "part.tif", *how, "--region", tmp_path / "area.geojson")
+    every, part = read(tmp_path / "all.tif"), read(tmp_path / "part.tif")
+    inside = rasterize([shapely.Polygon(corners)], every.shape, transform=PLACE).astype(bool)
+    np.testing.assert_array_equal(part > 0, (every > 0) & inside)
+
+
 def test_polygons_by_the_command(tmp_path):
     values = np.zeros((40, 50), np.uint8)
     values[2:12, 2:12], values[20:25, 20:45], values[30:32, 2:4] = 1, 2, 1

@@ -234,6 +234,24 @@ def test_dates_on_another_grid_are_brought_to_the_first(tmp_path):
     assert np.asarray(image.valid[0]).all()
 
 
+def test_maps_of_dates_and_tiles_are_0_where_they_hold_no_data(tmp_path):
+    (tmp_path / "dates").mkdir()
+    (tmp_path / "tiles").mkdir()
+    for dtype, nodata in (("uint8", 255), ("float32", np.nan)):
+        first, second = np.ones((1, 20, 30), dtype), np.full((1, 10, 15), 2, dtype)
+        first[:, :5], second[:, :, :5] = nodata, nodata
+        write(tmp_path / "dates" / "2019.tif", first, nodata=nodata)
+        write(tmp_path / "dates" / "2024.tif", second, PLACE @ Affine.scale(2), nodata=nodata)
+        found = np.asarray(read_labels(tmp_path / "dates", "tyx").data)
+        expected = np.repeat([[1], [2]], 600, 1).reshape(2, 20, 30)
+        expected[0, :5], expected[1, :, :10] = 0, 0
+        np.testing.assert_array_equal(found, expected)
+        write(tmp_path / "tiles" / "a.tif", first, nodata=nodata)
+        beside = np.where(first == 1, np.array(2, dtype), first)
+        write(tmp_path / "tiles" / "b.tif", beside, PLACE @ Affine.translation(30, 0), nodata=nodata)
+        np.testing.assert_array_equal(read_labels(tmp_path / "tiles").data, np.hstack([expected[0], expected[0] * 2]))
+
+
 def test_dates_in_another_system_and_with_bands(tmp_path):
     (tmp_path / "place").mkdir()
     rng = np.random.default_rng(0)

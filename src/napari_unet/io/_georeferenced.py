@@ -18,8 +18,8 @@ from ._geo_tags import is_georeferenced, place_of_tags, read_tags
 from ._tiff import read_tiff
 
 __all__ = [
-    "RASTERS", "has_rasterio", "is_raster", "read_georeferenced", "row_blocks", "whole", "write_label_raster",
-    "write_number_raster",
+    "RASTERS", "has_rasterio", "is_raster", "open_placed", "read_georeferenced", "row_blocks", "whole",
+    "write_label_raster", "write_number_raster",
 ]  # fmt: skip
 
 RASTERS: Final = (".vrt", ".jp2", ".j2k")
@@ -85,7 +85,7 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
                 return read_item(file)
             files = _tiles_in(file)
             if axes is None or "t" not in axes:
-                return _told(read_mosaic(files, file.name, str(file)), file, files)
+                return _told(read_mosaic(files, file.name, str(file), labels), file, files)
             from ._dated import read_dates  # noqa: PLC0415  # rasterio is an extra
 
             return _told(read_dates(files, axes, file.name, str(file), labels), file, files)
@@ -104,6 +104,27 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
         scale=tuple(sizes.get(a, s) for a, s in zip(image.axes, image.scale, strict=True)),
         units=tuple(geo.unit if a in sizes else u for a, u in zip(image.axes, image.units, strict=True)),
     )
+
+
+def open_placed(file: Path | Sequence[Path]) -> Image | None:
+    """Open a raster for the sake of its place: nothing is loaded.
+
+    Parameters
+    ----------
+    file : Path or sequence of Path
+        Of an image; of several, which are its channels, the first is looked at.
+
+    Returns
+    -------
+    Image or None
+        None if it does not say where it lies.
+    """
+    first = file if isinstance(file, Path) else file[0]
+    if not (has_rasterio() and first.is_file() and is_raster(first)) or first.suffix.lower() == _ITEM:
+        return None
+    from ._raster_reader import read_raster  # noqa: PLC0415  # few images are rasters, and rasterio is an extra
+
+    return read_raster(first, lazy=True)
 
 
 def _tiles_in(folder: Path) -> list[Path]:

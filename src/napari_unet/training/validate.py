@@ -15,7 +15,7 @@ from skimage.measure import label as connected
 
 from ..core.axes import Image
 from ..core.class_values import number_classes
-from ..core.examples import Example
+from ..core.examples import UNKNOWN, Example
 from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import finish
@@ -116,7 +116,7 @@ def open_example(
         If a file cannot be read.
     """
     image = read_example(example)
-    drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels))
+    drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels), unknown=UNKNOWN)
     truth = _ordered(drawn, image.label_axes)
     known = None
     if example.ignored:
