@@ -78,6 +78,9 @@ def test_the_command_writes_labels_and_polygons_where_the_raster_lies(tile, brig
         for other in ("direct.gpkg", "again.gpkg"):
             again, _ = rows_of(tmp_path / other)
             np.testing.assert_array_equal(shapely.get_coordinates(again), shapely.get_coordinates(shapes))
+    direct = rows_of(tmp_path / "direct.gpkg")[1]
+    for name in ("label", "class", "confidence", "source", "pixels"):
+        assert direct[name].tolist() == rows[name].tolist()
     made = find_manifest(labels)
     assert made["model"] == "bright"
     assert made["settings"]["channels"] == ["green"]
