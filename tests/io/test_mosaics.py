@@ -100,6 +100,21 @@ def test_what_is_no_number_hides_no_tile_below(tmp_path):
     np.testing.assert_array_equal(image.data[2:7, 9:20], expected[2:7, 9:20])
 
 
+def test_bands_in_another_order_are_refused(tmp_path):
+    bands = np.ones((3, 20, 20), np.uint16)
+    for number, (folder, names) in enumerate(
+        [("same", "red green nir"), ("same", "red green nir"), ("other", "red green nir"), ("other", "nir red green")]
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        with rasterio.open(write(tmp_path / folder / f"{number}.tif", bands), "r+") as raster:
+            raster.descriptions = names.split()
+            raster.transform = PLACE @ Affine.translation(20 * (number % 2), 0)
+    assert read_image(tmp_path / "same").shape == (3, 20, 40)
+    for axes in (None, "tcyx"):
+        with pytest.raises(ImageError, match="its bands are nir, red, green, those of the other red, green, nir"):
+            read_image(tmp_path / "other", axes)
+
+
 def test_tiles_without_a_place_are_named(tmp_path, picture):
     folder = tiles(tmp_path / "city", picture)
     assert read_image(folder).geo.remarks == ()

@@ -10,6 +10,7 @@ import pyogrio
 import pytest
 import rasterio
 import tifffile
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
@@ -246,6 +247,16 @@ def test_jpeg_2000_and_vrt(tmp_path):
         np.testing.assert_array_equal(planar(image), bands)
         assert image.geo.transform == pytest.approx(tuple(NORTH_UP)[:6], abs=0)
         assert image.geo.title == "EPSG:32633"
+
+
+def test_control_points_are_not_used_and_that_is_said(tmp_path):
+    path = write(tmp_path / "a.tif", noise(2, 20, 30), None, Affine.identity())
+    corners = [(0, 0), (0, 30), (20, 0), (20, 30)]
+    with rasterio.open(path, "r+") as raster:
+        raster.gcps = [GroundControlPoint(y, x, 15 + x / 1e3, 45 - y / 1e3) for y, x in corners], CRS.from_epsg(4326)
+    image = read_image(path)
+    assert image.geo.transform is None
+    assert "control points" in image.geo.remarks[0]
 
 
 def test_a_world_file_is_a_place(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from .errors import ImageError
 
-__all__ = ["Band", "GeoReference", "pick_bands"]
+__all__ = ["Band", "GeoReference", "other_order", "pick_bands"]
 
 Transform = tuple[float, float, float, float, float, float]
 Tag = tuple[int, str, tuple[Any, ...]]
@@ -160,6 +160,26 @@ class GeoReference:
         tags = tuple((int(number), str(kind), tuple(held)) for number, kind, held in values.get("tags", ()))
         crs, title, unit = (str(values.get(name, "")) for name in ("crs", "title", "unit"))
         return cls(transform, crs, title, unit or "pixel", (), tags)
+
+
+def other_order(bands: Sequence[Band], others: Sequence[Band]) -> str:
+    """Say how bands of equal names stand in another order than those of another raster.
+
+    Parameters
+    ----------
+    bands, others : sequence of Band
+        Of two rasters that are to be one image.
+
+    Returns
+    -------
+    str
+        Empty if they do not, or some have no name.
+    """
+    mine, theirs = ([band.name.casefold() for band in each] for each in (bands, others))
+    if not all(mine) or mine == theirs or sorted(mine) != sorted(theirs):
+        return ""
+    said = [", ".join(band.name for band in each) for each in (bands, others)]
+    return f"its bands are {said[0]}, those of the other {said[1]}"
 
 
 def pick_bands(names: Sequence[str], bands: Sequence[Band], image: str) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from rasterio.warp import transform_bounds
 
 from ..core.axes import Image
 from ..core.errors import AxesError, ImageError
-from ..core.place import GeoReference
+from ..core.place import GeoReference, other_order
 from ._raster_arrays import BROKEN, Bands, Everywhere, Filled, Holds, Labeled, Opened, open_raster
 from ._raster_reader import read_raster
 
@@ -65,6 +65,8 @@ def read_dates(files: Sequence[Path], axes: str, name: str, source: str, labels:
                 f"'{file}' has {image.channels} band(s) of {image.data.dtype}, '{files[0]}' {first.channels} of "
                 f"{first.data.dtype}. Dates of one place need equal bands: export them alike."
             )
+        if turned := other_order(_geo(image).bands, _geo(first).bands):
+            raise ImageError(f"'{file}' is no other date of '{files[0]}': {turned}. Export them in the same order.")
         if not (_geo(image).same_grid(_geo(first)) and image.shape == first.shape):
             images[number] = _brought(file, image, first, labels)
             remarks.append(file.name)

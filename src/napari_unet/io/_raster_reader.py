@@ -22,6 +22,10 @@ _ALPHA: Final = "alpha"
 _TO_MICROMETERS: Final = {"um": 1.0, "µm": 1.0, "micrometers": 1.0, "micrometer": 1.0, "nm": 1e-3, "nanometers": 1e-3}
 _UNITS: Final = {"metre": "meter", "us survey foot": "survey_foot", "kilometre": "kilometer", "foot": "foot"}
 _NODATA: Final = 42113
+_POINTS: Final = (
+    "It lies on the map by control points or coefficients, which are not used: labels have no place. Bring it to a "
+    "grid first, for example with gdalwarp."
+)
 
 
 def read_raster(path: Path, axes: str | None = None, labels: bool = False, lazy: bool = False) -> Image:
@@ -162,7 +166,8 @@ def _place(raster: Any, numbers: list[int], path: Path) -> GeoReference:
     bands = tuple(_band(raster, number) for number in numbers)
     tags = read_tags(path) if raster.driver in ("GTiff", "COG") else ()
     if crs is None:
-        return GeoReference(transform, bands=bands, tags=tags)  # type: ignore[arg-type]
+        points = transform is None and (raster.gcps[0] or raster.rpcs)
+        return GeoReference(transform, bands=bands, tags=tags, remarks=(_POINTS,) if points else ())  # type: ignore[arg-type]
     epsg = crs.to_epsg()
     wkt = crs.to_wkt()
     title = f"EPSG:{epsg}" if epsg else wkt.partition('"')[2].partition('"')[0] or "a system without a name"

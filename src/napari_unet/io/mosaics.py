@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..core.axes import Image
 from ..core.errors import ImageError
-from ..core.place import Band, GeoReference
+from ..core.place import Band, GeoReference, other_order
 from ._coarser import finest, repeat_to
 from ._raster_arrays import Bands, Everywhere, Holds, Windowed
 from ._raster_reader import read_raster
@@ -189,7 +189,7 @@ def _misfit(one: Image, other: Image) -> str:
     if other.channels != one.channels or other.data.dtype != one.data.dtype or other.axes != one.axes:
         mine, theirs = (f"{each.channels} band(s) of {each.data.dtype}" for each in (other, one))
         return f"it has {mine}, the other {theirs}"
-    return ""
+    return other_order(its.bands, geo.bands)
 
 
 def read_item(file: Path) -> Image:
