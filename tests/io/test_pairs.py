@@ -9,8 +9,9 @@ import rasterio
 import shapely
 from rasterio.transform import Affine
 
+from napari_unet import workflows
 from napari_unet.core.errors import ImageError, TrainingDataError
-from napari_unet.io.pairs import find_examples, find_pairs
+from napari_unet.io.pairs import find_examples, find_pairs, read_judged
 
 
 @pytest.fixture
@@ -152,3 +153,18 @@ def test_areas_on_a_map_are_brought_to_the_image(tmp_path):
     assert set(example.region[0]) == expected
     (example,) = find_examples(table(tmp_path, "image,labels,region\nimages/a.tif,labels/a.tif,regions/a.gpkg\n"))
     assert set(example.region[0]) == expected
+
+
+def test_nothing_is_judged_where_the_truth_holds_no_data(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4, (20, 30)).astype(np.uint8)
+    truth, found = values.copy(), values.copy()
+    truth[:5], found[:5] = 255, 2
+    facts = {"count": 1, "height": 20, "width": 30, "dtype": "uint8", "crs": "EPSG:32633"}
+    for name, data in (("truth", truth), ("found", found)):
+        place = Affine(2, 0, 500000, 0, -2, 5300000)
+        with rasterio.open(tmp_path / f"{name}.tif", "w", transform=place, nodata=255, **facts) as raster:
+            raster.write(data, 1)
+    assert workflows.evaluate(tmp_path / "truth.tif", tmp_path / "found.tif", ("overlap",))["dice"] == 1
+    judged = read_judged(tmp_path / "truth.tif", tmp_path / "found.tif")
+    assert not any(np.asarray(each.data)[:5].any() for each in judged)
+    assert workflows.evaluate(tmp_path / "truth.tif", tmp_path / "found.tif", binary=True)["AP50"] == 1

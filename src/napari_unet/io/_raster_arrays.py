@@ -228,15 +228,15 @@ class Labeled(Windowed):
 
     Parameters
     ----------
-    labels : Windowed
+    labels : array-like of int or float
         As they are stored.
     nothing : int or float or None
         What stands for nothing, besides NaN.
     """
 
-    def __init__(self, labels: Windowed, nothing: Any) -> None:
-        self.labels, self.nothing, self.dtype = labels, nothing, np.dtype(bool)
-        self.shape, self.chunks = labels.shape, labels.chunks
+    def __init__(self, labels: Any, nothing: Any) -> None:
+        self.labels, self.nothing, self.dtype, self.shape = labels, nothing, np.dtype(bool), labels.shape
+        self.chunks = getattr(labels, "chunks", None) or labels.shape
 
     def _read(self, window: Sequence[slice]) -> npt.NDArray[Any]:
         values = self.labels[tuple(window)]
@@ -262,7 +262,7 @@ class Filled(Windowed):
     def __init__(self, labels: Any, known: Any, number: int = 0, dtype: Any = None) -> None:
         self.labels, self.known, self.number = labels, known, number
         self.dtype, self.shape = np.dtype(dtype or labels.dtype), labels.shape
-        self.chunks = getattr(labels, "chunks", labels.shape)
+        self.chunks = getattr(labels, "chunks", None) or labels.shape
 
     def _read(self, window: Sequence[slice]) -> npt.NDArray[Any]:
         found = np.array(self.labels[tuple(window)], self.dtype)

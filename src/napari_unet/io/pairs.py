@@ -9,21 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ..core.axes import Image
 from ..core.errors import ImageError, TrainingDataError
 from ..core.examples import UNKNOWN, Example
 from ..core.region import Region, parse_region
 from ._geo_tags import hides_labels
-from ._georeferenced import open_placed
+from ._georeferenced import has_rasterio, open_placed
 from ._zarr_reader import is_zarr
 from .cases import find_cases
 from .dataset import read_dataset
 from .images import SUFFIXES, read_image
+from .labels import read_labels
 from .regions import SUFFIXES as AREAS
 from .regions import read_region, region_from_json
 from .suffixes import stem_of, suffix_of
 
-__all__ = ["as_examples", "find_examples", "find_pairs", "match_labels", "read_example"]
+__all__ = ["as_examples", "find_examples", "find_pairs", "match_labels", "read_example", "read_judged"]
 
 _SPLITS: Final[dict[str, bool | None]] = {
     "": None, "train": False, "training": False, "validation": True, "val": True, "test": True,
@@ -265,6 +268,37 @@ def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
             f"Add them, or take them out of '{truth}'."
         )
     return [(expected[name], found[name]) for name in sorted(expected)]
+
+
+def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]:
+    """Read labels that are compared with the truth.
+
+    Parameters
+    ----------
+    truth, predicted : path
+        Files, or addresses.
+
+    Returns
+    -------
+    truth, predicted : Image
+        Both 0 where the truth is a raster that holds no data: nobody knows what is right there.
+
+    Raises
+    ------
+    ImageError
+        If one cannot be read.
+    """
+    hidden = has_rasterio() and hides_labels(Path(truth))
+    true, found = read_labels(truth, unknown=UNKNOWN if hidden else 0), read_labels(predicted)
+    if not hidden or (true.axes, true.shape) != (found.axes, found.shape):
+        return true, found
+    from ._raster_arrays import Filled, Labeled  # noqa: PLC0415  # rasterio is an extra
+
+    known = Labeled(true.data, UNKNOWN)
+    filled = (Filled(each.data, known) for each in (true, found))
+    loaded = isinstance(true.data, np.ndarray) and isinstance(found.data, np.ndarray)
+    data = [np.asarray(each) if loaded else each for each in filled]
+    return replace(true, data=data[0]), replace(found, data=data[1])
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

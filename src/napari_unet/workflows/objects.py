@@ -211,7 +211,7 @@ def _with_shares(table: Table, found: Segmentation, spec: SegmentSpec) -> Table:
         flat, inside = found.labels.along("yx")[0], Polygons(spec.region)
         seen = seen // math.prod(flat) * sum(int(inside.mask(*window).sum()) for window in windows(flat))
     seen -= int(found.manifest.get("not_a_number", 0))
-    return table | {"share": table["pixels"] / max(seen, 1)}
+    return table | {"share": table["pixels"].astype(float) / max(seen, 1)}
 
 
 def _with_names(table: Table, found: Segmentation) -> Table:
