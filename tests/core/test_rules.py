@@ -27,6 +27,7 @@ ONE = [defect(), defect("blow hole", 10, 4), defect("crack", 5, 3)]
     [
         ("area > 99", True), ("area > 100", False), ("area >= 100", True), ("area > 0.9 mm2", True),
         ("area > 1.1mm²", False), ("area>0.009 cm2", True), ("length > 1.9 mm", True), ("length > 2000 um", False),
+        ("length > 1900 \u00b5m", True), ("length > 1900 \u03bcm", True),
         ("length < 4", True), ("length < 0.3 mm", False), ("class = crack", True), ("class = CRACK", True),
         ("class != crack", True), ("class = 'blow hole'", True), ("class = hole", False),
         ("class = crack and area > 50", True), ("class = 'blow hole' and area > 50", False),

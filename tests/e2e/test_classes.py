@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
+import pyogrio
 import pytest
+import rasterio
+from rasterio.crs import CRS
 from typer.testing import CliRunner
 
 import napari_unet
 from napari_unet.cli import app
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import SpecError, TrainingDataError
+from napari_unet.core.errors import OutputError, SpecError, TrainingDataError
 from napari_unet.core.examples import Example
+from napari_unet.core.place import GeoReference
 from napari_unet.core.specs import SegmentSpec, TilingSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.models.cards import read_card
@@ -106,6 +111,38 @@ def test_classes_have_names_sizes_and_a_confidence(land):
     np.testing.assert_allclose(found.anomaly.data, 1 - sure, atol=1e-6)
     assert "anomaly" not in table
     assert finish(segment_steps(image, SegmentSpec.of(model=str(land)))).hash == found.hash == cut.hash
+
+
+def test_shares_and_confidence_are_of_what_was_seen(land, tmp_path):
+    image, _ = field(11)
+    data = np.asarray(image.data).astype(np.float32)
+    data[:, :20] = np.nan
+    height, width = data.shape
+    place = GeoReference((1.0, 0.0, 500000.0, 0.0, -1.0, 5300000.0), CRS.from_epsg(32633).to_wkt(), "EPSG:32633")
+    image = replace(image, data=data, geo=place)
+    spec = SegmentSpec.of(model=str(land), confidence=True)
+    found = finish(segment_steps(image, spec))
+    assert found.table["pixels"].sum() == height * (width - 20)
+    assert found.table["share"].sum() == pytest.approx(1)
+    napari_unet.workflows.write_image(tmp_path / "sure.tif", found.confidence)
+    with rasterio.open(tmp_path / "sure.tif") as raster:
+        sure = raster.read(1)
+        assert np.isnan(raster.nodata)
+    assert np.isnan(sure[:, :20]).all()
+    np.testing.assert_array_equal(sure[:, 20:], found.confidence.data[:, 20:])
+    upper = (((-1.0, -1.0), (-1.0, width), (9.5, width), (9.5, -1.0)),)
+    part = finish(segment_steps(image, spec.model_copy(update={"region": upper})))
+    assert part.table["pixels"].sum() == 10 * (width - 20)
+    assert part.table["share"].sum() == pytest.approx(1)
+    for name in ("map.gpkg", "map.geojson"):
+        napari_unet.segment(image, SegmentSpec.of(model=str(land)), output=tmp_path / name)
+        meta, _, _, columns = pyogrio.raw.read(tmp_path / name)
+        rows = dict(zip(meta["fields"].tolist(), columns, strict=True))
+        assert set(rows["class"]) <= {"road", "grass", "roof"}
+        assert (rows["confidence"] > 0.3).all()
+        assert set(rows["source"]) == {image.name}
+    with pytest.raises(OutputError, match="longitude and latitude"):
+        napari_unet.segment(replace(image, geo=None), SegmentSpec.of(model=str(land)), output=tmp_path / "no.geojson")
 
 
 def test_the_command_line_speaks_of_classes(land, tmp_path):

@@ -135,6 +135,32 @@ def test_a_stopped_inspection_goes_on(model, line):
         workflows.inspect(line / "empty", "other.csv", spec)
 
 
+def test_the_exit_code_is_of_the_images_that_are_named(model, line):
+    how = ("--model", model, "-o", "report.csv", "--json")
+    assert inspect(line / "spot.tif", *how)[0] == 1
+    code, said = inspect(line / "good.tif", *how)
+    assert code == 0
+    assert json.loads(said[said.index("{") :]) == {"passed": 1, "failed": 0, "errors": 0, "defects": 0}
+    assert [row["verdict"] for row in rows("report.images.csv")] == ["fail", "pass"]
+
+
+def test_images_keep_their_names_when_a_folder_grows(model, line):
+    spec, seen = SegmentSpec.of(model=str(model)), []
+    (line / "day 1").mkdir()
+    (line / "good.tif").rename(line / "day 1" / "a.tif")
+    (line / "spot.tif").unlink()
+    (line / "day 2" / "bad.tif").rename(line.parent / "later.tif")
+    assert workflows.inspect(line, "report.csv", spec, labels="labels").passed == 1
+    (line.parent / "later.tif").rename(line / "day 2" / "a.tif")
+    imwrite(line / "day 2" / "a.tiff", surface(20, [])[0])
+    found = workflows.inspect(line, "report.csv", spec, labels="labels", show=lambda p: seen.append(p.payload))
+    assert (found.passed, found.failed) == (2, 1)
+    assert len([one for one in seen if one is not None]) == 2
+    assert {row["image"] for row in rows("report.images.csv")} == {"day 1/a.tif", "day 2/a.tif", "day 2/a.tiff"}
+    kept = {str(path.relative_to("labels")) for path in Path("labels").rglob("*.ome.zarr")}
+    assert kept == {"day 1/a.ome.zarr", "day 2/a.tif.ome.zarr", "day 2/a.tiff.ome.zarr"}
+
+
 def test_labels_and_confidence_come_if_asked_for(model, line):
     spec = SegmentSpec.of(model=str(model), average="flips", uncertainty=True)
     workflows.inspect(line / "spot.tif", "report.csv", spec, rule="confidence > 0.5", labels="labels")

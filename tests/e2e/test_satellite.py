@@ -78,6 +78,9 @@ def test_the_command_writes_labels_and_polygons_where_the_raster_lies(tile, brig
         for other in ("direct.gpkg", "again.gpkg"):
             again, _ = rows_of(tmp_path / other)
             np.testing.assert_array_equal(shapely.get_coordinates(again), shapely.get_coordinates(shapes))
+    direct = rows_of(tmp_path / "direct.gpkg")[1]
+    for name in ("label", "class", "confidence", "source", "pixels"):
+        assert direct[name].tolist() == rows[name].tolist()
     made = find_manifest(labels)
     assert made["model"] == "bright"
     assert made["settings"]["channels"] == ["green"]
@@ -93,6 +96,19 @@ def test_missing_bands_are_named(tile, bright, tmp_path):
     assert "no band named swir" in str(result.exception or "") + result.stderr
     result = CliRunner().invoke(app, words)
     assert "blue, green, red, nir" in str(result.exception or "") + result.stderr
+
+
+def test_a_region_on_the_map_is_looked_at(tile, bright, tmp_path):
+    how = ("--model", bright, "--channels", "green", "--diameter", 12)
+    corners = [(500000 + 20, 5300000 - 10), (500000 + 50, 5300000 - 10), (500000 + 50, 5300000 - 40)]
+    place = {"type": "name", "properties": {"name": "EPSG:32633"}}
+    area = {"type": "Polygon", "coordinates": [[*corners, corners[0]]], "crs": place}
+    (tmp_path / "area.geojson").write_text(json.dumps(area))
+    run("segment", tile, "-o", tmp_path / "all.tif", *how)
+    run("segment", tile, "-o", tmp_path / "part.tif", *how, "--region", tmp_path / "area.geojson")
+    every, part = read(tmp_path / "all.tif"), read(tmp_path / "part.tif")
+    inside = rasterize([shapely.Polygon(corners)], every.shape, transform=PLACE).astype(bool)
+    np.testing.assert_array_equal(part > 0, (every > 0) & inside)
 
 
 def test_polygons_by_the_command(tmp_path):

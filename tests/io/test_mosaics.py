@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from rasterio.transform import Affine
 from rasterio.warp import reproject, transform_bounds
 
@@ -83,6 +84,44 @@ def test_where_tiles_overlap_the_last_with_data_is_seen(tmp_path, picture):
     expected = np.where(upper == 0, picture, 255 - upper)
     expected[:, :5] = picture[:, :5]
     np.testing.assert_array_equal(found, expected)
+
+
+def test_what_is_no_number_hides_no_tile_below(tmp_path):
+    (tmp_path / "two").mkdir()
+    lower, upper = np.full((1, 20, 20), 1, np.float32), np.full((1, 20, 20), 2, np.float32)
+    lower[:, :3], upper[:, :, :8] = np.nan, np.nan
+    write(tmp_path / "two" / "a.tif", lower, nodata=np.nan)
+    write(tmp_path / "two" / "b.tif", upper, PLACE @ Affine.translation(10, 0), nodata=np.nan)
+    image = read_image(tmp_path / "two")
+    expected = np.full((20, 30), 2, np.float32)
+    expected[:, :18] = 1
+    expected[:3, :18] = np.nan
+    np.testing.assert_array_equal(np.asarray(image.data), expected)
+    np.testing.assert_array_equal(image.data[2:7, 9:20], expected[2:7, 9:20])
+
+
+def test_bands_in_another_order_are_refused(tmp_path):
+    bands = np.ones((3, 20, 20), np.uint16)
+    for number, (folder, names) in enumerate(
+        [("same", "red green nir"), ("same", "red green nir"), ("other", "red green nir"), ("other", "nir red green")]
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        with rasterio.open(write(tmp_path / folder / f"{number}.tif", bands), "r+") as raster:
+            raster.descriptions = names.split()
+            raster.transform = PLACE @ Affine.translation(20 * (number % 2), 0)
+    assert read_image(tmp_path / "same").shape == (3, 20, 40)
+    for axes in (None, "tcyx"):
+        with pytest.raises(ImageError, match="its bands are nir, red, green, those of the other red, green, nir"):
+            read_image(tmp_path / "other", axes)
+
+
+def test_tiles_without_a_place_are_named(tmp_path, picture):
+    folder = tiles(tmp_path / "city", picture)
+    assert read_image(folder).geo.remarks == ()
+    tifffile.imwrite(folder / "plain.tif", picture[0])
+    image = read_image(folder)
+    assert image.shape == (50, 70, 3)
+    assert image.geo.remarks == ("Left out, because they do not say where they lie: plain.tif.",)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +247,24 @@ def test_dates_on_another_grid_are_brought_to_the_first(tmp_path):
     image = read_image(folder, "tyx")
     np.testing.assert_array_equal(np.asarray(image.data)[1, 5:15, 5:15], 101)
     assert np.asarray(image.valid[0]).all()
+
+
+def test_maps_of_dates_and_tiles_are_0_where_they_hold_no_data(tmp_path):
+    (tmp_path / "dates").mkdir()
+    (tmp_path / "tiles").mkdir()
+    for dtype, nodata in (("uint8", 255), ("float32", np.nan)):
+        first, second = np.ones((1, 20, 30), dtype), np.full((1, 10, 15), 2, dtype)
+        first[:, :5], second[:, :, :5] = nodata, nodata
+        write(tmp_path / "dates" / "2019.tif", first, nodata=nodata)
+        write(tmp_path / "dates" / "2024.tif", second, PLACE @ Affine.scale(2), nodata=nodata)
+        found = np.asarray(read_labels(tmp_path / "dates", "tyx").data)
+        expected = np.repeat([[1], [2]], 600, 1).reshape(2, 20, 30)
+        expected[0, :5], expected[1, :, :10] = 0, 0
+        np.testing.assert_array_equal(found, expected)
+        write(tmp_path / "tiles" / "a.tif", first, nodata=nodata)
+        beside = np.where(first == 1, np.array(2, dtype), first)
+        write(tmp_path / "tiles" / "b.tif", beside, PLACE @ Affine.translation(30, 0), nodata=nodata)
+        np.testing.assert_array_equal(read_labels(tmp_path / "tiles").data, np.hstack([expected[0], expected[0] * 2]))
 
 
 def test_dates_in_another_system_and_with_bands(tmp_path):

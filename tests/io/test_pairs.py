@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyogrio
 import pytest
+import rasterio
+import shapely
+from rasterio.transform import Affine
 
+from napari_unet import workflows
 from napari_unet.core.errors import ImageError, TrainingDataError
-from napari_unet.io.pairs import find_examples, find_pairs
+from napari_unet.io.pairs import find_examples, find_pairs, read_judged
 
 
 @pytest.fixture
@@ -131,3 +137,35 @@ def test_a_third_folder_holds_regions(folder):
     (folder / "regions" / "b.txt").write_text("0,0 0,4 4,4")
     a, b = find_examples(folder)
     assert (a.region, b.region) == (None, (((0.0, 0.0), (0.0, 4.0), (4.0, 4.0)),))
+
+
+def test_areas_on_a_map_are_brought_to_the_image(tmp_path):
+    for name in ("images", "labels", "regions"):
+        (tmp_path / name).mkdir()
+    facts = {"count": 1, "height": 20, "width": 30, "dtype": "uint8", "crs": "EPSG:32633"}
+    for name in ("images", "labels"):
+        place = Affine(2, 0, 500000, 0, -2, 5300000)
+        with rasterio.open(tmp_path / name / "a.tif", "w", driver="GTiff", transform=place, **facts) as raster:
+            raster.write(np.ones((1, 20, 30), np.uint8))
+    box = shapely.to_wkb([shapely.box(500010, 5299980, 500030, 5299994)])
+    pyogrio.raw.write(tmp_path / "regions" / "a.gpkg", box, [], [], geometry_type="Polygon", crs="EPSG:32633")
+    expected = {(2.5, 4.5), (2.5, 14.5), (9.5, 14.5), (9.5, 4.5)}
+    (example,) = find_examples(tmp_path)
+    assert set(example.region[0]) == expected
+    (example,) = find_examples(table(tmp_path, "image,labels,region\nimages/a.tif,labels/a.tif,regions/a.gpkg\n"))
+    assert set(example.region[0]) == expected
+
+
+def test_nothing_is_judged_where_the_truth_holds_no_data(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4, (20, 30)).astype(np.uint8)
+    truth, found = values.copy(), values.copy()
+    truth[:5], found[:5] = 255, 2
+    facts = {"count": 1, "height": 20, "width": 30, "dtype": "uint8", "crs": "EPSG:32633"}
+    for name, data in (("truth", truth), ("found", found)):
+        place = Affine(2, 0, 500000, 0, -2, 5300000)
+        with rasterio.open(tmp_path / f"{name}.tif", "w", transform=place, nodata=255, **facts) as raster:
+            raster.write(data, 1)
+    assert workflows.evaluate(tmp_path / "truth.tif", tmp_path / "found.tif", ("overlap",))["dice"] == 1
+    judged = read_judged(tmp_path / "truth.tif", tmp_path / "found.tif")
+    assert not any(np.asarray(each.data)[:5].any() for each in judged)
+    assert workflows.evaluate(tmp_path / "truth.tif", tmp_path / "found.tif", binary=True)["AP50"] == 1

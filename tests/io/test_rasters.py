@@ -10,6 +10,7 @@ import pyogrio
 import pytest
 import rasterio
 import tifffile
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
@@ -248,6 +249,16 @@ def test_jpeg_2000_and_vrt(tmp_path):
         assert image.geo.title == "EPSG:32633"
 
 
+def test_control_points_are_not_used_and_that_is_said(tmp_path):
+    path = write(tmp_path / "a.tif", noise(2, 20, 30), None, Affine.identity())
+    corners = [(0, 0), (0, 30), (20, 0), (20, 30)]
+    with rasterio.open(path, "r+") as raster:
+        raster.gcps = [GroundControlPoint(y, x, 15 + x / 1e3, 45 - y / 1e3) for y, x in corners], CRS.from_epsg(4326)
+    image = read_image(path)
+    assert image.geo.transform is None
+    assert "control points" in image.geo.remarks[0]
+
+
 def test_a_world_file_is_a_place(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", noise(6, 9))
     (tmp_path / "a.tfw").write_text("2\n0\n0\n-2\n101\n199\n")
@@ -402,3 +413,34 @@ def test_real_rasters_open_at_their_place_and_labels_go_back_there(data, tmp_pat
             assert after.crs == raster.crs
             assert after.transform == raster.transform
             np.testing.assert_array_equal(after.read(1), labels)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("uint8", 255), ("int16", -9999), ("float32", np.nan), ("float32", -9999), ("int64", -1)]
+)
+@pytest.mark.parametrize("large", [False, True])
+def test_labels_are_0_where_a_raster_holds_no_data(tmp_path, monkeypatch, dtype, nodata, large):
+    if large:
+        monkeypatch.setattr("napari_unet.io._raster_reader.LAZY_BYTES", 10)
+        monkeypatch.setattr("napari_unet.io.labels.LAZY_BYTES", 10)
+    values = noise(1, 20, 30, high=5)
+    stored = values.astype(dtype)
+    stored[:, :4] = nodata
+    values[:, :4] = 0
+    path = write(tmp_path / "classes.tif", stored, nodata=nodata)
+    found = read_labels(path)
+    assert found.data.dtype.kind in "ui"
+    assert not found.valid
+    np.testing.assert_array_equal(np.asarray(found.data), values[0])
+    values[:, :4] = 77
+    np.testing.assert_array_equal(np.asarray(read_labels(path, unknown=77).data), values[0])
+    polygons = write_polygons(path, tmp_path / "classes.gpkg", each="part")
+    assert set(polygons.table["label"]) == {1, 2, 3, 4}
+    np.testing.assert_allclose(polygons.table["area_m2"].sum(), 16 * 30 * 0.63)
+
+
+def test_0_is_no_label_whatever_a_raster_calls_nothing(tmp_path):
+    values = noise(1, 20, 30, low=0, high=5)
+    for nodata in (None, 0, 300):
+        path = write(tmp_path / f"{nodata}.tif", values.astype(np.uint16), nodata=nodata)
+        np.testing.assert_array_equal(read_labels(path).data, values[0])

@@ -7,10 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyogrio
+import pyproj
 import pytest
+import shapely
+from rasterio.features import geometry_mask
+from rasterio.transform import Affine
+from shapely.geometry import mapping
 
 import napari_unet
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, SpecError
+from napari_unet.core.place import GeoReference
 from napari_unet.core.region import outline, region_text
 from napari_unet.io.regions import read_region
 from napari_unet.tiling._polygons import Polygons
@@ -124,3 +133,55 @@ def test_a_missing_file_and_a_huge_one(tmp_path):
         file.truncate(2**29)
     with pytest.raises(ImageError, match="too large"):
         read_region(tmp_path / "b.csv")
+
+
+PLACES = {
+    "north up": (0.5, 0.0, 500000.0, 0.0, -0.5, 5300000.0),
+    "south up": (0.5, 0.0, 500000.0, 0.0, 0.5, 5299980.0),
+    "turned": (0.4, 0.3, 500000.0, 0.3, -0.4, 5300000.0),
+}
+
+
+def placed(transform: tuple[float, ...]) -> Image:
+    crs = pyproj.CRS.from_epsg(32633).to_wkt()
+    return Image(np.zeros((40, 60), np.uint8), "yx", geo=GeoReference(transform, crs, "EPSG:32633", "meter"))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["degrees", "named", ".gpkg", ".shp"])
+def test_areas_on_a_map_lie_in_the_pixels_that_the_map_shows_there(tmp_path, place, kind):
+    image, grid = placed(PLACES[place]), Affine(*PLACES[place])
+    corners = [grid @ corner for corner in ((5.25, 8.4), (30.75, 3.25), (44.4, 30.75), (12.25, 33.4))]
+    hole = [grid @ corner for corner in ((20.25, 15.25), (25.25, 15.25), (22.25, 25.75))]
+    shape = shapely.Polygon(corners, [hole])
+    expected = ~geometry_mask([shape], (40, 60), grid)
+    if kind.startswith("."):
+        path = tmp_path / f"area{kind}"
+        pyogrio.raw.write(path, shapely.to_wkb([shape]), [], [], geometry_type="Polygon", crs="EPSG:32633")
+    else:
+        move = pyproj.Transformer.from_crs(32633, 4326, always_xy=True).transform
+        drawn = shapely.transform(shape, move, interleaved=False) if kind == "degrees" else shape
+        content = {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": mapping(drawn)}]}
+        named = {"crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}}
+        path = geo(tmp_path / "area.geojson", content | (named if kind == "named" else {}))
+    region = napari_unet.read_region(path, image)
+    np.testing.assert_array_equal(Polygons(region).mask(slice(0, 40), slice(0, 60)), expected)
+
+
+def test_areas_beside_the_image_are_refused_and_pixels_stay_pixels(tmp_path):
+    image = placed(PLACES["north up"])
+    far = {"type": "Polygon", "coordinates": [[[14.0, 48.0], [14.1, 48.0], [14.1, 48.1], [14.0, 48.0]]]}
+    with pytest.raises(ImageError, match=r"lies beside 'image', which is in EPSG:32633.*longitude and latitude"):
+        read_region(geo(tmp_path / "far.geojson", far), image)
+    pixels = [[0.0, 0.0], [200.0, 0.0], [200.0, 39.0], [0.0, 0.0]]
+    path = geo(tmp_path / "pixels.geojson", {"type": "Polygon", "coordinates": [pixels]})
+    assert read_region(path, image) == read_region(path) == (tuple((y, x) for x, y in pixels),)
+    shape = shapely.to_wkb([shapely.box(500001, 5299990, 500005, 5299995)])
+    pyogrio.raw.write(tmp_path / "area.gpkg", shape, [], [], geometry_type="Polygon", crs="EPSG:32633")
+    with pytest.raises(ImageError, match="Name the image"):
+        read_region(tmp_path / "area.gpkg")
+    with pytest.raises(ImageError, match="does not say where it lies"):
+        read_region(tmp_path / "area.gpkg", Image(np.zeros((40, 60)), "yx"))
+    (tmp_path / "broken.gpkg").write_text("nothing")
+    with pytest.raises(ImageError, match="could not be read as a region"):
+        read_region(tmp_path / "broken.gpkg", image)

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image as Picture
+from rasterio.transform import Affine
 from typer.testing import CliRunner
 
 from napari_unet.cli import app
@@ -16,6 +18,7 @@ from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.examples import Example
 from napari_unet.core.specs import TrainSpec
 from napari_unet.core.steps import finish
+from napari_unet.io.pairs import as_examples
 from napari_unet.training.plan import prepare
 from napari_unet.training.validate import open_example
 
@@ -148,3 +151,32 @@ def test_strokes_of_classes_are_counted_past_the_background():
     made = finish(prepare([other], TrainSpec.of(task="organ", target=named)))
     assert [int(made.pairs[0].labels[at, 0]) for at in (5, 20, 40)] == [0, 1, 2]
     assert len(finish(prepare([other], TrainSpec.of(task="organ"))).plan.spec.target.classes) == 2
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 255), ("int16", -9999), ("float32", np.nan)])
+def test_nobody_knows_what_is_where_a_raster_of_classes_holds_no_data(tmp_path, dtype, nodata):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    labels = np.zeros((64, 64), dtype)
+    labels[:20], labels[40:], labels[:, :16] = 1, 2, nodata
+    facts = {"height": 64, "width": 64, "crs": "EPSG:32633", "transform": Affine(1, 0, 500000, 0, -1, 5300000)}
+    for seed in range(2):
+        pixels = np.random.default_rng(seed).integers(1, 255, (3, 64, 64), np.uint8)
+        with rasterio.open(tmp_path / "images" / f"{seed}.tif", "w", count=3, dtype="uint8", **facts) as raster:
+            raster.write(pixels)
+        with rasterio.open(
+            tmp_path / "masks" / f"{seed}.tif", "w", count=1, dtype=dtype, nodata=nodata, **facts
+        ) as one:
+            one.write(labels, 1)
+    for names in (["a", "b"], []):
+        spec = TrainSpec.of(task="satellite", target={"name": "classes", "classes": names, "background": True})
+        made = finish(prepare(tmp_path, spec))
+        pair = made.pairs[0]
+        assert len(made.plan.spec.target.classes) == 2
+        assert not pair.known[:, :16].any()
+        assert pair.known[:, 16:].all()
+        np.testing.assert_array_equal(pair.labels[:, 16:], labels[:, 16:])
+    shown = open_example(as_examples(tmp_path)[0])
+    assert not shown.known[:, :16].any()
+    assert shown.known[:, 16:].all()
+    assert set(np.unique(shown.truth)) == {0, 1, 2}

@@ -167,6 +167,7 @@ def test_a_large_image_gets_a_place(
         ("a", "a.ome.zarr", True),
         ("a.cells", "a.cells.ome.zarr", True),
         ("a.TIF", "a.TIF", False),
+        ("a.gpkg", "a.gpkg", False),
     ],
 )
 def test_names(make: Make, viewer: ViewerModel, text: str, name: str, streams: bool) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import tifffile
 from napari.components import ViewerModel
 from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
@@ -99,6 +100,16 @@ def test_labels_of_a_raster_are_saved_at_its_place(tmp_path: Path):
     np.testing.assert_allclose((left, top), (PLACE.c, PLACE.f), atol=1e-6)
     np.testing.assert_allclose((right, bottom), PLACE @ (20, 20), atol=1e-6)
     assert pyogrio.read_info(tmp_path / "found.geojson")["crs"] == "EPSG:4326"
+
+
+def test_what_a_folder_of_tiles_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", said.append)
+    (tmp_path / "city").mkdir()
+    write(tmp_path / "city" / "a.tif", np.full((1, 20, 30), 7, np.uint16))
+    tifffile.imwrite(tmp_path / "city" / "b.tif", np.full((20, 30), 7, np.uint16))
+    read(tmp_path / "city")
+    assert said == ["Left out, because they do not say where they lie: b.tif."]
 
 
 def test_an_item_of_a_catalog_opens_and_other_json_does_not(tmp_path: Path, npe2pm: Any):

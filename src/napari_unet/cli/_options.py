@@ -112,7 +112,8 @@ Runtime = Annotated[str, typer.Option(help=f"What computes: auto, {', '.join(RUN
 Region = Annotated[
     str | None,
     typer.Option(
-        help="Look only inside: a file of shapes (.csv from napari, .geojson) or y,x of the corners: '0,0 0,99 49,99'.",
+        help="Look only inside: a file of shapes (.csv from napari, .geojson, .gpkg) or y,x of the corners in pixels: "
+        "'0,0 0,99 49,99'.",
         show_default="everywhere",
     ),
 ]

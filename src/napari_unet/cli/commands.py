@@ -131,12 +131,14 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         dropout_samples=dropout_samples, uncertainty=uncertainty is not None, anomaly=anomaly is not None,
         device=device, runtime=runtime,
         confidence=bool(confidence or (polygons and output.suffix != ".zarr")),  # which may be too large to keep
-        region=workflows.read_region(region) if region else None, background=background, unreadable=unreadable,
+        background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     if work:
         workflows.keep_runs_in(work)
     source = open_image(image, axes, series, channel)
+    if region:
+        spec = SegmentSpec.of(**(spec.model_dump() | {"region": workflows.read_region(region, source)}))
     pictures = {"uncertainty": uncertainty, "confidence": confidence, "anomaly": anomaly}
     named = {"output": output, **pictures, "table": table, "polygons": polygons}
     _check_places(image, source, {f"--{name}": place for name, place in named.items()}, overwrite)

@@ -18,6 +18,7 @@ from ..core.specs import SegmentSpec
 from ..io.addresses import origin_of
 from ..io.images import read_image
 from ..io.labels import read_labels
+from ..io.pairs import read_judged
 from ..measures._parts import Parts, Sums
 from ..metrics._judging import judge
 from ..models import motion
@@ -192,7 +193,7 @@ class Bench:
 
     def judge(self, pair: tuple[str, str], metrics: Sequence[str], options: dict[str, Any], binary: bool) -> list[Any]:
         """Compare two files; see :func:`~napari_unet.metrics._judging.judge`."""
-        truth, found = (read_labels(place) for place in pair)
+        truth, found = read_judged(*pair)
         counted: list[Any] = judge(truth, found, metrics, options, binary)
         return counted
 

@@ -255,13 +255,22 @@ def check_grid(labels: Image, image: Image) -> None:
     Parameters
     ----------
     labels, image : Image
-        Nothing is asked where one of them has no anatomy: others compare their shapes.
+        Nothing is asked where one of them has neither anatomy nor a place on Earth: others compare their shapes. On
+        Earth a pixel is no matter: some programs mean its middle, others its corner.
 
     Raises
     ------
     ImageError
         If they do; it says how to bring them onto the image's grid.
     """
+    if labels.geo and image.geo and labels.geo.transform and image.geo.transform and labels.geo.crs and image.geo.crs:
+        if not labels.geo.same_grid(image.geo, 1.0):
+            raise ImageError(
+                f"The labels '{labels.name}' lie at another place on Earth than the image '{image.name}': at "
+                f"{labels.geo.transform} in {labels.geo.title}, not at {image.geo.transform} in {image.geo.title}. "
+                "Choose the image that they were made of, or bring them onto its grid, for example with gdalwarp."
+            )
+        return
     if labels.anatomy is None or image.anatomy is None or same_grid(labels, image):
         return
     raise ImageError(

@@ -11,8 +11,9 @@ from .region import Polygon
 from .results import Tracks
 from .sequences import name_sequences
 
-__all__ = ["BACKGROUND", "Example"]
+__all__ = ["BACKGROUND", "UNKNOWN", "Example"]
 
+UNKNOWN: Final = 2**31 - 1  # the label of pixels in which a raster of labels holds no data
 BACKGROUND: Final = 1  # the label that scribbles on the background bear
 
 

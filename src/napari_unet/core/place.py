@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from .errors import ImageError
 
-__all__ = ["Band", "GeoReference", "pick_bands"]
+__all__ = ["Band", "GeoReference", "other_order", "pick_bands"]
 
 Transform = tuple[float, float, float, float, float, float]
 Tag = tuple[int, str, tuple[Any, ...]]
+_OFF: Final = 0.01  # pixels that are no difference
+_REACH: Final = 10_000  # pixels from the corner at which that is looked at
 _NO_TURN: Final = 1e-12  # of a pixel's size: what is turned by less is not turned
 
 
@@ -113,9 +115,29 @@ class GeoReference:
         a, b, c, d, e, f = self.transform
         return replace(self, transform=(a, b, a * x + b * y + c, d, e, d * x + e * y + f), tags=())
 
-    def same_grid(self, other: GeoReference) -> bool:
-        """Say whether pixels of equal number lie at the same place."""
-        return self.transform == other.transform and self.crs == other.crs
+    def same_grid(self, other: GeoReference, off: float = _OFF) -> bool:
+        """Say whether pixels of equal number lie at the same place.
+
+        Parameters
+        ----------
+        other : GeoReference
+            Of another image.
+        off : float
+            By how many pixels corners of ten thousand pixels may be apart: programs round in different ways.
+
+        Returns
+        -------
+        bool
+            False too where only one of them knows its place or its system.
+        """
+        if self.crs != other.crs and not (self.title == other.title and self.title.startswith("EPSG:")):
+            return False
+        if self.transform is None or other.transform is None:
+            return self.transform == other.transform
+        size = min(*self.pixel, *other.pixel)
+        reach = (_REACH, _REACH, 1) * 2
+        apart = (abs(m - n) * r for m, n, r in zip(self.transform, other.transform, reach, strict=True))
+        return max(apart) <= off * size
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for a manifest; JSON keeps every bit of a number."""
@@ -138,6 +160,26 @@ class GeoReference:
         tags = tuple((int(number), str(kind), tuple(held)) for number, kind, held in values.get("tags", ()))
         crs, title, unit = (str(values.get(name, "")) for name in ("crs", "title", "unit"))
         return cls(transform, crs, title, unit or "pixel", (), tags)
+
+
+def other_order(bands: Sequence[Band], others: Sequence[Band]) -> str:
+    """Say how bands of equal names stand in another order than those of another raster.
+
+    Parameters
+    ----------
+    bands, others : sequence of Band
+        Of two rasters that are to be one image.
+
+    Returns
+    -------
+    str
+        Empty if they do not, or some have no name.
+    """
+    mine, theirs = ([band.name.casefold() for band in each] for each in (bands, others))
+    if not all(mine) or mine == theirs or sorted(mine) != sorted(theirs):
+        return ""
+    said = [", ".join(band.name for band in each) for each in (bands, others)]
+    return f"its bands are {said[0]}, those of the other {said[1]}"
 
 
 def pick_bands(names: Sequence[str], bands: Sequence[Band], image: str) -> tuple[int, ...]:

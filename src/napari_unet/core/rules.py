@@ -290,10 +290,11 @@ class _Reader:
             return ""
         square = name == "area"
         known = [*(f"{unit}2" if square else unit for unit in _MILLIMETERS), "px"] if name in ("area", "length") else []
-        if word.replace("²", "2") not in known:
+        word = word.replace("²", "2").replace("μ", "µ")  # two signs that look alike
+        if word not in known:
             raise self.error(f"one of the units {', '.join(known)}" if known else "'and', 'or' or the end")
         self._at += 1
-        return word.replace("²", "2")
+        return word
 
     def _next(self, wanted: str, expected: str) -> str:
         if not self.left or self._words[self._at][0] != wanted:

@@ -16,8 +16,8 @@ from rasterio.warp import transform_bounds
 
 from ..core.axes import Image
 from ..core.errors import AxesError, ImageError
-from ..core.place import GeoReference
-from ._raster_arrays import BROKEN, Bands, Everywhere, Holds, Opened, open_raster
+from ..core.place import GeoReference, other_order
+from ._raster_arrays import BROKEN, Bands, Everywhere, Filled, Holds, Labeled, Opened, open_raster
 from ._raster_reader import read_raster
 
 __all__ = ["read_dates"]
@@ -65,6 +65,8 @@ def read_dates(files: Sequence[Path], axes: str, name: str, source: str, labels:
                 f"'{file}' has {image.channels} band(s) of {image.data.dtype}, '{files[0]}' {first.channels} of "
                 f"{first.data.dtype}. Dates of one place need equal bands: export them alike."
             )
+        if turned := other_order(_geo(image).bands, _geo(first).bands):
+            raise ImageError(f"'{file}' is no other date of '{files[0]}': {turned}. Export them in the same order.")
         if not (_geo(image).same_grid(_geo(first)) and image.shape == first.shape):
             images[number] = _brought(file, image, first, labels)
             remarks.append(file.name)
@@ -106,15 +108,18 @@ def _brought(file: Path, image: Image, first: Image, labels: bool) -> Image:
             "reference system. Bring both to one grid, for example with gdalwarp."
         )
     shape, data = first.along("yx")[0], image.data
-    nearest = labels and image.data.dtype.kind in "ui"
-    warped = _Warped(str(file), geo, (shape[0], shape[1]), nearest)
+    warped = _Warped(str(file), geo, (shape[0], shape[1]), labels)
     try:
         if not _meet(file, geo, (shape[0], shape[1])):
             raise ImageError(
                 f"'{file}' shows nothing of the place of '{first.name}', so it is no other date of it. Take it out of "
                 "the folder, or leave the axes out if these are tiles that lie side by side."
             )
-        holds = () if nearest else (Holds(warped, warped.alpha),)
+        if isinstance(data, Filled):
+            brought = Bands(warped, data.labels.numbers, data.labels.axes, data.dtype)
+            mask = Labeled(brought, data.known.nothing)
+            return replace(first, data=Filled(brought, mask), valid=(mask,), levels=())
+        holds = () if labels else (Holds(warped, warped.alpha),)
         return replace(first, data=Bands(warped, data.numbers, data.axes, data.dtype), valid=holds, levels=())
     except BROKEN as error:
         raise ImageError(f"'{file}' could not be brought to the grid of '{first.name}': {error}") from error

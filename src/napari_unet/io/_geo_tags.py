@@ -11,7 +11,7 @@ import tifffile
 
 from ..core.place import GeoReference, Tag, Transform
 
-__all__ = ["as_extratags", "is_georeferenced", "place_of_tags", "read_tags"]
+__all__ = ["as_extratags", "hides_labels", "is_georeferenced", "place_of_tags", "read_tags"]
 
 _SCALE, _TIES, _MATRIX, _KEYS, _NUMBERS, _TEXTS = 33550, 33922, 34264, 34735, 34736, 34737
 _GEO: Final = {_SCALE: "d", _TIES: "d", _MATRIX: "d", _KEYS: "H", _NUMBERS: "d", _TEXTS: "s"}
@@ -47,6 +47,27 @@ def is_georeferenced(path: Path) -> bool:
             return (known or beside) and str(file.series[0].axes).upper() in ("YX", "YXS", "SYX")
     except _BROKEN:
         return False  # whoever reads it says what is wrong
+
+
+def hides_labels(path: Path) -> bool:
+    """Say whether a TIFF of labels names a number other than 0 that stands for nothing.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+
+    Returns
+    -------
+    bool
+        False for what is no TIFF.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            tag = file.pages.first.tags.get(_GDAL[1])
+            return tag is not None and float(str(tag.value).strip("\0 ")) != 0
+    except _BROKEN:
+        return False
 
 
 def read_tags(path: Path) -> tuple[Tag, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,14 +18,15 @@ from ._geo_tags import is_georeferenced, place_of_tags, read_tags
 from ._tiff import read_tiff
 
 __all__ = [
-    "RASTERS", "has_rasterio", "is_raster", "read_georeferenced", "row_blocks", "whole", "write_label_raster",
-    "write_number_raster",
+    "RASTERS", "has_rasterio", "is_raster", "open_placed", "read_georeferenced", "row_blocks", "whole",
+    "write_label_raster", "write_number_raster",
 ]  # fmt: skip
 
 RASTERS: Final = (".vrt", ".jp2", ".j2k")
 _TIFFS: Final = (".tif", ".tiff", ".btf", ".tf8")
 _ITEM: Final = ".json"  # of a SpatioTemporal Asset Catalog
 _AT_ONCE: Final = 1 << 25  # pixels
+_NAMED: Final = 5  # files that a remark names
 
 
 def has_rasterio() -> bool:
@@ -84,10 +85,10 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
                 return read_item(file)
             files = _tiles_in(file)
             if axes is None or "t" not in axes:
-                return read_mosaic(files, file.name, str(file))
+                return _told(read_mosaic(files, file.name, str(file), labels), file, files)
             from ._dated import read_dates  # noqa: PLC0415  # rasterio is an extra
 
-            return read_dates(files, axes, file.name, str(file), labels)
+            return _told(read_dates(files, axes, file.name, str(file), labels), file, files)
         from ._raster_reader import read_raster  # noqa: PLC0415  # few images are rasters, and rasterio is an extra
 
         return read_raster(file, axes, labels)
@@ -105,14 +106,47 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
     )
 
 
+def open_placed(file: Path | Sequence[Path]) -> Image | None:
+    """Open a raster for the sake of its place: nothing is loaded.
+
+    Parameters
+    ----------
+    file : Path or sequence of Path
+        Of an image; of several, which are its channels, the first is looked at.
+
+    Returns
+    -------
+    Image or None
+        None if it does not say where it lies.
+    """
+    first = file if isinstance(file, Path) else file[0]
+    if not (has_rasterio() and first.is_file() and is_raster(first)) or first.suffix.lower() == _ITEM:
+        return None
+    from ._raster_reader import read_raster  # noqa: PLC0415  # few images are rasters, and rasterio is an extra
+
+    return read_raster(first, lazy=True)
+
+
 def _tiles_in(folder: Path) -> list[Path]:
     """List the rasters of a folder that lie somewhere on Earth, by name; empty if there are none."""
-    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-    return [
-        file
-        for file in files
-        if file.suffix.lower() in (".jp2", ".j2k") or (file.suffix.lower() in _TIFFS and is_georeferenced(file))
-    ]
+    return [file for file in _files_in(folder) if file.suffix.lower() not in _TIFFS or is_georeferenced(file)]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """List what may be a raster, by name."""
+    kinds = (*_TIFFS, ".jp2", ".j2k")
+    files = (file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    return sorted(file for file in files if file.suffix.lower() in kinds)
+
+
+def _told(image: Image, folder: Path, files: Sequence[Path]) -> Image:
+    """Return the image of a folder, with a remark if some files of it were left out."""
+    missing = [file.name for file in _files_in(folder) if file not in files]
+    if not missing or image.geo is None:
+        return image
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    said = f"Left out, because they do not say where they lie: {', '.join(missing[:_NAMED])}{more}."
+    return replace(image, geo=replace(image.geo, remarks=(*image.geo.remarks, said)))
 
 
 def write_label_raster(path: Path, labels: Image, facts: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-__all__ = ["BROKEN", "Bands", "Everywhere", "Holds", "Opened", "Windowed", "open_raster"]
+__all__ = ["BROKEN", "Bands", "Everywhere", "Filled", "Holds", "Labeled", "Opened", "Windowed", "open_raster"]
 
 # What is decoded is kept by who reads; GDAL's own store would take a share of the whole memory of the machine.
 CACHE_BYTES: Final = 64 << 20
@@ -221,6 +221,53 @@ class Holds(Windowed):
             whole = np.dtype(raster.dtypes[self.empty[0][0] - 1]).kind != "f"
         # A dark pixel may well be 0 in one band. A number with a fraction is no nodata by chance.
         return np.asarray(np.logical_or.reduce(here) if whole else np.logical_and.reduce(here))
+
+
+class Labeled(Windowed):
+    """Where labels are known: NaN is no label, nor is the number that stands for nothing.
+
+    Parameters
+    ----------
+    labels : array-like of int or float
+        As they are stored.
+    nothing : int or float or None
+        What stands for nothing, besides NaN.
+    """
+
+    def __init__(self, labels: Any, nothing: Any) -> None:
+        self.labels, self.nothing, self.dtype, self.shape = labels, nothing, np.dtype(bool), labels.shape
+        self.chunks = getattr(labels, "chunks", None) or labels.shape
+
+    def _read(self, window: Sequence[slice]) -> npt.NDArray[Any]:
+        values = self.labels[tuple(window)]
+        known = np.ones(values.shape, bool) if self.nothing is None else _differs(values, self.nothing)
+        return known & ~np.isnan(values) if values.dtype.kind == "f" else known
+
+
+class Filled(Windowed):
+    """Labels with a number of its own where none are known.
+
+    Parameters
+    ----------
+    labels : array-like of int or float
+        As they are stored.
+    known : array-like of bool
+        Where they are known.
+    number : int
+        What the others become.
+    dtype : dtype, optional
+        In which that fits.
+    """
+
+    def __init__(self, labels: Any, known: Any, number: int = 0, dtype: Any = None) -> None:
+        self.labels, self.known, self.number = labels, known, number
+        self.dtype, self.shape = np.dtype(dtype or labels.dtype), labels.shape
+        self.chunks = getattr(labels, "chunks", None) or labels.shape
+
+    def _read(self, window: Sequence[slice]) -> npt.NDArray[Any]:
+        found = np.array(self.labels[tuple(window)], self.dtype)
+        found[~np.asarray(self.known[tuple(window)])] = self.number
+        return found
 
 
 class Everywhere(Windowed):

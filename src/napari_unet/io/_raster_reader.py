@@ -13,7 +13,7 @@ from ..core.axes import Image, as_image
 from ..core.errors import AxesError, ImageError
 from ..core.place import Band, GeoReference
 from ._geo_tags import read_tags
-from ._raster_arrays import BROKEN, Bands, Holds, Opened, open_raster
+from ._raster_arrays import BROKEN, Bands, Filled, Holds, Labeled, Opened, open_raster
 from ._tiff import LAZY_BYTES, MAX_PIXELS
 
 __all__ = ["read_raster"]
@@ -22,6 +22,10 @@ _ALPHA: Final = "alpha"
 _TO_MICROMETERS: Final = {"um": 1.0, "µm": 1.0, "micrometers": 1.0, "micrometer": 1.0, "nm": 1e-3, "nanometers": 1e-3}
 _UNITS: Final = {"metre": "meter", "us survey foot": "survey_foot", "kilometre": "kilometer", "foot": "foot"}
 _NODATA: Final = 42113
+_POINTS: Final = (
+    "It lies on the map by control points or coefficients, which are not used: labels have no place. Bring it to a "
+    "grid first, for example with gdalwarp."
+)
 
 
 def read_raster(path: Path, axes: str | None = None, labels: bool = False, lazy: bool = False) -> Image:
@@ -34,7 +38,8 @@ def read_raster(path: Path, axes: str | None = None, labels: bool = False, lazy:
     axes : str, optional
         Overrules the axes; as many as there are.
     labels : bool
-        Take every value for a number of an object: nothing is masked.
+        Take every value for a number of an object, but for one that stands for nothing, and NaN: those become 0.
+        Transparency and masks hide nothing.
     lazy : bool
         Leave it in its file although it is small.
 
@@ -61,6 +66,7 @@ def read_raster(path: Path, axes: str | None = None, labels: bool = False, lazy:
             dtype = np.result_type(*kinds)
             geo = _place(raster, numbers, path)
             holes = None if labels else _holes(raster, numbers, path)
+            nothing = _no_label(raster, numbers[0], path) if labels else None
             overviews = len(raster.overviews(1))
         if dtype.kind == "c":
             raise ImageError(f"'{path}' holds complex numbers ({dtype}). Export its magnitude first.")
@@ -68,6 +74,9 @@ def read_raster(path: Path, axes: str | None = None, labels: bool = False, lazy:
         sources = [Opened(str(path), level) for level in (None, *range(overviews))]
         arrays: list[Any] = [Bands(source, numbers, order, dtype) for source in sources]
         masks: list[Any] = [] if holes is None else [Holds(source, *holes) for source in sources]
+        if labels and len(numbers) == 1 and (nothing is not None or dtype.kind == "f"):
+            masks = [Labeled(array, nothing) for array in arrays]
+            arrays = [Filled(array, mask) for array, mask in zip(arrays, masks, strict=True)]
         if pixels * dtype.itemsize <= LAZY_BYTES and not lazy:
             arrays, masks = [np.asarray(a) for a in arrays], [np.asarray(m) for m in masks]
             masks = [] if masks and masks[0].all() else masks
@@ -119,6 +128,14 @@ def _holes(raster: Any, numbers: list[int], path: Path) -> tuple[int, tuple[tupl
     return None if partly or told else (0, tuple(empty))
 
 
+def _no_label(raster: Any, number: int, path: Path) -> Any:
+    """Return the number, other than 0, that stands for nothing among labels; None if there is none."""
+    kind = np.dtype(raster.dtypes[number - 1])
+    exact = _nodata_tag(path) if raster.driver == "GTiff" and kind.itemsize == 8 and kind.kind in "ui" else None
+    value = raster.nodatavals[number - 1] if exact is None else exact
+    return _typed(value, kind) if _occurs(value, kind) and value != 0 and not math.isnan(value) else None
+
+
 def _nodata_tag(path: Path) -> int | None:
     """Return the value of a TIFF that stands for nothing; GDAL's way to tell it loses digits of 64 bits."""
     with tifffile.TiffFile(path) as file:
@@ -149,7 +166,8 @@ def _place(raster: Any, numbers: list[int], path: Path) -> GeoReference:
     bands = tuple(_band(raster, number) for number in numbers)
     tags = read_tags(path) if raster.driver in ("GTiff", "COG") else ()
     if crs is None:
-        return GeoReference(transform, bands=bands, tags=tags)  # type: ignore[arg-type]
+        points = transform is None and (raster.gcps[0] or raster.rpcs)
+        return GeoReference(transform, bands=bands, tags=tags, remarks=(_POINTS,) if points else ())  # type: ignore[arg-type]
     epsg = crs.to_epsg()
     wkt = crs.to_wkt()
     title = f"EPSG:{epsg}" if epsg else wkt.partition('"')[2].partition('"')[0] or "a system without a name"

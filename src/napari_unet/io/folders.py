@@ -86,8 +86,23 @@ def match_channels(sources: Sequence[Path]) -> list[tuple[Path, ...]]:
     ]
 
 
-def name_apart(files: Sequence[Path]) -> list[str]:
-    """Return names that tell files apart: without the folders that all have in common."""
+def name_apart(files: Sequence[Path], folder: Path | None = None) -> list[str]:
+    """Return names that tell files apart.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Of images.
+    folder : Path, optional
+        In which they were found: they are called as they are seen from there, whatever else is in it some other day.
+
+    Returns
+    -------
+    list of str
+        Without a folder of it: without the folders that all have in common.
+    """
+    if folder is not None:
+        return [file.relative_to(folder).as_posix() for file in files]
     if len({file.parent for file in files}) == 1:
         return [file.name for file in files]
     root = Path(os.path.commonpath([file.resolve().parent for file in files]))

@@ -113,7 +113,11 @@ def write_labels(
 
 
 def read_labels(
-    path: str | os.PathLike[str], axes: str | Sequence[str] | None = None, like: Image | None = None
+    path: str | os.PathLike[str],
+    axes: str | Sequence[str] | None = None,
+    like: Image | None = None,
+    *,
+    unknown: int = 0,
 ) -> Image:
     """Read labels.
 
@@ -126,6 +130,8 @@ def read_labels(
         As in :func:`~napari_unet.io.images.read_image`.
     like : Image, optional
         The image that they belong to: segments and outlines of DICOM are put on its grid.
+    unknown : int
+        The label of pixels in which a raster holds no data.
 
     Returns
     -------
@@ -149,6 +155,8 @@ def read_labels(
             f"'{path}' has {found.channels} channels, so it is a picture and not labels. "
             "Choose a file with one whole number for each pixel."
         )
+    if found.valid:
+        found = _known(found, unknown)
     ordered = _ordered(found)
     if math.prod(found.shape) * np.dtype(found.data.dtype).itemsize > LAZY_BYTES:
         return found if found.axes == ordered.axes and found.data.dtype.kind in "ui" else _lazy(found, ordered)
@@ -157,6 +165,16 @@ def read_labels(
     if values.dtype == np.uint32 and dtype is np.int32 and values.flags.writeable:
         return replace(ordered, data=values.view(np.int32))  # the bytes are the same, and were read for this alone
     return replace(ordered, data=values.astype(dtype))
+
+
+def _known(found: Image, unknown: int) -> Image:
+    """Return labels of a raster, with a number for what holds no data if it is to have one."""
+    from ._raster_arrays import Filled  # noqa: PLC0415  # rasterio is an extra
+
+    if not unknown or found.axes != "yx":
+        return replace(found, valid=())
+    wide = np.result_type(found.data.dtype, np.min_scalar_type(unknown))
+    return replace(found, data=Filled(found.data, found.valid[0], unknown, wide), valid=(), levels=())
 
 
 def as_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..core.axes import Image
 from ..core.errors import ImageError
-from ..core.place import Band, GeoReference
+from ..core.place import Band, GeoReference, other_order
 from ._coarser import finest, repeat_to
 from ._raster_arrays import Bands, Everywhere, Holds, Windowed
 from ._raster_reader import read_raster
@@ -40,17 +40,20 @@ class _Tile:
 
 
 class _Mosaic(Windowed):
-    """Tiles as one array; where tiles overlap, the last that holds data is seen."""
+    """Tiles as one array; where tiles overlap, the last that holds data is seen, which NaN is not."""
 
-    def __init__(self, tiles: Sequence[_Tile], axes: str, shape: tuple[int, ...], holds: bool) -> None:
-        self.tiles, self.axes, self.shape, self.holds = tuple(tiles), axes, shape, holds
+    def __init__(
+        self, tiles: Sequence[_Tile], axes: str, shape: tuple[int, ...], holds: bool, nothing: float = 0
+    ) -> None:
+        self.tiles, self.axes, self.shape, self.holds, self.nothing = tuple(tiles), axes, shape, holds, nothing
         self.dtype = np.dtype(bool) if holds else np.dtype(tiles[0].image.data.dtype)
         self.chunks = tuple(min(n, _EDGE) if a in "yx" else n for a, n in zip(axes, shape, strict=True))
         self._used: OrderedDict[int, None] = OrderedDict()
 
     def _read(self, window: Sequence[slice]) -> npt.NDArray[Any]:
         at = dict(zip(self.axes, window, strict=True))
-        out: npt.NDArray[Any] = np.zeros([s.stop - s.start for s in window], self.dtype)
+        fraction = self.dtype.kind == "f"
+        out: npt.NDArray[Any] = np.full([s.stop - s.start for s in window], self.nothing, self.dtype)
         for number, tile in enumerate(self.tiles):
             spans = [
                 (max(at[a].start, first), min(at[a].stop, first + n))
@@ -69,7 +72,7 @@ class _Mosaic(Windowed):
                 source = dict(zip("yx", own, strict=True))
                 block = np.asarray(tile.image.data[tuple(source.get(a, at[a]) for a in tile.image.axes)])
                 seen = mask[..., None] if self.axes.endswith("c") and mask.ndim else mask
-                np.copyto(out[place], block, where=seen)
+                np.copyto(out[place], block, where=seen & ~np.isnan(block) if fraction else seen)
             self._close_others(number)
         return out
 
@@ -88,7 +91,7 @@ class _Mosaic(Windowed):
                     array.opened.close()
 
 
-def read_mosaic(files: Sequence[Path], name: str, source: str) -> Image:
+def read_mosaic(files: Sequence[Path], name: str, source: str, labels: bool = False) -> Image:
     """Read tiles that lie side by side as one image, which stays in its files.
 
     Parameters
@@ -100,6 +103,8 @@ def read_mosaic(files: Sequence[Path], name: str, source: str) -> Image:
         Of the image.
     source : str
         Where it is from.
+    labels : bool
+        Take values for numbers of objects or classes: where there are none they are 0.
 
     Returns
     -------
@@ -137,8 +142,9 @@ def read_mosaic(files: Sequence[Path], name: str, source: str) -> Image:
     # The corner's own numbers, where there is a tile in the corner: to the last bit.
     corner = places.index((top, left)) if (top, left) in places else None
     place = _geo(first).since(top, left) if corner is None else _geo(images[corner])
-    place, valid = replace(place, tags=()), (_Mosaic(tiles, "yx", (height, width), True),)
-    data = _Mosaic(tiles, first.axes, shape, False)
+    place, valid = replace(place, tags=()), () if labels else (_Mosaic(tiles, "yx", (height, width), True),)
+    nothing = 0 if labels or first.data.dtype.kind != "f" else np.nan
+    data = _Mosaic(tiles, first.axes, shape, False, nothing)
     return replace(first, data=data, levels=(), valid=valid, geo=place, name=name, source=source)
 
 
@@ -183,7 +189,7 @@ def _misfit(one: Image, other: Image) -> str:
     if other.channels != one.channels or other.data.dtype != one.data.dtype or other.axes != one.axes:
         mine, theirs = (f"{each.channels} band(s) of {each.data.dtype}" for each in (other, one))
         return f"it has {mine}, the other {theirs}"
-    return ""
+    return other_order(its.bands, geo.bands)
 
 
 def read_item(file: Path) -> Image:

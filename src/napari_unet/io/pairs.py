@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ..core.axes import Image
 from ..core.errors import ImageError, TrainingDataError
-from ..core.examples import Example
+from ..core.examples import UNKNOWN, Example
 from ..core.region import Region, parse_region
+from ._geo_tags import hides_labels
+from ._georeferenced import has_rasterio, open_placed
 from ._zarr_reader import is_zarr
 from .cases import find_cases
 from .dataset import read_dataset
 from .images import SUFFIXES, read_image
+from .labels import read_labels
 from .regions import SUFFIXES as AREAS
 from .regions import read_region, region_from_json
 from .suffixes import stem_of, suffix_of
 
-__all__ = ["find_examples", "find_pairs", "match_labels", "read_example"]
+__all__ = ["as_examples", "find_examples", "find_pairs", "match_labels", "read_example", "read_judged"]
 
 _SPLITS: Final[dict[str, bool | None]] = {
     "": None, "train": False, "training": False, "validation": True, "val": True, "test": True,
@@ -66,6 +71,33 @@ def find_examples(data: Path) -> list[Example]:
             if isinstance(file, Path) and not file.exists():
                 raise TrainingDataError(f"'{file}', named by '{data}', does not exist. Correct the table or folder.")
     return examples
+
+
+def as_examples(data: Path | Sequence[Example]) -> list[Example]:
+    """Return examples, found or given, of which nobody knows what there is where their labels are a raster's no data.
+
+    Parameters
+    ----------
+    data : Path or sequence of Example
+        See :func:`find_examples`.
+
+    Returns
+    -------
+    list of Example
+        Of every such raster ``UNKNOWN`` is among what is ignored: ``read_labels`` gives those pixels that label.
+
+    Raises
+    ------
+    TrainingDataError
+        See :func:`find_examples`.
+    """
+    given = find_examples(data) if isinstance(data, Path) else list(data)
+    return [
+        replace(one, ignored=(*one.ignored, UNKNOWN))
+        if isinstance(one.labels, Path) and UNKNOWN not in one.ignored and hides_labels(one.labels)
+        else one
+        for one in given
+    ]
 
 
 def read_example(example: Example) -> Image:
@@ -146,7 +178,7 @@ def _from_table(file: Path) -> Iterator[Example]:
         yield Example(
             _images(row["image"], file.parent),
             file.parent / row["labels"],
-            _region(row.get("region"), file.parent, where),
+            _region(row.get("region"), file.parent, where, row["image"]),
             _word(row.get("scribbles"), _SAID, "scribbles", where) or False,
             row.get("group") or "",
             _word(row.get("split"), _SPLITS, "split", where),
@@ -201,13 +233,16 @@ def _word(text: str | None, words: dict[str, bool | None], column: str, where: s
     return words[word]
 
 
-def _region(text: str | None, folder: Path, where: str) -> Region | None:
+def _region(text: str | None, folder: Path, where: str, image: str) -> Region | None:
     text = (text or "").strip()
     if not text:
         return None
+    if region := parse_region(text):
+        return region
+    placed = open_placed(_images(image, folder))
     if text.startswith(("{", "[")):
-        return region_from_json(text, f"{where}: the region")
-    return parse_region(text) or read_region(folder / text)
+        return region_from_json(text, f"{where}: the region", placed)
+    return read_region(folder / text, placed)
 
 
 def _from_folders(folder: Path) -> Iterator[Example]:
@@ -215,7 +250,7 @@ def _from_folders(folder: Path) -> Iterator[Example]:
     regions = {stem_of(p): p for p in sorted(areas.iterdir()) if p.suffix in AREAS} if areas.is_dir() else {}
     ignored = read_dataset(folder).ignored
     for name, image, labels, channels in find_cases(folder):
-        region = read_region(regions[name]) if name in regions else None
+        region = read_region(regions[name], open_placed(image)) if name in regions else None
         yield Example(image, labels, region, channels=channels, ignored=ignored)
 
 
@@ -249,6 +284,37 @@ def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
             f"Add them, or take them out of '{truth}'."
         )
     return [(expected[name], found[name]) for name in sorted(expected)]
+
+
+def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]:
+    """Read labels that are compared with the truth.
+
+    Parameters
+    ----------
+    truth, predicted : path
+        Files, or addresses.
+
+    Returns
+    -------
+    truth, predicted : Image
+        Both 0 where the truth is a raster that holds no data: nobody knows what is right there.
+
+    Raises
+    ------
+    ImageError
+        If one cannot be read.
+    """
+    hidden = has_rasterio() and hides_labels(Path(truth))
+    true, found = read_labels(truth, unknown=UNKNOWN if hidden else 0), read_labels(predicted)
+    if not hidden or (true.axes, true.shape) != (found.axes, found.shape):
+        return true, found
+    from ._raster_arrays import Filled, Labeled  # noqa: PLC0415  # rasterio is an extra
+
+    known = Labeled(true.data, UNKNOWN)
+    filled = (Filled(each.data, known) for each in (true, found))
+    loaded = isinstance(true.data, np.ndarray) and isinstance(found.data, np.ndarray)
+    data = [np.asarray(each) if loaded else each for each in filled]
+    return replace(true, data=data[0]), replace(found, data=data[1])
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

@@ -1,34 +1,39 @@
-"""Regions from files: shapes that napari has saved (CSV), GeoJSON, and plain text."""
+"""Regions from files: shapes that napari has saved (CSV), GeoJSON, GeoPackage, and plain text."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from napari_unet.core.errors import ImageError, SpecError
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import ImageError, MissingExtraError, SpecError
 from napari_unet.core.region import Polygon, Region, outline, parse_region
 
 from .tables import read_table
 
 __all__ = ["SUFFIXES", "read_region", "region_from_json"]
 
-SUFFIXES: Final = (".csv", ".geojson", ".json", ".txt")
+_LAYERS: Final = (".gpkg", ".shp")
+SUFFIXES: Final = (".csv", ".geojson", ".json", ".txt", *_LAYERS)
 _LARGEST: Final = 2**28  # bytes
 _KIND: Final = "shape-type"
 
 
-def read_region(path: Path) -> Region:
+def read_region(path: Path, image: Image | None = None) -> Region:
     """Read areas from a file.
 
     Parameters
     ----------
     path : Path
         ``.csv``: a Shapes layer as napari saves it; of more than two coordinates the last two, y and x, are taken.
-        ``.geojson`` or ``.json``: Polygon and MultiPolygon, alone or in features and collections; x before y, in
-        pixels. ``.txt``: see :func:`~napari_unet.core.region.region_text`.
+        ``.geojson`` or ``.json``: see :func:`region_from_json`. ``.gpkg`` and ``.shp``: areas on the map of the image,
+        in the reference system of the file. ``.txt``: see :func:`~napari_unet.core.region.region_text`.
+    image : Image, optional
+        In which to look; what is drawn on a map is brought to its pixels.
 
     Returns
     -------
@@ -38,9 +43,11 @@ def read_region(path: Path) -> Region:
     Raises
     ------
     ImageError
-        If the file is missing or something else.
+        If the file is missing or something else, or its areas lie beside the image.
     SpecError
         If it holds no area, or shapes that have no inside.
+    MissingExtraError
+        If a package is missing.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -49,7 +56,10 @@ def read_region(path: Path) -> Region:
         raise ImageError(f"There is no file '{path}'. Check the name.")
     if path.stat().st_size > _LARGEST:
         raise ImageError(f"'{path}' is too large for a region ({path.stat().st_size} bytes). Simplify the outlines.")
-    found = _read_shapes(path) if suffix == ".csv" else _read_text(path)
+    if suffix in _LAYERS:
+        found = _read_layer(path, image)
+    else:
+        found = _read_shapes(path) if suffix == ".csv" else _read_text(path, image)
     if not found:
         raise SpecError(f"'{path}' holds no area. Draw a rectangle, an ellipse or a polygon and save it again.")
     return found
@@ -74,25 +84,45 @@ def _read_shapes(path: Path) -> Region:
     return tuple(outline(kind, corners) for kind, corners in shapes.values())
 
 
-def _read_text(path: Path) -> Region:
+def _read_layer(path: Path, image: Image | None) -> Region:
+    if image is None:
+        raise ImageError(f"'{path}' is drawn on a map: it needs an image that lies there. Name the image, too.")
+    _check_packages(f"Reading '{path.name}'")
+    from ._map_regions import on_image, read_layer  # noqa: PLC0415  # pyproj is an extra
+
+    shapes, crs = read_layer(path)
+    region = tuple(_polygons(shapes))
+    return on_image(region, crs, image, f"'{path}'") if region else ()
+
+
+def _check_packages(what: str) -> None:
+    if find_spec("pyproj") is None:
+        raise MissingExtraError("pyproj", "geo", what)
+
+
+def _read_text(path: Path, image: Image | None) -> Region:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         raise ImageError(f"'{path}' could not be read as a region: {error}. Export it again.") from error
     if path.suffix.lower() == ".txt":
         return parse_region(text) or ()
-    return region_from_json(text, f"'{path}'")
+    return region_from_json(text, f"'{path}'", image)
 
 
-def region_from_json(text: str, name: str) -> Region:
+def region_from_json(text: str, name: str, image: Image | None = None) -> Region:
     """Read areas from GeoJSON (RFC 7946).
 
     Parameters
     ----------
     text : str
-        Polygon and MultiPolygon, alone or in features and collections; x before y, in pixels.
+        Polygon and MultiPolygon, alone or in features and collections; x before y. In pixels, or where the image lies
+        somewhere on Earth in the reference system that the text names (``crs``), else in longitude and latitude if all
+        numbers can be degrees.
     name : str
         Where it is from, for messages.
+    image : Image, optional
+        In which to look.
 
     Returns
     -------
@@ -102,14 +132,24 @@ def region_from_json(text: str, name: str) -> Region:
     Raises
     ------
     ImageError
-        If it is something else.
+        If it is something else, or its areas lie beside the image.
     SpecError
         If it holds what is no area.
+    MissingExtraError
+        If a package is missing.
     """
     try:
-        return tuple(_polygons(json.loads(text)))
+        node = json.loads(text)
+        region = tuple(_polygons(node))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ImageError(f"{name} could not be read as a region: {error}. Export it again.") from error
+    if not region or image is None or image.geo is None or not (image.geo.crs and image.geo.transform):
+        return region
+    _check_packages(f"A region on the map of '{image.name}'")
+    from ._map_regions import on_image, system_of  # noqa: PLC0415  # pyproj is an extra
+
+    crs = system_of(node, region)
+    return region if crs is None else on_image(region, crs, image, name)
 
 
 def _polygons(node: Any) -> Iterator[Polygon]:

@@ -23,6 +23,7 @@ from ..core.results import MAPS, MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
+from ..core.windows import windows
 from ..targets import anomaly, confidence, count_classes
 from ..tiling.care import Care, told
 from ..tiling.chunks import cached
@@ -224,8 +225,9 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
         "geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy and image.anatomy.named(names),
     }  # fmt: skip
     found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}", **place)
+    seen = _seen(image, plan) if beside else ()
     more: dict[str, Any] = {
-        name: replace(found, data=values * np.float32(_WORTH[name] / 255), name=f"{image.name} {name}")
+        name: replace(found, data=values * np.float32(_WORTH[name] / 255), name=f"{image.name} {name}", valid=seen)
         for name, (values, _) in beside.items()
     }
     manifest = {
@@ -235,6 +237,17 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
         "labels_hash": hash_labels(found),
     }
     return Segmentation(found, objects, diameter, time.perf_counter() - start, manifest, **more)
+
+
+def _seen(image: Image, plan: Plan) -> tuple[npt.NDArray[np.bool_], ...]:
+    """Return where a plane holds numbers, for what is told of its pixels; empty if it does everywhere."""
+    if not plan.where.notes.not_a_number or len(planes := image.planes(2)) > 1:
+        return ()
+    plane = plan.select(planes[0])
+    seen = np.zeros(plane.shape, bool)
+    for window in windows(plane.shape):
+        seen[window] = np.isfinite(plane.read(window)).all(axis=0)
+    return (seen if image.label_axes == "yx" else seen.T,) if len(image.label_axes) == 2 else ()
 
 
 def _beside(spec: SegmentSpec, model: Scorer, shape: tuple[int, ...]) -> dict[str, tuple[npt.NDArray[Any], Any]]:

@@ -21,7 +21,7 @@ from ..core.examples import Example
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
 from ..io.atomic import atomic_file
-from ..io.pairs import find_examples
+from ..io.pairs import as_examples
 from ..models.cards import FOLDS_ENDING, find_card, read_card, user_folder
 from ..models.devices import choose_device
 from ..models.model import Model
@@ -85,7 +85,7 @@ def train_folds(
         raise SpecError("Folds are trained one after the other, each by one process: leave out --devices and --nodes.")
     folder = folder or user_folder() / spec.name
     place = folds_folder(folder)
-    examples = find_examples(data) if isinstance(data, Path) else list(data)
+    examples = as_examples(data)
     parts = _parted(examples, spec)
     _keep_order(place, spec, parts)
     # Classes that nobody named are counted in all images, not in those of a fold.

@@ -23,7 +23,7 @@ from ..core.results import Plan
 from ..core.specs import NormalizeSpec, TargetSpec, Task, TrainSpec, load_task
 from ..core.steps import Progress, Steps
 from ..io.dataset import read_dataset
-from ..io.pairs import find_examples
+from ..io.pairs import as_examples
 from ..models.cards import find_model, read_card
 from ..models.devices import choose_device
 from ..targets import count_classes, count_frames
@@ -99,7 +99,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
         If images and labels do not fit together, or nothing can be learned from them.
     """
     spec = name_classes(spec, data)
-    examples = find_examples(data) if isinstance(data, Path) else list(data)
+    examples = as_examples(data)
     if not examples:
         raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
     examples = framed(examples, spec)
@@ -316,19 +316,28 @@ def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
     found: set[int] = set()
     for example in examples[:_LOOKED_AT]:
         for plane, window in sample_windows(shelf.labels(example.labels).planes(2)):
-            found |= set(np.unique(plane.read(window)).tolist())
+            found |= set(np.unique(plane.read(window)).tolist()) - {*example.ignored}
         if not found <= {0, _WHITE}:
             return False
     return _WHITE in found
+
+
+def _highest(shelf: Shelf, example: Example) -> int:
+    values = np.asarray(shelf.labels(example.labels).data)
+    return int(np.max(values, initial=0, where=~np.isin(values, example.ignored)))
 
 
 def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
     """Name as many classes as there are in the labels, where nobody has named them."""
     if _is_mask(shelf, examples):
         return ("class 1",)
+<<<<<<< HEAD
     strokes = {each.background for each in examples} if all(each.scribbles for each in examples) else set()
     found = (np.asarray(shelf.labels(each.labels).data) for each in examples[:_LOOKED_AT])
     highest = max(int(np.max(labels, where=~np.isin(labels, [*strokes]), initial=0)) for labels in found)
+=======
+    highest = max(_highest(shelf, example) for example in examples[:_LOOKED_AT])
+>>>>>>> geo-audit
     if not 0 < highest <= _CLASSES:
         raise TrainingDataError(
             f"The labels go up to {highest}, but classes are numbered from 1 to at most {_CLASSES}. Number the classes "

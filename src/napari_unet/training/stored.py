@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from ..core.axes import Image, Plane
 from ..core.errors import ImageError, TrainingDataError
-from ..core.examples import Example
+from ..core.examples import UNKNOWN, Example
 from ..io.images import read_image
 from ..io.labels import read_labels
 from ..io.pairs import read_example
@@ -71,7 +71,7 @@ class Shelf:
 def _read_labels(file: Path) -> Image:
     """Read labels; a picture of them, with equal channels, will do."""
     try:
-        return read_labels(file)
+        return read_labels(file, unknown=UNKNOWN)
     except ImageError:
         picture = read_image(file)
         if picture.channels == 1:

@@ -76,7 +76,8 @@ def read(path: str | Path) -> list[LayerData]:
         If the file cannot be read; napari shows the text.
     """
     images, labels = workflows.read_contents(path)
-    _say([r for each in (*images, *labels) if each.anatomy for r in each.anatomy.remarks])
+    places = [place for each in (*images, *labels) for place in (each.anatomy, each.geo) if place]
+    _say([remark for place in places for remark in place.remarks])
     found = [_image_layer(image, len(images) == 1) for image in images]
     return found + [_labels_layer(each, f"{images[0].name} " if images else "") for each in labels]
 

@@ -98,11 +98,15 @@ def _joined(images: Sequence[Image]) -> Image:
                 f"'{first.name}' has {first.shape} pixels and '{image.name}' {image.shape}. Maps of several dates must "
                 "lie on one grid: reproject them first."
             )
-        apart = image.geo and first.geo and not image.geo.same_grid(first.geo)
-        if apart or (image.scale, image.units) != (first.scale, first.units):
+        if image.geo and first.geo:
+            apart = not image.geo.same_grid(first.geo)
+        else:
+            apart = (image.scale, image.units) != (first.scale, first.units)
+        if apart:
             raise ImageError(
                 f"'{first.name}' and '{image.name}' do not lie at the same place, or have pixels of other sizes. "
-                "Reproject them to one grid first."
+                "Reproject them to one grid first, or put them into a folder of their own, named in the order of their "
+                "dates, and give that (--axes tyx): then it is done while they are read."
             )
     scale, units = (1.0, *first.scale), ("pixel", *first.units)
     return replace(

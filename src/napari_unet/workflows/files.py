@@ -72,13 +72,15 @@ def regrid(labels: Image, like: Image, resample: bool = False) -> Image:
     return bring(labels, like, resample)
 
 
-def read_region(source: str | Path) -> Region:
+def read_region(source: str | Path, image: Image | None = None) -> Region:
     """Read areas of an image from a file, or from text such as ``"0,0 0,99 49,99"``.
 
     Parameters
     ----------
     source : str or Path
         See :func:`napari_unet.io.regions.read_region` and :func:`napari_unet.core.region.parse_region`.
+    image : Image, optional
+        In which to look: areas on a map, such as GeoJSON and GeoPackage hold, are brought to its pixels.
 
     Returns
     -------
@@ -92,7 +94,7 @@ def read_region(source: str | Path) -> Region:
     """
     from ..io.regions import read_region as read
 
-    return parse_region(str(source)) or read(Path(source))
+    return parse_region(str(source)) or read(Path(source), image)
 
 
 def match_labels(truth: str | Path, predicted: str | Path) -> list[tuple[Path, Path]]:

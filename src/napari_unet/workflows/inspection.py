@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +154,8 @@ def inspect_steps(
     Returns
     -------
     Inspection
-        How many images passed and failed; an image that cannot be inspected counts as an error, and the others go on.
+        How many of these images passed and failed, now or before; an image that cannot be inspected counts as an error,
+        and the others go on.
 
     Yields
     ------
@@ -175,16 +177,32 @@ def inspect_steps(
     settings = {"model": models, "settings": _lasting(spec), "rule": how.rule, "pixel size": how.pixel_size}
     settings |= {"unseen": how.unseen} if how.unseen else {}
     report = Report(Path(output), settings, overwrite)
-    names = name_apart([files[0] for files in images])
+    names = name_apart([files[0] for files in images], _folder(source, images))
+    kept = _label_names(names)
     for done, (files, name) in enumerate(zip(images, names, strict=True)):
         yield Progress(done, len(images), f"Inspecting {name}")
         if report.has(name, *files):
             continue
-        keep = Path(labels) / f"{Path(name).with_suffix('')}.ome.zarr" if labels else None
+        keep = Path(labels) / f"{kept[done]}.ome.zarr" if labels else None
         verdict = yield from _judged(files, name, (spec, how, keep), (done, len(images)))
         report.add(verdict, *files)
         yield Progress(done + 1, len(images), f"Inspecting {name}", verdict, news=_said(verdict))
-    return report.summary()
+    return report.summary(names)
+
+
+def _label_names(names: Sequence[str]) -> list[str]:
+    """Return what the labels of images are called: without the ending, where it does not tell two of them apart."""
+    short = [str(Path(name).with_suffix("")) for name in names]
+    count = Counter(short)
+    return [one if count[one] == 1 else name for one, name in zip(short, names, strict=True)]
+
+
+def _folder(source: Source | Sequence[Source | Sequence[Source]], images: Sequence[tuple[Path, ...]]) -> Path | None:
+    """Return the folder in which all images were found; None if they were named otherwise."""
+    given = [source] if isinstance(source, str | Path) else source
+    if len(given) > 1 or not isinstance(given[0], str | Path):
+        return None
+    return None if images == [(Path(given[0]),)] else Path(given[0])
 
 
 def _judged(

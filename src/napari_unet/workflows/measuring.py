@@ -192,6 +192,7 @@ def evaluate_steps(
     ImageError, SpecError, ClusterError
         As for :func:`evaluate`.
     """
+    from ..io.pairs import read_judged
     from ..metrics._judging import check_options, conclude, judge
 
     several, options = isinstance(truth, list | tuple), options or {}
@@ -205,6 +206,9 @@ def evaluate_steps(
     counted = []
     for number, pair in enumerate(pairs):
         yield Progress(number, len(pairs), "Comparing")
-        true, guess = (read_labels(labels) if isinstance(labels, str | Path) else labels for labels in pair)
+        if isinstance(pair[0], str | Path) and isinstance(pair[1], str | Path):
+            true, guess = read_judged(pair[0], pair[1])
+        else:
+            true, guess = (read_labels(labels) if isinstance(labels, str | Path) else labels for labels in pair)
         counted.append(judge(true, guess, metrics, options, binary))
     return conclude(metrics, counted)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..core.axes import Image
 from ..core.conflict import check_conflict
 from ..core.errors import OutputError
+from ..core.polygons import Meaning
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Looking, Progress, Steps, finish
@@ -17,11 +19,14 @@ from .clusters import segment_on
 from .files import open_image, write_labels
 from .measuring import measure_steps
 from .models import load_task
+from .polygons import write_polygons_steps
 
 if TYPE_CHECKING:
     from ..models._scorer import Scorer
 
 __all__ = ["measured_steps", "segment", "segment_steps"]
+
+_POLYGONS: Final = (".gpkg", ".geojson")
 
 
 def segment_steps(  # noqa: PLR0913  # the face of the verb
@@ -79,6 +84,8 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
     check_conflict()
     source, spec = open_image(image), spec or SegmentSpec()
     place = _place(output, source)
+    if place is not None and place.suffix.lower() in _POLYGONS:
+        spec = spec.model_copy(update={"confidence": True})  # which is a column of theirs
     if client is not None:
         found, task = yield from segment_on(client, source, spec, (place, overwrite), _looking(preview))
     else:
@@ -141,16 +148,19 @@ def _with_table(found: Segmentation, source: Image, spec: SegmentSpec, measures:
 
     yield Progress(1, 1, "Measuring the objects")
     table = yield from measure_steps(found.labels, mended(source, spec), measures)
-    return replace(found, table=_with_names(_with_means(table, found), found))
+    return replace(found, table=_with_names(_with_means(_with_shares(table, found, spec), found), found))
 
 
 def _place(output: str | Path | None, source: Image) -> Path | None:
     if output is None:
         return None
-    from ..io.places import check_apart
+    from ..io.places import check_apart, check_place
 
-    check_apart(Path(output), source)
-    return Path(output)
+    place = Path(output)
+    check_apart(place, source)
+    if place.suffix.lower() in _POLYGONS:
+        check_place(place, source, overwrite=True)
+    return place
 
 
 def _found(
@@ -172,7 +182,10 @@ def _found(
             "that need the whole plane at once. Give a file, and copy it there."
         )
     found = yield from segment_image(source, spec, model, preview=bool(preview))
-    if place is not None:
+    if place is not None and place.suffix.lower() in _POLYGONS:
+        told = Meaning.told_by(found.manifest, source.source or source.name)
+        yield from write_polygons_steps(found.labels, place, None, told, found.confidence, overwrite=True)
+    elif place is not None:
         yield Progress(1, 1, "Writing the labels")
         write_labels(place, found.labels, found.manifest, overwrite=overwrite)
     return found
@@ -184,6 +197,21 @@ def _looking(preview: bool | Looking) -> Looking | None:
 
 def _nowhere() -> None:
     """Look at no part of an image."""
+
+
+def _with_shares(table: Table, found: Segmentation, spec: SegmentSpec) -> Table:
+    """Return a table in which shares of classes are of the pixels that were seen: in the region, and with a number."""
+    if "share" not in table or not found.classes:
+        return table
+    seen = math.prod(found.labels.shape)
+    if spec.region:
+        from ..core.windows import windows
+        from ..tiling import Polygons
+
+        flat, inside = found.labels.along("yx")[0], Polygons(spec.region)
+        seen = seen // math.prod(flat) * sum(int(inside.mask(*window).sum()) for window in windows(flat))
+    seen -= int(found.manifest.get("not_a_number", 0))
+    return table | {"share": table["pixels"].astype(float) / max(seen, 1)}
 
 
 def _with_names(table: Table, found: Segmentation) -> Table:

@@ -1,0 +1,154 @@
+"""Areas that are drawn on a map, brought to the pixels of an image that lies there. Needs pyproj, files pyogrio too."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyproj
+from pyproj.exceptions import CRSError, ProjError
+
+from ..core.axes import Image
+from ..core.errors import ImageError, MissingExtraError
+from ..core.region import Polygon, Region
+
+__all__ = ["on_image", "read_layer", "system_of"]
+
+_DEGREES: Final = "OGC:CRS84"
+_DECIMALS: Final = 3  # of pixels
+
+
+def system_of(node: Any, region: Region) -> str | None:
+    """Return the reference system of a GeoJSON text.
+
+    Parameters
+    ----------
+    node : object
+        The text, read.
+    region : tuple of polygons
+        The areas in it, y before x.
+
+    Returns
+    -------
+    str or None
+        What it names; longitude and latitude where it names none (RFC 7946). None if its numbers can be no degrees:
+        they are pixels.
+    """
+    named = node.get("crs") if isinstance(node, dict) else None
+    if isinstance(named, dict):
+        return str((named.get("properties") or {}).get("name") or _DEGREES)
+    corners = np.array([corner for polygon in region for corner in polygon], float).reshape(-1, 2)
+    return _DEGREES if (np.abs(corners) <= (90, 180)).all() else None
+
+
+def read_layer(path: Path) -> tuple[list[Any], str]:
+    """Read the shapes of a GeoPackage or shapefile.
+
+    Parameters
+    ----------
+    path : Path
+        Of several layers the first is taken.
+
+    Returns
+    -------
+    shapes : list
+        As in GeoJSON.
+    crs : str
+        Their reference system; empty if the file does not say.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    MissingExtraError
+        If a package is missing.
+    """
+    try:
+        import pyogrio  # noqa: PLC0415  # an extra
+        import shapely  # noqa: PLC0415  # an extra
+        from pyogrio.errors import DataLayerError, DataSourceError  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise MissingExtraError("pyogrio", "geo", f"Reading '{path.name}'") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of several layers and of what is missing beside a shapefile
+            meta, _, shapes, _ = pyogrio.raw.read(path, columns=[])
+    except (DataSourceError, DataLayerError, ValueError) as error:
+        raise ImageError(f"'{path}' could not be read as a region: {error}. Export it again.") from error
+    found = [json.loads(text) for text in shapely.to_geojson(shapely.from_wkb(shapes)) if text]
+    return found, str(meta.get("crs") or "")
+
+
+def on_image(region: Region, crs: str, image: Image, name: str) -> Region:
+    """Bring areas to the pixels of an image.
+
+    Parameters
+    ----------
+    region : tuple of polygons
+        Vertices ``(y, x)`` in a reference system.
+    crs : str
+        Which it is; empty: that of the image.
+    image : Image
+        Lies somewhere on Earth.
+    name : str
+        Of the areas, for messages.
+
+    Returns
+    -------
+    tuple of polygons
+        Vertices ``(y, x)`` in pixels, where centers of pixels are whole numbers; without areas that do not meet the
+        image.
+
+    Raises
+    ------
+    ImageError
+        If a system is not known, or no area meets the image.
+    """
+    geo = image.geo
+    if geo is None or geo.transform is None or not (geo.crs or not crs):
+        raise ImageError(
+            f"{name} is drawn on a map, but '{image.name}' does not say where it lies on it. Give the region in "
+            "pixels: as text, or as .csv of napari."
+        )
+    try:
+        target = pyproj.CRS.from_user_input(geo.crs) if crs else None
+        source = pyproj.CRS.from_user_input(crs) if crs else None
+        change = pyproj.Transformer.from_crs(source, target, always_xy=True) if crs else None
+        a, b, c, d, e, f = geo.transform
+        back = np.linalg.inv(np.array([[a, b], [d, e]]))
+        found = []
+        for polygon in region:
+            y, x = np.array(polygon, float).T
+            if change is not None:
+                x, y = change.transform(x, y)
+            column, row = back @ np.stack([np.asarray(x) - c, np.asarray(y) - f]) - 0.5
+            found.append(_rounded(row, column))
+    except (CRSError, ProjError) as error:
+        raise ImageError(
+            f"{name} is in the system '{crs}', which cannot be brought to that of the image: {error}. Save it in the "
+            "system of the image."
+        ) from error
+    kept = tuple(polygon for polygon in found if _meets(polygon, image))
+    if not kept:
+        words = "longitude and latitude" if crs == _DEGREES else crs or "the system of the image"
+        raise ImageError(
+            f"{name} lies beside '{image.name}', which is in {geo.title or 'a system without a name'}. Its numbers "
+            f"were taken for {words}; a region in pixels is given as text (y,x y,x y,x) or as .csv of napari."
+        )
+    return kept
+
+
+def _rounded(rows: Sequence[float], columns: Sequence[float]) -> Polygon:
+    return tuple((round(float(y), _DECIMALS), round(float(x), _DECIMALS)) for y, x in zip(rows, columns, strict=True))
+
+
+def _meets(polygon: Polygon, image: Image) -> bool:
+    corners = np.array(polygon)
+    height, width = image.along("yx")[0]
+    low, high = corners.min(0), corners.max(0)
+    finite = bool(np.isfinite(corners).all())
+    return finite and bool((high > -0.5).all() and low[0] < height - 0.5 and low[1] < width - 0.5)
