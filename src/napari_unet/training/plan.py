@@ -322,22 +322,18 @@ def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
     return _WHITE in found
 
 
-def _highest(shelf: Shelf, example: Example) -> int:
+def _highest(shelf: Shelf, example: Example, strokes: set[int]) -> int:
+    """Return the highest label that is neither unknown nor a stroke on the background."""
     values = np.asarray(shelf.labels(example.labels).data)
-    return int(np.max(values, initial=0, where=~np.isin(values, example.ignored)))
+    return int(np.max(values, initial=0, where=~np.isin(values, [*example.ignored, *strokes])))
 
 
 def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
     """Name as many classes as there are in the labels, where nobody has named them."""
     if _is_mask(shelf, examples):
         return ("class 1",)
-<<<<<<< HEAD
     strokes = {each.background for each in examples} if all(each.scribbles for each in examples) else set()
-    found = (np.asarray(shelf.labels(each.labels).data) for each in examples[:_LOOKED_AT])
-    highest = max(int(np.max(labels, where=~np.isin(labels, [*strokes]), initial=0)) for labels in found)
-=======
-    highest = max(_highest(shelf, example) for example in examples[:_LOOKED_AT])
->>>>>>> geo-audit
+    highest = max(_highest(shelf, example, strokes) for example in examples[:_LOOKED_AT])
     if not 0 < highest <= _CLASSES:
         raise TrainingDataError(
             f"The labels go up to {highest}, but classes are numbered from 1 to at most {_CLASSES}. Number the classes "

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from ..core.axes import Image
 from ..core.class_values import number_classes
-from ..core.examples import UNKNOWN, Example
+from ..core.examples import Example
 from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import finish
@@ -121,13 +121,8 @@ def open_example(
         If a file cannot be read.
     """
     image = read_example(example)
-<<<<<<< HEAD
     ndim = min(ndim or 3, len(image.spatial))
     truth = _ordered(Shelf().labels(example.labels), image.label_axes)
-=======
-    drawn = example.labels if isinstance(example.labels, Image) else read_labels(Path(example.labels), unknown=UNKNOWN)
-    truth = _ordered(drawn, image.label_axes)
->>>>>>> geo-audit
     known = None
     if example.ignored:
         known = ~np.isin(truth, example.ignored)
