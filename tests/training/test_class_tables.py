@@ -92,6 +92,16 @@ def test_black_and_white_masks_need_no_values():
     assert set(np.unique(prepared(example(0, 1)).pairs[0].labels)) == {0, 1}
 
 
+def test_classes_are_counted_in_all_labels():
+    usual, open_table = [example(0, 1)] * 16, {"name": "classes"}
+    found = prepared(*usual, example(0, 3), target=open_table)
+    assert found.plan.spec.target.classes == ("class 1", "class 2", "class 3")
+    healthy = [example(0)] * 16
+    assert prepared(*healthy, example(0, 255), target=open_table).plan.spec.target.classes == ("class 1",)
+    with pytest.raises(TrainingDataError, match="None of the training images has a labeled object"):
+        prepared(*healthy, target=open_table)
+
+
 def test_other_values_are_never_guessed():
     for values in ((0, 1, 255), (0, 254), (0, 2)):
         with pytest.raises(TrainingDataError, match="labels up to"):

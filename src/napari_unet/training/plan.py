@@ -22,6 +22,7 @@ from ..core.networks import NetSpec, read_preset
 from ..core.results import Plan
 from ..core.specs import NormalizeSpec, TargetSpec, Task, TrainSpec, load_task
 from ..core.steps import Progress, Steps
+from ..core.windows import Reader, windows
 from ..io.dataset import read_dataset
 from ..io.pairs import find_examples
 from ..models.cards import find_model, read_card
@@ -45,6 +46,7 @@ _MOST_WARNINGS: Final = 20
 _BLIND: Final = (
     "No held-out image has a labeled object, so the model cannot be judged by them. Hold out an image that has some."
 )
+_NOTHING: Final = "None of the training images has a labeled object. Draw some labels first."
 _CLASSES: Final = 200
 _WHITE: Final = 255
 
@@ -104,6 +106,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
         raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
     examples = framed(examples, spec)
     split = hold_out(examples, spec)
+    yield Progress(0, 0, "Looking at the images")
     filled = fill_in(spec, examples)
     learned, kept = _valued(filled, split.learned), _valued(filled, split.held_out)
     loader = Loader((yield from _measured(filled, spec, learned)), _known(spec))
@@ -116,7 +119,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
         (held if judged else pairs).extend(loader.load(example, judged))
     check_leaks(pairs, held)
     if not any(len(pair.spots) for pair in pairs):
-        raise TrainingDataError("None of the training images has a labeled object. Draw some labels first.")
+        raise TrainingDataError(_NOTHING)
     facts = fingerprint(pairs)
     planned = _planned(spec, loader.spec, facts, pairs)
     blind = bool(held) and not any(len(pair.spots) for pair in held)
@@ -278,7 +281,7 @@ def _valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
 def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
     """Say whether labels are black and white pictures."""
     found: set[int] = set()
-    for example in examples[:_LOOKED_AT]:
+    for example in examples:
         for plane, window in sample_windows(shelf.labels(example.labels).planes(2)):
             found |= set(np.unique(plane.read(window)).tolist())
         if not found <= {0, _WHITE}:
@@ -290,13 +293,21 @@ def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
     """Name as many classes as there are in the labels, where nobody has named them."""
     if _is_mask(shelf, examples):
         return ("class 1",)
-    highest = max(int(np.max(np.asarray(shelf.labels(example.labels).data))) for example in examples[:_LOOKED_AT])
-    if not 0 < highest <= _CLASSES:
+    highest = max(_highest(shelf.labels(example.labels)) for example in examples)
+    if not highest:
+        raise TrainingDataError(_NOTHING)
+    if highest > _CLASSES:
         raise TrainingDataError(
             f"The labels go up to {highest}, but classes are numbered from 1 to at most {_CLASSES}. Number the classes "
             "in the labels, or choose a task that finds objects."
         )
     return tuple(f"class {number}" for number in range(1, highest + 1))
+
+
+def _highest(labels: Image) -> int:
+    """Return the highest number in labels of any size."""
+    reader = Reader(labels.data, labels.name)
+    return max(int(reader.read(window).max()) for window in windows(reader.shape))
 
 
 def _flat(given: TrainSpec, filled: TrainSpec, examples: Sequence[Example]) -> Iterator[str]:
