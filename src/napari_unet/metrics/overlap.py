@@ -75,10 +75,10 @@ def _one(case: Case) -> Pool:
         sums = {k: (table[k, k], table[k, 0], table[0, k]) for k in case.classes}
     else:
         sums = {k: (table[k, k], table[k].sum(), table[:, k].sum()) for k in case.classes}
-    return Pool.of({kind: _scores(*map(int, own), case) for kind, own in sums.items()})
+    return Pool.of({kind: _scores(case, *(int(n) for n in own)) for kind, own in sums.items()})
 
 
-def _scores(both: int, true: int, guess: int, case: Case) -> dict[str, float]:
+def _scores(case: Case, both: int, true: int, guess: int) -> dict[str, float]:
     """Return the scores of a class from its pixels in both, in the truth and in the prediction."""
     element = math.prod(case.spacing) if math.isnan(case.milliliters) else case.milliliters
     error = (guess - true) * element
