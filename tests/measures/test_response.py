@@ -67,7 +67,9 @@ def test_pieces_of_lesions_that_are_no_targets_are_not_added():
 def test_a_target_that_merged_into_another_lesion_is_followed():
     rows = changes((12, NONE, "merged"), (9, 15, "matched"))
     rows["part_of"][0] = 2
-    assert (respond(rows, "millimeter").before, respond(rows, "millimeter").after) == (12, 15)
+    found = respond(rows, "millimeter")
+    assert (found.before, found.after) == (12, 15)
+    assert "1 target, sum" in found.words
 
 
 def test_five_targets_at_most_and_in_millimeters():
