@@ -54,7 +54,7 @@ def test_evaluate_knows_the_size_of_voxels_and_settings(volume):
     near, far = (workflows.evaluate(truth, moved, ("surfaces",), tolerance=t)["nsd"] for t in (2.0, 1.0))
     assert near == 1
     assert far < 0.9
-    with pytest.raises(SpecError, match=r"do not know spacing\. Their settings: tolerance"):
+    with pytest.raises(SpecError, match=r"do not know spacing\. Their settings: nested, tolerance"):
         workflows.evaluate(truth, guess, ("surfaces",), spacing=1)
     with pytest.raises(RegistryError):
         workflows.evaluate(truth, guess, ("nonsense",))

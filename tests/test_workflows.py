@@ -486,8 +486,9 @@ def test_evaluate_pools_and_reads_files(found, disks, tmp_path):
     with pytest.raises(ImageError, match="same name"):
         workflows.match_labels(tmp_path / "t", tmp_path / "p")
     (tmp_path / "t" / "c.tif").touch()
+    (tmp_path / "t" / "d.tif").touch()
     (tmp_path / "p" / "a.tif").unlink()
-    with pytest.raises(ImageError, match="called 'c'"):
+    with pytest.raises(ImageError, match="2 of 4 cases: c, d"):
         workflows.match_labels(tmp_path / "t", tmp_path / "p")
     with pytest.raises(ImageError, match="two files or two folders"):
         workflows.match_labels(tmp_path / "t", tmp_path / "p" / "a.npy")

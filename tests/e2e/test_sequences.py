@@ -151,6 +151,11 @@ def test_what_does_not_fit_is_refused(model, scan, tmp_path):
     words = bad("segment", t1, *how)
     assert "learned from 2 channels (T1, FLAIR), but 'p9_T1' gives one" in words
     assert "--channel" in words
+    both = save(tmp_path / "both.nii.gz", np.stack(phantom(9)[:2], axis=-1))
+    words = bad("segment", both, *how)
+    assert "as many time points (axes tzyx)" in words
+    assert "--axes czyx" in words
+    good("segment", both, *how, "--axes", "czyx")
 
 
 def test_a_case_that_lacks_a_channel_stops_a_training(folder, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -400,6 +401,40 @@ def test_a_scout_and_volumes_of_one_series_are_told_apart(tmp_path, dicom_series
     for number in (1, 2):
         found = read_dicom(tmp_path / "echoes", series=number)
         np.testing.assert_array_equal(found.data, BODY.T + number)
+
+
+def test_volumes_that_two_facts_tell_apart_together(tmp_path, dicom_series):
+    uid = generate_uid()
+    for number, (echo, part) in enumerate([(4.6, "M"), (4.6, "P"), (6.9, "M"), (6.9, "P")]):
+        facts = {"EchoTime": echo, "ImageType": ["ORIGINAL", "PRIMARY", part], "Modality": "MR"}
+        # The time of each plane is its own, and makes no volume of it.
+        times = {"ContentTime": lambda plane, n=number: f"1200{n}{plane}"}
+        dicom_series(tmp_path / str(number), BODY + number, AXIAL, SeriesInstanceUID=uid, **facts, **times)
+    assert len(find_series(tmp_path)) == 4
+    for number in range(4):
+        np.testing.assert_array_equal(read_dicom(tmp_path, series=number + 1).data, BODY.T + number)
+
+
+def test_a_series_that_was_stopped_is_listed_with_what_it_holds(tmp_path, dicom_series):
+    uid = generate_uid()
+    for number, planes in enumerate((7, 7, 3), start=1):
+        dicom_series(
+            tmp_path / str(number), BODY[:, :, :planes], AXIAL, SeriesInstanceUID=uid, AcquisitionNumber=number
+        )
+    assert [s.size.partition(" of")[0] for s in find_series(tmp_path)] == ["7 planes", "7 planes", "3 planes"]
+
+
+@pytest.mark.parametrize("angle", [math.asin(0.0005), 0.3])
+def test_planes_whose_headers_are_rounded_differently_are_one_volume(tmp_path, dicom_series, angle):
+    def turned(plane):
+        a = angle + (1e-6 if plane % 2 else -1e-6)
+        return [math.cos(a), math.sin(a), 0, -math.sin(a), math.cos(a), 0]
+
+    def spacing(plane):
+        return [1.00005 + (1e-6 if plane % 2 else -1e-6)] * 2
+
+    dicom_series(tmp_path, BODY, AXIAL, ImageOrientationPatient=turned, PixelSpacing=spacing)
+    assert read_image(tmp_path).shape == BODY.T.shape
 
 
 def test_a_file_with_all_planes(tmp_path, dicom_series):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from napari_unet.core.anatomy import same_grid, stand_up
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, OutputError
-from napari_unet.io._rtstruct import _filled
+from napari_unet.io._rtstruct import _filled, read_outlines
 from napari_unet.io.contents import read_contents
 from napari_unet.io.dicom_labels import read_dicom_labels
 from napari_unet.io.images import read_image
@@ -89,6 +89,10 @@ def test_segments_that_overlap_are_kept_apart(data):
     volume = highdicom.seg.segread(file).get_volume()
     for number, each in enumerate(labels):
         same_places(each, volume, volume.array[..., number] > 0)
+    for word in ("Second segment", "2"):
+        np.testing.assert_array_equal(read_labels(file, only=word).data, labels[1].data)
+    with pytest.raises(ImageError, match=r"called 'third'\. It holds: 'first segment', 'second segment'"):
+        read_labels(file, only="third")
 
 
 def same_places(labels, volume, expected):
@@ -357,3 +361,15 @@ def test_only_the_segments_name_a_patient(tmp_path, dicom_series, identity):
     (found,) = read_dicom_labels(tmp_path / "rs.dcm")
     said = repr(found.anatomy) + found.name
     assert not [word for word in identity if word in said.replace(str(tmp_path), "")]
+
+
+def test_one_structure_of_several_is_taken_by_name(data, tmp_path):
+    (file,) = (data / "tumour" / "dicom_samples" / "STS_025" / "CT_mask").iterdir()
+    every = read_outlines(file)
+    (number, name), _ = next(iter(every.areas.items()))
+    found = read_labels(file, like=read_image(file.parent.parent / "CT_image"), only=name)
+    assert found.anatomy.names == ((number, name),)
+    assert set(np.unique(found.data)) == {0, number}
+    np.save(tmp_path / "a.npy", np.ones((9, 9), np.int32))
+    with pytest.raises(ImageError, match="no named segments"):
+        read_labels(tmp_path / "a.npy", only=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -157,6 +158,18 @@ def test_four_dimensions_are_time_unless_said_otherwise(tmp_path):
     write_labels(tmp_path / "b.nii.gz", labels)
     np.testing.assert_array_equal(np.asarray(nib.load(tmp_path / "b.nii.gz").dataobj), data % 3)
     np.testing.assert_array_equal(read_labels(tmp_path / "b.nii.gz").data, labels.data)
+
+
+def test_the_time_between_volumes_is_written_in_the_unit_of_the_source(tmp_path):
+    image = nib.Nifti1Image(np.zeros((6, 5, 4, 3), np.int16), np.diag([2.0, 2, 3, 1]))
+    image.header.set_xyzt_units("mm", "msec")
+    image.header["pixdim"][4] = 2500
+    nib.save(image, tmp_path / "a.nii")
+    scan = read_image(tmp_path / "a.nii")
+    assert (scan.scale[0], scan.units[0]) == (2.5, "second")
+    write_labels(tmp_path / "b.nii", replace(scan, data=np.ones(scan.shape, np.int32)))
+    assert nib.load(tmp_path / "b.nii").header["pixdim"][4] == 2500
+    assert read_labels(tmp_path / "b.nii").scale == scan.scale
 
 
 def test_a_fourth_dimension_of_one_is_none(tmp_path):

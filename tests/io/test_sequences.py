@@ -118,6 +118,21 @@ def test_files_with_channels_or_time_are_refused(tmp_path):
         read_image([both, t1])
 
 
+def test_movies_of_one_length_become_the_channels_of_one(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 99, (2, 4, 16, 20), np.uint16)
+    for name, values in zip(("DAPI", "GFP", "short"), (*frames, frames[0][:3]), strict=True):
+        tifffile.imwrite(tmp_path / f"cells_{name}.tif", values, imagej=True, metadata={"axes": "TYX"})
+    image = read_image([tmp_path / "cells_DAPI.tif", tmp_path / "cells_GFP.tif"])
+    assert (image.axes, image.label_axes, image.channel_names) == ("ctyx", "tyx", ("DAPI", "GFP"))
+    np.testing.assert_array_equal(image.data, frames)
+    np.testing.assert_array_equal(image.planes(2)[3].read((slice(0, 16), slice(0, 20))), frames[:, 3])
+    with pytest.raises(ImageError, match=r"has 3 x 16 x 20 pixels along t y x, not 4 x 16 x 20"):
+        read_image([tmp_path / "cells_DAPI.tif", tmp_path / "cells_short.tif"])
+    long, short = (save(tmp_path / f"{n}.nii", np.zeros((*SHAPE, n), np.int16)) for n in (3, 2))
+    with pytest.raises(ImageError, match="has 2 x 5 x 6 x 7 pixels along t z y x"):
+        read_image([long, short])
+
+
 def test_the_same_file_twice_nothing_and_a_series_are_refused(tmp_path):
     t1 = save(tmp_path / "T1.nii")
     with pytest.raises(ImageError, match="is given twice"):

@@ -9,12 +9,16 @@ from rasterio.crs import CRS
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
+from napari_unet.core.classes import class_table
 from napari_unet.core.place import GeoReference
 from napari_unet.core.polygons import Meaning, PolygonSpec
+from napari_unet.core.results import Segmentation
+from napari_unet.core.specs import SegmentSpec
 from napari_unet.core.steps import finish
 from napari_unet.io import ground_areas
 from napari_unet.io.polygons import polygon_steps
-from napari_unet.measures.classes import measure
+from napari_unet.measures.classes import measure, with_inner
+from napari_unet.workflows.objects import _with_table
 
 PLACES = {
     "web map, 60 degrees north": (3857, (10.0, 0.0, 1_200_000.0, 0.0, -10.0, 8_400_000.0)),
@@ -93,3 +97,29 @@ def test_square_meters_are_left_out_where_they_are_not_known(monkeypatch):
     assert "area_m2" not in workflows.measure(Image(cover(), "yx"), measures=["classes"])
     monkeypatch.setattr(ground_areas, "find_spec", lambda _: None)
     assert "area_m2" not in workflows.measure(Image(cover(), "yx", geo=place("utm")), measures=["classes"])
+
+
+def test_classes_within_each_other_are_counted_with_what_lies_within_them():
+    labels = np.zeros((4, 10, 10), np.uint8)
+    labels[:2, :5] = 1
+    labels[:1, :2] = 3  # nothing is of the second class alone
+    image = Image(labels, "zyx", (3.0, 1.0, 1.0), ("millimeter",) * 3)
+    alone = measure(image) | {"confidence": np.array([0.6, 0.9])}
+    found = with_inner(alone)
+    assert list(found) == list(alone)
+    assert found["index"].tolist() == [1, 2, 3]
+    assert found["pixels"].tolist() == [100, 20, 20]
+    assert found["volume"].tolist() == [300, 60, 60]
+    assert found["share"] == pytest.approx([0.25, 0.05, 0.05])
+    assert found["confidence"] == pytest.approx([0.66, 0.9, 0.9])
+    assert with_inner(measure(Image(labels * 0, "zyx")))["index"].tolist() == []
+
+
+def test_the_table_of_a_run_counts_regions_as_its_model_does():
+    labels = Image(np.array([[0, 1, 2, 2]]), "yx")
+    rows = [row._asdict() for row in class_table(("whole", "core"))]
+    for nested, pixels in ((False, [1, 2]), (True, [3, 2])):
+        run = Segmentation(labels, 2, 0.0, 0.0, {"classes": rows, "rule": {"nested": nested}})
+        found = finish(_with_table(run, labels, SegmentSpec(), ("classes",)))
+        assert found.table["pixels"].tolist() == pixels
+        assert found.table["name"].tolist() == ["whole", "core"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from napari_unet.core.anatomy import stand_up
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError
 from napari_unet.measures._growth import compare, sum_up_growth
@@ -69,6 +71,66 @@ def test_other_grids_are_compared_by_place():
     before = volume((1, (20, 20, 20), 6), (2, (40, 40, 40), 4))
     after = volume((5, (41, 40, 40), 4), (6, (20, 20, 21), 6), shape=(60, 30, 30), spacing=(1.0, 2.0, 2.0))
     assert rows(compare(before, after)) == [(1, 6, "matched"), (2, 5, "matched")]
+
+
+def in_patient(values, spacing, turn=0.0):
+    """Return labels that know where they lie, turned around the first voxel, and their table."""
+    turned = np.eye(4)
+    turned[:2, :2] = [[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]
+    anatomy = stand_up(turned @ np.diag([*spacing[::-1], 1.0]), values.shape[::-1])
+    image = Image(values, "zyx", anatomy.scale, ("millimeter",) * 3, anatomy=anatomy)
+    return image, measure(image)
+
+
+def bars(shape, before):
+    """Return a bar, or the same in two pieces."""
+    found = np.zeros(shape, np.int32)
+    z, y, x = (n // 10 for n in shape)
+    found[2 * z : 6 * z, 3 * y : 6 * y, 2 * x : 9 * x] = 1
+    if not before:
+        found[:, :, 4 * x : 5 * x] = 0
+        found[:, :, 5 * x :][found[:, :, 5 * x :] > 0] = 2
+    return found
+
+
+def test_pieces_are_no_new_lesions_where_headers_differ_in_the_last_digits():
+    shape, rounded = (20, 40, 40), tuple(map(float, np.float32((3.27, 0.9765625, 0.9765625))))
+    before, after = in_patient(bars(shape, True), (3.27, 0.9765625, 0.9765625)), in_patient(bars(shape, False), rounded)
+    assert before[0].scale != after[0].scale
+    assert rows(compare(before, after)) == [(1, 2, "matched"), (0, 1, "split")]
+    plain = [(replace(image, anatomy=None), table) for image, table in (before, after)]
+    assert rows(compare(*plain)) == [(1, 2, "matched"), (0, 1, "split")]
+
+
+def test_pieces_are_no_new_lesions_on_another_grid_of_the_same_patient():
+    before, after = (
+        in_patient(bars((20, 40, 40), True), (3, 1, 1)),
+        in_patient(bars((30, 80, 80), False), (2, 0.5, 0.5)),
+    )
+    assert rows(compare(before, after)) == [(1, 2, "matched"), (0, 1, "split")]
+    assert rows(compare(after, before)) == [(2, 1, "matched"), (1, 0, "merged")]
+    before = in_patient(bars((20, 40, 40), True), (3, 1, 1), 0.02)
+    assert rows(compare(before, after)) == [(1, 2, "matched"), (0, 1, "split")]
+
+
+def test_pieces_say_what_they_are_part_of():
+    one, two = in_patient(bars((20, 40, 40), True), (3, 1, 1)), in_patient(bars((20, 40, 40), False), (3, 1, 1))
+    found = compare(one, two)
+    assert found["part_of"].tolist() == [0, 1]
+    assert sum_up_growth(found)["diameter_sum_after"] == pytest.approx(two[1]["longest_diameter"].sum())
+    assert compare(two, one)["part_of"].tolist() == [0, 1]
+
+
+def test_lesions_are_matched_within_their_class():
+    found, kinds = np.zeros((12, 20, 20), np.int32), {1: 2, 2: 1}
+    found[2:10, 4:16, 4:16] = 1
+    later = found.copy()
+    found[4:8, 8:12, 8:12] = 2
+    images = [Image(values, "zyx", SPACING, ("millimeter",) * 3) for values in (found, later)]
+    before, after = ((image, measure(image, beside=Beside(classes=kinds))) for image in images)
+    changes = compare(before, after)
+    assert rows(changes) == [(1, 1, "matched"), (2, 0, "vanished")]
+    assert changes["class"].tolist() == [2, 1]
 
 
 def test_pixels_have_no_millilitres():

@@ -13,9 +13,10 @@ from napari_unet.measures._response import respond
 def changes(*rows):
     """Return the changes of lesions: diameters before and after, NaN where there is none, and the status."""
     first, later, status = zip(*rows, strict=True)
-    number = [0 if math.isnan(d) else k for k, d in enumerate(first, start=1)]
+    number, after = ([0 if math.isnan(d) else k for k, d in enumerate(ds, start=1)] for ds in (first, later))
     return {
-        "before": np.array(number), "status": np.array(status, np.str_),
+        "before": np.array(number), "after": np.array(after), "status": np.array(status, np.str_),
+        "part_of": np.array([1 if what in ("split", "merged") else 0 for what in status]),
         "diameter_before": np.array(first, float), "diameter_after": np.array(later, float),
     }  # fmt: skip
 
@@ -53,6 +54,22 @@ GONE, NEW = (lambda d: (d, NONE, "vanished")), (lambda d: (NONE, d, "new"))
 )
 def test_categories_have_the_limits_of_the_paper(rows, category):
     assert respond(changes(*rows), "millimeter").category == category
+
+
+def test_pieces_of_lesions_that_are_no_targets_are_not_added():
+    rows = changes((30, 30, "matched"), (9, 9, "matched"), (NONE, 9, "split"))
+    assert respond(rows, "millimeter").after == 39
+    rows["part_of"][2] = 2
+    assert respond(rows, "millimeter").category == "SD"
+    assert respond(rows, "millimeter").after == 30
+
+
+def test_a_target_that_merged_into_another_lesion_is_followed():
+    rows = changes((12, NONE, "merged"), (9, 15, "matched"))
+    rows["part_of"][0] = 2
+    found = respond(rows, "millimeter")
+    assert (found.before, found.after) == (12, 15)
+    assert "1 target, sum" in found.words
 
 
 def test_five_targets_at_most_and_in_millimeters():

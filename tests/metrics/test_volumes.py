@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError, SpecError
-from napari_unet.metrics import overlap, surfaces
+from napari_unet.metrics import lesions, overlap, surfaces
 
 SPACINGS = {2: [(1.0, 1.0), (0.7, 1.9)], 3: [(1.0, 1.0, 1.0), (3.27, 0.98, 0.98)]}
 
@@ -185,3 +185,16 @@ def test_what_cannot_be_compared_is_refused(truth, guess, error, words):
 def test_a_negative_tolerance_is_refused():
     with pytest.raises(SpecError, match="0 or more"):
         surfaces.count(np.ones((3, 4), bool), np.ones((3, 4), bool), tolerance=-1)
+
+
+def test_classes_within_each_other_are_compared_as_regions():
+    rng = np.random.default_rng(3)
+    truth, guess = (rng.integers(0, 4, (6, 12, 12)) for _ in range(2))
+    for metric, more in ((overlap, {}), (surfaces, {"tolerance": 2.0}), (lesions, {"grow": 1.0, "smallest": 0.0})):
+        found = metric.scores(metric.count(truth, guess, nested=True, **more))
+        for kind in (1, 2, 3):
+            alone = metric.scores(metric.count(truth >= kind, guess >= kind, **more))
+            assert {name: found[f"{name}_{kind}"] for name in alone} == pytest.approx(alone)
+    # A region is there if what lies within it is.
+    found = overlap.scores(overlap.count(np.array([[0, 2, 2]]), np.array([[0, 2, 1]]), nested=True))
+    assert (found["dice_1"], found["dice_2"]) == (1, pytest.approx(2 / 3))

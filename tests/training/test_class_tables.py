@@ -16,11 +16,12 @@ from napari_unet.cli import app
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.examples import Example
-from napari_unet.core.specs import TrainSpec
+from napari_unet.core.specs import TargetSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.io.pairs import as_examples
+from napari_unet.metrics import overlap
 from napari_unet.training.plan import prepare
-from napari_unet.training.validate import open_example
+from napari_unet.training.validate import _classed, open_example, summarize
 
 
 @pytest.fixture
@@ -93,6 +94,27 @@ def test_black_and_white_masks_need_no_values():
     made = prepared(example(0, 255), target={"name": "classes"})
     assert made.plan.spec.target.classes == ("class 1",)
     assert set(np.unique(prepared(example(0, 1)).pairs[0].labels)) == {0, 1}
+
+
+def test_classes_within_each_other_are_judged_as_regions():
+    truth, found = np.random.default_rng(0).integers(0, 4, (2, 30, 30)).astype(np.int32)
+    rule = TargetSpec(name="classes", classes=("whole", "core", "enhancing"), nested=True)
+    expected = overlap.scores(overlap.count(truth, found, nested=True))
+    told, _ = summarize([_classed(truth, found, 3, rule)])
+    assert [told[f"Dice {kind}"] for kind in (1, 2, 3)] == pytest.approx([expected[f"dice_{k}"] for k in (1, 2, 3)])
+    plain, _ = summarize([_classed(truth, found, 3, rule.model_copy(update={"nested": False}))])
+    alone = overlap.scores(overlap.count(truth, found))
+    assert [plain[f"Dice {kind}"] for kind in (1, 2, 3)] == pytest.approx([alone[f"dice_{k}"] for k in (1, 2, 3)])
+
+
+def test_classes_are_counted_in_all_labels():
+    usual, open_table = [example(0, 1)] * 16, {"name": "classes"}
+    found = prepared(*usual, example(0, 3), target=open_table)
+    assert found.plan.spec.target.classes == ("class 1", "class 2", "class 3")
+    healthy = [example(0)] * 16
+    assert prepared(*healthy, example(0, 255), target=open_table).plan.spec.target.classes == ("class 1",)
+    with pytest.raises(TrainingDataError, match="None of the training images has a labeled object"):
+        prepared(*healthy, target=open_table)
 
 
 def test_other_values_are_never_guessed():

@@ -195,6 +195,13 @@ def test_what_cannot_be_learned_from_is_refused(change, text):
         loader().load(example(*change(*field()), axes=None) if change(*field())[1].ndim == 2 else _stacked(change))
 
 
+def test_sequences_that_are_taken_for_time_are_named():
+    image, labels = field((12, 80, 90))
+    one = Example(Image(np.stack([image] * 4), "tzyx", name="p1"), Image(labels, "zyx", name="labels"))
+    with pytest.raises(TrainingDataError, match=r"4 time points .* labels have no time.*channel_names"):
+        loader(3).load(one)
+
+
 def _stacked(change):
     image, labels = change(*field())
     return Example(Image(image, "yx", name="field"), Image(labels, "zyx", name="labels"))

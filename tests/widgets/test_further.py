@@ -203,9 +203,8 @@ def test_a_layer_that_was_moved_in_the_viewer_does_not_fit(make: Make, viewer: V
     assert "A layer is chosen for two channels" in widget.status.text()
 
 
-def test_dock_command_and_python_find_the_same(
-    make: Make, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def give_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a model of two sequences that has learned nothing."""
     net, target = NetSpec(ndim=3, inputs=2, outputs=2, widths=(4, 8)), TargetSpec(name="foreground", min_fraction=0)
     torch.manual_seed(0)
     network = build(net).eval()
@@ -216,6 +215,12 @@ def test_dock_command_and_python_find_the_same(
     made = ModelCard(name="noise", net=net, target=target, **more)
     write_model(tmp_path / "models" / "noise", made, network)
     monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path / "models"))
+
+
+def test_dock_command_and_python_find_the_same(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_noise(tmp_path, monkeypatch)
     layers = [show(viewer, tmp_path / f"p1_{name}.nii", number) for number, name in enumerate(("FLAIR", "T1"))]
     widget = make("noise", workflows)
     widget.images.choose(layers[1])
@@ -228,3 +233,28 @@ def test_dock_command_and_python_find_the_same(
     words, found = run_copied_command(widget, tmp_path, "p1_T1-tumors.tif")
     assert found == expected
     assert "--channel" in words
+
+
+def test_movies_in_layers_are_the_channels_of_a_movie(
+    make: Make, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_noise(tmp_path, monkeypatch)
+    rng, layers = np.random.default_rng(0), {}
+    for name in ("FLAIR", "T1"):
+        values = rng.integers(0, 99, (12, 11, 9, 3), np.int16)
+        nib.save(nib.Nifti1Image(values, AFFINE), tmp_path / f"p1_{name}.nii")
+        (layer,) = read(tmp_path / f"p1_{name}.nii")
+        layers[name] = viewer.add_image(layer[0], **layer[1])
+    widget = make("noise", workflows)
+    widget.images.choose(layers["T1"])
+    widget.settings.fields["device"].value = "cpu"
+    assert rows(widget) == {"Channel 2 (FLAIR)": "p1_FLAIR"}
+    widget.run()
+    qtbot.waitUntil(lambda: widget.job is None, timeout=60_000)
+    labels = viewer.layers[-1]
+    assert labels.data.shape == layers["T1"].data.shape, widget.status.text()
+    assert labels.data.max() > 1
+    files = [str(tmp_path / f"p1_{name}.nii") for name in ("T1", "FLAIR")]
+    found = workflows.segment(files, model="noise", device="cpu")
+    assert found.labels.axes == "tzyx"
+    assert label_hash(labels.data) == label_hash(found.labels.data)

@@ -284,6 +284,11 @@ def test_labels_are_compared_with_the_truth(
     assert min(counts) >= 1
     assert {"HD95, mm", "Surface Dice", "Volume error, ml", "Lesion Dice", "Lesion F1"} <= set(found)
     assert "Dice 0.500" in dock.status.text()
+    rows.what.setCurrentText("regions")
+    rows.compare()
+    finish(qtbot, dock)
+    regions = workflows.evaluate(classes(), worse, ("overlap",), nested=True)
+    assert told(rows.scores)["Dice"] == [f"{regions[name]:.3f}" for name in ("dice", "dice_1", "dice_2")]
     rows.what.setCurrentText("lesions")
     rows.compare()
     finish(qtbot, dock)

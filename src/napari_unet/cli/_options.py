@@ -164,6 +164,10 @@ Metrics = Annotated[
 Binary = Annotated[
     bool, typer.Option("--binary", help="Compare foreground with background only, whatever the numbers are.")
 ]
+Nested = Annotated[
+    bool,
+    typer.Option("--nested", help="Classes lie within each other: each counts with all that have higher numbers."),
+]
 Tolerance = Annotated[
     float | None,
     typer.Option(help="Of surfaces: how far off is still right, in mm (or the image's units).", show_default="1"),

@@ -23,7 +23,7 @@ Classes = Annotated[
 ]
 Organ = Annotated[Path | None, typer.Option(help="Mask of the organ, to measure how far lesions are from its border.")]
 Scores = Annotated[Path | None, typer.Option(help="Scores of the pixels; their mean in a lesion is its confidence.")]
-Before = Annotated[Path | None, typer.Option(help="Labels of an earlier time, on the same grid: what has changed?")]
+Before = Annotated[Path | None, typer.Option(help="Labels of an earlier time, in the same place: what has changed?")]
 Changes = Annotated[Path | None, typer.Option(help="Table of changes since --before to write.")]
 Quantity = Annotated[
     str,

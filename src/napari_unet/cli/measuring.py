@@ -42,6 +42,7 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     axes: Annotated[str | None, typer.Option(help="What the dimensions of movies are, such as tyx.")] = None,
     metrics: options.Metrics = "matching",
     binary: options.Binary = False,
+    nested: options.Nested = False,
     tolerance: options.Tolerance = None,
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
@@ -55,7 +56,8 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     overlaps by at least half. mAP is its mean over stricter and stricter matches.
 
     For maps of classes, such as tumors: --metrics overlap (Dice, IoU, volume), surfaces (HD95, surface Dice), lesions
-    (found, missed and invented ones, as in BraTS). Scores are means over images.
+    (found, missed and invented ones, as in BraTS). Scores are means over images. Regions within each other (whole
+    tumor 1, core 2, enhancing 3) are compared as such with --nested.
 
     With --tracks both are folders of the Cell Tracking Challenge, or labels in which every number is a track: SEG, DET,
     TRA, LNK, CHOTA and BC are its scores.
@@ -65,7 +67,7 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
         return
     pairs = workflows.match_labels(truth, predicted)
     names = tuple(filter(None, (name.strip() for name in metrics.split(","))))
-    more = {} if tolerance is None else {"tolerance": tolerance}
+    more = ({} if tolerance is None else {"tolerance": tolerance}) | ({"nested": True} if nested else {})
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         true, found = [a for a, _ in pairs], [b for _, b in pairs]
         scores = watch(workflows.evaluate_steps(true, found, names, more, binary=binary, client=client))

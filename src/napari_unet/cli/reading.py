@@ -66,16 +66,21 @@ def regrid(  # noqa: PLR0913  # a command's options are its arguments
         bool,
         typer.Option("--resample", help="Take the nearest label where the grids differ: sizes change a little."),
     ] = False,
+    only: Annotated[
+        str,
+        typer.Option(help="Of a DICOM-SEG or RTSTRUCT: the one that has this name or number.", show_default="all"),
+    ] = "",
     as_json: _Json = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Put medical labels onto the grid of their image, and into another kind of file.
 
     Voxels that coincide are copied. Where the grids differ nothing is guessed: it is refused without --resample.
+    Structures that overlap are taken one after the other, by name (--only).
     """
     image = open_image(like, None, number)
     workflows.check_place(output, image, overwrite)
-    found = workflows.regrid(workflows.read_labels(labels, None, image), image, resample)
+    found = workflows.regrid(workflows.read_labels(labels, None, image, only), image, resample)
     say(labels, found)
     workflows.write_labels(output, found, overwrite=overwrite)
     names = dict(found.anatomy.names) if found.anatomy else {}

@@ -64,7 +64,8 @@ class Response:
     @property
     def words(self) -> str:
         """The category and what it rests on, in words."""
-        sums = f"{self.targets} targets, sum of diameters {self.before:.1f} to {self.after:.1f} mm"
+        targets = f"{self.targets} target{'s' * (self.targets != 1)}"
+        sums = f"{targets}, sum of diameters {self.before:.1f} to {self.after:.1f} mm"
         new = f", {self.new} new" if self.new else ""
         return f"{self.category} ({_RESPONSES[self.category]}; {sums}{new}). Not a diagnosis"
 

@@ -32,15 +32,17 @@ def check_sequences(images: Sequence[Image]) -> None:
     Raises
     ------
     ImageError
-        If one has channels or time of its own, or lies on another grid than the first: the message says in which way.
+        If one has channels of its own, or time that others have not, or lies on another grid than the first: the
+        message says in which way.
     """
     first = images[0]
     for image in images:
-        if image.axes != image.spatial:
+        timed = "t" in image.axes + first.axes
+        if "c" in image.axes or (timed and image.axes != first.axes):
             own = f"{image.channels} channels" if image.channels > 1 else f"the axes {image.axes}"
             raise ImageError(
                 f"'{image.name}' has {own} of its own, so it cannot be one channel of several. Give images without "
-                "channels and time, one for each channel; or it alone."
+                "channels, one for each channel, and all with time or all without; or it alone."
             )
         if reason := _misfit(first, image):
             raise refusal(first, image, reason)
@@ -89,7 +91,7 @@ def _misfit(first: Image, other: Image) -> str:
     shape = _shape_words(first, other)
     if first.anatomy is not None and other.anatomy is not None:
         if same_grid(first, other):
-            return ""
+            return shape  # movies may differ in length
         return "; ".join(filter(None, (shape, *_anatomy_words(first.anatomy, other.anatomy))))
     if (first.anatomy is None) != (other.anatomy is None):
         return "one of them does not say where it lies in the patient, so that this cannot be compared"

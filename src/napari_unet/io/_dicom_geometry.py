@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from ._dicom_headers import Plane
 
 __all__ = ["arrange", "part"]
 
+_TURNED: Final = 1e-3  # between the cosines of two planes of one direction
+_WIDER: Final = 1e-4  # mm, between the pixels of two planes of one spacing
+_FACTS: Final = 3  # that tell volumes apart together
 _SAME: Final = 1e-3  # mm, between planes at one place
 _EVEN: Final = 0.01  # of the distance between planes, that they may be off
 _UNEVEN: Final = 0.1  # the same, with a remark; beyond, they are refused
@@ -28,7 +32,7 @@ def part(planes: Sequence[Plane]) -> list[list[Plane]]:
     """Part the planes of a series into volumes.
 
     Planes of different sizes, spacings or directions are apart, such as a scout. Where several planes lie at one place,
-    whatever tells them apart (time, echo, diffusion weight ...) parts them.
+    whatever tells them apart (time, echo, diffusion weight ..., or up to three of them together) parts them.
 
     Parameters
     ----------
@@ -40,30 +44,50 @@ def part(planes: Sequence[Plane]) -> list[list[Plane]]:
     list of list of Plane
         In the order of the first plane of each.
     """
-    groups: dict[Any, list[Plane]] = defaultdict(list)
+    groups: dict[Any, list[list[Plane]]] = defaultdict(list)
     for plane in planes:
         alone = () if plane.spaced else (str(plane.file),)
-        turned = tuple(round(n, 3) + 0.0 for n in plane.orientation)
-        groups[(plane.size, plane.samples, turned, tuple(round(n, 4) for n in plane.spacing), alone)].append(plane)
-    return [volume for group in groups.values() for volume in _apart(group)]
+        there = groups[plane.size, plane.samples, len(plane.orientation), len(plane.spacing), alone]
+        alike = next((group for group in there if _alike(group[0], plane)), None)
+        if alike is None:
+            there.append([plane])
+        else:
+            alike.append(plane)
+    return [volume for there in groups.values() for group in there for volume in _apart(group)]
+
+
+def _alike(one: Plane, other: Plane) -> bool:
+    """Say whether two planes have the same directions and spacing, but for rounding."""
+    turned, wider = ((one.orientation, other.orientation, _TURNED), (one.spacing, other.spacing, _WIDER))
+    return all(abs(a - b) <= off for mine, theirs, off in (turned, wider) for a, b in zip(mine, theirs, strict=True))
 
 
 def _apart(group: list[Plane]) -> list[list[Plane]]:
+    """Part planes where several lie at one place, by as few facts as it takes.
+
+    Each volume has one plane at every place; or else, such as the last of a series that was stopped, at several.
+    """
     if not group[0].spaced or _copies(group) == 1:
         return [group]
-    for number in range(len(group[0].facts)):
-        by: dict[str, list[Plane]] = defaultdict(list)
+    places = len({_place(plane) for plane in group})
+    numbers = [n for n in range(len(group[0].facts)) if len({plane.facts[n] for plane in group}) > 1]
+    sets = [some for count in range(1, _FACTS + 1) for some in itertools.combinations(numbers, count)]
+    for least, facts in itertools.product((places, min(2, places)), sets):
+        by: dict[tuple[str, ...], list[Plane]] = defaultdict(list)
         for plane in group:
-            by[plane.facts[number]].append(plane)
-        even = len(by) > 1 and len({len(volume) for volume in by.values()}) == 1
-        if even and all(_copies(volume) == 1 for volume in by.values()):
+            by[tuple(plane.facts[n] for n in facts)].append(plane)
+        if all(len(volume) >= least and _copies(volume) == 1 for volume in by.values()):
             return list(by.values())
     return [group]
 
 
 def _copies(group: list[Plane]) -> int:
     """Return how many planes lie at one place, at most."""
-    return max(Counter(tuple(round(n, 2) for n in plane.position) for plane in group).values())
+    return max(Counter(map(_place, group)).values())
+
+
+def _place(plane: Plane) -> tuple[float, ...]:
+    return tuple(round(n, 2) for n in plane.position)
 
 
 def arrange(planes: Sequence[Plane], sparse: bool = False, like: Anatomy | None = None) -> tuple[list[Plane], Anatomy]:

@@ -22,8 +22,8 @@ _MAGIC: Final = (128, b"DICM")
 _GEOMETRY: Final = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _SPLIT: Final = (
     "TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "EchoTime", "EffectiveEchoTime",
-    "InversionTime", "DiffusionBValue", "ImageType", "AcquisitionNumber", "NominalCardiacTriggerDelayTime",
-    "ConvolutionKernel", "ContentTime", "AcquisitionTime",
+    "InversionTime", "DiffusionBValue", "DiffusionGradientOrientation", "ImageType", "AcquisitionNumber",
+    "NominalCardiacTriggerDelayTime", "ConvolutionKernel", "ContentTime", "AcquisitionTime",
 )  # fmt: skip
 TAGS: Final = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "FrameOfReferenceUID", *_GEOMETRY,

@@ -31,7 +31,7 @@ _HEADS: Final = {
     "diameter_after": "Diameter after", "diameter_change": "Diameter, change", "moved": "Moved",
     "diameter_sum_before": "Sum of diameters before", "diameter_sum_after": "Sum of diameters after",
     "diameter_sum_change": "Sum of diameters, change", "matched": "Found again", "new": "New", "vanished": "Vanished",
-    "split": "Split off", "merged": "Merged",
+    "split": "Split off", "merged": "Merged", "part_of": "Part of",
 }  # fmt: skip
 _MEAN: Final = "intensity_mean"
 _INTENSITIES: Final = {_MEAN: "Mean", "intensity_std": "SD", "intensity_p95": "95th percentile"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from .regrid import regrid
 __all__ = ["is_dicom_labels", "read_dicom_labels", "read_one"]
 
 _KINDS: Final = ("SEG", "RTSTRUCT")
+T = TypeVar("T")
 
 
 def is_dicom_labels(file: Path) -> bool:
@@ -29,7 +30,9 @@ def is_dicom_labels(file: Path) -> bool:
     return file.is_file() and is_dicom(file) and str(read_header(file, ["Modality"]).get("Modality", "")) in _KINDS
 
 
-def read_dicom_labels(file: Path, like: Image | None = None, around: Sequence[Series] | None = None) -> list[Image]:
+def read_dicom_labels(
+    file: Path, like: Image | None = None, around: Sequence[Series] | None = None, only: str = ""
+) -> list[Image]:
     """Read the segments of a DICOM-SEG, or the outlines of an RTSTRUCT, as labels.
 
     Parameters
@@ -41,6 +44,8 @@ def read_dicom_labels(file: Path, like: Image | None = None, around: Sequence[Se
         they were drawn on, which is looked for beside the file, and beside its folder.
     around : sequence of Series, optional
         Where to look for it instead.
+    only : str
+        Name or number of the one segment or structure that is wanted; empty for all.
 
     Returns
     -------
@@ -50,24 +55,26 @@ def read_dicom_labels(file: Path, like: Image | None = None, around: Sequence[Se
     Raises
     ------
     ImageError
-        If the file is damaged, the series is not there, or what is drawn lies elsewhere.
+        If the file is damaged, the series is not there, what is drawn lies elsewhere, or nothing bears the name.
     """
     if str(read_header(file, ["Modality"]).get("Modality", "")) == "SEG":
         masks, anatomy, axes = read_segments(file, like.anatomy if like else None)
+        masks = _chosen(masks, only, file)
     else:
         outlines = read_outlines(file)
+        outlines = replace(outlines, areas=_chosen(outlines.areas, only, file))
         like = like or _drawn_on(file, outlines.series, around)
         masks, anatomy, axes = *draw_outlines(outlines, like), "zyx"
     found = [_as_labels(each, anatomy, axes, file) for each in _apart(masks)]
     return found if like is None or axes != "zyx" else [regrid(each, like) for each in found]
 
 
-def read_one(file: Path, like: Image | None = None) -> Image:
+def read_one(file: Path, like: Image | None = None, only: str = "") -> Image:
     """Read labels of a file in which nothing overlaps.
 
     Parameters
     ----------
-    file, like : Path, Image
+    file, like, only : Any
         As for :func:`read_dicom_labels`.
 
     Returns
@@ -80,14 +87,25 @@ def read_one(file: Path, like: Image | None = None) -> Image:
     ImageError
         If segments overlap, so that one image of labels cannot hold them.
     """
-    found = read_dicom_labels(file, like)
+    found = read_dicom_labels(file, like, only=only)
     if len(found) > 1:
         names = ", ".join(f"'{name}'" for each in found if each.anatomy for _, name in each.anatomy.names)
         raise ImageError(
-            f"'{file}' holds segments that overlap: {names}. One image of labels cannot hold them; opened in napari "
-            "each is a layer, in Python use read_contents."
+            f"'{file}' holds segments that overlap: {names}. One image of labels cannot hold them: take one after the "
+            "other (napari-unet regrid FILE --like IMAGE --only NAME, in Python only=NAME). Opened in napari each is a "
+            "layer, in Python read_contents gives all."
         )
     return found[0]
+
+
+def _chosen(there: dict[tuple[int, str], T], only: str, file: Path) -> dict[tuple[int, str], T]:
+    """Return what bears a name or number; all where none is asked for."""
+    wanted = only.strip().casefold()
+    found = {key: each for key, each in there.items() if wanted in ("", key[1].strip().casefold(), str(key[0]))}
+    if not found:
+        names = ", ".join(f"'{name}'" for _, name in there)
+        raise ImageError(f"'{file}' holds nothing that is called '{only}'. It holds: {names}.")
+    return found
 
 
 def _apart(masks: Masks) -> list[Masks]:

@@ -116,6 +116,7 @@ def read_labels(
     path: str | os.PathLike[str],
     axes: str | Sequence[str] | None = None,
     like: Image | None = None,
+    only: str = "",
     *,
     unknown: int = 0,
 ) -> Image:
@@ -130,6 +131,8 @@ def read_labels(
         As in :func:`~napari_unet.io.images.read_image`.
     like : Image, optional
         The image that they belong to: segments and outlines of DICOM are put on its grid.
+    only : str
+        Of a DICOM-SEG or RTSTRUCT: name or number of the one segment or structure that is wanted; empty for all.
     unknown : int
         The label of pixels in which a raster holds no data.
 
@@ -146,7 +149,9 @@ def read_labels(
         If the file cannot be read or does not hold labels.
     """
     if suffix_of(Path(path)) not in OTHERS and as_address(path) is None and is_dicom_labels(file := as_file(path)):
-        return read_one(file, like)
+        return read_one(file, like, only)
+    if only:
+        raise ImageError(f"'{path}' holds no named segments, of which '{only}' could be one. Leave the name out.")
     if suffix_of(Path(path)) in _LOSSY:
         raise ImageError(f"'{path}' is a JPEG, which changes numbers: it cannot hold labels. Save them as PNG or TIFF.")
     found = read(path, parse_axes(axes) if axes else None, labels=True)

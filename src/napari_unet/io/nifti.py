@@ -149,7 +149,7 @@ def write_nifti(path: Path, image: Image, dtype: npt.DTypeLike) -> None:
         if anatomy.skew < 1e-6:
             made.set_qform(affine, code=1)
     if "t" in image.axes:
-        made.header["pixdim"][4] = image.along("t")[1][0]
+        made.header["pixdim"][4] = image.along("t")[1][0] / _SECONDS.get(made.header.get_xyzt_units()[1], 1.0)
     nibabel.save(made, path)
 
 

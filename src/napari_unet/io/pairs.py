@@ -34,6 +34,7 @@ _SPLITS: Final[dict[str, bool | None]] = {
 _SAID: Final[dict[str, bool | None]] = {
     "": None, "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False,
 }  # fmt: skip
+_TOLD: Final = 5  # missing cases that are named
 
 
 def find_examples(data: Path) -> list[Example]:
@@ -279,9 +280,10 @@ def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
         raise ImageError(f"'{truth}' and '{predicted}' must be two files or two folders, not one of each.")
     expected, found = _by_name(truth), _by_name(predicted)
     if missing := sorted(expected.keys() - found.keys()):
+        more = f" and {len(missing) - _TOLD} more" if len(missing) > _TOLD else ""
         raise ImageError(
-            f"'{predicted}' has no labels called '{missing[0]}' ({len(missing)} of {len(expected)} are missing). "
-            f"Add them, or take them out of '{truth}'."
+            f"'{predicted}' lacks the labels of {len(missing)} of {len(expected)} cases: "
+            f"{', '.join(missing[:_TOLD])}{more}. Add them, or take them out of '{truth}'."
         )
     return [(expected[name], found[name]) for name in sorted(expected)]
 

@@ -30,8 +30,8 @@ def read_sequences(places: Sequence[Place], axes: str | None, read: Callable[[Pl
     Parameters
     ----------
     places : sequence of path-like
-        Images without channels and time that have their voxels at the same places: NIfTI and DICOM within a hundredth
-        of a voxel in the patient, others by shape, scale, units and place on Earth.
+        Images without channels (all movies of one length, or none) that have their voxels at the same places: NIfTI and
+        DICOM within a hundredth of a voxel in the patient, others by shape, scale, units and place on Earth.
     axes : str or None
         Of the image; ``c`` may be left out, and comes first then.
     read : callable
@@ -46,7 +46,7 @@ def read_sequences(places: Sequence[Place], axes: str | None, read: Callable[[Pl
     Raises
     ------
     ImageError
-        If a file cannot be read, has channels or time of its own, is given twice, or lies on another grid.
+        If a file cannot be read, has channels of its own, is given twice, or lies on another grid.
     """
     if not places:
         raise ImageError("No file was given. Give at least one image.")

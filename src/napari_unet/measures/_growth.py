@@ -9,18 +9,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from napari_unet.core.anatomy import same_grid
+from napari_unet.core.anatomy import TOLERANCE, same_grid
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError
 from napari_unet.core.results import Table
-from napari_unet.core.windows import Reader, windows
+from napari_unet.core.windows import Reader, Window, windows
 
-from ._source import spatial
+from ._source import Source, spatial
 from ._totals import TARGETS
 
-__all__ = ["compare", "sum_up_growth"]
+__all__ = ["compare", "followed", "sum_up_growth"]
 
 _FORBIDDEN: Final = 1e9
+_SPLIT: Final = "split"
+_MERGED: Final = "merged"
 
 Floats = npt.NDArray[np.float64]
 Pairs = dict[tuple[int, int], float]
@@ -37,7 +39,8 @@ def compare(before: tuple[Image, Table], after: tuple[Image, Table]) -> Table:
     ----------
     before, after : (Image, dict of ndarray)
         Labels of one time, with one number a lesion, and their table of :func:`~napari_unet.measures.lesions.measure`.
-        Both images cover the same place: same axes; on one grid for overlaps, else only places are compared.
+        Both images cover the same place: same axes. On two grids lesions overlap where they do in the patient, by the
+        nearest voxel; where that is not known, only places are compared.
 
     Returns
     -------
@@ -46,6 +49,8 @@ def compare(before: tuple[Image, Table], after: tuple[Image, Table]) -> Table:
         is none; ``status``: ``matched``, ``new``, ``vanished``, ``split`` or ``merged``; ``volume_ml_before`` and
         ``_after`` (``volume_...`` where the unit is no length; 2D: ``area_...``) and ``volume_change`` in percent, the
         same of ``diameter``, and ``moved``, the distance of the centroids. NaN where there is nothing to compare.
+        ``part_of``: the lesion before that one has split off from, the lesion after that one has merged into, else 0.
+        ``class``, where classes are known: lesions are matched with those of their own class only.
 
     Raises
     ------
@@ -59,18 +64,47 @@ def compare(before: tuple[Image, Table], after: tuple[Image, Table]) -> Table:
             f"The lesions of '{old.name}' ({old.axes}, {', '.join(old.units)}) and of '{new.name}' ({new.axes}, "
             f"{', '.join(new.units)}) cannot be compared: give two volumes of one time each, in the same units."
         )
-    shared = _shared(old, new)
+    kinds = _classes(old_table, new_table)
+    shared = {pair: n for pair, n in _shared(old, new).items() if kinds[0].get(pair[0]) == kinds[1].get(pair[1])}
     pairs = _by_overlap(shared)
-    pairs += _by_place(old_table, new_table, axes, pairs)
-    rows = [(*pair, "matched") for pair in sorted(pairs)]
+    pairs += _by_place(old_table, new_table, axes, pairs, kinds)
+    rows = [(*pair, "matched", 0) for pair in sorted(pairs)]
     taken = {a for a, _ in pairs}, {b for _, b in pairs}
+    into, of = _most(shared), _most({(b, a): n for (a, b), n in shared.items()})
     for index in old_table["index"].tolist():
         if index not in taken[0]:
-            rows.append((index, 0, "merged" if any(a == index for a, _ in shared) else "vanished"))
+            rows.append((index, 0, _MERGED if index in into else "vanished", into.get(index, 0)))
     for index in new_table["index"].tolist():
         if index not in taken[1]:
-            rows.append((0, index, "split" if any(b == index for _, b in shared) else "new"))
-    return _columns(rows, old_table, new_table, axes)
+            rows.append((0, index, _SPLIT if index in of else "new", of.get(index, 0)))
+    found = _columns(rows, old_table, new_table, axes)
+    if kinds[0] or kinds[1]:
+        found["class"] = np.array([kinds[0].get(a) or kinds[1].get(b) or 0 for a, b, *_ in rows], np.int64)
+    return found
+
+
+def followed(changes: Table, targets: npt.NDArray[np.intp]) -> float:
+    """Sum up the diameters of what some lesions have become.
+
+    Parameters
+    ----------
+    changes : dict of str to ndarray
+        Of :func:`compare`.
+    targets : ndarray of int
+        Rows of lesions that were there at first.
+
+    Returns
+    -------
+    float
+        What has vanished counts 0, what several have merged into once; pieces that have split off are added.
+    """
+    known: dict[str, Any] = {name: column.tolist() for name, column in changes.items()}
+    rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
+    first = [rows[k] for k in targets.tolist() if rows[k]["before"]]
+    became = {row["part_of"] if row["status"] == _MERGED else row["after"] for row in first}
+    ids = {row["before"] for row in first}
+    became |= {row["after"] for row in rows if row["status"] == _SPLIT and row["part_of"] in ids}
+    return float(sum(row["diameter_after"] for row in rows if row["after"] and row["after"] in became))
 
 
 def sum_up_growth(changes: Table) -> dict[str, float]:
@@ -87,17 +121,16 @@ def sum_up_growth(changes: Table) -> dict[str, float]:
         Number of lesions of each ``status``; ``volume_ml_before`` and ``_after`` (``volume_...`` where the unit is no
         length; 2D: ``area_...``) and ``volume_change`` in percent of all lesions; ``diameter_sum_before``, ``_after``
         and ``_change`` of the five lesions with the longest diameters at first, followed up (RECIST 1.1: what has
-        vanished counts 0; new lesions are not in it).
+        vanished counts 0, pieces that have split off are added; new lesions are not in it).
     """
     known: dict[str, Any] = dict(changes)
-    names = ("matched", "new", "vanished", "split", "merged")
+    names = ("matched", "new", "vanished", _SPLIT, _MERGED)
     found = {name: float(np.count_nonzero(known["status"] == name)) for name in names}
     size = next(name for name in ("volume_ml", "volume", "area") if f"{name}_before" in known)
     found |= _totals(size, np.nansum(known[f"{size}_before"]), np.nansum(known[f"{size}_after"]))
     first = np.nan_to_num(known["diameter_before"])
     targets = np.argsort(-first, kind="stable")[:TARGETS]
-    later = np.nan_to_num(known["diameter_after"])[targets]
-    return found | _totals("diameter_sum", first[targets].sum(), np.where(first[targets] > 0, later, 0).sum())
+    return found | _totals("diameter_sum", first[targets].sum(), followed(changes, targets))
 
 
 def _totals(name: str, before: float, after: float) -> dict[str, float]:
@@ -107,21 +140,58 @@ def _totals(name: str, before: float, after: float) -> dict[str, float]:
 
 
 def _shared(old: Image, new: Image) -> Pairs:
-    """Count the pixels that two lesions share; none if the grids differ."""
-    axes = spatial(old)
-    if old.along(axes)[:2] != new.along(axes)[:2] or not same_grid(old, new):
-        return {}
+    """Count the pixels that two lesions share; none where grids differ and nothing says how they lie to each other."""
+    one, other = Source(old, Reader(old.data, old.name)), Source(new, Reader(new.data, new.name))
+    move = None
+    if not _alike(old, new):
+        if old.anatomy is None or new.anatomy is None or one.axes != "zyx":
+            return {}
+        move = np.linalg.inv(old.anatomy.matrix) @ new.anatomy.matrix
     shared: Pairs = {}
-    one, other = Reader(old.data, old.name), Reader(new.data, new.name)
-    back = [new.axes.index(a) for a in old.axes]
-    for window in windows(old.shape):
-        there: npt.NDArray[Any] = other.read(tuple(window[old.axes.index(a)] for a in new.axes)).transpose(back)
-        here: npt.NDArray[Any] = one.read(window)
+    for window in windows(other.shape):
+        there = other.read(None, window)
+        here = one.read(None, window) if move is None else _carried(one, there > 0, window, move)
         both = (here > 0) & (there > 0)
         found, counts = np.unique(np.stack([here[both], there[both]]).astype(np.int64), axis=1, return_counts=True)
         for (a, b), n in zip(found.T.tolist(), counts.tolist(), strict=True):
             shared[a, b] = shared.get((a, b), 0) + n
     return shared
+
+
+def _alike(old: Image, new: Image) -> bool:
+    """Say whether pixels of two images lie at the same places, as nearly as headers of files say it."""
+    axes = spatial(old)
+    (shape, scale, _), (other, sizes, _) = old.along(axes), new.along(axes)
+    if shape != other or not same_grid(old, new):
+        return False
+    known = old.anatomy is not None and new.anatomy is not None
+    return known or all(abs(a - b) * n <= TOLERANCE * a for a, b, n in zip(scale, sizes, shape, strict=True))
+
+
+def _carried(labels: Source, asked: npt.NDArray[np.bool_], window: Window, move: Floats) -> npt.NDArray[np.int64]:
+    """Return the nearest label of another grid for the pixels of a window that are asked for; 0 for all others."""
+    found = np.zeros(asked.shape, np.int64)
+    at = np.argwhere(asked)
+    index = np.rint((at + [part.start for part in window]) @ move[:3, :3].T + move[:3, 3]).astype(np.int64)
+    inside = ((index >= 0) & (index < labels.shape)).all(axis=1)
+    if inside.any():
+        at, index = at[inside], index[inside]
+        low, high = index.min(axis=0), index.max(axis=0) + 1
+        box = labels.read(None, tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True)))
+        found[tuple(at.T)] = box[tuple((index - low).T)]
+    return found
+
+
+def _classes(*tables: Table) -> list[dict[int, int]]:
+    """Return the class of each lesion of two tables; nothing unless both know it."""
+    if not all("class" in table for table in tables):
+        return [{} for _ in tables]
+    return [dict(zip(table["index"].tolist(), table["class"].tolist(), strict=True)) for table in tables]
+
+
+def _most(shared: Pairs) -> dict[int, int]:
+    """Return for each lesion the one of the other time with which it shares most."""
+    return {a: b for (a, b), _ in sorted(shared.items(), key=lambda item: item[1])}
 
 
 def _by_overlap(shared: Pairs) -> list[tuple[int, int]]:
@@ -134,14 +204,16 @@ def _by_overlap(shared: Pairs) -> list[tuple[int, int]]:
 
 
 def _by_place(
-    old: dict[str, Any], new: dict[str, Any], axes: str, pairs: list[tuple[int, int]]
+    old: dict[str, Any], new: dict[str, Any], axes: str, pairs: list[tuple[int, int]], kinds: list[dict[int, int]]
 ) -> list[tuple[int, int]]:
     left = ~np.isin(old["index"], [a for a, _ in pairs]), ~np.isin(new["index"], [b for _, b in pairs])
     name = _middle(old, new)
     apart = np.linalg.norm(_places(old, axes, name)[left[0]][:, None] - _places(new, axes, name)[left[1]], axis=-1)
-    cost = np.where(apart <= _radii(old, axes)[left[0]][:, None] + _radii(new, axes)[left[1]], apart, _FORBIDDEN)
-    rows, columns = linear_sum_assignment(cost)
     ids = old["index"][left[0]].tolist(), new["index"][left[1]].tolist()
+    alike = np.equal.outer(*(np.array([kind.get(i, 0) for i in own]) for kind, own in zip(kinds, ids, strict=True)))
+    near = apart <= _radii(old, axes)[left[0]][:, None] + _radii(new, axes)[left[1]]
+    cost = np.where(near & alike, apart, _FORBIDDEN)
+    rows, columns = linear_sum_assignment(cost)
     found = zip(rows.tolist(), columns.tolist(), strict=True)
     return [(ids[0][r], ids[1][c]) for r, c in found if cost[r, c] < _FORBIDDEN]
 
@@ -161,7 +233,7 @@ def _radii(table: dict[str, Any], axes: str) -> Floats:
     return np.asarray(np.sqrt(table["area"] / math.pi))
 
 
-def _columns(rows: list[tuple[int, int, str]], old: Table, new: Table, axes: str) -> Table:
+def _columns(rows: list[tuple[int, int, str, int]], old: Table, new: Table, axes: str) -> Table:
     found: Table = {
         "before": np.array([row[0] for row in rows], np.int64),
         "after": np.array([row[1] for row in rows], np.int64),
@@ -175,7 +247,8 @@ def _columns(rows: list[tuple[int, int, str]], old: Table, new: Table, axes: str
         found |= {f"{shown}_before": first, f"{shown}_after": later, f"{name}_change": 100 * (later - first) / first}
     name = _middle(old, new)
     steps = [_taken(new, f"{name}_{a}", found["after"]) - _taken(old, f"{name}_{a}", found["before"]) for a in axes]
-    return found | {"moved": np.sqrt(np.sum(np.square(steps), axis=0))}
+    part_of = np.array([row[3] for row in rows], np.int64)
+    return found | {"moved": np.sqrt(np.sum(np.square(steps), axis=0)), "part_of": part_of}
 
 
 def _taken(table: Table, column: str, ids: npt.NDArray[Any]) -> Floats:

@@ -14,6 +14,7 @@ from napari_unet.core.lengths import millimeters
 from napari_unet.core.lesions import Response
 from napari_unet.core.results import Table
 
+from ._growth import followed
 from ._totals import TARGETS
 
 __all__ = ["respond"]
@@ -30,8 +31,8 @@ def respond(changes: Table, unit: str) -> Response | None:
     """Put what has changed into a category (Eisenhauer et al., European Journal of Cancer 45:228-247, 2009).
 
     Targets are the five lesions with the longest diameters at first, of those with 10 mm or more. Their diameters are
-    summed up at both times: one that has vanished counts 0, of those that have merged the one that was matched counts,
-    and pieces that have split off are added. With two times the first one is also the smallest sum so far, to which
+    summed up at both times: one that has vanished counts 0, what several have merged into counts once, and pieces that
+    have split off from them are added. With two times the first one is also the smallest sum so far, to which
     progression refers. Lymph nodes, for which other limits hold, and organs, of which each has two targets at most, are
     not known here.
 
@@ -54,11 +55,11 @@ def respond(changes: Table, unit: str) -> Response | None:
     if np.isnan(size):
         return None
     known: dict[str, Any] = dict(changes)
-    first, later = (np.nan_to_num(known[f"diameter_{when}"]) * size for when in ("before", "after"))
+    first = np.nan_to_num(known["diameter_before"]) * size
     longest = np.argsort(-first, kind="stable")[:TARGETS]
     targets = longest[first[longest] >= _MEASURABLE - _ROUNDING]
     before = float(first[targets].sum())
-    after = float(later[targets].sum() + later[known["status"] == "split"].sum()) if len(targets) else 0.0
+    after = followed(changes, targets) * size
     old = known["status"][known["before"] > 0]
     new = int(np.count_nonzero(known["status"] == "new"))
     gone = bool((old == _GONE).all()), bool((known["status"][targets] == _GONE).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,11 @@ from napari_unet.core.ground import PixelAreas, areas_in
 from napari_unet.core.results import Table
 from napari_unet.core.windows import Reader, windows
 
-__all__ = ["measure"]
+__all__ = ["measure", "with_inner"]
 
 Floats = npt.NDArray[np.float64]
+
+_SUMS: Final = ("pixels", "area", "volume", "share", "area_m2")
 
 
 def measure(labels: Image, image: Image | None = None, ground: PixelAreas | None = None) -> Table:
@@ -55,6 +57,29 @@ def measure(labels: Image, image: Image | None = None, ground: PixelAreas | None
     if ground is not None:
         table["area_m2"] = np.array([sums[number][1] for number in found], np.float64)
     return table
+
+
+def with_inner(table: Table) -> Table:
+    """Count classes that lie within each other as the regions that they are.
+
+    Parameters
+    ----------
+    table : dict of str to ndarray
+        Of :func:`measure`, where each pixel counts for the innermost class; perhaps with means of each class.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The same columns, one row for each region that is there: counts, sizes and shares with all that lies within it,
+        other columns as means over the pixels.
+    """
+    known: dict[str, Any] = dict(table)
+    found = np.arange(1, int(known["index"].max(initial=0)) + 1)
+    inner = known["index"] >= found[:, None]
+    pixels = inner @ known["pixels"]
+    sums = {name: inner @ known[name] for name in _SUMS if name in known}
+    means = {n: inner @ (c * known["pixels"]) / pixels for n, c in known.items() if n not in (*_SUMS, "index")}
+    return {name: ({"index": found} | sums | means)[name] for name in known}
 
 
 def _count(values: npt.NDArray[Any], areas: Floats | None) -> tuple[list[Any], list[int], list[float]]:

@@ -39,18 +39,29 @@ class Case:
         Size of a pixel along each axis: in millimeters if the units are lengths, else in the units of the image.
     milliliters : float
         Of a voxel; NaN in 2D or where the units are no lengths.
+    nested : bool
+        Whether classes lie within each other: all that has the number of a class or a higher one is of it.
     """
 
     truth: npt.NDArray[np.uint8]
     predicted: npt.NDArray[np.uint8]
     spacing: tuple[float, ...]
     milliliters: float
+    nested: bool = False
 
     @property
     def classes(self) -> list[int]:
         """The classes that are in either, sorted."""
+        if self.nested:
+            return list(range(1, int(max(self.truth.max(), self.predicted.max())) + 1))
         found = np.bincount(self.truth.ravel(), minlength=256) + np.bincount(self.predicted.ravel(), minlength=256)
         return [int(c) for c in np.flatnonzero(found) if c]
+
+    def masks(self, kind: int) -> tuple[Mask, Mask]:
+        """Return where the truth and the prediction are of a class."""
+        if self.nested:
+            return self.truth >= kind, self.predicted >= kind
+        return self.truth == kind, self.predicted == kind
 
     @property
     def diagonal(self) -> float:
@@ -58,7 +69,7 @@ class Case:
         return math.hypot(*(n * step for n, step in zip(self.truth.shape, self.spacing, strict=True)))
 
 
-def cases(truth: Labels, predicted: Labels) -> Iterator[Case]:
+def cases(truth: Labels, predicted: Labels, nested: bool = False) -> Iterator[Case]:
     """Pair two maps of classes.
 
     Parameters
@@ -66,6 +77,8 @@ def cases(truth: Labels, predicted: Labels) -> Iterator[Case]:
     truth, predicted : Image or array-like
         Booleans or whole numbers up to 255; arrays without axes have pixels of size 1. Spacing and units are those of
         the truth, if it has any.
+    nested : bool
+        Whether classes lie within each other.
 
     Yields
     ------
@@ -95,10 +108,12 @@ def cases(truth: Labels, predicted: Labels) -> Iterator[Case]:
         for one in (true, guess)
     ]
     for a, b in zip(*frames, strict=True):
-        yield Case(a, b, spacing, milliliters(true))
+        yield Case(a, b, spacing, milliliters(true), nested)
 
 
-def pool_cases(truth: Labels, predicted: Labels, judge: Callable[..., Pool], **numbers: float | None) -> Pool:
+def pool_cases(
+    truth: Labels, predicted: Labels, judge: Callable[..., Pool], nested: bool, **numbers: float | None
+) -> Pool:
     """Check what is compared and how, and add up what is said of every case: the one door of metrics of classes.
 
     Parameters
@@ -107,6 +122,8 @@ def pool_cases(truth: Labels, predicted: Labels, judge: Callable[..., Pool], **n
         See :func:`cases`.
     judge : callable
         Says of a :class:`Case`, given the numbers by name, what its scores are.
+    nested : bool
+        Whether classes lie within each other.
     **numbers : float or None
         Settings, 0 or more; None is left to `judge`.
 
@@ -125,7 +142,7 @@ def pool_cases(truth: Labels, predicted: Labels, judge: Callable[..., Pool], **n
     wrong = {name: value for name, value in numbers.items() if value is not None and not value >= 0}
     for name, value in wrong.items():
         raise SpecError(f"The setting '{name}' must be 0 or more, not {value}. Give another value, or leave it out.")
-    return reduce(Pool.__add__, (judge(case, **numbers) for case in cases(truth, predicted)))
+    return reduce(Pool.__add__, (judge(case, **numbers) for case in cases(truth, predicted, nested)))
 
 
 def crop(*masks: Mask, margin: tuple[int, ...] | int = 1) -> list[Mask]:

@@ -38,7 +38,12 @@ Offsets = npt.NDArray[np.int64]
 
 
 def count(
-    truth: Labels, predicted: Labels, grow: float = 3.0, smallest: float | None = None, penalty: float | None = None
+    truth: Labels,
+    predicted: Labels,
+    grow: float = 3.0,
+    smallest: float | None = None,
+    penalty: float | None = None,
+    nested: bool = False,
 ) -> Pool:
     """Compare the lesions of two maps of classes; connected pieces of a class are lesions.
 
@@ -54,6 +59,8 @@ def count(
         if not given.
     penalty : float, optional
         Distance of a lesion that was missed or invented; the diagonal of the image if not given (BraTS: 374).
+    nested : bool
+        Whether classes lie within each other (whole tumor, core): each counts with all that have higher numbers.
 
     Returns
     -------
@@ -67,7 +74,7 @@ def count(
     SpecError
         If a number is negative.
     """
-    return pool_cases(truth, predicted, _one, grow=grow, smallest=smallest, penalty=penalty)
+    return pool_cases(truth, predicted, _one, nested, grow=grow, smallest=smallest, penalty=penalty)
 
 
 def scores(counts: Pool) -> dict[str, float]:
@@ -117,7 +124,7 @@ def _one(case: Case, grow: float, smallest: float | None, penalty: float | None)
     element, steps = math.prod(case.spacing), _steps(case.spacing, grow)
     found = {}
     for kind in case.classes:
-        lesions, invented = _lesions(case.truth == kind, case.predicted == kind, case.spacing, steps)
+        lesions, invented = _lesions(*case.masks(kind), case.spacing, steps)
         asked = [lesion for lesion in lesions if lesion.pixels * element > least]
         count = len(asked) + invented
         distances = [lesion.distance if math.isfinite(lesion.distance) else worst for lesion in asked]

@@ -21,13 +21,15 @@ SCALED: Final = True  # wants to know the size of pixels
 _PERFECT: Final = {"dice": 1.0, "iou": 1.0}
 
 
-def count(truth: Labels, predicted: Labels) -> Pool:
+def count(truth: Labels, predicted: Labels, nested: bool = False) -> Pool:
     """Compare two maps of classes.
 
     Parameters
     ----------
     truth, predicted : Image or array-like
         Booleans or whole numbers up to 255 of equal shape; 0 is background.
+    nested : bool
+        Whether classes lie within each other (whole tumor, core): each counts with all that have higher numbers.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def count(truth: Labels, predicted: Labels) -> Pool:
     ImageError, AxesError
         If they are no maps of classes or do not fit together.
     """
-    return pool_cases(truth, predicted, _one)
+    return pool_cases(truth, predicted, _one, nested)
 
 
 def scores(counts: Pool) -> dict[str, float]:
@@ -68,11 +70,16 @@ def _one(case: Case) -> Pool:
     for true, guess in zip(case.truth, case.predicted, strict=True):
         pairs += np.bincount(true.ravel().astype(np.uint16) * 256 + guess.ravel(), minlength=65536)
     table = pairs.reshape(256, 256)
-    return Pool.of({kind: _scores(table, kind, case) for kind in case.classes})
+    if case.nested:
+        table = table[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
+        sums = {k: (table[k, k], table[k, 0], table[0, k]) for k in case.classes}
+    else:
+        sums = {k: (table[k, k], table[k].sum(), table[:, k].sum()) for k in case.classes}
+    return Pool.of({kind: _scores(case, *(int(n) for n in own)) for kind, own in sums.items()})
 
 
-def _scores(table: np.ndarray[tuple[int, int], np.dtype[np.int64]], kind: int, case: Case) -> dict[str, float]:
-    both, true, guess = int(table[kind, kind]), int(table[kind].sum()), int(table[:, kind].sum())
+def _scores(case: Case, both: int, true: int, guess: int) -> dict[str, float]:
+    """Return the scores of a class from its pixels in both, in the truth and in the prediction."""
     element = math.prod(case.spacing) if math.isnan(case.milliliters) else case.milliliters
     error = (guess - true) * element
     return {

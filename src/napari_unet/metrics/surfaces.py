@@ -20,7 +20,7 @@ SCALED: Final = True  # wants to know the size of pixels
 _PERFECT: Final = {"hd95": 0.0, "nsd": 1.0}
 
 
-def count(truth: Labels, predicted: Labels, tolerance: float = 1.0) -> Pool:
+def count(truth: Labels, predicted: Labels, tolerance: float = 1.0, nested: bool = False) -> Pool:
     """Compare the surfaces of two maps of classes.
 
     Parameters
@@ -29,6 +29,8 @@ def count(truth: Labels, predicted: Labels, tolerance: float = 1.0) -> Pool:
         Booleans or whole numbers up to 255 of equal shape; 0 is background.
     tolerance : float
         Of the surface Dice: in millimeters if the units are lengths, else in the units of the image.
+    nested : bool
+        Whether classes lie within each other (whole tumor, core): each counts with all that have higher numbers.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def count(truth: Labels, predicted: Labels, tolerance: float = 1.0) -> Pool:
     SpecError
         If the tolerance is negative.
     """
-    return pool_cases(truth, predicted, _one, tolerance=tolerance)
+    return pool_cases(truth, predicted, _one, nested, tolerance=tolerance)
 
 
 def scores(counts: Pool) -> dict[str, float]:
@@ -65,7 +67,7 @@ def scores(counts: Pool) -> dict[str, float]:
 def _one(case: Case, tolerance: float) -> Pool:
     found = {}
     for kind in case.classes:
-        true, guess = case.truth == kind, case.predicted == kind
+        true, guess = case.masks(kind)
         apart = hausdorff95(true, guess, case.spacing)
         nsd = surface_dice(true, guess, case.spacing, tolerance)
         found[kind] = {"hd95": apart if math.isfinite(apart) else case.diagonal, "nsd": nsd}

@@ -124,6 +124,13 @@ def _check_alone(image: Image, used: int, card: ModelCard) -> None:
     if used > 1 or 1 in card.channels or card.foreign is not None:
         return
     names = f" ({', '.join(card.bands)})" if card.bands else ""
+    if "t" in image.axes and image.along("t")[0] == (card.net.inputs,):
+        axes = image.axes.replace("t", "c")
+        raise ImageError(
+            f"The model '{card.name}' has learned from {card.net.inputs} channels{names}, and '{image.name}' has as "
+            f"many time points (axes {image.axes}). If they are these channels, say so: --axes {axes} on the command "
+            f"line, axes='{axes}' in Python, the row 'Axes' in the dock."
+        )
     raise ImageError(
         f"The model '{card.name}' has learned from {card.net.inputs} channels{names}, but '{image.name}' gives one. "
         "Give the file of each other channel, too, in the order of the model: --channel on the command line, a list of "

@@ -335,6 +335,14 @@ def matched(image: Image, labels: Image, ndim: int, name: str) -> list[tuple[Pla
     planes, drawn = image.planes(ndim), {_key(plane): plane for plane in labels.planes(ndim)}
     missing = [plane for plane in planes if _key(plane) not in drawn]
     if missing or len(planes) != len(drawn):
+        if "t" in image.axes and set(image.axes) - set(labels.axes) == {"t"}:
+            points = image.along("t")[0][0]
+            raise TrainingDataError(
+                f"'{name}' has {points} time points (axes {image.axes}, shape {image.shape}), but its labels have no "
+                "time. If these are sequences such as T1 and FLAIR, name them: in a file dataset.json in the folder, "
+                'such as {"channel_names": {"0": "T1", "1": "FLAIR"}}, or in the column \'channels\' of a table '
+                "(T1;FLAIR). Of a movie, each time point needs labels."
+            )
         raise TrainingDataError(
             f"'{name}' has axes {image.axes} and shape {image.shape}, but its labels have axes {labels.axes} and shape "
             f"{labels.shape}. They must be the same but for the channels; check that the files belong together."

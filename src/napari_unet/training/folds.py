@@ -27,7 +27,8 @@ from ..models.devices import choose_device
 from ..models.model import Model
 from ..models.store import read_network
 from .holdout import part_groups
-from .plan import fill_in, framed, name_classes, valued
+from .meanings import valued
+from .plan import fill_in, framed, name_classes
 from .record import ends
 from .run import train_model
 from .validate import Judged, judge, open_example, summarize

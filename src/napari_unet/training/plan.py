@@ -8,11 +8,9 @@ instead of one spacing, and intensities to percentiles.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from ..core.axes import Image
 from ..core.bands import are_colors, band_names
@@ -26,27 +24,25 @@ from ..io.dataset import read_dataset
 from ..io.pairs import as_examples
 from ..models.cards import find_model, read_card
 from ..models.devices import choose_device
-from ..targets import count_classes, count_frames
-from ..tiling.statistics import sample_windows
+from ..targets import count_frames
 from .data import Loader
 from .fingerprint import Fingerprint, fingerprint
 from .frames import pair_frames
 from .gentle import gentle, gentle_words
 from .holdout import Split, check_leaks, hold_out
 from .intensities import is_ct, measure_ct, measure_fixed
+from .meanings import NOTHING, counted, marked, valued
 from .odd import VOLUME, find_flat, find_other_units
 from .pairs import Pair
 from .stored import Shelf
 
-__all__ = ["Prepared", "fill_in", "framed", "prepare", "valued"]
+__all__ = ["Prepared", "fill_in", "framed", "prepare"]
 
 _LOOKED_AT: Final = 16  # examples whose axes decide what kind of network it is
 _MOST_WARNINGS: Final = 20
 _BLIND: Final = (
     "No held-out image has a labeled object, so the model cannot be judged by them. Hold out an image that has some."
 )
-_CLASSES: Final = 200
-_WHITE: Final = 255
 
 
 @dataclass(frozen=True)
@@ -104,6 +100,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
         raise TrainingDataError("There is nothing to learn from. Choose at least one image and its labels.")
     examples = framed(examples, spec)
     split = hold_out(examples, spec)
+    yield Progress(0, 0, "Looking at the images")
     filled = fill_in(spec, examples)
     learned, kept = valued(filled, split.learned), valued(filled, split.held_out)
     loader = Loader((yield from _measured(filled, spec, learned)), _known(spec))
@@ -116,7 +113,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
         (held if judged else pairs).extend(loader.load(example, judged))
     check_leaks(pairs, held)
     if not any(len(pair.spots) for pair in pairs):
-        raise TrainingDataError("None of the training images has a labeled object. Draw some labels first.")
+        raise TrainingDataError(NOTHING)
     facts = fingerprint(pairs)
     planned = _planned(spec, loader.spec, facts, pairs)
     blind = bool(held) and not any(len(pair.spots) for pair in held)
@@ -221,7 +218,7 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
         chosen["net"] = _net(spec, task.net, looks, channels)
     if spec.normalize is None and not colors:
         chosen["normalize"] = NormalizeSpec(**task.normalize.model_dump() | {"joint": False})
-    sparse = all(example.scribbles for example in _marked(spec, examples))
+    sparse = all(example.scribbles for example in marked(spec, examples))
     if spec.target is None and sparse:
         # Nothing else can be learned from them.
         chosen["target"] = TargetSpec(name="foreground") if task.target.name != "classes" else task.target
@@ -230,7 +227,7 @@ def fill_in(spec: TrainSpec, examples: Sequence[Example]) -> TrainSpec:
         names = tuple(f"class {value}" for value in spec.class_values)
         chosen["target"] = wanted.model_copy(update={"classes": names})
     elif wanted.name == "classes" and not wanted.classes:
-        chosen["target"] = wanted.model_copy(update={"classes": _counted(shelf, _marked(spec, examples))})
+        chosen["target"] = wanted.model_copy(update={"classes": counted(shelf, marked(spec, examples))})
     return spec.model_copy(update=chosen).filled(task)
 
 
@@ -260,86 +257,6 @@ def _measured(spec: TrainSpec, given: TrainSpec, examples: Sequence[Example]) ->
     else:
         return spec
     return spec.model_copy(update={"normalize": found})
-
-
-def valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
-    """Say of examples what the run says of all: which value means which class, whether labels are strokes.
-
-    Parameters
-    ----------
-    spec : TrainSpec
-        With its target filled in.
-    examples : sequence of Example
-        As they were found.
-
-    Returns
-    -------
-    list of Example
-        In the same order.
-
-    Raises
-    ------
-    TrainingDataError
-        If there are not as many values as classes.
-    """
-    count, values = count_classes(spec.target) if spec.target else 0, spec.class_values
-    if values and len(values) != count:
-        raise TrainingDataError(
-            f"Values are given for {len(values)} classes, but there are {count}. Give one value for each class, in the "
-            "same order."
-        )
-    examples = _marked(spec, examples)
-    if count == 1 and not values and _is_mask(Shelf(), examples):
-        values = (_WHITE,)
-    if values:
-        return [replace(example, values=example.values or values) for example in examples]
-    between = count > 0 and spec.target is not None and spec.target.background
-    return [
-        _counted_around(example, count) if between and example.scribbles and not example.values else example
-        for example in examples
-    ]
-
-
-def _marked(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
-    """Say of each example that it has scribbles, where the run says so of all."""
-    return [replace(each, scribbles=True) for each in examples] if spec.truth == "scribbles" else list(examples)
-
-
-def _counted_around(example: Example, count: int) -> Example:
-    """Give the classes of scribbles the numbers that are left beside that of the background."""
-    numbers = [number for number in range(1, count + 2) if number != example.background][:count]
-    return replace(example, values=tuple(numbers)) if numbers[-1] > count else example
-
-
-def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
-    """Say whether labels are black and white pictures."""
-    found: set[int] = set()
-    for example in examples[:_LOOKED_AT]:
-        for plane, window in sample_windows(shelf.labels(example.labels).planes(2)):
-            found |= set(np.unique(plane.read(window)).tolist()) - {*example.ignored}
-        if not found <= {0, _WHITE}:
-            return False
-    return _WHITE in found
-
-
-def _highest(shelf: Shelf, example: Example, strokes: set[int]) -> int:
-    """Return the highest label that is neither unknown nor a stroke on the background."""
-    values = np.asarray(shelf.labels(example.labels).data)
-    return int(np.max(values, initial=0, where=~np.isin(values, [*example.ignored, *strokes])))
-
-
-def _counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
-    """Name as many classes as there are in the labels, where nobody has named them."""
-    if _is_mask(shelf, examples):
-        return ("class 1",)
-    strokes = {each.background for each in examples} if all(each.scribbles for each in examples) else set()
-    highest = max(_highest(shelf, example, strokes) for example in examples[:_LOOKED_AT])
-    if not 0 < highest <= _CLASSES:
-        raise TrainingDataError(
-            f"The labels go up to {highest}, but classes are numbered from 1 to at most {_CLASSES}. Number the classes "
-            "in the labels, or choose a task that finds objects."
-        )
-    return tuple(f"class {number}" for number in range(1, highest + 1) if number not in strokes)
 
 
 def _flat(given: TrainSpec, filled: TrainSpec, examples: Sequence[Example]) -> Iterator[str]:

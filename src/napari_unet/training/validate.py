@@ -226,7 +226,7 @@ def judge(shown: Shown, model: Model, measured: bool = True) -> Judged:
     compared = labels if shown.known is None else np.where(shown.known, labels, 0)
     truth = shown.truth
     if kinds:
-        return _classed(truth, compared, kinds, model.card.target.background, labels)
+        return replace(_classed(truth, compared, kinds, model.card.target), labels=labels)
     both = float(np.count_nonzero((compared > 0) & (truth > 0)))
     pixels = float(np.count_nonzero(compared) + np.count_nonzero(truth))
     if shown.sparse:
@@ -247,15 +247,15 @@ def _comparable(truth: Labels, labels: Labels, known: npt.NDArray[np.bool_]) -> 
     return np.where(cut, 0, truth), np.where((2 * inside >= whole)[labels], labels, 0)
 
 
-def _classed(truth: Labels, found: Labels, kinds: int, background: bool, labels: Labels) -> Judged:
-    """Compare classes of pixels, where the truth is known."""
-    if not background:
-        found = np.where(truth > 0, found, 0)
-    each = np.arange(1, kinds + 1)
-    both = np.bincount(truth[truth == found].ravel(), minlength=kinds + 1)[each]
-    wanted, got = (np.bincount(values.ravel(), minlength=kinds + 1)[each] for values in (truth, found))
-    table = np.stack([both, wanted, got], 1).astype(np.float64)
-    return Judged(None, float(both.sum()), float(wanted.sum() + got.sum()), labels, table)
+def _classed(truth: Labels, found: Labels, kinds: int, rule: TargetSpec) -> Judged:
+    """Compare classes of pixels, where the truth is known; those within each other as the regions that they are."""
+    compared = found if rule.background else np.where(truth > 0, found, 0)
+    shared = np.minimum(truth, compared) if rule.nested else np.where(truth == compared, truth, 0)
+    counts = [np.bincount(values.ravel(), minlength=kinds + 1)[1 : kinds + 1] for values in (shared, truth, compared)]
+    table = np.stack(counts, 1).astype(np.float64)
+    if rule.nested:
+        table = table[::-1].cumsum(axis=0)[::-1]
+    return Judged(None, float(table[:, 0].sum()), float(table[:, 1:].sum()), found, table)
 
 
 def summarize(judged: Sequence[Judged], seed: int = 0) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:

@@ -193,7 +193,7 @@ class FurtherRows:
         Raises
         ------
         AxesError, ImageError
-            If a layer is missing, chosen twice, has channels or time, or lies on another grid than the first.
+            If a layer is missing, chosen twice, has channels, or lies on another grid than the first.
         """
         found = [layer for layer in self.layers if layer is not None]
         if missing := [self._caption(n) for n, layer in enumerate(self.layers) if layer is None]:

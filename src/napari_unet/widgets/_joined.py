@@ -72,7 +72,7 @@ def join_layers(layers: Sequence[Layer], axes: str, last: LastStack) -> Image:
     Raises
     ------
     AxesError, ImageError
-        If a layer is there twice, has channels or time, or lies on another grid than the first.
+        If a layer is there twice, has channels, or lies on another grid than the first.
     """
     if any(one == other for one, other in itertools.combinations(layers, 2)):
         raise ImageError("A layer is chosen for two channels. Choose another one for each.")

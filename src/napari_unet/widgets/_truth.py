@@ -27,6 +27,7 @@ from ._chooser import LayerBox
 from ._classes import classes_of
 from ._layers import layer_axes, layer_image
 from ._parts import button
+from ._records import record_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["TruthRows"]
 
 _VOLUMES: Final = ("overlap", "surfaces", "lesions")
-_KINDS: Final = {"lesions": (_VOLUMES, True), "classes": (_VOLUMES, False), "objects": (("matching",), False)}
+_KINDS: Final[dict[str, tuple[tuple[str, ...], bool, dict[str, bool]]]] = {
+    "lesions": (_VOLUMES, True, {}), "classes": (_VOLUMES, False, {}), "regions": (_VOLUMES, False, {"nested": True}),
+    "objects": (("matching",), False, {}),
+}  # fmt: skip
 _WORDS: Final = {
     "dice": "Dice", "iou": "IoU", "volume_error": "Volume error", "volume_bias": "Volume bias",
     "volume_error_percent": "Volume error, %", "hd95": "HD95", "nsd": "Surface Dice",
@@ -72,7 +76,8 @@ class TruthRows(QWidget):
         self.what = QComboBox()
         self.what.addItems([*_KINDS])
         self.what.setToolTip(
-            "lesions: all that is labeled, whatever its number; classes: each number by itself; objects: as cells are."
+            "lesions: all that is labeled, whatever its number; classes: each number by itself; regions: classes "
+            "within each other, each with all that have higher numbers; objects: as cells are."
         )
         self.scores = QTableWidget(0, 1)
         self.scores.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -95,9 +100,10 @@ class TruthRows(QWidget):
         layer = self.labels.layer
         if layer is not None:
             known = "longest_diameter" in layer.features.columns
-            self.what.setCurrentText(
-                "classes" if classes_of(layer) else "lesions" if known else self.what.currentText()
-            )
+            kind = "lesions" if known else self.what.currentText()
+            if classes_of(layer):
+                kind = "regions" if record_of(layer).get("rule", {}).get("nested") else "classes"
+            self.what.setCurrentText(kind)
 
     def compare(self) -> None:
         """Compare; what is missing is said in the dock's status line."""
@@ -112,13 +118,13 @@ class TruthRows(QWidget):
         except UNetError as error:
             dock.complain(error)
             return
-        metrics, binary = _KINDS[self.what.currentText()]
+        metrics, binary, more = _KINDS[self.what.currentText()]
         names = {row.label: row.name for row in classes_of(layer) or classes_of(truth)}
         known = not any(math.isnan(millimeters(unit)) for unit in true.along(true.spatial)[2])
         size = ", ml" if "z" in true.axes else ", mm²"
         units = dict.fromkeys(_LENGTHS, ", mm") | dict.fromkeys(_SIZES, size) if known else {}
         dock.begin(
-            lambda: self._engine.evaluate_steps(true, labels, metrics, binary=binary),
+            lambda: self._engine.evaluate_steps(true, labels, metrics, more, binary=binary),
             dock.follow,
             lambda found: self._scored(found, {} if binary else names, units),
         )

@@ -51,11 +51,11 @@ def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:
     return read(path)
 
 
-def read_labels(path: str | Path, axes: str | None = None, like: Image | None = None) -> Image:
+def read_labels(path: str | Path, axes: str | None = None, like: Image | None = None, only: str = "") -> Image:
     """Read labels; see :func:`napari_unet.io.labels.read_labels`."""
     from ..io.labels import read_labels as read
 
-    return read(path, axes, like)
+    return read(path, axes, like, only)
 
 
 def list_series(place: str | Path) -> list[Series]:

@@ -148,7 +148,12 @@ def _with_table(found: Segmentation, source: Image, spec: SegmentSpec, measures:
 
     yield Progress(1, 1, "Measuring the objects")
     table = yield from measure_steps(found.labels, mended(source, spec), measures)
-    return replace(found, table=_with_names(_with_means(_with_shares(table, found, spec), found), found))
+    table = _with_means(_with_shares(table, found, spec), found)
+    if tuple(measures) == ("classes",) and found.manifest.get("rule", {}).get("nested"):
+        from ..measures.classes import with_inner
+
+        table = with_inner(table)
+    return replace(found, table=_with_names(table, found))
 
 
 def _place(output: str | Path | None, source: Image) -> Path | None:
