@@ -226,13 +226,17 @@ def scored(folder: Path, name: str, mirrored: str = "", fold: int = 0) -> dict[s
     return found
 
 
-def rescore(name: str) -> Path:
-    """Score the model in the package as the program is now, and write that on its card."""
+def rescore(name: str, judged: Sequence[Path] = ()) -> Path:
+    """Score the model in the package as the program is now, or those of `judged`, and write that on its card."""
     folder = WEIGHTS / name
     card = read_card(folder)
-    if not card.training["counts"]["held_out"]:
+    if not judged and not card.training["counts"]["held_out"]:
         raise SystemExit(f"The weights of {name} learned from all images: name the ones that did not with --judged.")
-    write_model(folder, card.model_copy(update={"metrics": scored(folder, name)}), read_network(folder, card))
+    found = dict(card.metrics) if judged else scored(folder, name)
+    for one in judged:
+        found |= scored(one, name, fold=fold_of(one))
+    metrics = {place: found[place] for place in sorted(found)}
+    write_model(folder, card.model_copy(update={"metrics": metrics}), read_network(folder, card))
     return folder
 
 
@@ -291,9 +295,13 @@ def main() -> None:
         type=Path,
         nargs="+",
         default=(),
-        help="with --bundle of weights that learned from all: those that did not",
+        help="with --bundle or --rescore of weights that learned from all: those that did not",
     )
-    parser.add_argument("--rescore", action="store_true", help="only score the model in the package")
+    parser.add_argument(
+        "--rescore",
+        action="store_true",
+        help="only score the model in the package; with --judged, put the scores of those folds on its card",
+    )
     parser.add_argument("--mirrored", default="", help="axes along which its kernels are mirrored first, such as yx")
     parser.add_argument("--stages", default="", help="what else the recipe was called with, for the card")
     wish = parser.parse_args()
@@ -301,7 +309,7 @@ def main() -> None:
         print(bundle(wish.bundle, wish.model, wish.stages, wish.mirrored, wish.judged))
         return
     if wish.rescore:
-        print(rescore(wish.model))
+        print(rescore(wish.model, wish.judged))
         return
     read, settings = MODELS[wish.model]
     steps = {"steps": 100000, "every": 200, "rate": wish.rate, "start": wish.start, "average": 0.995, "cooldown": 0.95}
