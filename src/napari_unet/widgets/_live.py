@@ -68,12 +68,19 @@ def watching(make: Callable[[], Steps[Any]]) -> Steps[Any]:
                 progress = replace(progress, news="")
             epoch = progress.payload
             if isinstance(epoch, Epoch):
-                preview = None if epoch.preview is None else np.load(epoch.preview)
-                seen = Seen(epoch, read_pictures(epoch.examples), preview)
-                progress = Progress(progress.done, progress.total, progress.note, seen, progress.news)
+                progress = Progress(progress.done, progress.total, progress.note, _seen(epoch), progress.news)
             yield progress
     finally:
         steps.close()
+
+
+def _seen(epoch: Epoch) -> Seen:
+    """Read what a report is about; a training that is over by now has taken it away."""
+    try:
+        pictures = read_pictures(epoch.examples)
+        return Seen(epoch, pictures, None if epoch.preview is None else np.load(epoch.preview))
+    except OSError:
+        return Seen(epoch)
 
 
 class Clock:
