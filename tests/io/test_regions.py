@@ -20,9 +20,9 @@ import napari_unet
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, SpecError
 from napari_unet.core.place import GeoReference
+from napari_unet.core.rasterize import Polygons
 from napari_unet.core.region import outline, region_text
 from napari_unet.io.regions import read_region
-from napari_unet.tiling._polygons import Polygons
 
 BOX = [(2.0, 3.0), (2.0, 9.0), (6.0, 9.0), (6.0, 3.0)]
 
@@ -183,5 +183,5 @@ def test_areas_beside_the_image_are_refused_and_pixels_stay_pixels(tmp_path):
     with pytest.raises(ImageError, match="does not say where it lies"):
         read_region(tmp_path / "area.gpkg", Image(np.zeros((40, 60)), "yx"))
     (tmp_path / "broken.gpkg").write_text("nothing")
-    with pytest.raises(ImageError, match="could not be read as a region"):
+    with pytest.raises(ImageError, match="could not be read as shapes"):
         read_region(tmp_path / "broken.gpkg", image)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.core.axes import Plane, as_image
+from napari_unet.core.rasterize import Polygons
 from napari_unet.core.specs import SegmentSpec, TargetSpec, TilingSpec
 from napari_unet.core.steps import finish
 from napari_unet.targets import explorer, target
 from napari_unet.tiling._background import Background
 from napari_unet.tiling._brick_jobs import Finding, Jobs
-from napari_unet.tiling._polygons import Polygons
 from napari_unet.tiling.bricked import segment_bricks
 from napari_unet.tiling.run import segment_planes
 from napari_unet.tiling.statistics import Statistics, normalize

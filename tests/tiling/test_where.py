@@ -10,11 +10,11 @@ from skimage import draw
 
 from napari_unet.core.axes import as_image
 from napari_unet.core.errors import ImageError
+from napari_unet.core.rasterize import Polygons
 from napari_unet.core.specs import SegmentSpec, TilingSpec
 from napari_unet.core.steps import finish
 from napari_unet.tiling import _background
 from napari_unet.tiling._background import Background
-from napari_unet.tiling._polygons import Polygons
 from napari_unet.tiling.run import Plan, segment_planes
 from napari_unet.tiling.statistics import Statistics, normalize
 from napari_unet.tiling.where import Where, choose_where

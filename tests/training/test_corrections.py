@@ -13,13 +13,13 @@ from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError, TrainingDataError
 from napari_unet.core.model_card import ModelCard
+from napari_unet.core.rasterize import Polygons
 from napari_unet.core.region import parse_region, region_text
 from napari_unet.core.specs import NetSpec, TargetSpec
 from napari_unet.io import collection
 from napari_unet.io.collected import read_rows
 from napari_unet.io.pairs import find_examples, read_example
 from napari_unet.models import cards
-from napari_unet.tiling import Polygons
 from napari_unet.training import corrections
 from napari_unet.training.corrections import find_corrections, known_region, left_of
 

@@ -10,8 +10,8 @@ import pytest
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.examples import Example
+from napari_unet.core.rasterize import Polygons
 from napari_unet.core.specs import TrainSpec
-from napari_unet.tiling import Polygons
 from napari_unet.training.holdout import check_leaks, hold_out
 from napari_unet.training.pairs import make_pair
 

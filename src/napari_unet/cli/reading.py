@@ -54,7 +54,10 @@ def open_image(
 
 def regrid(  # noqa: PLR0913  # a command's options are its arguments
     labels: Annotated[
-        Path, typer.Argument(help="Labels: any file of labels, DICOM-SEG or RTSTRUCT.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Labels: any file of labels, DICOM-SEG, RTSTRUCT, .geojson, .gpkg or .shp.", show_default=False
+        ),
     ],
     like: Annotated[Path, typer.Option(help="Image on whose grid they are to lie.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Labels to write: .nii.gz, .dcm, .ome.zarr or .tif.")],
@@ -68,15 +71,18 @@ def regrid(  # noqa: PLR0913  # a command's options are its arguments
     ] = False,
     only: Annotated[
         str,
-        typer.Option(help="Of a DICOM-SEG or RTSTRUCT: the one that has this name or number.", show_default="all"),
+        typer.Option(
+            help="Of a DICOM-SEG or RTSTRUCT: the one that has this name or number; of shapes: the class.",
+            show_default="all",
+        ),
     ] = "",
     as_json: _Json = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Put medical labels onto the grid of their image, and into another kind of file.
+    """Put labels onto the grid of their image, and into another kind of file: medical ones, and shapes that are drawn.
 
     Voxels that coincide are copied. Where the grids differ nothing is guessed: it is refused without --resample.
-    Structures that overlap are taken one after the other, by name (--only).
+    Structures that overlap are taken one after the other, by name (--only). Shapes of a map or of QuPath become pixels.
     """
     image = open_image(like, None, number)
     workflows.check_place(output, image, overwrite)

@@ -26,7 +26,7 @@ class Example:
     image : Image or Path or tuple of Path
         Any axes; the frames of a movie are images of one group. Several files are the channels of one image.
     labels : Image or Path
-        Axes and shape of the image, without channels; whole numbers.
+        Axes and shape of the image, without channels; whole numbers. Or a file of shapes that are drawn on it.
     region : tuple of polygons or None
         The truth is known inside these only, in all planes: vertices ``(y, x)`` in pixels. None: everywhere.
     scribbles : bool
@@ -50,6 +50,9 @@ class Example:
         What the channels are called; empty: as the image says.
     ignored : tuple of int
         Values in the labels where nobody knows what there is.
+    classes : tuple of str
+        Where labels are a file of shapes: the classes that are wanted of them, numbered from 1. Empty: every shape is
+        an object.
     """
 
     image: Image | Path | tuple[Path, ...]
@@ -65,6 +68,7 @@ class Example:
     before: Image | Path | None = None
     channels: tuple[str, ...] = ()
     ignored: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..core.axes import Image
 from ..core.place import GeoReference
-from ._raster_arrays import Windowed
+from ._windowed import Windowed
 
 __all__ = ["finest", "repeat_to"]
 

@@ -6,9 +6,10 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyproj
 from pyproj.exceptions import CRSError, ProjError
 
@@ -16,7 +17,7 @@ from ..core.axes import Image
 from ..core.errors import ImageError, MissingExtraError
 from ..core.region import Polygon, Region
 
-__all__ = ["on_image", "read_layer", "system_of"]
+__all__ = ["Layer", "in_pixels", "on_image", "read_layer", "system_of"]
 
 _DEGREES: Final = "OGC:CRS84"
 _DECIMALS: Final = 3  # of pixels
@@ -45,7 +46,18 @@ def system_of(node: Any, region: Region) -> str | None:
     return _DEGREES if (np.abs(corners) <= (90, 180)).all() else None
 
 
-def read_layer(path: Path) -> tuple[list[Any], str]:
+class Layer(NamedTuple):
+    """Shapes of a file: as in GeoJSON, their reference system (empty if the file does not say), what is known of each.
+
+    The last is a column for each name, of one value a shape.
+    """
+
+    shapes: list[Any]
+    crs: str
+    table: dict[str, npt.NDArray[Any]]
+
+
+def read_layer(path: Path) -> Layer:
     """Read the shapes of a GeoPackage or shapefile.
 
     Parameters
@@ -55,10 +67,8 @@ def read_layer(path: Path) -> tuple[list[Any], str]:
 
     Returns
     -------
-    shapes : list
-        As in GeoJSON.
-    crs : str
-        Their reference system; empty if the file does not say.
+    Layer
+        Without rows that have no shape.
 
     Raises
     ------
@@ -76,11 +86,13 @@ def read_layer(path: Path) -> tuple[list[Any], str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of several layers and of what is missing beside a shapefile
-            meta, _, shapes, _ = pyogrio.raw.read(path, columns=[])
+            meta, _, shapes, columns = pyogrio.raw.read(path)
     except (DataSourceError, DataLayerError, ValueError) as error:
-        raise ImageError(f"'{path}' could not be read as a region: {error}. Export it again.") from error
-    found = [json.loads(text) for text in shapely.to_geojson(shapely.from_wkb(shapes)) if text]
-    return found, str(meta.get("crs") or "")
+        raise ImageError(f"'{path}' could not be read as shapes: {error}. Export it again.") from error
+    texts = shapely.to_geojson(shapely.from_wkb(shapes))
+    there = np.array([bool(text) for text in texts], bool)
+    table = {str(name): column[there] for name, column in zip(meta["fields"], columns, strict=True)}
+    return Layer([json.loads(text) for text in texts if text], str(meta.get("crs") or ""), table)
 
 
 def on_image(region: Region, crs: str, image: Image, name: str) -> Region:
@@ -108,11 +120,40 @@ def on_image(region: Region, crs: str, image: Image, name: str) -> Region:
     ImageError
         If a system is not known, or no area meets the image.
     """
+    found = in_pixels(region, crs, image, name)
+    kept = tuple(polygon for polygon in found if _meets(polygon, image))
+    if not kept:
+        title = (image.geo.title if image.geo else "") or "a system without a name"
+        words = "longitude and latitude" if crs == _DEGREES else crs or "the system of the image"
+        raise ImageError(
+            f"{name} lies beside '{image.name}', which is in {title}. Its numbers "
+            f"were taken for {words}; a region in pixels is given as text (y,x y,x y,x) or as .csv of napari."
+        )
+    return kept
+
+
+def in_pixels(region: Region, crs: str, image: Image, name: str) -> Region:
+    """Bring areas to the pixels of an image, wherever they lie.
+
+    Parameters
+    ----------
+    region, crs, image, name : Any
+        As for :func:`on_image`.
+
+    Returns
+    -------
+    tuple of polygons
+        As many as are given.
+
+    Raises
+    ------
+    ImageError
+        If a system is not known.
+    """
     geo = image.geo
     if geo is None or geo.transform is None or not (geo.crs or not crs):
         raise ImageError(
-            f"{name} is drawn on a map, but '{image.name}' does not say where it lies on it. Give the region in "
-            "pixels: as text, or as .csv of napari."
+            f"{name} is drawn on a map, but '{image.name}' does not say where it lies on it. Draw it in pixels."
         )
     try:
         target = pyproj.CRS.from_user_input(geo.crs) if crs else None
@@ -132,14 +173,7 @@ def on_image(region: Region, crs: str, image: Image, name: str) -> Region:
             f"{name} is in the system '{crs}', which cannot be brought to that of the image: {error}. Save it in the "
             "system of the image."
         ) from error
-    kept = tuple(polygon for polygon in found if _meets(polygon, image))
-    if not kept:
-        words = "longitude and latitude" if crs == _DEGREES else crs or "the system of the image"
-        raise ImageError(
-            f"{name} lies beside '{image.name}', which is in {geo.title or 'a system without a name'}. Its numbers "
-            f"were taken for {words}; a region in pixels is given as text (y,x y,x y,x) or as .csv of napari."
-        )
-    return kept
+    return tuple(found)
 
 
 def _rounded(rows: Sequence[float], columns: Sequence[float]) -> Polygon:

@@ -17,7 +17,11 @@ __all__ = ["Case", "find_cases"]
 _IMAGES: Final = ("images", "imagesTr")
 _LABELS: Final = ("labels", "masks", "labelsTr")
 _CHANNEL: Final = re.compile(r"(.+)_(\d{4})")  # nnU-Net's names of files that are one channel of a case
-_NO_IMAGES: Final = (".json", ".txt", ".md", ".db", ".ini")  # notes, and what Windows leaves in folders
+_NO_IMAGES: Final = (
+    ".json", ".txt", ".md", ".db", ".ini",  # notes, and what Windows leaves in folders
+    ".cpg", ".dbf", ".prj", ".qix", ".qmd", ".qpj", ".sbn", ".sbx", ".shx",  # what belongs to a shapefile
+    ".gpkg-shm", ".gpkg-wal",
+)  # fmt: skip
 _SAID: Final = 5  # cases that are named
 
 

@@ -26,6 +26,7 @@ from .addresses import as_address, as_file
 from .atomic import atomic_file, atomic_folder
 from .dicom_labels import is_dicom_labels, read_one
 from .dicom_seg import write_segmentation
+from .drawings import is_drawing, read_drawing
 from .images import OTHERS, read
 from .nifti import ENDINGS as NIFTI
 from .nifti import write_nifti
@@ -126,13 +127,16 @@ def read_labels(
     ----------
     path : path-like
         A file of :func:`write_labels`, or any image file with one channel of whole numbers; of an OME-Zarr image its
-        first label image. With the extra ``medical`` also ``.nii``, ``.nii.gz``, DICOM-SEG and RTSTRUCT.
+        first label image. With the extra ``medical`` also ``.nii``, ``.nii.gz``, DICOM-SEG and RTSTRUCT. Shapes:
+        ``.geojson``, and with the extra ``geo`` ``.gpkg`` and ``.shp``, see
+        :func:`~napari_unet.io.drawings.read_drawing`.
     axes : str or sequence of str, optional
         As in :func:`~napari_unet.io.images.read_image`.
     like : Image, optional
-        The image that they belong to: segments and outlines of DICOM are put on its grid.
+        The image that they belong to: segments and outlines of DICOM are put on its grid, shapes are drawn on it.
     only : str
-        Of a DICOM-SEG or RTSTRUCT: name or number of the one segment or structure that is wanted; empty for all.
+        Of a DICOM-SEG or RTSTRUCT: name or number of the one segment or structure that is wanted; of shapes their
+        class; empty for all.
     unknown : int
         The label of pixels in which a raster holds no data.
 
@@ -148,6 +152,8 @@ def read_labels(
     ImageError
         If the file cannot be read or does not hold labels.
     """
+    if is_drawing(Path(path)) and as_address(path) is None:
+        return read_drawing(Path(path), like, only=only)
     if suffix_of(Path(path)) not in OTHERS and as_address(path) is None and is_dicom_labels(file := as_file(path)):
         return read_one(file, like, only)
     if only:

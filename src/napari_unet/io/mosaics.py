@@ -17,8 +17,9 @@ from ..core.axes import Image
 from ..core.errors import ImageError
 from ..core.place import Band, GeoReference, other_order
 from ._coarser import finest, repeat_to
-from ._raster_arrays import Bands, Everywhere, Holds, Windowed
+from ._raster_arrays import Bands, Everywhere, Holds
 from ._raster_reader import read_raster
+from ._windowed import Windowed
 
 __all__ = ["read_item", "read_mosaic"]
 

@@ -20,6 +20,7 @@ from ._georeferenced import has_rasterio, open_placed
 from ._zarr_reader import is_zarr
 from .cases import find_cases
 from .dataset import read_dataset
+from .drawings import DRAWINGS, is_drawing
 from .images import SUFFIXES, read_image
 from .labels import read_labels
 from .regions import SUFFIXES as AREAS
@@ -43,7 +44,8 @@ def find_examples(data: Path) -> list[Example]:
     Parameters
     ----------
     data : Path
-        A CSV table with the columns ``image`` and ``labels`` (relative to the table) and perhaps ``weight``, ``group``,
+        A CSV table with the columns ``image`` and ``labels`` (relative to the table; shapes as
+        :func:`~napari_unet.io.drawings.read_drawing` takes them will do) and perhaps ``weight``, ``group``,
         ``split`` (``train`` or ``validation``), ``region`` (GeoJSON, a file of areas relative to the table, or
         :func:`~napari_unet.core.region.region_text`), ``scribbles`` (``yes`` or ``no``), ``background`` (the label of
         scribbles on the background), ``tracks`` (of a movie from which motion is learned: a file as
@@ -294,7 +296,7 @@ def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]
     Parameters
     ----------
     truth, predicted : path
-        Files, or addresses.
+        Files, or addresses. A truth of shapes is drawn on the pixels of what is compared with it.
 
     Returns
     -------
@@ -306,6 +308,9 @@ def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]
     ImageError
         If one cannot be read.
     """
+    if is_drawing(Path(truth)):
+        found = read_labels(predicted)
+        return read_labels(truth, like=found), found
     hidden = has_rasterio() and hides_labels(Path(truth))
     true, found = read_labels(truth, unknown=UNKNOWN if hidden else 0), read_labels(predicted)
     if not hidden or (true.axes, true.shape) != (found.axes, found.shape):
@@ -322,7 +327,7 @@ def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]
 def _by_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
-        if suffix_of(file) not in SUFFIXES or file.name.startswith("."):
+        if suffix_of(file) not in (*SUFFIXES, *DRAWINGS) or file.name.startswith("."):
             continue
         name = stem_of(file)
         if name in found:

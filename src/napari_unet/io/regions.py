@@ -15,7 +15,7 @@ from napari_unet.core.region import Polygon, Region, outline, parse_region
 
 from .tables import read_table
 
-__all__ = ["SUFFIXES", "read_region", "region_from_json"]
+__all__ = ["SUFFIXES", "polygons_of", "read_region", "region_from_json"]
 
 _LAYERS: Final = (".gpkg", ".shp")
 SUFFIXES: Final = (".csv", ".geojson", ".json", ".txt", *_LAYERS)
@@ -90,9 +90,9 @@ def _read_layer(path: Path, image: Image | None) -> Region:
     _check_packages(f"Reading '{path.name}'")
     from ._map_regions import on_image, read_layer  # noqa: PLC0415  # pyproj is an extra
 
-    shapes, crs = read_layer(path)
-    region = tuple(_polygons(shapes))
-    return on_image(region, crs, image, f"'{path}'") if region else ()
+    layer = read_layer(path)
+    region = tuple(polygons_of(layer.shapes))
+    return on_image(region, layer.crs, image, f"'{path}'") if region else ()
 
 
 def _check_packages(what: str) -> None:
@@ -140,7 +140,7 @@ def region_from_json(text: str, name: str, image: Image | None = None) -> Region
     """
     try:
         node = json.loads(text)
-        region = tuple(_polygons(node))
+        region = tuple(polygons_of(node))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ImageError(f"{name} could not be read as a region: {error}. Export it again.") from error
     if not region or image is None or image.geo is None or not (image.geo.crs and image.geo.transform):
@@ -152,18 +152,34 @@ def region_from_json(text: str, name: str, image: Image | None = None) -> Region
     return region if crs is None else on_image(region, crs, image, name)
 
 
-def _polygons(node: Any) -> Iterator[Polygon]:
-    """Go through the areas of a GeoJSON (RFC 7946) object, or of a list of them."""
+def polygons_of(node: Any) -> Iterator[Polygon]:
+    """Go through the areas of GeoJSON (RFC 7946).
+
+    Parameters
+    ----------
+    node : object
+        Of GeoJSON, or a list of such.
+
+    Yields
+    ------
+    tuple of (float, float)
+        Vertices ``(y, x)``; holes are gone around on the way.
+
+    Raises
+    ------
+    SpecError
+        If it holds what is no area. Whatever else is wrong raises as Python does.
+    """
     if isinstance(node, list):
         for one in node:
-            yield from _polygons(one)
+            yield from polygons_of(one)
         return
     kind = node["type"]
     if kind in ("FeatureCollection", "GeometryCollection"):
-        yield from _polygons(node["features" if kind == "FeatureCollection" else "geometries"])
+        yield from polygons_of(node["features" if kind == "FeatureCollection" else "geometries"])
     elif kind == "Feature":
         if node["geometry"] is not None:
-            yield from _polygons(node["geometry"])
+            yield from polygons_of(node["geometry"])
     elif kind in ("Polygon", "MultiPolygon"):
         for rings in [node["coordinates"]] if kind == "Polygon" else node["coordinates"]:
             yield _joined(rings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from ..core.anatomy import TOLERANCE, check_grid, describe_grid, same_grid
 from ..core.axes import Image
 from ..core.errors import ImageError
+from .drawings import is_drawing
 
 __all__ = ["regrid"]
 
@@ -24,7 +26,8 @@ def regrid(labels: Image, like: Image, resample: bool = False) -> Image:
     Parameters
     ----------
     labels, like : Image
-        Both with a place in the patient (an anatomy); of `like` no values are read.
+        Both with a place in the patient (an anatomy); of `like` no values are read. Shapes that were drawn on `like`
+        when they were read stay as they are.
     resample : bool
         Take the nearest label where voxels do not coincide. Small objects may vanish and sizes change.
 
@@ -39,6 +42,8 @@ def regrid(labels: Image, like: Image, resample: bool = False) -> Image:
     ImageError
         If one of them has no known place, or voxels do not coincide and `resample` is not asked for.
     """
+    if is_drawing(Path(labels.source)) and labels.shape == like.along(labels.axes)[0]:
+        return labels  # they were drawn on it
     if labels.anatomy is None or like.anatomy is None:
         which = labels if labels.anatomy is None else like
         raise ImageError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ._polygons import Polygons
 from .grid import Grid, Span, Tile
 from .resample import resample
 from .run import segment_planes
@@ -12,7 +11,6 @@ from .stream import Plan, score_plane
 __all__ = [
     "Grid",
     "Plan",
-    "Polygons",
     "Span",
     "Statistics",
     "Tile",

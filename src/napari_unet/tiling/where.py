@@ -14,9 +14,9 @@ import numpy as np
 
 from ..core.axes import Plane
 from ..core.errors import ImageError
+from ..core.rasterize import Polygons
 from ..core.windows import common, meet, since
 from ._background import Background
-from ._polygons import Polygons
 from .chunks import cached
 from .unreadable import lost_parts
 

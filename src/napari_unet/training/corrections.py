@@ -13,8 +13,8 @@ from skimage.measure import approximate_polygon, find_contours
 
 from ..core.axes import Image, Plane
 from ..core.bands import MISSING, band_names
+from ..core.rasterize import Polygons
 from ..core.region import Polygon, Region
-from ..tiling import Polygons
 
 __all__ = ["Correction", "find_corrections", "known_region", "left_of"]
 

@@ -108,7 +108,7 @@ class Loader:
         net, normalized = self.spec.net, self.spec.normalize
         if net is None or normalized is None:
             raise TrainingDataError("The training settings are incomplete: fill them from a task first.")
-        image, labels = self._shelf.image(example), self._shelf.labels(example.labels)
+        image, labels = self._shelf.image(example), self._shelf.labels(example)
         check_grid(labels, image)
         self._check_channels(image, net, normalized, example.name)
         self._check_order(band_names(image), example.name)
@@ -131,7 +131,7 @@ class Loader:
             }
             pairs.append(replace(pair, group=example.group or example.source, facts={**facts, **pair.facts}))
         if example.before is not None:
-            earlier = matched(image, self._shelf.labels(example.before), net.ndim, example.name)
+            earlier = matched(image, self._shelf.read(example.before), net.ndim, example.name)
             pairs = [replace(p, before=_in_memory(plane)) for p, (_, plane) in zip(pairs, earlier, strict=True)]
         self._check_labels(pairs, example, "counts as" if judged else "is learned as")
         return pairs
@@ -197,7 +197,7 @@ class Loader:
         ndim = self.spec.net.ndim if self.spec.net else 2
 
         def again() -> Plane:
-            image, labels = self._shelf.image(example), self._shelf.labels(example.labels)
+            image, labels = self._shelf.image(example), self._shelf.labels(example)
             return matched(image, labels, ndim, example.name)[number][which]
 
         return again
@@ -246,7 +246,7 @@ class Loader:
                 f"The scribbles of '{example.name}' mark no background. Paint some with the label {example.background}."
             )
         apart = self.spec.grid is None or self.spec.grid.sized  # of lesions masks are the rule
-        if apart and not (example.scribbles or pairs[0].kinds) and _is_mask(self._shelf.labels(example.labels)):
+        if apart and not (example.scribbles or pairs[0].kinds) and _is_mask(self._shelf.labels(example)):
             self.warnings.append(
                 f"The labels of '{example.name}' have one value only: what hangs together is taken for an object, and "
                 "objects that touch are one. Give every object a number of its own where that is wrong."

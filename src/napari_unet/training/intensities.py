@@ -83,7 +83,7 @@ def measure_ct(examples: Sequence[Example], spec: TrainSpec) -> Steps[NormalizeS
     pooled: list[Floats] = []
     for done, example in enumerate(examples):
         yield Progress(done, len(examples), f"Measuring {example.name}")
-        image, labels = shelf.image(example), shelf.labels(example.labels)
+        image, labels = shelf.image(example), shelf.labels(example)
         planes = matched(image, labels, ndim, example.name)
         drawn, truth = {id(plane): labels for plane, labels in planes}, truth_of(example, spec)
         inside = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.specs import TrainSpec
 from ..core.windows import Reader, windows
+from ..io.drawings import classes_drawn, is_drawing
 from ..targets import count_classes
 from ..tiling.statistics import sample_windows
 from .stored import Shelf
@@ -50,10 +52,14 @@ def valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
             "same order."
         )
     examples = marked(spec, examples)
-    if count == 1 and not values and _is_mask(Shelf(), examples):
+    if count:
+        names = tuple(row.name for row in spec.target.table) if spec.target else ()
+        examples = [replace(each, classes=names) if _is_drawn(each) else each for each in examples]
+    pixels = [each for each in examples if not _is_drawn(each)]
+    if count == 1 and not values and pixels and _is_mask(Shelf(), pixels):
         values = (_WHITE,)
     if values:
-        return [replace(example, values=example.values or values) for example in examples]
+        return [each if _is_drawn(each) else replace(each, values=each.values or values) for each in examples]
     between = count > 0 and spec.target is not None and spec.target.background
     return [
         _counted_around(example, count) if between and example.scribbles and not example.values else example
@@ -85,11 +91,15 @@ def _counted_around(example: Example, count: int) -> Example:
     return replace(example, values=tuple(numbers)) if numbers[-1] > count else example
 
 
+def _is_drawn(example: Example) -> bool:
+    return isinstance(example.labels, Path) and is_drawing(example.labels)
+
+
 def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
     """Say whether labels are black and white pictures."""
     found: set[int] = set()
     for example in examples:
-        for plane, window in sample_windows(shelf.labels(example.labels).planes(2)):
+        for plane, window in sample_windows(shelf.labels(example).planes(2)):
             found |= set(np.unique(plane.read(window)).tolist()) - {*example.ignored}
         if not found <= {0, _WHITE}:
             return False
@@ -98,7 +108,7 @@ def _is_mask(shelf: Shelf, examples: Sequence[Example]) -> bool:
 
 def _highest(shelf: Shelf, example: Example, strokes: set[int]) -> int:
     """Return the highest label that is neither unknown nor a stroke on the background, in labels of any size."""
-    labels, left_out = shelf.labels(example.labels), [*example.ignored, *strokes]
+    labels, left_out = shelf.labels(example), [*example.ignored, *strokes]
     reader = Reader(labels.data, labels.name)
     blocks = (reader.read(window) for window in windows(reader.shape))
     return max(int(np.max(block, initial=0, where=~np.isin(block, left_out))) for block in blocks)
@@ -124,6 +134,13 @@ def counted(shelf: Shelf, examples: Sequence[Example]) -> tuple[str, ...]:
     TrainingDataError
         If nothing is labeled, or the numbers are those of objects.
     """
+    if drawn := [each.labels for each in examples if isinstance(each.labels, Path) and is_drawing(each.labels)]:
+        if len(drawn) < len(examples):
+            raise TrainingDataError(
+                "Some labels are shapes and others are pixels, so their classes cannot be counted. Name the classes "
+                "(--classes)."
+            )
+        return tuple(sorted({name for file in drawn for name in classes_drawn(file)})) or ("class 1",)
     if _is_mask(shelf, examples):
         return ("class 1",)
     strokes = {each.background for each in examples} if all(each.scribbles for each in examples) else set()

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from ..core.class_values import number_classes
 from ..core.errors import TrainingDataError
+from ..core.rasterize import Polygons
 from ..core.region import Polygon
 from ..core.sizes import equivalent_diameter
-from ..tiling import Polygons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

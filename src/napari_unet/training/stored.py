@@ -19,6 +19,7 @@ from torch.nn import functional
 from ..core.axes import Image, Plane
 from ..core.errors import ImageError, TrainingDataError
 from ..core.examples import UNKNOWN, Example
+from ..io.drawings import is_drawing, read_drawing
 from ..io.images import read_image
 from ..io.labels import read_labels
 from ..io.pairs import read_example
@@ -49,14 +50,22 @@ class Shelf:
             return read_example(example)
         return self._opened(("image", example.image, example.channels), partial(read_example, example))
 
-    def labels(self, what: Image | Path) -> Image:
-        """Return labels, without channels.
+    def labels(self, example: Example) -> Image:
+        """Return the labels of an example, without channels; shapes are drawn on its image.
 
         Raises
         ------
         TrainingDataError
             If they are a picture in colors.
         """
+        what = example.labels
+        if isinstance(what, Image) or not is_drawing(what):
+            return self.read(what)
+        key = ("drawn", what, example.classes, example.source if example.files else id(example.image))
+        return self._opened(key, lambda: read_drawing(what, self.image(example), example.classes))
+
+    def read(self, what: Image | Path) -> Image:
+        """Return labels that are pixels, without channels; raises as :meth:`labels` does."""
         found = what if isinstance(what, Image) else self._opened(("labels", what), partial(_read_labels, what))
         return _gray(found) if found.channels > 1 else found
 

@@ -14,6 +14,7 @@ from scipy import ndimage
 from ..core.axes import Image
 from ..core.class_values import number_classes
 from ..core.examples import Example
+from ..core.rasterize import Polygons
 from ..core.sizes import equivalent_diameter
 from ..core.specs import SegmentSpec, TargetSpec
 from ..core.steps import finish
@@ -22,7 +23,6 @@ from ..metrics.matching import Counts, count, scores
 from ..models.model import Model
 from ..models.segment import segment_image
 from ..targets import count_classes, count_frames
-from ..tiling import Polygons
 from .pairs import number_objects
 from .stored import Shelf
 
@@ -122,7 +122,7 @@ def open_example(
     """
     image = read_example(example)
     ndim = min(ndim or 3, len(image.spatial))
-    truth = _ordered(Shelf().labels(example.labels), image.label_axes)
+    truth = _ordered(Shelf().labels(example), image.label_axes)
     known = None
     if example.ignored:
         known = ~np.isin(truth, example.ignored)

@@ -210,8 +210,8 @@ def _with_shares(table: Table, found: Segmentation, spec: SegmentSpec) -> Table:
         return table
     seen = math.prod(found.labels.shape)
     if spec.region:
+        from ..core.rasterize import Polygons
         from ..core.windows import windows
-        from ..tiling import Polygons
 
         flat, inside = found.labels.along("yx")[0], Polygons(spec.region)
         seen = seen // math.prod(flat) * sum(int(inside.mask(*window).sum()) for window in windows(flat))

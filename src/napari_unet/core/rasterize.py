@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Polygon = Sequence[tuple[float, float]]
     Mask = npt.NDArray[np.bool_]
+    Ints = npt.NDArray[np.int32]
+    Longs = npt.NDArray[np.int64]
 
 __all__ = ["Polygons"]
 
@@ -34,7 +36,9 @@ class Polygons:
     """
 
     def __init__(self, polygons: Sequence[Polygon]) -> None:
-        outlines = [edges for polygon in polygons if (edges := _outline(polygon))]
+        every = [_outline(polygon) for polygon in polygons]
+        outlines = [edges for edges in every if edges]
+        self._kept = np.flatnonzero([len(edges) > 0 for edges in every])
         # An edge goes down: y and x of its upper end, then of its lower. Level ones say nothing that others do not.
         self._edges = np.array(list(itertools.chain.from_iterable(outlines)), float).reshape(-1, 4)
         self._owner = np.repeat(np.arange(len(outlines)), [len(edges) for edges in outlines])
@@ -69,22 +73,54 @@ class Polygons:
         ndarray of bool, shape (rows, columns)
             True inside.
         """
+        steps = np.zeros((rows.stop - rows.start, columns.stop - columns.start + 1), np.int32)
+        for row, left, right, _ in self._stretches(rows, columns):
+            np.add.at(steps, (row, left), 1)
+            np.subtract.at(steps, (row, right + 1), 1)
+        inside: Mask = np.cumsum(steps, axis=1)[:, :-1] > 0
+        return inside
+
+    def labels(self, rows: slice, columns: slice, numbers: Ints) -> Ints:
+        """Draw a window with a number for each polygon.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Of the plane.
+        numbers : ndarray of int32
+            One for each of the polygons.
+
+        Returns
+        -------
+        ndarray of int32, shape (rows, columns)
+            0 outside; where polygons overlap, the number of the last of them.
+        """
+        found = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.int32)
+        last = np.full(found.shape, -1, np.int32)
+        for row, left, right, owner in self._stretches(rows, columns):
+            many = right - left + 1
+            step = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+            np.maximum.at(last, (np.repeat(row, many), np.repeat(left, many) + step), np.repeat(owner, many))
+        drawn = last >= 0
+        found[drawn] = numbers[self._kept[last[drawn]]]
+        return found
+
+    def _stretches(self, rows: slice, columns: slice) -> Iterator[tuple[Longs, Longs, Longs, Longs]]:
+        """Yield row, first and last column, in the window, of what is inside, and which polygon it is inside of."""
         chosen = self._near(rows, columns)[self._owner]
         edges, owner = self._edges[chosen], self._owner[chosen]
-        steps = np.zeros((rows.stop - rows.start, columns.stop - columns.start + 1), np.int32)
         # A vertex in a row belongs to what is above and to what is below it: each row is drawn with either.
         for first, last in (
             (np.ceil(edges[:, 0]), np.ceil(edges[:, 2]) - 1),
             (np.floor(edges[:, 0]) + 1, np.floor(edges[:, 2])),
         ):
-            row, left, right = _spans(edges, owner, np.maximum(first, rows.start), np.minimum(last, rows.stop - 1))
+            row, left, right, whose = _spans(
+                edges, owner, np.maximum(first, rows.start), np.minimum(last, rows.stop - 1)
+            )
             left, right = np.maximum(np.ceil(left), columns.start), np.minimum(np.floor(right), columns.stop - 1)
             seen = left <= right
             row, left, right = (part[seen].astype(np.int64) for part in (row, left, right))
-            np.add.at(steps, (row - rows.start, left - columns.start), 1)
-            np.subtract.at(steps, (row - rows.start, right + 1 - columns.start), 1)
-        inside: Mask = np.cumsum(steps, axis=1)[:, :-1] > 0
-        return inside
+            yield row - rows.start, left - columns.start, right - columns.start, whose[seen]
 
 
 def _outline(polygon: Polygon) -> list[tuple[float, float, float, float]]:
@@ -99,8 +135,8 @@ def _spans(
     owner: npt.NDArray[np.int64],
     first: npt.NDArray[np.float64],
     last: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the row, the left and the right end of everything inside in rows `first` to `last` of each edge."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64], Longs]:
+    """Return row, left end, right end and polygon of everything inside in rows `first` to `last` of each edge."""
     counts = np.maximum(last - first + 1, 0).astype(np.int64)
     edge = np.repeat(np.arange(len(edges)), counts)
     row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -109,4 +145,4 @@ def _spans(
     # A closed outline crosses every row an even number of times.
     order = np.lexsort((across, row, owner[edge]))
     left, right = order[0::2], order[1::2]
-    return row[left], across[left], across[right]
+    return row[left], across[left], across[right], owner[edge][left]
