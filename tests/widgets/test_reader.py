@@ -23,14 +23,17 @@ from pytestqt.qtbot import QtBot
 from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
+from napari_unet.core.place import GeoReference
 from napari_unet.io.images import SUFFIXES
 from napari_unet.tiling.chunks import ChunkedArray, cached
 from napari_unet.widgets import _reader
+from napari_unet.widgets._classes import classes_of
 from napari_unet.widgets._layers import layer_axes, layer_image
 from napari_unet.widgets._reader import get_reader, read
 
 PLUGIN = "napari-unet-suite"
 MANIFEST = PluginManifest.from_file(Path(_reader.__file__).parents[1] / "napari.yaml")
+PLACE = GeoReference((0.5, 0, 500000, 0, -0.5, 10000))
 RNG = np.random.default_rng(0)
 
 
@@ -146,6 +149,35 @@ def test_results_of_this_program_open_as_labels(tmp_path: Path) -> None:
     (layer,) = opened(tmp_path / "found.ome.zarr").layers
     assert isinstance(layer, Labels)
     np.testing.assert_array_equal(layer.data, labels)
+
+
+@pytest.mark.parametrize("place", [None, PLACE], ids=["nowhere", "on a map"])
+def test_labels_in_a_tiff_of_this_program_open_as_labels(tmp_path: Path, place: GeoReference | None) -> None:
+    labels = np.zeros((110, 60), np.int32)
+    labels[3:9, 4:10] = 2
+    rows = [
+        {"label": n, "name": name, "color": color}
+        for n, name, color in ((1, "road", "#8d8d8d"), (2, "water", "#3e8eed"))
+    ]
+    workflows.write_labels(tmp_path / "found.tif", Image(labels, "yx", geo=place), {"classes": rows})
+    (layer,) = opened(tmp_path / "found.tif").layers
+    assert isinstance(layer, Labels)
+    np.testing.assert_array_equal(layer.data, labels)
+    assert [row.name for row in classes_of(layer)] == ["road", "water"]
+    np.testing.assert_allclose(layer.get_color(2)[:3], np.array([0x3E, 0x8E, 0xED]) / 255, atol=1e-3)
+    # What is no labels stays an image, whatever it says of itself.
+    workflows.write_image(tmp_path / "scores.tif", Image(labels.astype(np.float32), "yx", geo=place), {"model": "m"})
+    (layer,) = opened(tmp_path / "scores.tif").layers
+    assert isinstance(layer, ImageLayer)
+
+
+def test_a_raster_with_a_color_table_is_labels_but_a_micrograph_is_not(tmp_path: Path) -> None:
+    data, colors = noise(20, 30, dtype=np.uint8), np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
+    for name, tags in (("map", [(33550, "d", 3, (1.0, 1.0, 0.0), True)]), ("cells", [])):
+        file = tmp_path / f"{name}.tif"
+        tifffile.imwrite(file, data, photometric="palette", colormap=colors, extratags=tags, metadata=None)
+        (layer,) = opened(file).layers
+        assert isinstance(layer, Labels) == (name == "map")
 
 
 def test_units_that_nobody_knows_are_pixels(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import tifffile
 
 from napari_unet.core.errors import ImageError
 
-__all__ = ["read_comment"]
+from ._geo_tags import BROKEN, is_georeferenced
+
+__all__ = ["holds_labels", "read_comment"]
 
 _COMMENT: Final = re.compile(r'<CommentAnnotation[^>]*"napari-unet"[^>]*>\s*<Value>(.*?)</Value>', re.DOTALL)
 _ITEM: Final = re.compile(r'<Item name="NAPARI_UNET">(.*?)</Item>', re.DOTALL)
@@ -48,3 +50,27 @@ def read_comment(file: Path) -> dict[str, Any]:
         return dict(json.loads(html.unescape(found[1]))) if found else {}
     except (tifffile.TiffFileError, OSError, ValueError, TypeError) as error:
         raise ImageError(f"'{file}' could not be read: {error}. Give labels that this program wrote.") from error
+
+
+def holds_labels(file: Path) -> bool:
+    """Say whether a TIFF file holds labels: it says how this program made them, or it is a raster with a color table.
+
+    Parameters
+    ----------
+    file : Path
+        Any file.
+
+    Returns
+    -------
+    bool
+        False for what is no TIFF, and for images with a color table that lie nowhere on Earth: their numbers are
+        intensities.
+    """
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            page = tiff.pages.first
+            whole = page.dtype is not None and page.dtype.kind in "ui" and page.samplesperpixel == 1
+            colored = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        return whole and ((colored and is_georeferenced(file)) or bool(read_comment(file)))
+    except (ImageError, *BROKEN):
+        return False

@@ -11,12 +11,12 @@ import tifffile
 
 from ..core.place import GeoReference, Tag, Transform
 
-__all__ = ["as_extratags", "hides_labels", "is_georeferenced", "place_of_tags", "read_tags"]
+__all__ = ["BROKEN", "as_extratags", "hides_labels", "is_georeferenced", "place_of_tags", "read_tags"]
 
 _SCALE, _TIES, _MATRIX, _KEYS, _NUMBERS, _TEXTS = 33550, 33922, 34264, 34735, 34736, 34737
 _GEO: Final = {_SCALE: "d", _TIES: "d", _MATRIX: "d", _KEYS: "H", _NUMBERS: "d", _TEXTS: "s"}
 _GDAL: Final = (42112, 42113)  # metadata, nodata
-_BROKEN: Final = (
+BROKEN: Final = (
     tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, EOFError, MemoryError,
     struct.error, zlib.error,
 )  # fmt: skip
@@ -45,7 +45,7 @@ def is_georeferenced(path: Path) -> bool:
             known = any(code in page.tags for code in (*_GEO, *_GDAL))
             beside = any(path.with_suffix(suffix).is_file() for suffix in _WORLD_FILES)
             return (known or beside) and str(file.series[0].axes).upper() in ("YX", "YXS", "SYX")
-    except _BROKEN:
+    except BROKEN:
         return False  # whoever reads it says what is wrong
 
 
@@ -66,7 +66,7 @@ def hides_labels(path: Path) -> bool:
         with tifffile.TiffFile(path) as file:
             tag = file.pages.first.tags.get(_GDAL[1])
             return tag is not None and float(str(tag.value).strip("\0 ")) != 0
-    except _BROKEN:
+    except BROKEN:
         return False
 
 

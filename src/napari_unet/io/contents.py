@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ..core.axes import Image
 from ..core.errors import ImageError
+from ._comments import holds_labels
 from ._zarr_reader import holds_image, is_zarr, label_places
 from .addresses import as_address, as_file
 from .dicom import find_series, is_dicom_place, open_series
@@ -17,6 +19,8 @@ from .labels import read_labels
 from .suffixes import suffix_of
 
 __all__ = ["read_contents"]
+
+_TIFF: Final = (".tif", ".tiff")
 
 
 def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image]]:
@@ -30,9 +34,10 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
     Returns
     -------
     images : list of Image
-        At most one, none for a store that holds nothing but labels; of a DICOM folder all series that can be opened.
+        At most one, none for what holds nothing but labels; of a DICOM folder all series that can be opened.
     labels : list of Image
-        All label images of an OME-Zarr, in the order in which it names them.
+        All label images of an OME-Zarr, in the order in which it names them; those of a TIFF that says how this program
+        made them, and of a raster with a color table.
 
     Raises
     ------
@@ -42,6 +47,8 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
     place = as_address(path) or as_file(path)
     if isinstance(place, Path) and place.exists() and suffix_of(place) not in OTHERS and is_dicom_place(place):
         return _dicom_contents(place)
+    if isinstance(place, Path) and suffix_of(place) in _TIFF and holds_labels(place):
+        return [], [read_labels(place)]
     found = label_places(place) if isinstance(place, str) or is_zarr(place) else []
     labels = [read_labels(label) for label in found]
     if found == [str(place)]:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from napari.layers import Labels
-from napari.utils import DirectLabelColormap
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_unet.core.amounts import amount_words
 from napari_unet.core.classes import ClassRow
 
+from ._colors import class_colors
 from ._layers import KEY
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["ClassTable", "classes_of", "color_classes"]
 
 _COLUMNS: Final = ("Class", "Pixels", "Size", "Share")
-_HIDDEN: Final = (0.0, 0.0, 0.0, 0.0)
-_UNKNOWN: Final = (0.5, 0.5, 0.5, 1.0)  # of a number that is painted and no class
 _ROWS: Final = 8  # more are scrolled
 
 
@@ -41,8 +39,7 @@ def classes_of(layer: Layer | None) -> tuple[ClassRow, ...]:
 def color_classes(layer: Labels, classes: Sequence[ClassRow]) -> None:
     """Give every class of a layer its color; no classes leave the layer as it is."""
     if classes:
-        colors: dict[int | None, Any] = {None: _UNKNOWN, 0: _HIDDEN}
-        layer.colormap = DirectLabelColormap(color_dict=colors | {row.label: row.color for row in classes})
+        layer.colormap = class_colors(classes)
 
 
 class ClassTable(QTableWidget):

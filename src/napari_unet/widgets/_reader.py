@@ -13,6 +13,7 @@ import pint
 from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.bands import band_names
+from napari_unet.core.classes import ClassRow
 
 from ._bands import band_records
 from ._layers import KEY, placed
@@ -23,6 +24,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 _WHOLE: Final = 64 << 20  # bytes of a plane that is shown as it is
 _COLORS: Final = (3, 4)
+_WITH_CLASSES: Final = (".tif", ".tiff", ".zarr")
 _LOOKED_AT: Final = 1 << 20  # bytes of what may be a STAC item
 _DICOM: Final = (128, b"DICM")
 
@@ -132,12 +134,24 @@ def _image_layer(image: Image, alone: bool) -> LayerData:
 
 def _labels_layer(labels: Image, prefix: str) -> LayerData:
     options = _options(labels, labels.axes) | {"name": f"{prefix}{labels.name}"}
-    options["metadata"] = {KEY: {"axes": labels.axes, "levels": len(labels.levels)} | placed(labels)}
+    record = {"axes": labels.axes, "levels": len(labels.levels)} | placed(labels)
+    if rows := _classes(labels.source):
+        from ._colors import class_colors  # noqa: PLC0415  # brings compilers along
+
+        record["classes"] = rows
+        options["colormap"] = class_colors([ClassRow(**row) for row in rows])
+    options["metadata"] = {KEY: record}
     if labels.anatomy is not None and labels.anatomy.names:
         numbers, names = zip(*labels.anatomy.names, strict=True)
         options["features"] = {"index": [0, *numbers], "name": ["background", *names]}
     data = np.asarray(labels.data) if isinstance(labels.data, np.ndarray) else _resolutions(labels)
     return data, options, "labels"
+
+
+def _classes(source: str) -> list[dict[str, Any]]:
+    """Return the rows of the table of classes that labels are the numbers of, as the file says."""
+    known = Path(source).suffix.lower() in _WITH_CLASSES
+    return list(workflows.find_manifest(source).get("classes", ())) if known else []
 
 
 def _limits(image: Image, color: bool) -> dict[str, Any]:

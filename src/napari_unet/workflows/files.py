@@ -58,6 +58,13 @@ def read_labels(path: str | Path, axes: str | None = None, like: Image | None = 
     return read(path, axes, like, only)
 
 
+def find_manifest(path: str | Path) -> dict[str, Any]:
+    """Return how labels were made; see :func:`napari_unet.io.runs.find_manifest`."""
+    from ..io.runs import find_manifest as find
+
+    return find(Path(path))
+
+
 def list_series(place: str | Path) -> list[Series]:
     """List the series of a DICOM folder; see :func:`napari_unet.io.dicom.find_series`."""
     from ..io.dicom import find_series
