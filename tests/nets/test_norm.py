@@ -125,3 +125,33 @@ def test_statistics_keep_up_with_weights_that_grow():
     before = norm.running_var.clone()
     norm(3 * x)
     torch.testing.assert_close(norm.running_var, before, rtol=0.2, atol=0)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_are_those_of_the_formula(layout):
+    norm = make()
+    norm.seen.fill_(norm.warmup // 2)
+    norm.running_mean.uniform_(0, 4)
+    running = norm.running_mean.double(), norm.running_var.double()
+    x = (3 + 2 * torch.randn(3, 4, 6, 5)).contiguous(memory_format=layout).requires_grad_()
+    slope = torch.randn(3, 4, 6, 5)
+    norm(x).backward(slope)
+
+    def sides(v):
+        return v[:, None, None]
+
+    values, weight, bias = (each.detach().double().requires_grad_() for each in (x, norm.weight, norm.bias))
+    mean, spread = values.mean([0, 2, 3]), (values.var([0, 2, 3], unbiased=False) + norm.eps).sqrt()
+    sigma = (running[1] + norm.eps).sqrt()
+    r = (spread / sigma).detach().clamp(1 / 2, 2)
+    d = ((mean - running[0]) / sigma).detach().clamp(-2.5, 2.5)
+    y = ((values - sides(mean)) / sides(spread) * sides(r) + sides(d)) * sides(weight) + sides(bias)
+    y.backward(slope.double())
+    for found, expected in ((x, values), (norm.weight, weight), (norm.bias, bias)):
+        torch.testing.assert_close(found.grad.double(), expected.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_of_16_bit_values_are_of_32():
+    norm, x = make(), (3 + 2 * torch.randn(2, 4, 16, 16)).bfloat16()
+    norm(x)
+    torch.testing.assert_close(norm.running_mean, x.float().mean([0, 2, 3]), rtol=1e-5, atol=1e-5)

@@ -57,15 +57,47 @@ def touching(labels: Labels, reach: int = 2) -> Floats:
 
 def _medoids(labels: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return object ids and, for each, the position of its pixel nearest to its centroid, shape ``(n, ndim)``."""
-    where = np.nonzero(labels)
-    ids, inverse = np.unique(labels[where], return_inverse=True)
-    at = np.stack(where, 1)
-    count = np.bincount(inverse)
-    centroid = np.stack([np.bincount(inverse, at[:, d]) / count for d in range(labels.ndim)], 1)
-    away = ((at - centroid[inverse]) ** 2).sum(1)
-    order = np.lexsort((np.arange(len(away)), away, inverse))
-    first = np.searchsorted(inverse[order], np.arange(len(ids)))
-    return ids.astype(np.int64), at[order[first]].astype(np.int64)
+    solid, values = _solid(labels)
+    count, at = _middles(solid, len(values) - 1)
+    rows = np.flatnonzero(count)
+    return values[rows].astype(np.int64), at[rows, 3 - labels.ndim :]
+
+
+def _solid(labels: Labels) -> tuple[Labels, Labels]:
+    """Return labels as a volume, with numbers that need no more room than the labels, and what these stand for."""
+    top = int(labels.max(initial=0))
+    solid: Labels = np.ascontiguousarray(labels).reshape((1,) * (3 - labels.ndim) + labels.shape)
+    if top <= labels.size:
+        return solid, np.arange(top + 1)
+    values, inverse = np.unique(np.append(0, solid), return_inverse=True)
+    return inverse[1:].reshape(solid.shape), values
+
+
+@numba.njit(cache=True, nogil=True)
+def _middles(labels: Any, top: int) -> Any:
+    """Count the pixels of each object of a volume, and find the first of those nearest to its centroid."""
+    count, away = np.zeros(top + 1, np.int64), np.full(top + 1, np.inf)
+    sums, at = np.zeros((top + 1, 3)), np.zeros((top + 1, 3), np.int64)
+    depth, height, width = labels.shape
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                k = labels[z, y, x]
+                if k > 0:
+                    count[k] += 1
+                    sums[k, 0] += z
+                    sums[k, 1] += y
+                    sums[k, 2] += x
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                k = labels[z, y, x]
+                if k > 0:
+                    n = count[k]
+                    far = (z - sums[k, 0] / n) ** 2 + (y - sums[k, 1] / n) ** 2 + (x - sums[k, 2] / n) ** 2
+                    if far < away[k]:
+                        away[k], at[k, 0], at[k, 1], at[k, 2] = far, z, y, x
+    return count, at
 
 
 def medoid_offsets(labels: Labels) -> Floats:
@@ -91,39 +123,66 @@ def heat(labels: Labels) -> Floats:
     The potential whose gradient Cellpose learns (Stringer et al. 2021, Methods, "Model training").
     """
     out = np.zeros(labels.shape, np.float32)
-    ids, centers = _medoids(labels)
-    boxes = ndimage.find_objects(np.asarray(labels, dtype=np.int32))
-    for label, center in zip(ids, centers, strict=True):
-        box = boxes[label - 1]
-        mask = labels[box] == label
-        start = tuple(int(c) - b.start for c, b in zip(center, box, strict=True))
-        solid = np.pad(mask, 1).astype(np.float32)
-        volume = solid[None] if solid.ndim == 2 else solid
-        seed = (0, *[s + 1 for s in start]) if solid.ndim == 2 else tuple(s + 1 for s in start)
-        warm = np.log1p(_diffuse(volume, seed, sum(mask.shape))).reshape(solid.shape)
-        warm = warm[(slice(1, -1),) * mask.ndim]
-        out[box][mask] = (warm / max(float(warm.max()), 1e-6))[mask]
+    solid, values = _solid(labels)
+    count, middles = _middles(solid, len(values) - 1)
+    boxes = ndimage.find_objects(solid.astype(np.int32, copy=False), len(values) - 1)
+    for number in np.flatnonzero(count).tolist():
+        low, high = np.array([(span.start, span.stop) for span in boxes[number - 1]]).T
+        _warm(solid, out.reshape(solid.shape), number, (low, high, middles[number]), labels.ndim - 2)
     return out
 
 
 @numba.njit(cache=True, nogil=True)
-def _diffuse(mask: Any, seed: Any, rounds: int) -> Any:
+def _warm(labels: Any, out: Any, number: int, place: Any, reach: int) -> None:
+    """Write the heat of one object, which lies between `low` and `high`; `reach` is 1 where planes are neighbors."""
+    low, high, middle = place
+    depth, height, width = high - low
+    mask = np.zeros((depth + 2 * reach, height + 2, width + 2), np.float32)
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if labels[low[0] + z, low[1] + y, low[2] + x] == number:
+                    mask[z + reach, y + 1, x + 1] = 1
+    seed = middle - low
+    now = _diffuse(mask, (seed[0] + reach, seed[1] + 1, seed[2] + 1), depth * reach + height + width, reach)
+    most = np.float32(1e-6)
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                now[z + reach, y + 1, x + 1] = np.log1p(now[z + reach, y + 1, x + 1])
+                most = max(most, now[z + reach, y + 1, x + 1])
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if mask[z + reach, y + 1, x + 1]:
+                    out[low[0] + z, low[1] + y, low[2] + x] = now[z + reach, y + 1, x + 1] / most
+
+
+@numba.njit(cache=True, nogil=True)
+def _diffuse(mask: Any, seed: Any, rounds: int, reach: int) -> Any:
     """Average each pixel with its neighbors `rounds` times; `mask` is 1 inside and 0 outside, with a rim of 0."""
     depth, height, width = mask.shape
     now = np.zeros(mask.shape, np.float32)
-    new = np.zeros(mask.shape, np.float32)
-    z0, z1, reach = (0, 1, 0) if depth == 1 else (1, depth - 1, 1)
-    share = np.float32(1.0 / (9 * (1 + 2 * reach)))
+    rows = np.zeros(mask.shape, np.float32)
+    share = mask * np.float32(1.0 / (9 * (1 + 2 * reach)))
     for _ in range(rounds):
         now[seed[0], seed[1], seed[2]] += 1
-        for z in range(z0, z1):
-            for y in range(1, height - 1):
-                new[z, y, :] = 0
-                for c in range(z - reach, z + reach + 1):
-                    for b in range(y - 1, y + 2):
-                        for x in range(1, width - 1):
-                            new[z, y, x] += now[c, b, x - 1] + now[c, b, x] + now[c, b, x + 1]
+        for z in range(depth):
+            for y in range(height):
+                # Views of a line: loops over them are vectorized.
+                line, three = now[z, y], rows[z, y]
                 for x in range(1, width - 1):
-                    new[z, y, x] *= share * mask[z, y, x]
-        now, new = new, now
+                    three[x] = line[x - 1] + line[x] + line[x + 1]
+        for z in range(reach, depth - reach):
+            for y in range(1, height - 1):
+                new, own = now[z, y], share[z, y]
+                a, b, c = rows[z, y - 1], rows[z, y], rows[z, y + 1]
+                for x in range(1, width - 1):
+                    new[x] = a[x] + b[x] + c[x]
+                for side in range(-reach, 2 * reach, 2):
+                    a, b, c = rows[z + side, y - 1], rows[z + side, y], rows[z + side, y + 1]
+                    for x in range(1, width - 1):
+                        new[x] += a[x] + b[x] + c[x]
+                for x in range(1, width - 1):
+                    new[x] *= own[x]
     return now

@@ -312,13 +312,23 @@ def _inside(
 
     Pixel `i` reaches from `i` to `i + 1`. One pixel more on either side (`around`) is what interpolation looks at.
     """
-    lengths = torch.tensor([float(n) for n in shape], device=points.device)
-    at = (points.flip(-1) + 1) / 2 * lengths
-    at = lengths - (lengths - at.remainder(2 * lengths)).abs()
-    flat = at.reshape(-1, len(shape))
-    low, high = flat.amin(0).tolist(), flat.amax(0).tolist()
-    sides = zip(low, high, shape, around[: len(shape)], strict=True)
-    return at, tuple(slice(max(0, int(a) - more), min(n, int(b) + 1 + more)) for a, b, n, more in sides)
+    at, window = torch.empty_like(points), []
+    for axis, (length, more) in enumerate(zip(shape, around, strict=False)):
+        own = (points[..., -1 - axis] + 1) * (length / 2)
+        low, high = _ends(own)
+        if low < 0 or high > length:
+            # Whole turns are slow to take away, and seldom there.
+            own = own.abs() if low >= -length and high <= 2 * length else own.remainder(2.0 * length)
+            own = length - (length - own).abs()
+            low, high = _ends(own)
+        at[..., axis] = own
+        window.append(slice(max(0, int(low) - more), min(length, int(high) + 1 + more)))
+    return at, tuple(window)
+
+
+def _ends(values: torch.Tensor) -> tuple[float, float]:
+    low, high = values.aminmax()
+    return float(low), float(high)
 
 
 def _sample(level: Any, points: torch.Tensor, steps: Sequence[float], device: str) -> torch.Tensor:
@@ -362,5 +372,8 @@ def _truth(pair: Pair, points: torch.Tensor) -> tuple[npt.NDArray[np.int32], npt
 
 def _nearest(labels: Windows, points: torch.Tensor) -> npt.NDArray[np.int32]:
     at, window = _inside(points, labels.shape)
-    index = tuple(torch.clamp(at[..., axis].long() - w.start, 0, w.stop - w.start - 1) for axis, w in enumerate(window))
-    return labels[window][index].numpy().astype(np.int32, copy=False)
+    block, flat = labels[window], torch.zeros((), dtype=torch.int32)
+    for axis, (w, n) in enumerate(zip(window, block.shape, strict=True)):
+        flat = flat * n + at[..., axis].to(torch.int32).sub_(w.start).clamp_(0, n - 1)
+    found = block.reshape(-1).index_select(0, flat.reshape(-1)).reshape(flat.shape)
+    return found.numpy().astype(np.int32, copy=False)
