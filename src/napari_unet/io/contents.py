@@ -6,8 +6,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import tifffile
+
 from ..core.axes import Image
 from ..core.errors import ImageError
+from ._comments import read_comment
+from ._tiff import BROKEN
 from ._zarr_reader import holds_image, is_zarr, label_places
 from .addresses import as_address, as_file
 from .dicom import find_series, is_dicom_place, open_series
@@ -30,7 +34,8 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
     Returns
     -------
     images : list of Image
-        At most one, none for a store that holds nothing but labels; of a DICOM folder all series that can be opened.
+        At most one, none for a store that holds nothing but labels or a TIFF of labels of this program; of a DICOM
+        folder all series that can be opened.
     labels : list of Image
         All label images of an OME-Zarr, in the order in which it names them.
 
@@ -48,7 +53,21 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
         return [], labels
     if labels and not holds_image(place):
         return [], labels
+    if isinstance(place, Path) and _tells_labels(place):
+        return [], [read_labels(path)]
     return [read_image(path)], labels
+
+
+def _tells_labels(file: Path) -> bool:
+    """Say whether a TIFF holds labels of this program: a record of how they were made, and whole numbers."""
+    if suffix_of(file) not in (".tif", ".tiff") or not file.is_file():
+        return False
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            whole = tiff.pages.first.dtype is not None and tiff.pages.first.dtype.kind in "ui"
+        return whole and "labels_hash" in read_comment(file)
+    except (ImageError, *BROKEN):
+        return False  # what is wrong with it is said where it is read
 
 
 def _dicom_contents(place: Path) -> tuple[list[Image], list[Image]]:
