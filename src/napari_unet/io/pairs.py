@@ -288,13 +288,15 @@ def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
     return [(expected[name], found[name]) for name in sorted(expected)]
 
 
-def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]:
+def read_judged(truth: str | Path, predicted: str | Path, axes: str | None = None) -> tuple[Image, Image]:
     """Read labels that are compared with the truth.
 
     Parameters
     ----------
     truth, predicted : path
         Files, or addresses.
+    axes : str, optional
+        Of both, where they do not say.
 
     Returns
     -------
@@ -307,7 +309,7 @@ def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]
         If one cannot be read.
     """
     hidden = has_rasterio() and hides_labels(Path(truth))
-    true, found = read_labels(truth, unknown=UNKNOWN if hidden else 0), read_labels(predicted)
+    true, found = read_labels(truth, axes, unknown=UNKNOWN if hidden else 0), read_labels(predicted, axes)
     if not hidden or (true.axes, true.shape) != (found.axes, found.shape):
         return true, found
     from ._raster_arrays import Filled, Labeled  # noqa: PLC0415  # rasterio is an extra
