@@ -483,6 +483,8 @@ def test_evaluate_pools_and_reads_files(found, disks, tmp_path):
     assert evaluate([a for a, _ in pairs], [str(b) for _, b in pairs]) == scores
     with pytest.raises(ImageError, match="same image"):
         evaluate(truth, half[:5])
+    with pytest.raises(ImageError, match="nothing to compare"):
+        evaluate([], [])
     for name, movie in {"true": [truth, half], "found": [truth, np.where(half, half + 99, 0)]}.items():
         (tmp_path / "movies").mkdir(exist_ok=True)
         np.save(tmp_path / "movies" / f"{name}.npy", np.stack(movie))

@@ -101,8 +101,8 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
     data, *levels = (_picked(array, tuple(picks)) for array in arrays)
     found = [scales.get(a, (1.0, "pixel")) for a in axes]
     scale, units = tuple(s for s, _ in found), tuple(u for _, u in found)
-    name, levels = path.name.split(".")[0], tuple(levels)
-    return as_image(data, axes, scale=scale, units=units, name=name, levels=levels, remarks=others)
+    name = path.name.split(".")[0]
+    return as_image(data, axes, scale=scale, units=units, name=name, levels=tuple(levels), remarks=others)
 
 
 def list_images(path: Path) -> list[Series]:

@@ -210,7 +210,8 @@ def _others(node: zarr.Group, path: Path | str) -> tuple[str, ...]:
     if "multiscales" in _ome(node) or "0" not in node or "1" not in node:
         return ()
     return (
-        f"There are several images in this collection, and this is the first. Give another as {str(path).rstrip('/')}/1.",
+        "There are several images in this collection, and this is the first. Give another as "
+        f"{str(path).rstrip('/')}/1.",
     )
 
 

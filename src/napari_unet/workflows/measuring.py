@@ -217,12 +217,14 @@ def evaluate_steps(  # noqa: PLR0913  # the face of the verb
     if several and len(truth) != len(predicted):
         raise ImageError(f"There are {len(truth)} true images but {len(predicted)} predicted ones; give pairs.")
     pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
+    if not pairs:
+        raise ImageError("There is nothing to compare: give at least one image of true labels, and one to judge.")
     check_options(metrics, options)
     if client is not None and axes:
         raise SpecError(
             "On a cluster axes are those that the files name. Leave them out, or compare without a cluster."
         )
-    if client is not None and pairs:
+    if client is not None:
         found: dict[str, float] = yield from on_workers(client, "evaluate_on_steps", pairs, metrics, options, binary)
         return found
     counted = []
