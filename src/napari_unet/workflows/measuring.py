@@ -215,7 +215,9 @@ def evaluate_steps(  # noqa: PLR0913  # the face of the verb
 
     several, options = isinstance(truth, list | tuple), options or {}
     if several and len(truth) != len(predicted):
-        raise ImageError(f"There are {len(truth)} true images but {len(predicted)} predicted ones; give pairs.")
+        raise ImageError(
+            f"The numbers of images differ: {len(truth)} of true labels, {len(predicted)} to judge. Give pairs."
+        )
     pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
     if not pairs:
         raise ImageError("There is nothing to compare: give at least one image of true labels, and one to judge.")
