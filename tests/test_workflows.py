@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -482,6 +483,16 @@ def test_evaluate_pools_and_reads_files(found, disks, tmp_path):
     assert evaluate([a for a, _ in pairs], [str(b) for _, b in pairs]) == scores
     with pytest.raises(ImageError, match="same image"):
         evaluate(truth, half[:5])
+    with pytest.raises(ImageError, match="nothing to compare"):
+        evaluate([], [])
+    for name, movie in {"true": [truth, half], "found": [truth, np.where(half, half + 99, 0)]}.items():
+        (tmp_path / "movies").mkdir(exist_ok=True)
+        np.save(tmp_path / "movies" / f"{name}.npy", np.stack(movie))
+    files = tmp_path / "movies" / "true.npy", tmp_path / "movies" / "found.npy"
+    assert evaluate(*files)["AP50"] < 1
+    assert evaluate(*files, axes="tyx")["AP50"] == 1
+    with pytest.raises(SpecError, match="On a cluster axes are those that the files name"):
+        evaluate(*files, axes="tyx", client="tcp://127.0.0.1:9")
     (tmp_path / "p" / "a.tif").touch()
     with pytest.raises(ImageError, match="same name"):
         workflows.match_labels(tmp_path / "t", tmp_path / "p")
@@ -502,6 +513,26 @@ def test_measures(found, disks):
     assert table["intensity_mean"].min() > 2000
     with pytest.raises(RegistryError):
         workflows.measure(found.labels, measures=("nonsense",))
+
+
+@pytest.mark.parametrize("order", ["yx", "xy"])
+def test_labels_without_pixel_sizes_are_measured_in_those_of_their_image(found, disks, order, tmp_path):
+    image = Image(disks[0], "yx", (0.5, 0.25), ("micrometer", "micrometer"))
+    workflows.write_labels(tmp_path / "labels.npy", found.labels)
+    bare = workflows.read_labels(tmp_path / "labels.npy")
+    bare = replace(bare, data=bare.data.T if order == "xy" else bare.data, axes=order)
+    table, plain = workflows.measure(bare, image), workflows.measure(bare)
+    np.testing.assert_allclose(table["area"], plain["area_px"] * 0.125)
+    np.testing.assert_allclose(table["centroid_y"], plain["centroid_y"] * 0.5)
+    np.testing.assert_allclose(table["centroid_x"], plain["centroid_x"] * 0.25)
+    own = replace(bare, scale=(2.0, 2.0), units=("micrometer",) * 2)  # what labels say of themselves counts
+    np.testing.assert_allclose(workflows.measure(own, image)["area"], plain["area_px"] * 4.0)
+
+
+def test_labels_whose_axes_were_guessed_are_told_how_to_say_them(disks):
+    movie = Image(np.zeros((3, 8, 9)), "tyx")
+    with pytest.raises(AxesError, match="on the command line --axes tyx"):
+        workflows.measure(np.ones((3, 8, 9), int), movie)
 
 
 def test_samples():

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError, OutputError
 from napari_unet.io.images import read_image, write_image
+from napari_unet.io.places import check_apart
+from napari_unet.workflows import list_series
 
 RNG = np.random.default_rng(0)
 
@@ -58,6 +60,92 @@ def test_imagej_tiff(tmp_path):
     same(found, data, "tzcyx")
     assert found.scale == (2.0, 1.5, 1.0, 0.5, 0.25)
     assert found.units == ("second", "micrometer", "pixel", "micrometer", "micrometer")
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ("min", "minute"),
+        ("hr", "hour"),
+        ("msec", "millisecond"),
+        ("Hours", "hour"),
+        (None, "second"),
+        ("frame", "pixel"),
+    ],
+)
+def test_imagej_tells_the_unit_of_time(tmp_path, told, named):
+    metadata = {"axes": "TYX", "finterval": 5.0} | ({"tunit": told} if told else {})
+    tifffile.imwrite(tmp_path / "a.tif", noise(2, 5, 6), imagej=True, metadata=metadata)
+    found = read_image(tmp_path / "a.tif")
+    assert (found.scale[0], found.units[0]) == ((1.0 if told == "frame" else 5.0), named)
+
+
+def test_imagej_tells_units_of_y_and_z_of_their_own(tmp_path):
+    metadata = {"axes": "ZYX", "unit": "nm", "yunit": "um", "zunit": "mm", "spacing": 0.5}
+    tifffile.imwrite(tmp_path / "a.tif", noise(2, 5, 6), imagej=True, resolution=(0.5, 4), metadata=metadata)
+    found = read_image(tmp_path / "a.tif")
+    assert found.scale == (0.5, 0.25, 2.0)
+    assert found.units == ("millimeter", "micrometer", "nanometer")
+
+
+@pytest.fixture
+def positions(tmp_path):
+    """Three positions of a stage in one OME-TIFF, each with pixels of its own, the last with levels."""
+    data = [noise(2, 8, 9), noise(2, 10, 7), noise(64, 64)]
+    with tifffile.TiffWriter(tmp_path / "p.ome.tif", ome=True) as file:
+        for number, each in enumerate(data[:2], 1):
+            size = {"PhysicalSizeX": 0.5 * number, "PhysicalSizeY": 0.25 * number}
+            file.write(each, photometric="minisblack", metadata={"axes": "CYX", "Name": f"place {number}", **size})
+        file.write(data[2], subifds=1, metadata={"axes": "YX"})
+        file.write(data[2][::2, ::2], subfiletype=1)
+    return tmp_path / "p.ome.tif", data
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_each_image_of_a_tiff_can_be_chosen(positions, lazy, monkeypatch):
+    path, data = positions
+    if lazy:
+        monkeypatch.setattr("napari_unet.io._tiff.LAZY_BYTES", 0)
+    for number, each in enumerate(data, 1):
+        found = read_image(path, series=number)
+        assert (isinstance(found.data, np.memmap) or type(found.data) is not np.ndarray) == lazy
+        same(found, each, "cyx" if number < 3 else "yx")
+        assert found.source == str(path / str(number))
+        same(read_image(found.source), each, found.axes)  # as other processes open it
+        assert found.scale == ((1.0, 0.25 * number, 0.5 * number) if number < 3 else (1.0, 1.0))
+        assert len(found.levels) == (number == 3)
+        assert not found.said
+        with pytest.raises(OutputError, match="would replace the image itself"):
+            check_apart(path, found)
+    assert [(s.choice, s.name, s.size) for s in list_series(path)][1] == (2, "place 2", "2 x 10 x 7 (cyx), uint16")
+
+
+def test_of_several_images_the_first_is_taken_and_that_is_said(positions):
+    path, data = positions
+    found = read_image(path)
+    same(found, data[0], "cyx")
+    assert found.source == str(path)
+    assert len(found.said) == 1
+    assert "There are 3 images in this file, and this is the first" in found.said[0]
+
+
+def test_a_small_view_is_no_other_image(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        file.write(noise(32, 32), metadata={"axes": "YX"})
+        file.write(noise(8, 8), metadata={"axes": "YX", "Name": "label"})
+    assert not read_image(tmp_path / "a.ome.tif").said
+
+
+def test_a_series_that_is_not_there(positions, tmp_path):
+    for number in (0, 4, -1):
+        with pytest.raises(ImageError, match=f"no series {number} in .* 3 images, counted from 1"):
+            read_image(positions[0], series=number)
+    np.save(tmp_path / "a.npy", noise(4, 5))
+    with pytest.raises(ImageError, match="Give the file alone"):
+        read_image(tmp_path / "a.npy", series=1)
+    zarr.create_group(tmp_path / "a.zarr")
+    with pytest.raises(ImageError, match="Give a folder in it"):
+        read_image(tmp_path / "a.zarr", series=2)
 
 
 def test_plain_tiff(tmp_path):
@@ -224,7 +312,22 @@ def test_collection_of_a_converter(tmp_path):
     data = noise(2, 20, 30)
     zarr.open_group(tmp_path / "a.zarr", mode="w", attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
     ome_zarr(tmp_path / "a.zarr" / "0", data, "0.5")
-    same(read_image(tmp_path / "a.zarr"), data, "cyx")
+    found = read_image(tmp_path / "a.zarr")
+    same(found, data, "cyx")
+    assert not found.said
+    ome_zarr(tmp_path / "a.zarr" / "1", data + 1, "0.5")
+    found = read_image(tmp_path / "a.zarr")
+    same(found, data, "cyx")
+    assert "several images in this collection" in found.said[0]
+    assert found.said[0].endswith(f"Give another as {tmp_path / 'a.zarr'}/1.")
+    same(read_image(tmp_path / "a.zarr" / "1"), data + 1, "cyx")
+
+
+def test_early_ome_zarr_has_five_axes_without_names(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=noise(2, 1, 3, 8, 9))
+    group.attrs["multiscales"] = [{"version": "0.1", "datasets": [{"path": "0"}]}]
+    assert read_image(tmp_path / "a.zarr").axes == "tczyx"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,13 @@ def test_transparency_is_no_color():
     assert picture_channels(as_image(OPAQUE, "yxc"), 4) is None
 
 
+def test_of_four_stains_none_is_transparency():
+    stains = as_image(np.stack([GRAY] * 4).astype(np.uint16), "cyx")
+    assert picture_channels(stains, 3) is None
+    with pytest.raises(ImageError, match="takes 3 channels but 'image' gives 4"):
+        finish(segment_image(stains, SegmentSpec(), load_model("nuclei", "cpu"), preview=False))
+
+
 def test_gray_pictures_give_the_labels_of_their_gray():
     spec = SegmentSpec.of(model="breast-ultrasound", diameter=None)
     model = load_model("breast-ultrasound", "cpu")

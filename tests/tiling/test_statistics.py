@@ -82,6 +82,51 @@ def test_few_bright_pixels_are_kept() -> None:
     assert (found.low, found.high) == ((0.0,), (9.0,))
 
 
+def _dim_field(speck: int, dtype: str = "uint16") -> np.ndarray:
+    """Return nuclei of 600 to 900 on a noisy ground of 100, with a saturated square of so many pixels along an edge."""
+    rng = np.random.default_rng(5)
+    field = rng.normal(100, 5, (200, 200))
+    for y, x in np.ndindex(4, 4):
+        field[40 * y : 40 * y + 12, 40 * x : 40 * x + 12] = 750 + rng.normal(0, 50, (12, 12))
+    field[60 : 60 + speck, 60 : 60 + speck] = 65535
+    return field.clip(0, 65535).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32"])
+def test_a_saturated_speck_does_not_set_the_scale(dtype: str) -> None:
+    plain, specked = (
+        measure_statistics(as_image(_dim_field(n, dtype), "yx").planes(2), NormalizeSpec()) for n in (0, 12)
+    )
+    assert specked.high[0] == pytest.approx(plain.high[0], rel=0.05)
+    assert specked.low == pytest.approx(plain.low, rel=0.01)
+
+
+def test_types_agree_on_specks() -> None:
+    found = {
+        measure_statistics(as_image(_dim_field(12).astype(dtype), "yx").planes(2), NormalizeSpec())
+        for dtype in ("uint16", "int32", "float64")
+    }
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("ground", [np.zeros, lambda shape: np.random.default_rng(0).poisson(1.6, shape)])
+def test_saturated_objects_on_an_empty_ground_set_the_scale(ground) -> None:
+    field = np.asarray(ground((200, 200))).astype(np.uint8)
+    field[20:40, 30:50] = 255
+    assert measure_statistics(as_image(field, "yx").planes(2), NormalizeSpec()).high == (255.0,)
+
+
+def test_saturated_nuclei_among_others_set_the_scale() -> None:
+    field = _dim_field(0)
+    field[40:52][field[40:52] > 400] = 3000  # a row of nuclei is four times brighter, all as bright as can be
+    assert measure_statistics(as_image(field, "yx").planes(2), NormalizeSpec()).high == (3000.0,)
+
+
+def test_where_nothing_is_clipped_percentiles_are_percentiles() -> None:
+    spec = NormalizeSpec(limits=None)
+    assert measure_statistics(as_image(_dim_field(12), "yx").planes(2), spec).high == (65535.0,)
+
+
 @pytest.mark.parametrize("scale", [1.7e308, 1e300, 1e-310, 5e-324])
 def test_extreme_ranges_stay_finite(scale: float) -> None:
     data = np.linspace(-1, 1, 101).reshape(1, 101) * scale

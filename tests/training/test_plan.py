@@ -202,6 +202,9 @@ def test_a_step_can_be_shared():
 def test_doubts_are_said_before_the_first_step():
     said = " ".join(planned([example((64, 64), 20)]).plan.warnings)
     assert "objects only" in said
+    lone = example((64, 64), 20)
+    lone.labels.data[lone.labels.data != lone.labels.data.max()] = 0
+    assert "There is 1 object only." in " ".join(planned([lone]).plan.warnings)
     speck = example((300, 300), 40)
     speck.labels.data[0, :60:2] = np.arange(1000, 1030)
     assert "leftovers" in " ".join(planned([speck]).plan.warnings)

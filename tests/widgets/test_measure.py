@@ -62,7 +62,7 @@ def test_table_on_the_layer_and_in_a_file(
     assert image is None
     assert (labels.axes, labels.scale, labels.units) == ("yx", (0.5, 0.5), ("micrometer", "micrometer"))
     assert list(viewer.layers["labels"].features["index"]) == [3]
-    assert "Measured 1 object" in widget.status.text()
+    assert "Measured 1 object. " in widget.status.text()
     path = str(tmp_path / "table.csv")
     widget.save_table(path)
     finish(qtbot, widget)

@@ -142,6 +142,24 @@ def test_labels_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(data, da.Array)
 
 
+def test_labels_of_this_program_in_a_tiff_are_labels_and_other_numbers_are_not(tmp_path: Path) -> None:
+    labels = (noise(2, 64, 96) // 50).astype(np.int32)
+    image = Image(labels, "tyx", (5.0, 0.5, 0.25), ("second", "micrometer", "micrometer"))
+    manifest = {"labels_hash": "0", "note": 'a <"quoted"> & note'}
+    workflows.write_labels(tmp_path / "found.tif", image, manifest)
+    workflows.write_image(tmp_path / "confidence.tif", image, manifest)
+    workflows.write_labels(tmp_path / "masks.tif", image)
+    ((data, options, kind),) = read(tmp_path / "found.tif")
+    assert (kind, options["name"], options["axis_labels"]) == ("labels", "found", ("t", "y", "x"))
+    np.testing.assert_array_equal(data, labels)
+    assert options["scale"] == (5.0, 0.5, 0.25)
+    assert options["units"] == ("second", "micrometer", "micrometer")
+    assert [read(tmp_path / name)[0][2] for name in ("confidence.tif", "masks.tif")] == ["image", "image"]
+    (tmp_path / "damaged.tif").write_bytes((tmp_path / "found.tif").read_bytes()[:200])
+    with pytest.raises(ImageError):
+        read(tmp_path / "damaged.tif")
+
+
 def test_results_of_this_program_open_as_labels(tmp_path: Path) -> None:
     labels = np.zeros((1100, 600), np.int32)
     labels[3:9, 4:10] = 7

@@ -29,7 +29,8 @@ Source = Annotated[
 Series = Annotated[
     int | None,
     typer.Option(
-        help="Of a DICOM folder with several series: which. Without it they are listed.", show_default="the only"
+        help="Which image of a DICOM folder or a TIFF file with several; 'napari-unet series' lists them.",
+        show_default="the only, of TIFF the first",
     ),
 ]
 Labels = Annotated[

@@ -53,7 +53,8 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     """Compare labels with the truth; the objects of several images are counted together.
 
     AP50 is the share of objects that were found and right: matched / (matched + missed + invented), where a match
-    overlaps by at least half. mAP is its mean over stricter and stricter matches.
+    overlaps by at least half. mAP is its mean over stricter and stricter matches. Of movies every time point is an
+    image.
 
     For maps of classes, such as tumors: --metrics overlap (Dice, IoU, volume), surfaces (HD95, surface Dice), lesions
     (found, missed and invented ones, as in BraTS). Scores are means over images. Regions within each other (whole
@@ -70,7 +71,7 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     more = ({} if tolerance is None else {"tolerance": tolerance}) | ({"nested": True} if nested else {})
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         true, found = [a for a, _ in pairs], [b for _, b in pairs]
-        scores = watch(workflows.evaluate_steps(true, found, names, more, binary=binary, client=client))
+        scores = watch(workflows.evaluate_steps(true, found, names, more, binary=binary, axes=axes, client=client))
     if as_json:
         # JSON has no NaN.
         say_json({"images": len(pairs)} | {name: None if math.isnan(v) else v for name, v in scores.items()})

@@ -33,7 +33,7 @@ def open_image(
     axes : str, optional
         What its dimensions are.
     series : int, optional
-        Of a DICOM folder that holds several.
+        Of a DICOM folder or a TIFF file that holds several.
     further : sequence of Path, optional
         Of the other channels, where each is a file of its own.
 
@@ -97,11 +97,16 @@ def regrid(  # noqa: PLR0913  # a command's options are its arguments
 
 
 def series(
-    folder: Annotated[Path, typer.Argument(help="Folder of DICOM files, or one of them.", show_default=False)],
+    place: Annotated[
+        Path, typer.Argument(help="Folder of DICOM files, or one of them; or a TIFF file.", show_default=False)
+    ],
     as_json: _Json = False,
 ) -> None:
-    """List what a DICOM folder holds; the number is what --series takes. Nothing that names a patient is shown."""
-    found = workflows.list_series(folder)
+    """List the images in a TIFF file or a DICOM folder: the number is what --series takes.
+
+    Of a DICOM folder nothing is shown that names a patient.
+    """
+    found = workflows.list_series(place)
     if as_json:
         say_json(
             [{"series": s.choice, "kind": s.kind, "name": s.name, "size": s.size, "problem": s.problem} for s in found]
@@ -113,5 +118,5 @@ def series(
 
 def say(path: Path, image: Image) -> None:
     """Say what the reader of an image has to say."""
-    for remark in (*(image.anatomy.remarks if image.anatomy else ()), *(image.geo.remarks if image.geo else ())):
+    for remark in image.said:
         typer.echo(f"{path.name}: {remark}", err=True)

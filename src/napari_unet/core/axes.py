@@ -60,6 +60,8 @@ class Image:
         What the channels are called. Left out where there are not as many channels.
     files : tuple of str
         Of an image whose channels are files of their own: these, in order; `source` is the first.
+    remarks : tuple of str
+        What its reader has to say to the user.
     """
 
     data: Any
@@ -74,6 +76,7 @@ class Image:
     anatomy: Anatomy | None = None
     channel_names: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in missing scales and units, and check that everything fits."""
@@ -119,6 +122,11 @@ class Image:
     def label_axes(self) -> str:
         """Axes of the labels of this image: its own without the channels."""
         return self.axes.replace("c", "")
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What its reader has to say: of the file, and of where it lies in a patient or on Earth."""
+        return (*self.remarks, *(remark for place in (self.anatomy, self.geo) if place for remark in place.remarks))
 
     def along(self, axes: str) -> tuple[tuple[int, ...], tuple[float, ...], tuple[str, ...]]:
         """Return shape, scale and units of the named axes, in that order."""

@@ -17,17 +17,19 @@ import tifffile
 
 from napari_unet.core.axes import Image, as_image, guess_axes
 from napari_unet.core.errors import AxesError, ImageError
+from napari_unet.core.series import Series
 
 from ._geo_tags import as_extratags
 from ._tiff_scales import SYMBOLS, read_scales
 from ._tiff_tiles import TiffTiles
 
-__all__ = ["LAZY_BYTES", "MAX_PIXELS", "read_tiff", "write_tiff"]
+__all__ = ["BROKEN", "LAZY_BYTES", "MAX_PIXELS", "list_images", "read_tiff", "write_tiff"]
 
 LAZY_BYTES: Final = 256 << 20
 MAX_PIXELS: Final = 1 << 40
 MAX_CHUNK_BYTES: Final = 4 << 30
-_BROKEN: Final = (
+# What damaged files make the library raise.
+BROKEN: Final = (
     tifffile.TiffFileError,
     OSError,
     ValueError,
@@ -41,10 +43,11 @@ _BROKEN: Final = (
     zlib.error,
 )
 _ALPHA: Final = {1, 2}
+_VIEW: Final = 4  # so many times fewer pixels, and it is a view of another image
 
 
-def read_tiff(path: Path, axes: str | None = None) -> Image:
-    """Read the first series of a TIFF; lazily if it is large.
+def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) -> Image:
+    """Read one series of a TIFF; lazily if it is large.
 
     Values are those stored: palettes and inverted grays are not applied.
 
@@ -54,6 +57,9 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
         The file.
     axes : str, optional
         Overrules the axes that the file names.
+    choice : int, optional
+        Which series, from 1 (:func:`list_images` names them). Without it the first, with a remark where there are
+        others that are no small views of it.
 
     Returns
     -------
@@ -64,26 +70,24 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
     Raises
     ------
     ImageError
-        If the file is not a TIFF, is incomplete, or claims more pixels than can be.
+        If the file is not a TIFF, is incomplete, claims more pixels than can be, or has no such series.
     AxesError
         If the axes are ambiguous.
     """
+    file, kept = _opened(path), False
     try:
-        file = tifffile.TiffFile(path)
-    except _BROKEN as error:
-        raise ImageError(f"'{path}' is not a readable TIFF: {error}. Copy or export it again.") from error
-    kept = False
-    try:
-        series = file.series[0]
+        number = 0 if choice is None else choice - 1
+        series = _chosen(path, file, number)
         for level in series.levels:
             _check_size(path, file, level)
         lazy = series.nbytes > LAZY_BYTES
         arrays = [
-            _open(path, series, number) if lazy else level.asarray() for number, level in enumerate(series.levels)
+            _open(path, series, (number, at)) if lazy else level.asarray() for at, level in enumerate(series.levels)
         ]
-        stored, scales, samples = str(series.axes).upper(), read_scales(file), _opaque_samples(series)
+        stored, scales, samples = str(series.axes).upper(), read_scales(file, number), _opaque_samples(series)
+        others = _others(file) if choice is None else ()
         kept = lazy
-    except _BROKEN as error:
+    except BROKEN as error:
         advice = 'Run: pip install "imagecodecs"' if "imagecodecs" in str(error) else "Copy or export it again"
         raise ImageError(f"'{path}' could not be read: {error}. {advice}.") from error
     finally:
@@ -97,7 +101,39 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
     data, *levels = (_picked(array, tuple(picks)) for array in arrays)
     found = [scales.get(a, (1.0, "pixel")) for a in axes]
     scale, units = tuple(s for s, _ in found), tuple(u for _, u in found)
-    return as_image(data, axes, scale=scale, units=units, name=path.name.split(".")[0], levels=tuple(levels))
+    name = path.name.split(".")[0]
+    return as_image(data, axes, scale=scale, units=units, name=name, levels=tuple(levels), remarks=others)
+
+
+def list_images(path: Path) -> list[Series]:
+    """List the series of a TIFF.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of Series
+        In the order of the file.
+
+    Raises
+    ------
+    ImageError
+        If the file is not a TIFF.
+    """
+    with _opened(path) as file:
+        try:
+            return [
+                Series(
+                    number, "image", each.name or f"image {number}",
+                    f"{' x '.join(map(str, each.shape))} ({each.axes.lower()}), {each.dtype}", (str(path),),
+                )
+                for number, each in enumerate(file.series, 1)
+            ]  # fmt: skip
+        except BROKEN as error:
+            raise ImageError(f"'{path}' could not be read: {error}. Copy or export it again.") from error
 
 
 def write_tiff(path: Path, image: Image, values: npt.NDArray[np.generic], manifest: Mapping[str, Any]) -> None:
@@ -129,6 +165,34 @@ def write_tiff(path: Path, image: Image, values: npt.NDArray[np.generic], manife
     )
 
 
+def _opened(path: Path) -> tifffile.TiffFile:
+    try:
+        return tifffile.TiffFile(path)
+    except BROKEN as error:
+        raise ImageError(f"'{path}' is not a readable TIFF: {error}. Copy or export it again.") from error
+
+
+def _chosen(path: Path, file: tifffile.TiffFile, number: int) -> tifffile.TiffPageSeries:
+    found = file.series
+    if not 0 <= number < len(found):
+        holds = f"{len(found)} images, counted from 1" if len(found) > 1 else "one image"
+        raise ImageError(
+            f"There is no series {number + 1} in '{path}': it holds {holds}. 'napari-unet series' lists them."
+        )
+    return found[number]
+
+
+def _others(file: tifffile.TiffFile) -> tuple[str, ...]:
+    """Say that there are other images, such as positions of a stage; small views and labels of slides are none."""
+    first, *rest = file.series
+    if not any(math.prod(each.shape) * _VIEW >= math.prod(first.shape) for each in rest):
+        return ()
+    return (
+        f"There are {1 + len(rest)} images in this file, and this is the first. Choose another with --series 2 on the "
+        "command line or series=2 in Python; 'napari-unet series' lists them.",
+    )
+
+
 def _check_size(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
     """Refuse what cannot be true before anything is allocated for it."""
     pixels = math.prod(series.shape)
@@ -156,12 +220,13 @@ def _several_files(series: tifffile.TiffPageSeries) -> bool:
     return bool(getattr(series, "is_multifile", False)) or any(page is None for page in series.pages)
 
 
-def _open(path: Path, series: tifffile.TiffPageSeries, level: int) -> Any:
-    """Open a level without loading it."""
+def _open(path: Path, series: tifffile.TiffPageSeries, at: tuple[int, int]) -> Any:
+    """Open a level, the second number, of a series without loading it."""
+    number, level = at
     if series.levels[level].dataoffset is not None and not _several_files(series):
         try:
             # Stored in one piece, as it is: a chunk would be a whole plane, or all of it.
-            return tifffile.memmap(path, series=0, level=level, mode="r")
+            return tifffile.memmap(path, series=number, level=level, mode="r")
         except ValueError:
             pass  # stored some other way after all
     array = TiffTiles(series.aszarr(level=level, maxworkers=1))

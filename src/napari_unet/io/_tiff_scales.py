@@ -31,14 +31,20 @@ SYMBOLS: Final = {
     "hour": "h",
     "day": "d",
 }
-_NAMES: Final = {symbol: name for name, symbol in SYMBOLS.items()} | {"sec": "second", "μs": "microsecond"}
+_NAMES: Final = {symbol: name for name, symbol in SYMBOLS.items()} | {"μs": "microsecond"}
+_TIMES: Final = {
+    "second": ("s", "sec", "secs"), "millisecond": ("ms", "msec"), "microsecond": ("us", "µs", "μs", "usec"),
+    "minute": ("min", "mins"), "hour": ("h", "hr", "hrs"), "day": ("d",),
+}  # fmt: skip
 Scales = dict[str, tuple[float, str]]
 
 
-def read_scales(file: tifffile.TiffFile) -> Scales:
-    """Read pixel sizes. A plain TIFF's resolution is for printing and is left alone."""
+def read_scales(file: tifffile.TiffFile, series: int = 0) -> Scales:
+    """Read pixel sizes of a series. A plain TIFF's resolution is for printing and is left alone."""
     if file.is_ome and file.ome_metadata:
-        return _ome_scales(file.ome_metadata)
+        return _ome_scales(file.ome_metadata, series)
+    if series:
+        return {}  # what is said is said of the first
     if file.is_imagej and file.imagej_metadata:
         return _imagej_scales(file)
     if file.is_svs:
@@ -46,10 +52,11 @@ def read_scales(file: tifffile.TiffFile) -> Scales:
     return _ndpi_scales(file) if file.is_ndpi else {}
 
 
-def _ome_scales(text: str) -> Scales:
-    pixels = next((e for e in ET.fromstring(text).iter() if e.tag.rpartition("}")[2] == "Pixels"), None)
-    if pixels is None:
+def _ome_scales(text: str, series: int) -> Scales:
+    found_pixels = [e for e in ET.fromstring(text).iter() if e.tag.rpartition("}")[2] == "Pixels"]
+    if series >= len(found_pixels):
         return {}
+    pixels = found_pixels[series]
     found: Scales = {}
     fields = [(a, f"PhysicalSize{a.upper()}", "µm") for a in "zyx"] + [("t", "TimeIncrement", "s")]
     for axis, field, unit in fields:
@@ -59,19 +66,17 @@ def _ome_scales(text: str) -> Scales:
 
 
 def _imagej_scales(file: tifffile.TiffFile) -> Scales:
+    """Read what ImageJ says; it names units of y and z where they are not that of x, of time if it is not seconds."""
     metadata, tags = file.imagej_metadata or {}, file.pages.first.tags
-    unit = _unit(str(metadata.get("unit", "")))
-    found: Scales = {}
-    if unit != "pixel":
-        for axis, name in (("y", "YResolution"), ("x", "XResolution")):
-            above, below = tags[name].value if name in tags else (0, 1)
-            if (size := _positive(below / above if above else None)) is not None:
-                found[axis] = (size, unit)
-        if (size := _positive(metadata.get("spacing"))) is not None:
-            found["z"] = (size, unit)
-    if (size := _positive(metadata.get("finterval"))) is not None:
-        found["t"] = (size, "second")
-    return found
+    unit = str(metadata.get("unit", ""))
+    sizes = {"z": metadata.get("spacing"), "t": metadata.get("finterval")}
+    for axis, name in (("y", "YResolution"), ("x", "XResolution")):
+        above, below = tags[name].value if name in tags else (0, 1)
+        sizes[axis] = below / above if above else None
+    units = {"x": unit, "y": metadata.get("yunit", unit), "z": metadata.get("zunit", unit)}
+    named = {axis: _unit(str(word)) for axis, word in units.items()} | {"t": _time(str(metadata.get("tunit", "sec")))}
+    known = {axis: size for axis, value in sizes.items() if (size := _positive(value)) is not None}
+    return {axis: (size, named[axis]) for axis, size in known.items() if named[axis] != "pixel"}
 
 
 def _svs_scales(text: str) -> Scales:
@@ -105,3 +110,9 @@ def _unit(text: str) -> str:
     if not word or word.lower() in ("pixel", "pixels", "px"):
         return "pixel"
     return "micrometer" if word.lower() in _MICRO else _NAMES.get(word, word.lower())
+
+
+def _time(text: str) -> str:
+    """Return the unit of time that is meant; a word such as "frame" is none."""
+    word = text.strip().lower()
+    return next((name for name, short in _TIMES.items() if word in (name, f"{name}s", *short)), "pixel")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import zarr
 
 from napari_unet.core.anatomy import Anatomy
-from napari_unet.core.axes import Image, as_image, parse_axes
+from napari_unet.core.axes import AXES, Image, as_image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError
 from napari_unet.core.place import GeoReference
 
@@ -70,7 +71,8 @@ def read_zarr(place: Path | str, axes: str | None = None, labels: bool = False, 
     try:
         name = re.split(r"[/\\]", str(place).rstrip("/\\"))[-1].split(".")[0]
         if isinstance(node, zarr.Group):
-            return _read_levels(_image_group(node, place, labels), place, axes, name, level)
+            found = _read_levels(_image_group(node, place, labels), place, axes, name, level)
+            return replace(found, remarks=_others(node, place))
         check_array(node, place)
         named = getattr(node.metadata, "dimension_names", None)
         return as_image(node, axes or _named_axes(named), name=name)
@@ -203,6 +205,16 @@ def _image_group(node: zarr.Group, path: Path | str, labels: bool) -> zarr.Group
     )
 
 
+def _others(node: zarr.Group, path: Path | str) -> tuple[str, ...]:
+    """Say that a collection has further images, such as positions of a stage."""
+    if "multiscales" in _ome(node) or "0" not in node or "1" not in node:
+        return ()
+    return (
+        "There are several images in this collection, and this is the first. Give another as "
+        f"{str(path).rstrip('/')}/1.",
+    )
+
+
 def _members(node: zarr.Group) -> str:
     try:
         return ", ".join(sorted(node.keys())) or "nothing"
@@ -215,7 +227,9 @@ def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str
     datasets = multiscale["datasets"][level:]
     array, *coarser = _arrays(node, [str(dataset["path"]) for dataset in datasets], path)
     entries = [a if isinstance(a, Mapping) else {"name": a} for a in multiscale.get("axes", [])]
-    found = axes or _named_axes([str(a.get("name")) for a in entries])
+    # Versions before 0.3 named no axes: there were always five.
+    names = [str(a.get("name")) for a in entries] or (AXES if array.ndim == len(AXES) else "")
+    found = axes or _named_axes([*names])
     units = tuple(str(a.get("unit") or "pixel") for a in entries)
     sizes = (_scale(multiscale, array.ndim), _scale(datasets[0], array.ndim))
     scale = tuple(a * b for a, b in zip(*sizes, strict=True))

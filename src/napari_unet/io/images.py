@@ -32,7 +32,7 @@ from .plugins import read_with_plugins
 from .sequences import Place, read_sequences
 from .suffixes import suffix_of
 
-__all__ = ["SUFFIXES", "WRITTEN", "read_image", "write_image"]
+__all__ = ["SUFFIXES", "WRITTEN", "holds_series", "read_image", "write_image"]
 
 WRITTEN: Final = (".zarr", ".tif", ".tiff", ".npy", *NIFTI)
 _TIFFS: Final = (".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
@@ -47,7 +47,8 @@ def read_image(
     """Read an image file, as far as needed.
 
     OME-Zarr, NumPy and TIFF files above 256 MB are opened without loading them. Of files with several images the first
-    is taken, with all its resolutions. Colors become channels, transparency is dropped.
+    is taken, with all its resolutions, or that of a TIFF that `series` says. Colors become channels, transparency is
+    dropped.
 
     Parameters
     ----------
@@ -62,7 +63,8 @@ def read_image(
     axes : str or sequence of str, optional
         One letter of ``tczyx`` for each dimension; where missing, those that the file names or else a guess.
     series : int, optional
-        Of a DICOM folder that holds several: which (:func:`~napari_unet.io.dicom.find_series` lists them).
+        Of a DICOM folder or a TIFF file that holds several: which, from 1 (``list_series`` lists them). The `source` of
+        such an image of a TIFF is the file's with the number behind, ``cells.ome.tif/2``, which is read again, too.
 
     Returns
     -------
@@ -72,7 +74,8 @@ def read_image(
     Raises
     ------
     ImageError
-        If the file is missing, of another kind, damaged or incomplete, or one of several lies on another grid.
+        If the file is missing, of another kind, damaged or incomplete, has no such series, or one of several lies on
+        another grid.
     AxesError
         If the axes are ambiguous or do not fit.
     MissingExtraError
@@ -82,7 +85,7 @@ def read_image(
     if isinstance(path, str | os.PathLike):
         return read(path, known, labels=False, series=series)
     if series is not None and len(path) > 1:
-        raise ImageError("A series is chosen in one folder. Of several, give one DICOM file of each series instead.")
+        raise ImageError("A series is chosen in one place. Of several, give one DICOM file of each series instead.")
     return read_sequences(path, known, partial(read, labels=False, series=series))
 
 
@@ -148,7 +151,7 @@ def read(place: str | os.PathLike[str], axes: str | None, labels: bool, series: 
     labels : bool
         Read numbers rather than colors.
     series : int, optional
-        Of a DICOM folder.
+        As there.
 
     Returns
     -------
@@ -166,11 +169,23 @@ def read(place: str | os.PathLike[str], axes: str | None, labels: bool, series: 
             raise ImageError(f"'{address}' cannot be read in place, only OME-Zarr can. Download it first.")
         return replace(read_zarr(address, axes, labels), source=address)
     file = as_file(place)
+    if series is None and file.name.isdecimal() and holds_series(file.parent):
+        file, series = file.parent, int(file.name)
     if not file.exists():
         raise ImageError(f"There is no file '{file}'. Check the name; files on servers must be downloaded first.")
     if not is_zarr(file) and suffix_of(file) not in OTHERS and is_dicom_place(file):
         return read_dicom(file, axes, series)
+    if series is not None and holds_series(file):
+        return replace(read_tiff(file, axes, series), source=str(file / str(series)))
+    if series is not None:
+        one = f"a folder in it, such as '{file / '1'}'" if is_zarr(file) else "the file alone"
+        raise ImageError(f"A series is chosen in DICOM folders and TIFF files, which '{file}' is not. Give {one}.")
     return replace(_read(file, axes, labels), source=str(file))
+
+
+def holds_series(file: Path) -> bool:
+    """Tell whether a place is a TIFF file of images that are counted: one that is no raster."""
+    return suffix_of(file) in _TIFFS and file.is_file() and not is_raster(file)
 
 
 def _read(file: Path, axes: str | None, labels: bool) -> Image:

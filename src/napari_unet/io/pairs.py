@@ -290,13 +290,15 @@ def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
     return [(expected[name], found[name]) for name in sorted(expected)]
 
 
-def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]:
+def read_judged(truth: str | Path, predicted: str | Path, axes: str | None = None) -> tuple[Image, Image]:
     """Read labels that are compared with the truth.
 
     Parameters
     ----------
     truth, predicted : path
         Files, or addresses. A truth of shapes is drawn on the pixels of what is compared with it.
+    axes : str, optional
+        Of both, where they do not say.
 
     Returns
     -------
@@ -309,10 +311,10 @@ def read_judged(truth: str | Path, predicted: str | Path) -> tuple[Image, Image]
         If one cannot be read.
     """
     if is_drawing(Path(truth)):
-        found = read_labels(predicted)
+        found = read_labels(predicted, axes)
         return read_labels(truth, like=found), found
     hidden = has_rasterio() and hides_labels(Path(truth))
-    true, found = read_labels(truth, unknown=UNKNOWN if hidden else 0), read_labels(predicted)
+    true, found = read_labels(truth, axes, unknown=UNKNOWN if hidden else 0), read_labels(predicted, axes)
     if not hidden or (true.axes, true.shape) != (found.axes, found.shape):
         return true, found
     from ._raster_arrays import Filled, Labeled  # noqa: PLC0415  # rasterio is an extra

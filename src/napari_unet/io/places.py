@@ -13,7 +13,7 @@ from ._zarr import check_replaceable
 from ._zarr_reader import is_zarr
 from .addresses import as_address
 from .dicom_seg import check_segmentation
-from .images import WRITTEN
+from .images import WRITTEN, holds_series
 from .labels import WRITTEN as LABELS
 from .remote_labels import check_store
 from .runs import describe_unfinished
@@ -129,8 +129,9 @@ def check_apart(path: Path, image: Image) -> None:
     if image.anatomy is not None and str(place) in {os.path.realpath(file) for file in image.anatomy.files}:
         raise OutputError(f"'{path}' would replace a plane of the image itself. Choose another name.")
     for file in image.files or (image.source,):
-        if file and Path(file).exists():
-            _check_beside(path, place, Path(os.path.realpath(file)))
+        whole = Path(file).parent if holds_series(Path(file).parent) else Path(file)  # one of the images in a file
+        if file and whole.exists():
+            _check_beside(path, place, Path(os.path.realpath(whole)))
 
 
 def _check_beside(path: Path, place: Path, source: Path) -> None:

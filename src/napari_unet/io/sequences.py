@@ -66,6 +66,7 @@ def read_sequences(places: Sequence[Place], axes: str | None, read: Callable[[Pl
     joined = Image(
         _stacked([image.data for image in images], first.axes), own, scale, units, name, files[0], _levels(images),
         valid=_valid(images), channel_names=names, files=files, **shared_place(images, names),
+        remarks=tuple(remark for image in images for remark in image.remarks),
     )  # fmt: skip
     return _ordered(joined, axes) if axes and "c" in axes and axes != own else joined
 

@@ -52,7 +52,14 @@ def check_fit(labels: Image, image: Image) -> None:
     check_grid(labels, image)
     own, other = labels.label_axes, image.label_axes
     if set(own) != set(other) or labels.along(own)[0] != image.along(own)[0]:
+        meant = labels.along(own)[0] == image.along(other)[0]
+        advice = (
+            f"If the dimensions are the same, say what they are: axes='{image.axes}', on the command line --axes "
+            f"{image.axes}"
+            if meant
+            else "Choose the image that was segmented"
+        )
         raise AxesError(
             f"The labels '{labels.name}' ({labels.axes} {labels.shape}) and the image '{image.name}' "
-            f"({image.axes} {image.shape}) do not cover the same pixels. Choose the image that was segmented."
+            f"({image.axes} {image.shape}) do not cover the same pixels. {advice}."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from inspect import signature
@@ -10,6 +10,7 @@ from operator import add
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_unet.core.anatomy import check_grid
 from napari_unet.core.axes import Image
@@ -48,7 +49,8 @@ def judge(truth: Any, found: Any, metrics: Sequence[str], options: Mapping[str, 
     Parameters
     ----------
     truth, found : Image or array-like of int
-        Of equal shape, and on one grid where both say where they lie.
+        Of equal shape, and on one grid where both say where they lie. Numbers may begin again at each time point, where
+        one of them says that there is time: objects of different times are different ones.
     metrics : sequence of str
         Entries of ``metrics/``.
     options : mapping
@@ -68,11 +70,15 @@ def judge(truth: Any, found: Any, metrics: Sequence[str], options: Mapping[str, 
     """
     if isinstance(truth, Image) and isinstance(found, Image):
         check_grid(found, truth)
+        if sorted(truth.axes) == sorted(found.axes) and truth.axes != found.axes:
+            found = _turned(found, truth.axes)
     counts = []
     for metric in (load("metrics", name) for name in metrics):
         own = {name: value for name, value in options.items() if name in _known(metric)}
-        pair = (_values(labels, binary, getattr(metric, "SCALED", False)) for labels in (truth, found))
-        counts.append(metric.count(*pair, **own))
+        scaled = getattr(metric, "SCALED", False)
+        pair = [_values(labels, binary, scaled) for labels in (truth, found)]
+        pairs = [pair] if scaled else _frames(pair, (truth, found))  # those that know the size of pixels know time, too
+        counts.append(reduce(add, (metric.count(*frame, **own) for frame in pairs)))
     return counts
 
 
@@ -99,6 +105,39 @@ def conclude(metrics: Sequence[str], counted: Sequence[Sequence[Any]]) -> dict[s
 
 def _known(metric: Any) -> list[str]:
     return list(signature(metric.count).parameters)[2:]
+
+
+def _turned(labels: Image, axes: str) -> Image:
+    """Return labels with their axes in another order; they are loaded."""
+    data = np.asarray(labels.data).transpose([labels.axes.index(a) for a in axes])
+    _, scale, units = labels.along(axes)
+    return replace(labels, data=data, axes=axes, scale=scale, units=units, levels=(), valid=())
+
+
+def _frames(arrays: Sequence[Any], labels: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Part arrays of labels into those of each time point, if one of the labels says which axis is time."""
+    known = [each.axes for each in labels if isinstance(each, Image)]
+    at = next((axes.index("t") for axes in known if "t" in axes), None)
+    shapes = {tuple(each.shape) for each in arrays if hasattr(each, "shape")}
+    if at is None or len(shapes) > 1 or len(next(iter(shapes))) <= 2:
+        yield arrays
+        return
+    whole = [each if hasattr(each, "shape") and hasattr(each, "dtype") else np.asarray(each) for each in arrays]
+    for t in range(whole[0].shape[at]):
+        yield [_Frame(each, at, t) for each in whole]
+
+
+class _Frame:
+    """A time point of an array, read where it is needed."""
+
+    def __init__(self, data: Any, at: int, t: int) -> None:
+        self._data, self._at, self._t = data, at, t
+        self.dtype, self.shape = data.dtype, (*data.shape[:at], *data.shape[at + 1 :])
+        chunks = None if isinstance(data, np.ndarray) else getattr(data, "chunks", None)
+        self.chunks = chunks and (*chunks[:at], *chunks[at + 1 :])
+
+    def __getitem__(self, window: tuple[slice, ...]) -> npt.NDArray[Any]:
+        return np.asarray(self._data[(*window[: self._at], self._t, *window[self._at :])])
 
 
 def _values(found: Any, binary: bool, scaled: bool) -> Any:

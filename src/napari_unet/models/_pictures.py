@@ -34,7 +34,8 @@ def picture_channels(image: Image, inputs: int) -> tuple[int, ...] | None:
     if image.channels not in (_COLORS, _RGBA) or image.channel_names or (image.geo and image.geo.bands):
         return None  # of rasters and sequences it is known what is no band
     if inputs == _COLORS:
-        return (0, 1, 2) if image.channels == _RGBA else None  # transparency is no color
+        # Transparency is no color. Of channels that are planes of their own, such as stains, none is transparency.
+        return (0, 1, 2) if image.channels == _RGBA and image.axes.endswith("c") else None
     return (0,) if inputs == 1 and _is_gray(image) else None
 
 

@@ -24,6 +24,7 @@ _EXACT: Final = 4 * 2**20  # pixels up to which everything is read, and values k
 _READ: Final = 16 * 2**20  # pixels read of larger images
 _EDGE: Final = {1: 2**18, 2: 512, 3: 64}  # of a window
 _RANGE: Final = (-1.0, 4.0)  # of normalized values: hot pixels must not drown what is near them
+_OBJECTS: Final = 8.0  # times farther above the median than dark pixels are below it; of noise it is about as far
 _FREE: Final = (-3e38, 3e38)  # what float32 can hold
 _HUGE: Final = 1e290
 
@@ -138,7 +139,8 @@ def measure_statistics(planes: Sequence[Plane], spec: NormalizeSpec) -> Statisti
     -------
     Statistics
         One pair for each channel. Where the two percentiles are equal (a few bright objects on an even ground) the
-        extremes are taken instead; without finite values all are 0.
+        extremes are taken instead; specks that saturate the camera do not count where all else is far darker, and has
+        bright objects; without finite values all are 0.
 
     Raises
     ------
@@ -219,18 +221,40 @@ def _percentiles(values: npt.NDArray[Any], spec: NormalizeSpec) -> tuple[float, 
     least, most = float(values.min()), float(values.max())
     shrink = _shrink(least, most)
     low, high = (float(v) / shrink for v in np.percentile(values * shrink, [spec.low, spec.high]))
+    if high == most > low and spec.limits == _RANGE:
+        rest = values[values < most] * shrink
+        low, high = _without(most, low, (float(v) / shrink for v in np.percentile(rest, [spec.low, 50, spec.high])))
     return (low, high) if high > low else (least, most)
 
 
 def _counted(counts: npt.NDArray[np.int64], spec: NormalizeSpec) -> tuple[float, float]:
     """Return the same percentiles from a histogram of whole numbers, many times faster than by sorting."""
+    present = np.flatnonzero(counts)
+    least, most = float(present[0]), float(present[-1])
+    low, high = _ranked(counts, spec.low, spec.high)
+    if high == most > low and spec.limits == _RANGE:
+        low, high = _without(most, low, _ranked(counts[: present[-1]], spec.low, 50.0, spec.high))
+    return (low, high) if high > low else (least, most)
+
+
+def _ranked(counts: npt.NDArray[np.int64], *shares: float) -> Iterator[float]:
     below = np.cumsum(counts)
-    place = np.array([spec.low, spec.high]) / 100 * (below[-1] - 1)
+    place = np.array(shares) / 100 * (below[-1] - 1)
     first = np.floor(place)
     left, right = np.searchsorted(below, first, "right"), np.searchsorted(below, np.ceil(place), "right")
-    low, high = left + (right - left) * (place - first)
-    present = np.flatnonzero(counts)
-    return (float(low), float(high)) if high > low else (float(present[0]), float(present[-1]))
+    return (float(value) for value in left + (right - left) * (place - first))
+
+
+def _without(most: float, low: float, rest: Iterator[float]) -> tuple[float, float]:
+    """Return what becomes 0 and 1 where many pixels have the highest value, such as specks that saturate the camera.
+
+    If that value is beyond what is clipped on the scale of the other pixels, and these show bright objects of their
+    own, it says nothing of them: the scale is theirs. `rest` are their percentiles, and their median between.
+    """
+    dark, middle, bright = rest
+    beyond = most > dark + _RANGE[1] * (bright - dark)
+    objects = bright - middle > _OBJECTS * (middle - dark) > 0
+    return (dark, bright) if beyond and objects else (low, most)
 
 
 def _shrink(low: float, high: float) -> float:

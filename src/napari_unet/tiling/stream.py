@@ -139,9 +139,9 @@ class Plan:
             raise ImageError(f"'{name}' has the channels 0 to {have - 1}, not {used}. Choose among those.")
         if len(used) not in (1, self.inputs):
             raise ImageError(
-                f"The model takes {self.inputs} channel(s) but '{name}' gives {len(used)}{_named(plane, used)}"
-                f"{self._lacking(len(used))}. Choose the channels to use, for example channels=(0,); on the command "
-                "line --channels 0."
+                f"The model takes {self.inputs} channel{'s' * (self.inputs > 1)} but '{name}' gives {len(used)}"
+                f"{_named(plane, used)}{self._lacking(len(used))}. Choose the channels to use, for example "
+                "channels=(0,), on the command line --channels 0."
             )
         if len(used) != len(self.statistics.low):
             raise ImageError(

@@ -256,7 +256,8 @@ class Fingerprint:
         if spec.grid is not None and not spec.grid.sized:
             return
         if 0 < self.objects < _FEW:
-            yield f"There are {self.objects} objects only. Label some more; {_FEW} of different looks are a start."
+            some = "is 1 object" if self.objects == 1 else f"are {self.objects} objects"
+            yield f"There {some} only. Label some more; {_FEW} of different looks are a start."
         if len(self.sizes) >= _FEW:
             low, high = np.percentile(self.sizes, (5, 95))
             if high > _SPREAD * low:

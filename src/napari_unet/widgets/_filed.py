@@ -94,7 +94,7 @@ class Filed:
             if origins:
                 self._viewer.layers.selection.active = origins[0]
             new = f", {len(edited.renamed)} of them new" if edited.renamed else ""
-            return f"Put back: {len(edited.ids)} objects changed{new}."
+            return f"Put back: {len(edited.ids)} object{'s' * (len(edited.ids) != 1)} changed{new}."
 
         def make() -> Steps[Any]:
             steps, seen = engine.edit_labels_steps(folder, before, after, about["view"], table, image), False

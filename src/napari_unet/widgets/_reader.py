@@ -78,8 +78,7 @@ def read(path: str | Path) -> list[LayerData]:
         If the file cannot be read; napari shows the text.
     """
     images, labels = workflows.read_contents(path)
-    places = [place for each in (*images, *labels) for place in (each.anatomy, each.geo) if place]
-    _say([remark for place in places for remark in place.remarks])
+    _say([remark for each in (*images, *labels) for remark in each.said])
     found = [_image_layer(image, len(images) == 1) for image in images]
     return found + [_labels_layer(each, f"{images[0].name} " if images else "") for each in labels]
 

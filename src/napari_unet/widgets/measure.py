@@ -131,7 +131,8 @@ class MeasureWidget(Panel):
         layer.features = table
         self.table = table
         self._allow()
-        return f"Measured {len(table['index'])} objects. Hold the mouse over one to see its values."
+        count = len(table["index"])
+        return f"Measured {count} object{'s' * (count != 1)}. Hold the mouse over one to see its values."
 
     def _found_lesions(self, image: Image | None, found: Lesions, growth: Growth | None) -> str:
         self.table, self.lesions = found.table, (found, image, growth)

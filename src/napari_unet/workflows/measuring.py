@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..core.anatomy import check_grid
 from ..core.axes import Image, as_image
-from ..core.errors import ImageError
+from ..core.errors import ImageError, SpecError
 from ..core.ground import PixelAreas
 from ..core.registry import load
 from ..core.results import Table
@@ -27,7 +28,7 @@ def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects"
     labels : Image or array-like of int
         Objects.
     image : Image or array-like, optional
-        Intensities, on the same grid.
+        Intensities, on the same grid. Its pixel sizes count where labels have none.
     measures : sequence of str
         Entries of ``measures/``.
     client : distributed.Client or str, optional
@@ -78,19 +79,32 @@ def measure_steps(
     """
     table: Table = {}
     intensities = None if image is None else as_image(image)
+    labels = as_image(labels)
     if intensities is not None:
-        check_grid(as_image(labels), intensities)
+        check_grid(labels, intensities)
+        labels = _scaled_like(labels, intensities)
     for name in measures:
         measuring = load("measures", name)
         if client is not None and name == "objects":
-            table |= yield from on_workers(client, "measure_on_steps", as_image(labels), intensities)
+            table |= yield from on_workers(client, "measure_on_steps", labels, intensities)
         elif hasattr(measuring, "measure_steps"):
-            table |= yield from measuring.measure_steps(as_image(labels), intensities)
+            table |= yield from measuring.measure_steps(labels, intensities)
         elif name == "classes":
-            table |= measuring.measure(as_image(labels), intensities, ground_of(as_image(labels), intensities))
+            table |= measuring.measure(labels, intensities, ground_of(labels, intensities))
         else:
-            table |= measuring.measure(as_image(labels), intensities)
+            table |= measuring.measure(labels, intensities)
     return table
+
+
+def _scaled_like(labels: Image, image: Image) -> Image:
+    """Return labels with the pixel sizes of their image where they tell none, as in PNG and NumPy files."""
+    own = labels.label_axes
+    _, scale, units = labels.along(own)
+    if set(units) != {"pixel"} or set(scale) != {1.0} or set(own) != set(image.label_axes):
+        return labels
+    known = {a: (size, unit) for a, size, unit in zip(image.axes, image.scale, image.units, strict=True) if a in own}
+    sizes, names = zip(*(known.get(a, (1.0, "pixel")) for a in labels.axes), strict=True)
+    return replace(labels, scale=sizes, units=names)
 
 
 def ground_of(*images: Image | None) -> PixelAreas | None:
@@ -115,12 +129,13 @@ def ground_of(*images: Image | None) -> PixelAreas | None:
     return pixel_areas(placed[0].geo, (height, width))
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  # the face of the verb
     truth: Any,
     predicted: Any,
     metrics: Sequence[str] = ("matching",),
     *,
     binary: bool = False,
+    axes: str | None = None,
     client: Any = None,
     show: Callable[[Progress], None] | None = None,
     **options: Any,
@@ -130,12 +145,14 @@ def evaluate(
     Parameters
     ----------
     truth, predicted : array-like of int, Image or path, or lists of them
-        Labels of equal shape; several images are pooled: their objects are counted together. Files are read one at a
-        time.
+        Labels of equal shape; several images are pooled: their objects are counted together, and so are those of the
+        time points of a movie, in which numbers may begin again. Files are read one at a time.
     metrics : sequence of str
         Entries of ``metrics/``.
     binary : bool
         Compare foreground with background only, whatever the numbers are.
+    axes : str, optional
+        Of files that do not say, such as ``tyx``.
     client : distributed.Client or str, optional
         A dask cluster whose workers compare, pair by pair, or the address of its scheduler. The labels are files that
         all workers see. The scores are the same.
@@ -158,23 +175,24 @@ def evaluate(
     ClusterError
         If workers cannot do it.
     """
-    return finish(evaluate_steps(truth, predicted, metrics, options, binary=binary, client=client), show)
+    return finish(evaluate_steps(truth, predicted, metrics, options, binary=binary, axes=axes, client=client), show)
 
 
-def evaluate_steps(
+def evaluate_steps(  # noqa: PLR0913  # the face of the verb
     truth: Any,
     predicted: Any,
     metrics: Sequence[str] = ("matching",),
     options: dict[str, Any] | None = None,
     *,
     binary: bool = False,
+    axes: str | None = None,
     client: Any = None,
 ) -> Steps[dict[str, float]]:
     """Compare labels with the truth, step by step.
 
     Parameters
     ----------
-    truth, predicted, metrics, options, binary, client : Any
+    truth, predicted, metrics, options, binary, axes, client : Any
         As for :func:`evaluate`.
 
     Returns
@@ -197,18 +215,26 @@ def evaluate_steps(
 
     several, options = isinstance(truth, list | tuple), options or {}
     if several and len(truth) != len(predicted):
-        raise ImageError(f"There are {len(truth)} true images but {len(predicted)} predicted ones; give pairs.")
+        raise ImageError(
+            f"The numbers of images differ: {len(truth)} of true labels, {len(predicted)} to judge. Give pairs."
+        )
     pairs = list(zip(truth, predicted, strict=True)) if several else [(truth, predicted)]
+    if not pairs:
+        raise ImageError("There is nothing to compare: give at least one image of true labels, and one to judge.")
     check_options(metrics, options)
-    if client is not None and pairs:
+    if client is not None and axes:
+        raise SpecError(
+            "On a cluster axes are those that the files name. Leave them out, or compare without a cluster."
+        )
+    if client is not None:
         found: dict[str, float] = yield from on_workers(client, "evaluate_on_steps", pairs, metrics, options, binary)
         return found
     counted = []
     for number, pair in enumerate(pairs):
         yield Progress(number, len(pairs), "Comparing")
         if isinstance(pair[0], str | Path) and isinstance(pair[1], str | Path):
-            true, guess = read_judged(pair[0], pair[1])
+            true, guess = read_judged(pair[0], pair[1], axes)
         else:
-            true, guess = (read_labels(labels) if isinstance(labels, str | Path) else labels for labels in pair)
+            true, guess = (read_labels(labels, axes) if isinstance(labels, str | Path) else labels for labels in pair)
         counted.append(judge(true, guess, metrics, options, binary))
     return conclude(metrics, counted)
