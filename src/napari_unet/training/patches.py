@@ -307,12 +307,12 @@ def _stacked(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
 
 def _inside(
     points: torch.Tensor, shape: Sequence[int], around: Sequence[int] = (1, 1, 1)
-) -> tuple[torch.Tensor, tuple[slice, ...]]:
-    """Return points ``(*e, ndim)`` in pixels, mirrored into the image, and the window around them.
+) -> tuple[list[torch.Tensor], tuple[slice, ...]]:
+    """Return where points ``(*e, ndim)`` lie along each axis, in pixels, mirrored into the image, and the window.
 
     Pixel `i` reaches from `i` to `i + 1`. One pixel more on either side (`around`) is what interpolation looks at.
     """
-    at, window = torch.empty_like(points), []
+    at, window = [], []
     for axis, (length, more) in enumerate(zip(shape, around, strict=False)):
         own = (points[..., -1 - axis] + 1) * (length / 2)
         low, high = _ends(own)
@@ -321,7 +321,7 @@ def _inside(
             own = own.abs() if low >= -length and high <= 2 * length else own.remainder(2.0 * length)
             own = length - (length - own).abs()
             low, high = _ends(own)
-        at[..., axis] = own
+        at.append(own)
         window.append(slice(max(0, int(low) - more), min(length, int(high) + 1 + more)))
     return at, tuple(window)
 
@@ -340,8 +340,9 @@ def _sample(level: Any, points: torch.Tensor, steps: Sequence[float], device: st
     """
     at, window = _inside(points, level.shape[1:], [1 + int(step * (step > _FINE)) for step in steps])
     block = _smoothed(level[(slice(None), *window)].to(device), steps)
-    start, size = torch.tensor([[w.start, w.stop - w.start] for w in window], dtype=torch.float32).T
-    local = ((at - start) * (2 / size) - 1).flip(-1).to(device)
+    steps_of = [2 / (w.stop - w.start) for w in window]
+    lines = [own * step - (w.start * step + 1) for own, w, step in zip(at, window, steps_of, strict=True)]
+    local = torch.stack(lines[::-1], -1).to(device)
     return functional.grid_sample(block[None], local[None], "bilinear", "border", align_corners=False)[0]
 
 
@@ -373,7 +374,7 @@ def _truth(pair: Pair, points: torch.Tensor) -> tuple[npt.NDArray[np.int32], npt
 def _nearest(labels: Windows, points: torch.Tensor) -> npt.NDArray[np.int32]:
     at, window = _inside(points, labels.shape)
     block, flat = labels[window], torch.zeros((), dtype=torch.int32)
-    for axis, (w, n) in enumerate(zip(window, block.shape, strict=True)):
-        flat = flat * n + at[..., axis].to(torch.int32).sub_(w.start).clamp_(0, n - 1)
+    for own, w, n in zip(at, window, block.shape, strict=True):
+        flat = flat * n + own.to(torch.int32).sub_(w.start).clamp_(0, n - 1)
     found = block.reshape(-1).index_select(0, flat.reshape(-1)).reshape(flat.shape)
     return found.numpy().astype(np.int32, copy=False)
