@@ -69,7 +69,7 @@ def read_numbered(folder: Path, axes: str | None, read: Read) -> Image:
     order = axes or f"t{first.axes}"
     data = data.transpose([f"t{first.axes}".index(axis) for axis in order])
     scale = dict(zip(first.axes, first.scale, strict=True)) | {"t": 1.0}
-    units = dict(zip(first.axes, first.units or ("",) * len(first.axes), strict=True)) | {"t": ""}
+    units = dict(zip(first.axes, first.units or ("",) * len(first.axes), strict=True)) | {"t": "pixel"}
     more: dict[str, Any] = {"units": tuple(units[axis] for axis in order)} if first.units else {}
     return Image(data, order, scale=tuple(scale[axis] for axis in order), name=folder.name, **more)
 
