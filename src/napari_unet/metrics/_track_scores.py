@@ -111,7 +111,8 @@ def _links(tracks: Tracks) -> tuple[Ints, npt.NDArray[np.bool_]]:
 
 def _bridges(found: Tracks, true: Tracks, matches: Matches, links: Ints) -> npt.NDArray[np.bool_]:
     """Say which links close a gap in one true track: the object that is missed there is the error to look at."""
-    wide = found.nodes["t"][links[:, 1]] - found.nodes["t"][links[:, 0]] > 1
+    t = found.nodes["t"].astype(np.int64)
+    wide = t[links[:, 1]] - t[links[:, 0]] > 1
     above, below = true.nodes["track"][matches.true[links]].T
     return np.asarray(wide & (above == below))
 

@@ -66,8 +66,10 @@ def read(path: str | list[str]) -> list[LayerData]:
     }  # fmt: skip
     layers: list[LayerData] = [(points(tracks), options, "tracks")]
     if found.labels is not None:
-        about = {"name": tracks.name, "axis_labels": tuple(found.labels.axes)}
-        about["metadata"] = {KEY: {"annotations": found.annotations}}
+        about = {
+            "name": tracks.name, "axis_labels": tuple(found.labels.axes),
+            "metadata": {KEY: {"annotations": found.annotations}},
+        }  # fmt: skip
         layers.insert(0, (found.labels.data, about, "labels"))
     return layers
 
