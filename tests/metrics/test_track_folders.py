@@ -102,6 +102,10 @@ def test_seg_is_that_of_the_masks_that_are_annotated(tmp_path, digits):
         "SEG": pytest.approx((1 + 4 / 6) / 2),
         "annotations": 2,
     }
+    words = ["evaluate", *map(str, (tmp_path / "01_GT" / "SEG", tmp_path / "01_RES")), "--errors", "errors.csv"]
+    done = CliRunner().invoke(cli.app, words, prog_name="napari-unet")
+    assert done.exit_code == 2
+    assert "no errors can be listed" in done.stderr
     with pytest.raises(ImageError, match="no tracks"):
         read_tracks(tmp_path / "01_GT" / "SEG")
 

@@ -112,8 +112,12 @@ def evaluate(places: tuple[Path, Path], errors: Path | None, axes: str | None, a
     if errors:
         workflows.check_place(errors, overwrite=overwrite)
     annotations = workflows.read_annotations(places[0]) if places[0].is_dir() else ()
-    on = {"SEG judged on": f"{len(annotations)} annotated {_parts(annotations)}"} if annotations else {}
+    on = {"SEG judged on": _parts(annotations)} if places[0].is_dir() else {}
     if annotations and not workflows.has_tracks(places[0]):
+        if errors:
+            raise SpecError(
+                f"'{places[0]}' holds true masks and no tracks: no errors can be listed. Leave out --errors."
+            )
         _score_masks(places[1], annotations, axes, as_json, on)
         return
     (true, truth), (found, labels) = (_tracked(place, axes) for place in places)
@@ -129,7 +133,9 @@ def evaluate(places: tuple[Path, Path], errors: Path | None, axes: str | None, a
 
 
 def _parts(annotations: Sequence[Annotation]) -> str:
-    return "frames" if all(one.z is None for one in annotations) else "planes"
+    if not annotations:
+        return "the masks of the true tracks"
+    return f"{len(annotations)} annotated {'frames' if all(one.z is None for one in annotations) else 'planes'}"
 
 
 def _score_masks(
