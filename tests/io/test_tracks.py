@@ -116,6 +116,9 @@ def test_masks_that_are_not_numbered_by_track_are_refused(tmp_path):
     labels[:, 5:11, 5:11] = 7
     with pytest.raises(OutputError, match="numbered by track"):
         write_tracks(tmp_path / "one", track(labels), labels)
+    found = track(labels)
+    with pytest.raises(OutputError, match="only 0 have a mask"):
+        write_tracks(tmp_path / "one", found, relabel(np.where(labels > 0, 8, 0), found))
     assert list(tmp_path.iterdir()) == []
 
 

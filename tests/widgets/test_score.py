@@ -129,15 +129,17 @@ def test_a_truth_that_is_opened_is_found_and_seg_is_that_of_what_is_annotated(
     whole = np.where(movie()[2] == 2, 9, 0).astype(np.uint16)
     whole[:30] = 0
     tifffile.imwrite(truth / "SEG" / "man_seg002.tif", whole)
-    for name in ("truth", "true tracks"):
+    for name in ("truth", "true tracks", "cells tracks"):
         viewer.layers.remove(name)
+    workflows.write_tracks(tmp_path / "01_RES", tracks, workflows.relabel(movie(), tracks))
     assert get_reader(str(truth)) is read
-    for data, options, kind in read(str(truth)):
-        getattr(viewer, f"add_{kind}")(data, **options)
+    for place in (truth, tmp_path / "01_RES"):
+        for data, options, kind in read(str(place)):
+            getattr(viewer, f"add_{kind}")(data, **options)
     dock = ScoreWidget(viewer, workflows)
     qtbot.addWidget(dock)
-    assert [box.layer.name for box in (dock.truth, dock.lineages)] == ["01_GT", "01_GT tracks"]
-    dock.tracks.setCurrentText("cells tracks")
+    chosen = [box.layer.name for box in (dock.tracks, dock.truth, dock.lineages)]
+    assert chosen == ["01_RES tracks", "01_GT", "01_GT tracks"]
     dock.run()
     qtbot.waitUntil(lambda: dock.job is None)
     assert f"SEG {(whole > 0).sum() / (movie()[2] == 2).sum():.3f}" in dock.status.text()

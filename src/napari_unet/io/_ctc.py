@@ -31,6 +31,7 @@ _OURS: Final = re.compile(r"mask\d+\.tif|res_track\.txt")
 _NUMBER: Final = re.compile(r"(\d+)$")
 _ANNOTATION: Final = re.compile(r"man_seg_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
 _MOST: Final = 65535
+_LEAST: Final = 0.5  # of the objects have a mask, or the masks are of other labels
 _MOST_SAID: Final = 20
 
 
@@ -75,12 +76,19 @@ def write(path: Path, tracks: Tracks, labels: Callable[[int], npt.NDArray[Any]],
     parent[tracks.nodes["track"].astype(np.int64)] = tracks.nodes["parent"]
     frames = len(labels) if hasattr(labels, "__len__") else int(tracks.nodes["t"].max(initial=-1)) + 1
     digits = max(3, len(str(frames - 1)))
-    parts = _Parts(count)
+    parts, drawn = _Parts(count), 0
+    t, track = tracks.nodes["t"].astype(np.int64), tracks.nodes["track"].astype(np.int64)
     with atomic_folder(path, overwrite) as folder:
         for frame in range(frames):
-            masks = parts.number(labels(frame), frame)
+            given = labels(frame)
+            drawn += int(np.isin(track[slice(*np.searchsorted(t, [frame, frame + 1]))], given).sum())
+            masks = parts.number(given, frame)
             tifffile.imwrite(
                 folder / f"mask{frame:0{digits}d}.tif", masks, compression="zlib", photometric="minisblack"
+            )
+        if drawn < _LEAST * len(t):
+            raise OutputError(
+                f"Of the {len(t)} objects in the tracks only {drawn} have a mask. Give the labels that were tracked."
             )
         (folder / "res_track.txt").write_text("".join(parts.lines(parent)), encoding="ascii")
 

@@ -69,7 +69,9 @@ class ScoreWidget(Panel):
             named = (y for y in self.viewer.layers if isinstance(y, kind) and _TRUE.search(y.name))
             box.choose(next(named, None))
         if followed(self.tracks.layer) is None:
-            self.tracks.choose(next((y for y in self.viewer.layers if followed(y) is not None), None))
+            made = [y for y in self.viewer.layers if followed(y) is not None]
+            opened = [y for y in self.viewer.layers if isinstance(y, TracksLayer) and not _TRUE.search(y.name)]
+            self.tracks.choose(next(iter([*made, *opened]), None))
 
     def run(self) -> None:
         """Compare; what is missing is said in the status line."""
