@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
@@ -215,3 +216,18 @@ def test_what_is_wrong_with_a_folder_of_others_is_listed(movie, tmp_path):
         "Track 2 is in frames 0 to 4, not 0 to 3", "Track 3 is in the masks but not in the text",
     ):  # fmt: skip
         assert words in done.stderr
+
+
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_frames_of_different_types_keep_their_numbers(tmp_path, movie, ending):
+    frames = movie.copy()
+    frames[2:] += np.where(frames[2:] > 0, 300, 0).astype(np.uint16)
+    (tmp_path / "frames").mkdir()
+    for t, frame in enumerate(frames):
+        values = frame.astype(np.uint8 if t < 2 else np.uint16)
+        file = tmp_path / "frames" / f"t{t:03d}.{ending}"
+        tifffile.imwrite(file, values) if ending == "tif" else PIL.Image.fromarray(values).save(file)
+    assert np.array_equal(np.asarray(read_image(tmp_path / "frames").data), frames)
+    done = track(tmp_path / "frames", tmp_path / "tracks.csv", "--json")
+    assert json.loads(done.stdout)["tracks"] == 6
+    assert read_table(tmp_path / "tracks.csv")["label"].max() == 306

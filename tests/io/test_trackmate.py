@@ -113,12 +113,14 @@ def test_a_file_of_trackmate_is_read_in_pixels(tmp_path):
 def test_movies_in_three_dimensions_and_movies_of_nothing(tmp_path):
     labels = np.zeros((3, 6, 20, 20), np.uint8)
     labels[:, 1:4, 5:12, 5:12] = 1
-    for movie in (labels, np.zeros((2, 8, 8), np.uint8)):
+    first = np.concatenate([labels[:, 1:2], np.zeros_like(labels[:, :1])], axis=1)  # nothing but in the first plane
+    for movie in (labels, first, np.zeros((2, 8, 8), np.uint8)):
         tracks = track(movie)
         write_tracks(tmp_path / "a.xml", tracks)
         back = read_tracks(tmp_path / "a.xml").tracks
         assert back.counts == tracks.counts
         if movie.ndim == 4:
+            assert back.axes == "tzyx"
             assert np.allclose(back.nodes["z"], tracks.nodes["z"])
 
 

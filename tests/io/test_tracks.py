@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import Tracks
 from napari_unet.samples.movie_spec import MovieSpec
@@ -54,20 +56,70 @@ def test_geff_keeps_costs_scale_and_units_and_is_geff(movie, tmp_path):
     assert [axis["name"] for axis in facts["axes"]] == ["t", "y", "x"]
     assert facts["directed"] is True
     assert facts["track_node_props"] == {"tracklet": "track", "lineage": "lineage"}
+    assert [(axis["unit"], axis["scaled_unit"]) for axis in facts["axes"]] == [("frame",) * 2, *[("pixel",) * 2] * 2]
     for name, facts_of in facts["node_props_metadata"].items():
         inside = json.loads((tmp_path / "a.geff" / "nodes" / "props" / name / "values" / "zarr.json").read_text())
         assert inside["data_type"] == facts_of["dtype"]
 
 
-def test_a_gap_keeps_its_track_in_a_folder(tmp_path):
-    labels = np.zeros((4, 20, 20), np.uint8)
-    labels[[0, 1, 3], 5:11, 5:11] = 1
+def test_geff_says_that_places_are_in_pixels_and_what_a_pixel_is(movie, tmp_path):
+    labels = Image(np.asarray(movie.given.data), "tyx", (3.0, 0.5, 0.5), ("minute", "micrometer", "micrometer"))
     found = track(labels)
+    write_tracks(tmp_path / "a.geff", found)
+    axes = json.loads((tmp_path / "a.geff" / "zarr.json").read_text())["attributes"]["geff"]["axes"]
+    said = [[axis[key] for key in ("name", "unit", "scale", "scaled_unit")] for axis in axes]
+    assert said == [["t", "frame", 3, "minute"], *[[a, "pixel", 0.5, "micrometer"] for a in "yx"]]
+    assert axes[2]["max"] == found.nodes["x"].max()
+    back = read_tracks(tmp_path / "a.geff").tracks
+    assert (back.scale, back.units) == (found.scale, found.units)
+    assert np.array_equal(back.nodes["x"], found.nodes["x"])
+
+
+def test_geff_of_others_with_times_in_seconds_and_edges_in_any_direction(tmp_path):
+    root = zarr.open_group(tmp_path / "a.geff", mode="w", zarr_format=3)
+    axes = [{"name": "time", "type": "time", "unit": "second"}, {"name": "y", "type": "space"}]
+    axes.append({"name": "x", "type": "space", "unit": "pixel", "scale": 0.5, "scaled_unit": "micrometer"})
+    root.attrs["geff"] = {"geff_version": "1.1.0", "directed": False, "axes": axes}
+    root.create_array("nodes/ids", data=np.array([7, 8, 9, 10], np.uint64))
+    for name, values in (("time", [30.0, 60.0, 120.0, 120.0]), ("y", [1.0, 2, 3, 4]), ("x", [5.0, 6, 7, 8])):
+        root.create_array(f"nodes/props/{name}/values", data=np.array(values))
+    root.create_array("edges/ids", data=np.array([[8, 7], [9, 8], [9, 10]], np.uint64))
+    read = read_tracks(tmp_path / "a.geff")
+    assert read.tracks.nodes["t"].tolist() == [1, 2, 4, 4]
+    assert read.tracks.edges.tolist() == [[0, 1], [1, 2]]
+    assert read.tracks.scale == (30, 1, 0.5)
+    assert read.tracks.units == ("second", "pixel", "micrometer")
+    assert read.problems == ("1 edges lie within one frame: left out.",)
+
+
+def test_a_gap_keeps_its_track_in_a_folder_that_the_challenge_takes(tmp_path):
+    from ctc_metrics.scripts.validate import validate_sequence
+
+    labels = np.zeros((6, 30, 70), np.uint8)
+    labels[[0, 1, 3], 5:15, 10:50] = 1
+    labels[4:, 5:15, 10:29], labels[4:, 5:15, 31:50], labels[:, 20:27, 58:65] = 2, 3, 4
+    found = track(labels)
+    assert found.counts == {"objects": 13, "tracks": 4, "lineages": 2, "divisions": 1}
     write_tracks(tmp_path / "one", found, relabel(labels, found))
-    assert (tmp_path / "one" / "res_track.txt").read_text() == "1 0 3 0\n"
-    assert read_tracks(tmp_path / "one").tracks.edges.tolist() == [[0, 1], [1, 2]]
+    assert (tmp_path / "one" / "res_track.txt").read_text() == "1 0 1 0\n2 0 5 0\n3 4 5 5\n4 4 5 5\n5 3 3 1\n"
+    assert validate_sequence(str(tmp_path / "one"), threads=1) == {"Valid": 1}
+    back = read_tracks(tmp_path / "one")
+    assert back.problems == ()
+    assert links(back.tracks) == links(found)
+    assert back.tracks.counts == found.counts
     write_tracks(tmp_path / "filled", found, relabel(labels, found, fill_gaps=True))
-    assert len(read_tracks(tmp_path / "filled").tracks.nodes["t"]) == 4
+    assert (tmp_path / "filled" / "res_track.txt").read_text() == "1 0 3 0\n2 0 5 0\n3 4 5 1\n4 4 5 1\n"
+
+
+def test_masks_that_are_not_numbered_by_track_are_refused(tmp_path):
+    labels = np.zeros((2, 20, 20), np.uint8)
+    labels[:, 5:11, 5:11] = 7
+    with pytest.raises(OutputError, match="numbered by track"):
+        write_tracks(tmp_path / "one", track(labels), labels)
+    found = track(labels)
+    with pytest.raises(OutputError, match="only 0 have a mask"):
+        write_tracks(tmp_path / "one", found, relabel(np.where(labels > 0, 8, 0), found))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_text_of_a_folder_speaks_of_the_masks_that_were_filled_in(tmp_path):

@@ -73,3 +73,19 @@ def test_folders_are_written_filled_and_judged(tmp_path):
     done = CliRunner().invoke(cli.app, ["evaluate", *map(str, (tmp_path / "RES", tmp_path / "gaps")), "--tracks"])
     assert done.exit_code == 0, done.output
     assert dict(line.split(maxsplit=1) for line in done.stdout.splitlines())["Errors"] == "1"
+
+
+def test_a_table_of_tracks_in_physical_units(movie, tmp_path):
+    made = Image(movie().labels.astype(np.uint16), "tyx", (3.0, 0.5, 0.5), ("minute", "micrometer", "micrometer"))
+    workflows.write_labels(tmp_path / "labels.ome.zarr", made)
+    words = (tmp_path / "labels.ome.zarr", "-o", tmp_path / "tracks.geff", "--table")
+    assert run(*words, tmp_path / "tracks.geff").exit_code == 2
+    assert run(*words, tmp_path / "cells.doc").exit_code == 2
+    assert not (tmp_path / "tracks.geff").exists()
+    done = run(*words, tmp_path / "cells.csv")
+    assert done.exit_code == 0, done.output
+    assert "(in micrometer and minute)" in done.stdout
+    table, expected = workflows.read_table(tmp_path / "cells.csv"), workflows.summarize_tracks(workflows.track(made))
+    assert all(np.array_equal(table[key], expected[key], equal_nan=True) for key in ("lifetime", "speed", "area"))
+    assert table["lifetime"].max() == 3 * made.shape[0]
+    assert run(*words, tmp_path / "cells.csv", "--overwrite").exit_code == 0

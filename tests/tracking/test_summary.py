@@ -44,7 +44,7 @@ def test_tracks_are_measured_in_physical_units():
     assert table["path"].tolist() == [3, 0, 0, 4, 0, 0]
     assert table["displacement"].tolist() == [3, 0, 0, 4, 0, 0]
     assert np.allclose(table["speed"], [0.15, 0, 0, 0.2, np.nan, np.nan], equal_nan=True)
-    assert table["area"].tolist() == [27.5, 12.5, 15, 15, 7.5, 7.5]
+    assert table["area"].tolist() == [27.5, 12.5, 15.75, 15, 7.5, 7.5]
     assert np.allclose(table["growth"], [1.2, 1, 1.1, 1.5, 1, 1])
     assert table["complete"].tolist() == [False, False, True, False, False, False]
 

@@ -18,7 +18,7 @@ from napari_unet.core.linking import LinkSpec
 from napari_unet.widgets import _tree
 from napari_unet.widgets._followed import Followed
 from napari_unet.widgets._tree import Tree
-from napari_unet.widgets.lineage import LineageWidget
+from napari_unet.widgets.lineage import LineageWidget, _bins
 
 Open = Callable[..., LineageWidget]
 
@@ -181,3 +181,9 @@ def test_many_tracks_draw_what_is_visible(qtbot: QtBot) -> None:
     assert 0 < tree.drawn < 500
     assert tree.plot.viewRange()[0][0] < 8999 < tree.plot.viewRange()[0][1]
     assert time.process_time() - start < 3
+
+
+def test_bars_of_cell_cycles_hold_equally_many_frames() -> None:
+    cycles = np.arange(10, 55) * 0.1
+    assert np.histogram(cycles, _bins(cycles, 0.1))[0].tolist() == [3] * 15
+    assert np.allclose(_bins(np.full(4, 21.0), 3.0), [19.5, 22.5])

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 from napari_unet import workflows
 from napari_unet.core.linking import LinkSpec
 from napari_unet.widgets._followed import Followed
+from napari_unet.widgets._track_files import get_reader, read
 from napari_unet.widgets.score import ScoreWidget
 
 
@@ -114,3 +116,31 @@ def test_nothing_to_compare(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> No
     qtbot.addWidget(dock)
     dock.run()
     assert "nothing to compare" in dock.status.text()
+
+
+def test_a_truth_that_is_opened_is_found_and_seg_is_that_of_what_is_annotated(
+    viewer: ViewerModel, qtbot: QtBot, tmp_path: Path
+) -> None:
+    truth = tmp_path / "01_GT"
+    (truth / "SEG").mkdir(parents=True)
+    tracks = workflows.track(movie())
+    workflows.write_tracks(truth / "TRA", tracks, workflows.relabel(movie(), tracks))
+    (truth / "TRA" / "res_track.txt").rename(truth / "TRA" / "man_track.txt")
+    whole = np.where(movie()[2] == 2, 9, 0).astype(np.uint16)
+    whole[:30] = 0
+    tifffile.imwrite(truth / "SEG" / "man_seg002.tif", whole)
+    for name in ("truth", "true tracks", "cells tracks"):
+        viewer.layers.remove(name)
+    workflows.write_tracks(tmp_path / "01_RES", tracks, workflows.relabel(movie(), tracks))
+    assert get_reader(str(truth)) is read
+    for place in (truth, tmp_path / "01_RES"):
+        for data, options, kind in read(str(place)):
+            getattr(viewer, f"add_{kind}")(data, **options)
+    dock = ScoreWidget(viewer, workflows)
+    qtbot.addWidget(dock)
+    chosen = [box.layer.name for box in (dock.tracks, dock.truth, dock.lineages)]
+    assert chosen == ["01_RES tracks", "01_GT", "01_GT tracks"]
+    dock.run()
+    qtbot.waitUntil(lambda: dock.job is None)
+    assert f"SEG {(whole > 0).sum() / (movie()[2] == 2).sum():.3f}" in dock.status.text()
+    assert "TRA 1.000" in dock.status.text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,7 +14,7 @@ from .._terminal import say_json, tell, watch
 from ..core.axes import Image
 from ..core.errors import SpecError
 from ..core.linking import LinkSpec
-from ..core.results import Tracks
+from ..core.results import Annotation, Tracks
 from . import _options as options
 
 __all__ = ["evaluate", "track"]
@@ -50,6 +51,10 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     fill_gaps: Annotated[
         bool, typer.Option(help="Draw masks where a track skips frames, in a folder of masks.")
     ] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="File for a table with one line a track: lifetime, speed, size, family, in physical units."),
+    ] = None,
     axes: _Axes = None,
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
@@ -67,17 +72,25 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
         max_distance=max_distance, min_overlap=min_overlap, max_gap=max_gap, division=division, merging=merging,
         steady=steady, method=method,
     )  # fmt: skip
+    options.apart({"--output": output, "--table": table})
     workflows.check_tracks_place(output, None, overwrite)
+    if table:
+        workflows.check_place(table, overwrite=overwrite)
     movie = workflows.read_labels(labels, axes)
     workflows.check_tracks_place(output, movie, overwrite)
     picture = workflows.read_image(image, axes) if image else None
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         found = watch(workflows.track_steps(movie, spec, picture, model, client))
     workflows.write_tracks(output, found, workflows.relabel(movie, found, fill_gaps=fill_gaps), overwrite)
+    if table:
+        workflows.write_table(table, workflows.summarize_tracks(found))
+    units = {"time": found.units[0], "length": found.units[-1]}
     if as_json:
-        say_json({"labels": str(labels), "output": str(output)} | found.counts)
+        more = {"table": str(table), "units": units} if table else {}
+        say_json({"labels": str(labels), "output": str(output)} | found.counts | more)
         return
-    tell({name.capitalize(): number for name, number in found.counts.items()} | {"Written": output})
+    more = {"Table": f"{table} (in {units['length']} and {units['time']})"} if table else {}
+    tell({name.capitalize(): number for name, number in found.counts.items()} | {"Written": output} | more)
 
 
 def evaluate(places: tuple[Path, Path], errors: Path | None, axes: str | None, as_json: bool, overwrite: bool) -> None:
@@ -98,16 +111,43 @@ def evaluate(places: tuple[Path, Path], errors: Path | None, axes: str | None, a
     """
     if errors:
         workflows.check_place(errors, overwrite=overwrite)
+    annotations = workflows.read_annotations(places[0]) if places[0].is_dir() else ()
+    on = {"SEG judged on": _parts(annotations)} if places[0].is_dir() else {}
+    if annotations and not workflows.has_tracks(places[0]):
+        if errors:
+            raise SpecError(
+                f"'{places[0]}' holds true masks and no tracks: no errors can be listed. Leave out --errors."
+            )
+        _score_masks(places[1], annotations, axes, as_json, on)
+        return
     (true, truth), (found, labels) = (_tracked(place, axes) for place in places)
-    judged = watch(workflows.score_tracks_steps(found, labels, true, truth))
+    judged = watch(workflows.score_tracks_steps(found, labels, true, truth, annotations))
     if errors:
         workflows.write_table(errors, judged.errors)
     scores = {name: None if math.isnan(value) else value for name, value in judged.scores.items()}
     if as_json:
-        say_json(scores | {"errors": len(judged.errors["kind"])})
+        say_json(scores | {"errors": len(judged.errors["kind"]), "annotations": len(annotations)})
         return
     words = {name: "nothing to judge" if value is None else f"{value:.4f}" for name, value in scores.items()}
-    tell(words | {"Errors": len(judged.errors["kind"])} | ({"List": errors} if errors else {}))
+    tell(words | on | {"Errors": len(judged.errors["kind"])} | ({"List": errors} if errors else {}))
+
+
+def _parts(annotations: Sequence[Annotation]) -> str:
+    if not annotations:
+        return "the masks of the true tracks"
+    return f"{len(annotations)} annotated {'frames' if all(one.z is None for one in annotations) else 'planes'}"
+
+
+def _score_masks(
+    place: Path, annotations: Sequence[Annotation], axes: str | None, as_json: bool, on: Mapping[str, object]
+) -> None:
+    """Score masks by a truth that has no tracks."""
+    labels = _tracked(place, axes)[1]
+    score = watch(workflows.score_annotations_steps(labels, annotations))
+    if as_json:
+        say_json({"SEG": None if math.isnan(score) else score, "annotations": len(annotations)})
+    else:
+        tell({"SEG": "nothing to judge" if math.isnan(score) else f"{score:.4f}", **on})
 
 
 def _tracked(place: Path, axes: str | None) -> tuple[Tracks, Image]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .specs import TrainSpec
 
 __all__ = [
-    "MAPS", "MOST_UNCERTAIN", "Epoch", "Piece", "Plan", "Segmentation", "Table", "TrackFile", "TrackScores", "Tracks",
-    "hash_labels", "label_hash",
+    "MAPS", "MOST_UNCERTAIN", "Annotation", "Epoch", "Piece", "Plan", "Segmentation", "Table", "TrackFile",
+    "TrackScores", "Tracks", "hash_labels", "label_hash",
 ]  # fmt: skip
 
 MAPS: Final = ("uncertainty", "confidence", "anomaly")  # what a segmentation tells of every pixel, where it is asked
@@ -144,7 +144,8 @@ class Tracks:
         One row for each object and frame, ordered by time, then label. ``id``: number of the row, from 0; ``label``:
         its value in the labels; ``t``: frame; ``z`` (3D), ``y``, ``x``: center of mass in pixels; ``area``: pixels or
         voxels; ``track``: from 1, new after a division; ``parent``: the track that this track comes from, 0 for none;
-        ``lineage``: all that descends from one object, from 1.
+        ``lineage``: all that descends from one object, from 1. Perhaps ``number``: under which the object is in a
+        folder of the Cell Tracking Challenge, where a track may go on under another.
     edges : ndarray of int64, shape (n, 2)
         Ids of parent and child, ordered by child, then parent. A node has at most two children, and one parent unless
         objects may merge; an edge over several frames closes a gap.
@@ -268,6 +269,25 @@ class TrackScores:
 
 
 @dataclass(frozen=True)
+class Annotation:
+    """True masks of one frame of a movie, or of one plane of it.
+
+    Attributes
+    ----------
+    t : int
+        The frame.
+    z : int or None
+        The plane; None where the whole frame is annotated.
+    labels : Image
+        ``yx`` or ``zyx``; its numbers are not those of tracks.
+    """
+
+    t: int
+    z: int | None
+    labels: Image
+
+
+@dataclass(frozen=True)
 class TrackFile:
     """What a file of tracks holds.
 
@@ -279,11 +299,14 @@ class TrackFile:
         Masks, read when looked at, where the file has them.
     problems : tuple of str
         What is wrong with the file, in words, and what was made of it.
+    annotations : tuple of Annotation
+        True masks of some frames, where tracks have markers only and masks are kept beside them.
     """
 
     tracks: Tracks
     labels: Image | None = None
     problems: tuple[str, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
 
 
 def hash_labels(labels: Image) -> str:

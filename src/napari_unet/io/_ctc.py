@@ -1,7 +1,8 @@
 """Folders of the Cell Tracking Challenge: one TIFF of masks for each frame, and a text file of tracks.
 
 A line of the text file says ``L B E P``: the number of a track, its first and last frame, and its parent (0 for none).
-Masks hold the numbers of tracks. A track may be missing in some frames between its first and its last.
+Masks hold the numbers of tracks. A track is there in every frame from its first to its last: an object that is missing
+for a while goes on under another number, with the former one as its parent.
 """
 
 from __future__ import annotations
@@ -19,22 +20,30 @@ import tifffile
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.graph import assemble
-from napari_unet.core.results import TrackFile, Tracks
+from napari_unet.core.results import Annotation, TrackFile, Tracks
 
 from .atomic import atomic_folder
 
-__all__ = ["is_challenge", "is_result", "read", "write"]
+__all__ = ["is_challenge", "is_result", "read", "read_annotations", "write"]
 
 _TEXTS: Final = ("res_track.txt", "man_track.txt")
 _OURS: Final = re.compile(r"mask\d+\.tif|res_track\.txt")
 _NUMBER: Final = re.compile(r"(\d+)$")
+_ANNOTATION: Final = re.compile(r"man_seg_?(\d+)(?:_(\d+))?\.tiff?", re.IGNORECASE)
 _MOST: Final = 65535
+_LEAST: Final = 0.5  # of the objects have a mask, or the masks are of other labels
 _MOST_SAID: Final = 20
 
 
 def is_challenge(path: Path) -> bool:
-    """Say whether a folder is one of the challenge."""
-    return any((path / name).is_file() for name in _TEXTS)
+    """Say whether a folder is one of the challenge, or a truth that has one (``TRA``)."""
+    return any((_tracked(path) / name).is_file() for name in _TEXTS)
+
+
+def _tracked(path: Path) -> Path:
+    """Return the folder with the tracks: of a truth (``01_GT``) that is a folder within it."""
+    inside = path / "TRA"
+    return inside if inside.is_dir() and not any((path / name).is_file() for name in _TEXTS) else path
 
 
 def is_result(path: Path) -> bool:
@@ -61,30 +70,79 @@ def write(path: Path, tracks: Tracks, labels: Callable[[int], npt.NDArray[Any]],
     OutputError
         If there are more tracks than the format can number, or the place cannot be written.
     """
-    nodes = tracks.nodes
-    count = int(nodes["track"].max(initial=0))
-    if count > _MOST:
-        raise OutputError(
-            f"There are {count} tracks; the Cell Tracking Challenge numbers at most {_MOST}. Write .geff instead."
-        )
-    t, track = nodes["t"].astype(np.int64), nodes["track"].astype(np.int64)
-    first, last, parent = np.full(count + 1, 1 << 62), np.full(count + 1, -1), np.zeros(count + 1, np.int64)
-    np.minimum.at(first, track, t)
-    np.maximum.at(last, track, t)
-    parent[track] = nodes["parent"]
-    frames = len(labels) if hasattr(labels, "__len__") else int(t.max(initial=-1)) + 1
+    count = int(tracks.nodes["track"].max(initial=0))
+    _check_count(count)
+    parent = np.zeros(count + 1, np.int64)
+    parent[tracks.nodes["track"].astype(np.int64)] = tracks.nodes["parent"]
+    frames = len(labels) if hasattr(labels, "__len__") else int(tracks.nodes["t"].max(initial=-1)) + 1
     digits = max(3, len(str(frames - 1)))
+    parts, drawn = _Parts(count), 0
+    t, track = tracks.nodes["t"].astype(np.int64), tracks.nodes["track"].astype(np.int64)
     with atomic_folder(path, overwrite) as folder:
         for frame in range(frames):
-            masks = labels(frame).astype(np.uint16)
-            # Masks that were filled in may begin before what was tracked does, or end after it.
-            drawn = np.flatnonzero(np.bincount(masks.reshape(-1), minlength=1)[: count + 1])
-            first[drawn], last[drawn] = np.minimum(first[drawn], frame), np.maximum(last[drawn], frame)
+            given = labels(frame)
+            drawn += int(np.isin(track[slice(*np.searchsorted(t, [frame, frame + 1]))], given).sum())
+            masks = parts.number(given, frame)
             tifffile.imwrite(
                 folder / f"mask{frame:0{digits}d}.tif", masks, compression="zlib", photometric="minisblack"
             )
-        lines = [f"{i} {first[i]} {last[i]} {parent[i]}\n" for i in range(1, count + 1)]
-        (folder / "res_track.txt").write_text("".join(lines), encoding="ascii")
+        if drawn < _LEAST * len(t):
+            raise OutputError(
+                f"Of the {len(t)} objects in the tracks only {drawn} have a mask. Give the labels that were tracked."
+            )
+        (folder / "res_track.txt").write_text("".join(parts.lines(parent)), encoding="ascii")
+
+
+def _check_count(count: int) -> None:
+    if count > _MOST:
+        raise OutputError(
+            f"There are {count} tracks, those that go on after a gap counted again; the Cell Tracking Challenge "
+            f"numbers at most {_MOST}. Write .geff instead."
+        )
+
+
+class _Parts:
+    """Gives another number to what goes on after a gap; what was drawn says where a track is there."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.now = np.arange(count + 1)  # the number under which each track goes on
+        self.first, self.last, self.before = [-1] * (count + 1), [-1] * (count + 1), [0] * (count + 1)
+
+    def number(self, masks: npt.NDArray[Any], t: int) -> npt.NDArray[np.uint16]:
+        """Return the masks of a frame with the numbers that the text gives them."""
+        drawn = np.flatnonzero(np.bincount(masks.reshape(-1)))
+        if int(drawn.max(initial=0)) > self.count:
+            raise OutputError(
+                f"The masks of frame {t} hold the number {int(drawn.max())}, and there are {self.count} tracks. Give "
+                "masks that are numbered by track, as relabel(labels, tracks) returns them."
+            )
+        for track in drawn[drawn > 0].tolist():
+            at = int(self.now[track])
+            if self.first[at] >= 0 and self.last[at] < t - 1:
+                _check_count(len(self.first))
+                self.now[track] = len(self.first)
+                self.before.append(at)
+                self.first.append(t)
+                self.last.append(t)
+            else:
+                self.first[at] = t if self.first[at] < 0 else self.first[at]
+                self.last[at] = t
+        return np.asarray(self.now.astype(np.uint16)[masks])
+
+    def lines(self, parent: npt.NDArray[np.int64]) -> list[str]:
+        """Return the lines of all tracks that were drawn."""
+        found = []
+        for number, (first, last) in enumerate(zip(self.first, self.last, strict=True)):
+            above = self.before[number]
+            if number <= self.count:
+                mother = int(parent[number])
+                while mother and self.first[mother] < 0:
+                    mother = int(parent[mother])
+                above = int(self.now[mother])
+            if first >= 0:
+                found.append(f"{number} {first} {last} {above}\n")
+        return found
 
 
 def read(path: Path) -> TrackFile:
@@ -93,12 +151,12 @@ def read(path: Path) -> TrackFile:
     Parameters
     ----------
     path : Path
-        With ``res_track.txt`` (or ``man_track.txt``) and the masks.
+        With ``res_track.txt`` (or ``man_track.txt``) and the masks; or a truth, which has them in ``TRA``.
 
     Returns
     -------
     TrackFile
-        Tracks, the masks (lazy), and what is wrong.
+        Tracks, the masks (lazy), what is wrong, and what is annotated in ``SEG``.
 
     Raises
     ------
@@ -106,6 +164,7 @@ def read(path: Path) -> TrackFile:
         If there are no masks, or they cannot be read.
     """
     problems: list[str] = []
+    name, annotations, path = path.name, read_annotations(path), _tracked(path)
     files = _masks(path, problems)
     shape, frames, rows = (), sorted(files), []
     for t in frames:
@@ -124,10 +183,46 @@ def read(path: Path) -> TrackFile:
     table |= dict(zip(axes, middle, strict=True))
     _compare(lines, table, problems)
     table["parent"] = np.array([lines.get(int(i), (0, 0, 0))[2] for i in track], np.int64)
-    made = assemble(table, path.name)
+    table["number"] = table["track"]
+    made = assemble(table, name)
     views = [_Frame(files.get(t), shape) for t in range(frames[-1] + 1)]
     data = da.stack([da.from_array(view, chunks=shape, name=False) for view in views])
-    return TrackFile(made.tracks, Image(data, f"t{axes}", name=path.name), (*problems, *made.problems))
+    masks = Image(data, f"t{axes}", name=name)
+    return TrackFile(made.tracks, masks, (*problems, *made.problems), annotations)
+
+
+def read_annotations(path: Path) -> tuple[Annotation, ...]:
+    """Read the true masks of a truth: of some frames, or of some planes of some frames.
+
+    Parameters
+    ----------
+    path : Path
+        A truth with the folder ``SEG``, that folder, or the folder ``TRA`` beside it.
+
+    Returns
+    -------
+    tuple of Annotation
+        Ordered by time and plane, read when looked at; empty if there are none.
+    """
+    places = (path, path / "SEG", *([path.parent / "SEG"] if path.name == "TRA" else []))
+    for place in places:
+        named = [(_ANNOTATION.fullmatch(file.name), file) for file in sorted(place.glob("man_seg*"))]
+        found = [(int(m[1]), None if m[2] is None else int(m[2]), file) for m, file in named if m]
+        if found:
+            return tuple(Annotation(t, z, _annotated(file)) for t, z, file in sorted(found, key=lambda one: one[:2]))
+    return ()
+
+
+def _annotated(file: Path) -> Image:
+    try:
+        with tifffile.TiffFile(file) as opened:
+            shape = opened.series[0].shape
+    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
+        raise ImageError(f"'{file}' could not be read: {error}. Copy it again from where it came.") from error
+    if len(shape) not in (2, 3):
+        raise ImageError(f"'{file}' holds no masks: {len(shape)} dimensions. Masks are planes or volumes.")
+    data = da.from_array(_Frame(file, shape), chunks=shape, name=False)
+    return Image(data, "zyx"[3 - len(shape) :], name=file.name)
 
 
 class _Frame:
@@ -163,6 +258,11 @@ def _masks(path: Path, problems: list[str]) -> dict[int, Path]:
         else:
             found[int(number[1])] = file
     if not found:
+        if read_annotations(path):
+            raise ImageError(
+                f"'{path}' holds true masks (man_seg) and no tracks. Open the folder TRA of the truth for tracks; "
+                "'napari-unet evaluate --tracks' compares masks with these."
+            )
         raise ImageError(f"'{path}' holds no masks (mask000.tif, mask001.tif and so on). Choose the folder with them.")
     lost = sorted(set(range(max(found) + 1)) - set(found))
     problems += [f"There is no mask of frame {t}: taken as empty." for t in lost[:_MOST_SAID]]

@@ -21,6 +21,8 @@ from .atomic import atomic_folder
 
 __all__ = ["read", "write"]
 
+_NO_UNIT: Final = ("", "pixel")
+_UNEVEN: Final = 0.1  # of a frame: times that are rounded
 _VERSION: Final = "1.1.0"
 _NAMES: Final = {"time": "t", "frame": "t", "seg_id": "label", "segmentation_id": "label", "track_id": "track"}
 
@@ -42,11 +44,10 @@ def write(path: Path, tracks: Tracks, overwrite: bool = False) -> None:
         name: column for name, column in (("cost", tracks.costs), ("margin", tracks.margins)) if len(column)
     }
     units = dict(zip(tracks.axes, tracks.units, strict=False))
-    if units.get("t") == "pixel":
-        units["t"] = "frame"
     axes = [
         {
-            "name": axis, "type": "time" if axis == "t" else "space", "unit": units.get(axis), "scale": float(scale),
+            "name": axis, "type": "time" if axis == "t" else "space", "unit": _own(axis), "scale": float(scale),
+            "scaled_unit": _own(axis) if units.get(axis, "") in _NO_UNIT else units[axis],
             "min": float(nodes[axis].min(initial=0)), "max": float(nodes[axis].max(initial=0)),
         }
         for axis, scale in zip(tracks.axes, tracks.scale, strict=True)
@@ -61,6 +62,11 @@ def write(path: Path, tracks: Tracks, overwrite: bool = False) -> None:
         root.attrs["geff"] = facts
         _put(root, "nodes", tracks.nodes["id"], nodes)
         _put(root, "edges", tracks.edges.reshape(-1, 2), edges)
+
+
+def _own(axis: str) -> str:
+    """Return the unit in which places are stored; `scale` makes it that of the image."""
+    return "frame" if axis == "t" else "pixel"
 
 
 def _describe(columns: Table) -> dict[str, Any]:
@@ -122,13 +128,43 @@ def read(path: Path) -> TrackFile:
     problems = [f"{int((~known).sum())} edges lead to nodes that are not there: left out."] if not known.all() else []
     wanted = "tzyx" if "z" in table else "tyx"
     named = {_letter(axis): axis for axis in axes}
-    scale = tuple(float((named.get(a) or {}).get("scale") or 1.0) for a in wanted)
-    units = tuple(str((named.get(a) or {}).get("unit") or ("frame" if a == "t" else "pixel")) for a in wanted)
+    scale = {a: float((named.get(a) or {}).get("scale") or 1.0) for a in wanted}
+    about = [named.get(a) or {} for a in wanted]
+    units = [str(one.get("scaled_unit") or one.get("unit") or _own(a)) for a, one in zip(wanted, about, strict=True)]
+    scale["t"] *= _count_frames(table, named.get("t") or {})
     edges = at[known].astype(np.int64)
     for name, column in extra.items():
         extra[name] = column[known]
-    made = assemble(table, str(facts.get("extra", {}).get("name") or path.stem), edges, scale=scale, units=units)
+    # Where nobody says which end is the parent, the earlier one is.
+    turned = table["t"][edges[:, 0]] > table["t"][edges[:, 1]]
+    edges[turned] = edges[turned, ::-1]
+    apart = table["t"][edges[:, 0]] != table["t"][edges[:, 1]]
+    if not apart.all():
+        problems.append(f"{int((~apart).sum())} edges lie within one frame: left out.")
+        edges, extra = edges[apart], {name: column[apart] for name, column in extra.items()}
+    made = assemble(
+        table,
+        str(facts.get("extra", {}).get("name") or path.stem),
+        edges,
+        scale=tuple(scale.values()),
+        units=tuple(units),
+    )
     return TrackFile(_with_costs(made.tracks, edges, extra, table), None, (*problems, *made.problems))
+
+
+def _count_frames(table: Table, axis: dict[str, Any]) -> float:
+    """Count time in frames where it is in seconds or the like, and return how long a frame is."""
+    values = table["t"].astype(np.float64)
+    times = np.unique(values)
+    whole = bool((times == np.rint(times)).all())
+    if (whole and (axis.get("scale") or axis.get("unit") in (None, "", "frame"))) or len(times) < 2:
+        return 1.0
+    step = float(np.diff(times).min())
+    frames = (times - times[0]) / step
+    if np.abs(frames - np.rint(frames)).max() > _UNEVEN:
+        return 1.0
+    table["t"] = (np.rint((values - times[0]) / step) + np.rint(times[0] / step)).astype(np.int64)
+    return step
 
 
 def _letter(axis: dict[str, Any]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
+import tifffile
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError
@@ -63,13 +66,14 @@ def read_numbered(folder: Path, axes: str | None, read: Read) -> Image:
         raise AxesError(
             f"'{files[0]}' has the axes '{first.axes}', and there are {len(files)} in its folder. Give one of them."
         )
-    frames = [_Frame(file, first, within, read) for file in files]
+    kind = _common_type(files, first)
+    frames = [_Frame(file, first, within, read, kind) for file in files]
     chunks = tuple(-1 for _ in first.axes)
     data = da.stack([da.from_array(frame, chunks=chunks, name=False, asarray=True, fancy=False) for frame in frames])
     order = axes or f"t{first.axes}"
     data = data.transpose([f"t{first.axes}".index(axis) for axis in order])
     scale = dict(zip(first.axes, first.scale, strict=True)) | {"t": 1.0}
-    units = dict(zip(first.axes, first.units or ("",) * len(first.axes), strict=True)) | {"t": ""}
+    units = dict(zip(first.axes, first.units or ("",) * len(first.axes), strict=True)) | {"t": "pixel"}
     more: dict[str, Any] = {"units": tuple(units[axis] for axis in order)} if first.units else {}
     return Image(data, order, scale=tuple(scale[axis] for axis in order), name=folder.name, **more)
 
@@ -77,9 +81,9 @@ def read_numbered(folder: Path, axes: str | None, read: Read) -> Image:
 class _Frame:
     """A file that is read when somebody looks."""
 
-    def __init__(self, file: Path, like: Image, axes: str | None, read: Read) -> None:
+    def __init__(self, file: Path, like: Image, axes: str | None, read: Read, kind: np.dtype[Any]) -> None:
         self.file, self.axes, self.read = file, axes, read
-        self.shape, self.dtype, self.ndim = tuple(like.shape), np.dtype(like.data.dtype), len(like.shape)
+        self.shape, self.dtype, self.ndim = tuple(like.shape), kind, len(like.shape)
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         found = self.read(self.file, self.axes)
@@ -88,7 +92,34 @@ class _Frame:
                 f"'{self.file.name}' has the shape {tuple(found.shape)}, the first frame has {self.shape}. All frames "
                 "of a movie must have one size: crop them, or take this one out and number the others again."
             )
-        return np.asarray(found.data[index]).astype(self.dtype, casting="unsafe", copy=False)
+        values = np.asarray(found.data[index])
+        made = values.astype(self.dtype, casting="unsafe", copy=False)
+        if not np.can_cast(values.dtype, self.dtype) and not np.array_equal(made, values):
+            raise ImageError(
+                f"'{self.file.name}' holds {values.dtype}, the frames before hold {self.dtype}, in which its values "
+                "have no room. Save all frames of a movie in one type."
+            )
+        return made
+
+
+def _common_type(files: list[Path], first: Image) -> np.dtype[Any]:
+    """Return the type that holds all frames: programs save frames of few objects in 8 bits, those of many in 16."""
+    kinds = {np.dtype(first.data.dtype)}
+    for file in files[1:]:
+        with suppress(OSError, ValueError, IndexError, tifffile.TiffFileError):  # it is told when the frame is read
+            kinds.add(_type_of(file))
+    return np.dtype(np.result_type(*kinds))
+
+
+def _type_of(file: Path) -> np.dtype[Any]:
+    """Read of what type a frame is, and no pixels."""
+    if file.suffix.lower() == ".png":
+        with PIL.Image.open(file) as picture:
+            return np.dtype(
+                np.uint16 if picture.mode.startswith("I;16") else np.int32 if picture.mode == "I" else np.uint8
+            )
+    with tifffile.TiffFile(file) as opened:
+        return np.dtype(opened.pages.first.dtype or np.uint8)
 
 
 def _files(folder: Path) -> Any:

@@ -90,6 +90,8 @@ def _lines(tracks: Tracks) -> Iterator[str]:
     sides = dict(zip(tracks.axes, tracks.scale, strict=True))
     names = {"pixelwidth": "x", "pixelheight": "y", "voxeldepth": "z", "timeinterval": "t"}
     image: dict[str, object] = {"filename": tracks.name, "folder": "", "width": 0, "height": 0, "nslices": 1}
+    if "z" in tracks.axes:  # more than one plane: this is no plane, wherever its cells are
+        image["nslices"] = max(2, math.ceil(tracks.nodes["z"].max(initial=0)) + 1)
     image["nframes"] = int(tracks.nodes["t"].max(initial=-1)) + 1
     yield "<Settings>"
     yield _tag("ImageData", image | {key: repr(float(sides.get(axis, 1.0))) for key, axis in names.items()})
@@ -207,7 +209,7 @@ def read(path: Path) -> TrackFile:
         problems.append(
             f"{len(seen.spots) - len(spots)} spots are hidden or of tracks that were filtered out: left out."
         )
-    table = _table(spots, sides, path)
+    table = _table(spots, sides, (_number(seen.image.get("nslices")) or 1) > 1, path)
     rows = {spot.get("ID", ""): i for i, spot in enumerate(spots)}
     edges, lost = [], 0
     for name, one, other, cost, margin in seen.edges:
@@ -260,7 +262,7 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
-def _table(spots: list[dict[str, str]], sides: dict[str, float], path: Path) -> Table:
+def _table(spots: list[dict[str, str]], sides: dict[str, float], deep: bool, path: Path) -> Table:
     """Return places in pixels, one row a spot."""
     columns = {a: np.array([_number(s.get(f"POSITION_{a.upper()}")) for s in spots]) for a in "xyzt"}
     frames = np.array([_number(s.get("FRAME")) for s in spots])
@@ -269,8 +271,8 @@ def _table(spots: list[dict[str, str]], sides: dict[str, float], path: Path) -> 
         raise ImageError(f"'{path}' has spots without a frame or a place. Save it again in TrackMate.")
     table: Table = {"t": np.rint(frames).astype(np.int64)}
     table |= {a: columns[a] / sides[a] for a in "yx"}
-    if np.nan_to_num(columns["z"]).any():
-        table["z"] = columns["z"] / sides["z"]
+    if deep or np.nan_to_num(columns["z"]).any():
+        table["z"] = np.nan_to_num(columns["z"]) / sides["z"]
     label = np.array([_number(s.get("LABEL_ID")) for s in spots])
     ids = np.arange(1, len(spots) + 1)
     table["track"] = ids

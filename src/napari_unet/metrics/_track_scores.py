@@ -8,6 +8,7 @@ tables instead of square ones, so that a movie of many cells can be judged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +16,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from napari_unet.core.axes import Image
-from napari_unet.core.results import Tracks, TrackScores
+from napari_unet.core.results import Annotation, Tracks, TrackScores
 from napari_unet.core.steps import Steps
 
+from ._annotated import score_annotations
 from ._track_divisions import TOLERANCES, compare
 from ._track_errors import list_errors
 from ._track_matches import Matches, match
@@ -36,13 +38,17 @@ _AT_ONCE: Final = 100_000
 Ints = npt.NDArray[np.int64]
 
 
-def score_tracks(result: tuple[Tracks, Image], truth: tuple[Tracks, Image]) -> Steps[TrackScores]:
+def score_tracks(
+    result: tuple[Tracks, Image], truth: tuple[Tracks, Image], annotations: Sequence[Annotation] = ()
+) -> Steps[TrackScores]:
     """Compare tracks with the truth.
 
     Parameters
     ----------
     result, truth : tuple of Tracks and Image
         Tracks and the masks that they link.
+    annotations : sequence of Annotation
+        True masks by which SEG is judged; where there are none, by those of the truth.
 
     Returns
     -------
@@ -76,21 +82,39 @@ def score_tracks(result: tuple[Tracks, Image], truth: tuple[Tracks, Image]) -> S
     renamed = int((kinds[at[right]] != made_kinds[known][right]).sum())
     divisions = compare(found, true, matches)
     scores = _matula(matches, (len(missed), len(false), renamed), len(links))
+    if annotations:
+        scores["SEG"] = yield from score_annotations(result[1], annotations)
     scores |= {"CHOTA": _chota(found, true, matches)}
     scores |= {f"BC({i})" if i else "BC": divisions.score(i) for i in TOLERANCES}
-    return TrackScores(scores, list_errors((found, true), matches, (false, links[missed]), divisions))
+    listed = false[~_bridges(found, true, matches, false)]
+    return TrackScores(scores, list_errors((found, true), matches, (listed, links[missed]), divisions))
 
 
 def _links(tracks: Tracks) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Return the edges that count, and which lead from track to track: within a track, no link spans a gap."""
+    """Return the edges that count, and which lead to another number in a folder of the challenge.
+
+    There a track that goes on after a gap has another number, as daughters have. What was read from such a folder says
+    its numbers; within one of them no link spans a gap.
+    """
     track, t = (tracks.nodes[name].astype(np.int64) for name in ("track", "t"))
     above, below = tracks.edges[:, 0], tracks.edges[:, 1]
-    new = track[above] != track[below]
+    new = (track[above] != track[below]) | (t[below] - t[above] > 1)
+    if "number" in tracks.nodes:
+        number = tracks.nodes["number"].astype(np.int64)
+        new = number[above] != number[below]
     # Of two that merge, the first is the parent.
     first = np.ones(len(below), np.bool_)
     first[1:] = below[1:] != below[:-1]
     counts = (new & first) | (t[below] - t[above] == 1)
     return tracks.edges[counts], np.asarray(new[counts])
+
+
+def _bridges(found: Tracks, true: Tracks, matches: Matches, links: Ints) -> npt.NDArray[np.bool_]:
+    """Say which links close a gap in one true track: the object that is missed there is the error to look at."""
+    t = found.nodes["t"].astype(np.int64)
+    wide = t[links[:, 1]] - t[links[:, 0]] > 1
+    above, below = true.nodes["track"][matches.true[links]].T
+    return np.asarray(wide & (above == below))
 
 
 def _matula(matches: Matches, links: tuple[int, int, int], wanted: int) -> dict[str, float]:

@@ -153,7 +153,7 @@ def _generations(ids: Ints, parent: Ints) -> Ints:
 
 
 def _medians(values: Floats, begin: Ints, end: Ints) -> Floats:
-    """Return the median of each part, from `begin` to `end` inclusive; the lower one of two."""
+    """Return the median of each part, from `begin` to `end` inclusive."""
     part = np.repeat(np.arange(len(begin)), end - begin + 1)
     ordered = values[np.lexsort((values, part))]
-    return np.asarray(ordered[(begin + end) // 2])
+    return np.asarray((ordered[(begin + end) // 2] + ordered[(begin + end + 1) // 2]) / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ def get_reader(path: str | list[str]) -> Any:
         :func:`read`.
     """
     place = Path(path if isinstance(path, str) else path[0])
-    texts = ("res_track.txt", "man_track.txt")
-    known = place.suffix.lower() == ".geff" or (place.is_dir() and any((place / text).is_file() for text in texts))
+    known = place.suffix.lower() == ".geff" or (place.is_dir() and workflows.has_tracks(place))
     return read if known else None
 
 
@@ -56,16 +56,21 @@ def read(path: str | list[str]) -> list[LayerData]:
     tracks = found.tracks
     units = tuple("pixel" if unit == "frame" else unit for unit in tracks.units)  # frames are no unit to napari
     known = all(unit in pint.application_registry for unit in units)
+    # Corrections change which numbers a folder gives.
+    nodes = {name: column for name, column in tracks.nodes.items() if name != "number"}
     options = {
         "name": f"{tracks.name} tracks", "graph": tracks.graph, "scale": tracks.scale,
         "units": units if units and known else None,
-        "metadata": {"problems": found.problems, KEY: {"tracks": tracks}},
+        "metadata": {"problems": found.problems, KEY: {"tracks": replace(tracks, nodes=nodes)}},
         "features": {k: column for k, column in tracks.nodes.items() if k not in ("t", "z", "y", "x")},
     }  # fmt: skip
     layers: list[LayerData] = [(points(tracks), options, "tracks")]
     if found.labels is not None:
-        axes = tuple(found.labels.axes)
-        layers.insert(0, (found.labels.data, {"name": tracks.name, "axis_labels": axes}, "labels"))
+        about = {
+            "name": tracks.name, "axis_labels": tuple(found.labels.axes),
+            "metadata": {KEY: {"annotations": found.annotations}},
+        }  # fmt: skip
+        layers.insert(0, (found.labels.data, about, "labels"))
     return layers
 
 

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Tracks as TracksLayer
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QTabWidget, QVBoxLayout, QWidget
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["LineageWidget"]
 
 _BARS: Final = 20
+
+
+def _bins(values: npt.NDArray[np.float64], step: float) -> npt.NDArray[np.float64]:
+    """Return the edges of bars that hold equally many frames each, with the values in their middle."""
+    low, high = np.rint(values.min() / step), np.rint(values.max() / step)
+    width = max(1.0, np.ceil((high - low + 1) / _BARS))
+    return np.asarray((np.arange(np.ceil((high - low + 1) / width) + 1) * width + low - 0.5) * step)
 
 
 class LineageWidget(QWidget):
@@ -133,7 +141,7 @@ class LineageWidget(QWidget):
         )
         cycles = table["lifetime"][table["complete"]].astype(float)
         if len(cycles):
-            heights, edges = np.histogram(cycles, bins=min(_BARS, len(np.unique(cycles)) + 1))
+            heights, edges = np.histogram(cycles, bins=_bins(cycles, step))
             self.plots["Cell cycle"].addItem(
                 library.BarGraphItem(x0=edges[:-1], x1=edges[1:] - 0.1 * (edges[1] - edges[0]), height=heights, **bars)
             )

@@ -15,14 +15,14 @@ from napari_unet import workflows
 from napari_unet.core.errors import ImageError, UNetError
 from napari_unet.core.graph import assemble
 from napari_unet.core.linking import Detection
-from napari_unet.core.results import Table, Tracks, TrackScores
+from napari_unet.core.results import Annotation, Table, Tracks, TrackScores
 
 from ._adopted import adopt, tell_missing
 from ._cells import look_at, place_of
 from ._chooser import LayerBox
 from ._doubts import Queue
 from ._followed import Followed, followed
-from ._layers import layer_image
+from ._layers import KEY, layer_image
 from ._panel import Panel
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ScoreWidget"]
 
-_TRUE: Final = re.compile(r"(?i)\b(true|truth|gt)\b")
+_TRUE: Final = re.compile(r"(?i)(?<![a-z])(true|truth|gt|tra)(?![a-z])")  # 01_GT too
 
 
 class ScoreWidget(Panel):
@@ -69,7 +69,9 @@ class ScoreWidget(Panel):
             named = (y for y in self.viewer.layers if isinstance(y, kind) and _TRUE.search(y.name))
             box.choose(next(named, None))
         if followed(self.tracks.layer) is None:
-            self.tracks.choose(next((y for y in self.viewer.layers if followed(y) is not None), None))
+            made = [y for y in self.viewer.layers if followed(y) is not None]
+            opened = [y for y in self.viewer.layers if isinstance(y, TracksLayer) and not _TRUE.search(y.name)]
+            self.tracks.choose(next(iter([*made, *opened]), None))
 
     def run(self) -> None:
         """Compare; what is missing is said in the status line."""
@@ -89,9 +91,9 @@ class ScoreWidget(Panel):
         except UNetError as error:
             self.complain(error)
             return
-        tracks = found.tracks
+        tracks, annotations = found.tracks, _annotations(truth)
         self.begin(
-            lambda: engine.score_tracks_steps(tracks, labels, lineages, true),
+            lambda: engine.score_tracks_steps(tracks, labels, lineages, true, annotations),
             self.follow,
             lambda scores: self._scored(found, scores),
         )
@@ -126,6 +128,13 @@ def _cell_at(tracks: Tracks, error: Table) -> Detection | None:
     return (int(nodes["t"][row]), int(nodes["label"][row])) if float(np.min(away)) <= size**2 else None
 
 
+def _annotations(layer: Layer) -> tuple[Annotation, ...]:
+    """Return what is annotated beside the markers of a truth that was opened."""
+    record = layer.metadata.get(KEY)
+    found = record.get("annotations", ()) if isinstance(record, dict) else ()
+    return tuple(one for one in found if isinstance(one, Annotation))
+
+
 def _tracks(layer: Layer, axes: str) -> Tracks:
     """Read the tracks of a layer, whose numbers are those of the labels."""
     data = np.asarray(layer.data)
@@ -133,4 +142,7 @@ def _tracks(layer: Layer, axes: str) -> Tracks:
     table: Table = {"track": data[:, 0].astype(np.int64)}
     table |= {axis: data[:, 1 + i] for i, axis in enumerate(axes) if axis != "c"}
     table["parent"] = np.array([parent.get(track, 0) for track in data[:, 0].astype(int).tolist()], np.int64)
+    number = layer.features.get("number")  # in a folder of the Cell Tracking Challenge
+    if number is not None and len(number) == len(data):
+        table["number"] = np.asarray(number)
     return assemble(table, layer.name).tracks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,15 @@ from ..core.conflict import check_conflict
 from ..core.errors import ImageError
 from ..core.linking import LinkSpec
 from ..core.motion import Motion
-from ..core.results import TrackFile, Tracks, TrackScores
+from ..core.results import Annotation, TrackFile, Tracks, TrackScores
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
 from .clusters import on_workers
 
 __all__ = [
-    "check_tracks_place", "follow_ids_steps", "read_tracks", "relabel", "relabel_steps", "score_tracks",
-    "score_tracks_steps", "track", "track_steps", "write_tracks",
+    "check_tracks_place", "follow_ids_steps", "has_tracks", "read_annotations", "read_tracks", "relabel",
+    "relabel_steps", "score_annotations_steps", "score_tracks", "score_tracks_steps", "track", "track_steps",
+    "write_tracks",
 ]  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def follow_ids_steps(labels: Any) -> Steps[Tracks]:
 
 
 def score_tracks_steps(
-    tracks: Tracks, labels: Any, truth_tracks: Tracks | None, truth_labels: Any
+    tracks: Tracks, labels: Any, truth_tracks: Tracks | None, truth_labels: Any, annotations: Sequence[Annotation] = ()
 ) -> Steps[TrackScores]:
     """Compare tracks with the truth, step by step.
 
@@ -161,6 +162,8 @@ def score_tracks_steps(
         None: every number of `truth_labels` is a track, and there are no divisions.
     truth_labels : Image or array-like
         The true masks.
+    annotations : sequence of Annotation
+        True masks of some frames by which SEG is judged, where the true tracks have markers only.
 
     Returns
     -------
@@ -181,12 +184,21 @@ def score_tracks_steps(
 
     truth = movie(truth_labels)
     true = (yield from follow_ids_steps(truth)) if truth_tracks is None else truth_tracks
-    return (yield from judge((tracks, movie(labels)), (true, truth)))
+    return (yield from judge((tracks, movie(labels)), (true, truth), annotations))
 
 
-def score_tracks(tracks: Tracks, labels: Any, truth_tracks: Tracks | None, truth_labels: Any) -> TrackScores:
+def score_tracks(
+    tracks: Tracks, labels: Any, truth_tracks: Tracks | None, truth_labels: Any, annotations: Sequence[Annotation] = ()
+) -> TrackScores:
     """Compare tracks with the truth; see :func:`score_tracks_steps`."""
-    return finish(score_tracks_steps(tracks, labels, truth_tracks, truth_labels))
+    return finish(score_tracks_steps(tracks, labels, truth_tracks, truth_labels, annotations))
+
+
+def score_annotations_steps(labels: Any, annotations: Sequence[Annotation]) -> Steps[float]:
+    """Score masks by those that are annotated; see :func:`napari_unet.metrics._annotated.score_annotations`."""
+    from ..metrics._annotated import score_annotations as judge
+
+    return (yield from judge(movie(labels), annotations))
 
 
 def read_tracks(path: str | Path) -> TrackFile:
@@ -194,6 +206,20 @@ def read_tracks(path: str | Path) -> TrackFile:
     from ..io.tracks import read_tracks as read
 
     return read(path)
+
+
+def has_tracks(path: str | Path) -> bool:
+    """Say whether a folder is one of the Cell Tracking Challenge with a text of tracks."""
+    from ..io._ctc import is_challenge
+
+    return is_challenge(Path(path))
+
+
+def read_annotations(path: str | Path) -> tuple[Annotation, ...]:
+    """Read the true masks of a folder; see :func:`napari_unet.io._ctc.read_annotations`."""
+    from ..io._ctc import read_annotations as read
+
+    return read(Path(path))
 
 
 def check_tracks_place(path: str | Path, labels: Image | None = None, overwrite: bool = False) -> None:
