@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -144,6 +145,21 @@ def test_the_exit_code_is_of_the_images_that_are_named(model, line):
     assert [row["verdict"] for row in rows("report.images.csv")] == ["fail", "pass"]
 
 
+def test_an_image_is_never_taken_for_one_of_another_folder(model, line):
+    how = ("--model", model, "-o", "report.csv")
+    other = line.parent / "line 4" / "good.tif"
+    other.parent.mkdir()
+    imwrite(other, surface(21, [(1, 20, 30)])[0])
+    stamp = (line / "good.tif").stat()
+    os.utime(other, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert other.stat().st_size == stamp.st_size
+    assert inspect(line / "good.tif", *how)[0] == 0
+    assert "'line 4/good.tif'" in bad("inspect", other.parent, *how)
+    assert [row["verdict"] for row in rows("report.images.csv")] == ["pass"]
+    assert inspect(line, other.parent, "--model", model, "-o", "both.csv")[0] == 1
+    assert {"line/good.tif", "line 4/good.tif"} < {row["image"] for row in rows("both.images.csv")}
+
+
 def test_images_keep_their_names_when_a_folder_grows(model, line):
     spec, seen = SegmentSpec.of(model=str(model)), []
     (line / "day 1").mkdir()
@@ -208,6 +224,19 @@ def test_what_was_not_seen_does_not_pass(model, line):
     assert found.code == 2
     again = workflows.inspect(line / "dark" / "half.tif", "again.csv", spec, unseen=0.6)
     assert again.passed == 1
+
+
+def test_intensities_that_the_model_does_not_know_do_not_pass(model, line):
+    """A camera that was set to 12 bits shows the model nothing that it has learned from."""
+    Path("deep").mkdir()
+    for name, spots in (("good", []), ("bad", [(2, 40, 20)])):
+        imwrite(f"deep/{name}.tif", 4095 - surface(42, spots)[0].astype(np.uint16))
+    for labels in (None, "labels"):
+        found = workflows.inspect(
+            "deep", "deep.csv", model=str(model), labels=labels, rule="class = scratch", overwrite=True
+        )
+        assert (found.passed, found.errors) == (0, 2)
+        assert "Labels will be wrong" in rows("deep.images.csv")[0]["reason"]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ _DEFECTS: Final = (
     "image", "defect", "class", "plane", "y", "x", "area_pixels", "length_pixels", "area_mm2", "length_mm",
     "confidence", "top", "left", "bottom", "right",
 )  # fmt: skip
-_IMAGES: Final = ("image", "verdict", "defects", "reason", "seconds", "bytes", "changed")
+_IMAGES: Final = ("image", "verdict", "defects", "reason", "seconds", "bytes", "changed", "files")
 
 
 def images_table(path: Path) -> Path:
@@ -90,6 +90,28 @@ class Report:
         rows = [row for row in _whole_rows(self.path) if len(row) == len(_DEFECTS) and row[0] in self._done]
         _rewrite(self.path, _lines([_DEFECTS, *rows]))
 
+    def check_place(self, image: str, *files: Path) -> None:
+        """Refuse an image whose name is taken by one that lies elsewhere: each would be taken for the other.
+
+        Parameters
+        ----------
+        image : str
+            Its name.
+        *files : Path
+            Of the image.
+
+        Raises
+        ------
+        OutputError
+            If the report has another image of this name.
+        """
+        place, row = self._place(files), self._done.get(image)
+        if row is not None and row["files"] != place:
+            raise OutputError(
+                f"'{self.path}' has an image '{image}' already: '{row['files']}', not '{place}'. Write a report of its "
+                "own for this one, or name both folders in one command, whose images are called by their folders."
+            )
+
     def has(self, image: str, *files: Path) -> bool:
         """Say whether an image is done, and its files are still the same."""
         row = self._done.get(image)
@@ -111,7 +133,7 @@ class Report:
             If the disk is full or the place is gone.
         """
         told = (verdict.image, verdict.verdict, len(verdict.defects), verdict.reason, f"{verdict.seconds:.2f}")
-        row = [*told, *_stamp(files)]
+        row = [*told, *_stamp(files), self._place(files)]
         try:
             if verdict.image in self._done:
                 del self._done[verdict.image]
@@ -125,6 +147,10 @@ class Report:
             ) from error
         self._done[verdict.image] = dict(zip(_IMAGES, map(str, row), strict=True))
 
+    def _place(self, files: Sequence[Path]) -> str:
+        """Return where the files of an image lie, as seen from the report where that can be said."""
+        return "; ".join(_seen_from(self.path.parent.resolve(), file.resolve()) for file in files)
+
     def summary(self, images: Sequence[str]) -> Inspection:
         """Count what is in the report of some images: it may hold others from before."""
         rows = [self._done[name] for name in images]
@@ -136,6 +162,13 @@ def _row(image: str, number: int, one: Defect) -> list[Any]:
     numbers = (one.y, one.x, one.area, one.length, one.area_mm2, one.length_mm, one.confidence)
     told = ["" if value is None else f"{value:.6g}" for value in numbers]
     return [image, number, one.kind, " ".join(map(str, one.plane)), *told, *one.box]
+
+
+def _seen_from(folder: Path, file: Path) -> str:
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # another drive
+        return file.as_posix()
 
 
 def _stamp(files: Sequence[Path]) -> tuple[str, str]:
