@@ -23,18 +23,13 @@ from napari_unet.core.results import TrackFile, Tracks
 
 from .atomic import atomic_folder
 
-__all__ = ["is_challenge", "is_result", "read", "write"]
+__all__ = ["is_result", "read", "write"]
 
 _TEXTS: Final = ("res_track.txt", "man_track.txt")
 _OURS: Final = re.compile(r"mask\d+\.tif|res_track\.txt")
 _NUMBER: Final = re.compile(r"(\d+)$")
 _MOST: Final = 65535
 _MOST_SAID: Final = 20
-
-
-def is_challenge(path: Path) -> bool:
-    """Say whether a folder is one of the challenge."""
-    return any((path / name).is_file() for name in _TEXTS)
 
 
 def is_result(path: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ..core.defects import Defect, Inspection, Verdict
 from ..core.errors import OutputError
-from .atomic import atomic_file
+from .atomic import write_text
 
 __all__ = ["Report", "images_table"]
 
@@ -59,9 +59,9 @@ class Report:
             path.parent.mkdir(parents=True, exist_ok=True)
             for file in (self.images, path, kept):
                 file.unlink(missing_ok=True)
-            _rewrite(kept, json.dumps(said, indent=1))
-            _rewrite(path, _lines([_DEFECTS]))
-            _rewrite(self.images, _lines([_IMAGES]))
+            write_text(kept, json.dumps(said, indent=1))
+            write_text(path, _lines([_DEFECTS]))
+            write_text(self.images, _lines([_IMAGES]))
         except OSError as error:
             raise OutputError(
                 f"'{path}' cannot be written: {error.strerror or error}. Choose another place."
@@ -82,13 +82,13 @@ class Report:
             )
         rows = _whole_rows(self.images)
         self._done = {row[0]: dict(zip(_IMAGES, row, strict=True)) for row in rows if len(row) == len(_IMAGES)}
-        _rewrite(self.images, _lines([_IMAGES, *(list(row.values()) for row in self._done.values())]))
+        write_text(self.images, _lines([_IMAGES, *(list(row.values()) for row in self._done.values())]))
         self._keep()
 
     def _keep(self) -> None:
         """Leave the defects of images that are done."""
         rows = [row for row in _whole_rows(self.path) if len(row) == len(_DEFECTS) and row[0] in self._done]
-        _rewrite(self.path, _lines([_DEFECTS, *rows]))
+        write_text(self.path, _lines([_DEFECTS, *rows]))
 
     def check_place(self, image: str, *files: Path) -> None:
         """Refuse an image whose name is taken by one that lies elsewhere: each would be taken for the other.
@@ -137,7 +137,7 @@ class Report:
         try:
             if verdict.image in self._done:
                 del self._done[verdict.image]
-                _rewrite(self.images, _lines([_IMAGES, *(list(each.values()) for each in self._done.values())]))
+                write_text(self.images, _lines([_IMAGES, *(list(each.values()) for each in self._done.values())]))
                 self._keep()
             _append(self.path, _lines(_row(verdict.image, n, one) for n, one in enumerate(verdict.defects, 1)))
             _append(self.images, _lines([row]))
@@ -192,11 +192,6 @@ def _whole_rows(file: Path) -> Sequence[list[str]]:
     except FileNotFoundError:
         return []
     return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))[1:]
-
-
-def _rewrite(file: Path, text: str) -> None:
-    with atomic_file(file) as part:
-        part.write_text(text, "utf-8")
 
 
 def _append(file: Path, text: str) -> None:
