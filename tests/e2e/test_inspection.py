@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,29 @@ def test_images_keep_their_names_when_a_folder_grows(model, line):
     assert {row["image"] for row in rows("report.images.csv")} == {"day 1/a.tif", "day 2/a.tif", "day 2/a.tiff"}
     kept = {str(path.relative_to("labels")) for path in Path("labels").rglob("*.ome.zarr")}
     assert kept == {"day 1/a.ome.zarr", "day 2/a.tif.ome.zarr", "day 2/a.tiff.ome.zarr"}
+
+
+def test_labels_in_the_folder_of_the_images_are_no_images(model, line):
+    how = (line, "--model", model, "-o", line / "report.csv", "--labels", line / "labels", "--fail-if", "area > 900")
+    assert inspect(*how)[0] == 0
+    (line / "labels" / "x.ome.zarr.unfinished" / "labels.zarr").mkdir(parents=True)
+    (line / "labels" / "x.ome.zarr.unfinished" / "labels.zarr" / "zarr.json").write_text("{}")
+    assert inspect(*how)[0] == 0
+    assert {row["image"] for row in rows(line / "report.images.csv")} == {"good.tif", "spot.tif", "day 2/bad.tif"}
+
+
+def test_labels_that_were_corrected_by_hand_are_kept(model, line):
+    spec = SegmentSpec.of(model=str(model))
+    workflows.inspect(line / "spot.tif", "report.csv", spec, labels="labels")
+    kept = Path("labels/spot.ome.zarr")
+    part = Image(np.zeros((8, 8), np.int32), "yx")
+    window = {"y": slice(0, 8), "x": slice(0, 8)}
+    finish(workflows.edit_labels_steps(kept, part, replace(part, data=part.data + 2), window, {}, None))
+    with pytest.raises(OutputError, match="corrected by hand"):
+        workflows.inspect(line / "spot.tif", "other.csv", spec, labels="labels")
+    assert napari_unet.read_labels(kept).data[0, 0] == 2
+    assert workflows.inspect(line / "spot.tif", "other.csv", spec, labels="labels", overwrite=True).failed == 1
+    assert napari_unet.read_labels(kept).data[0, 0] == 0
 
 
 def test_labels_and_confidence_come_if_asked_for(model, line):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import pytest
 
@@ -83,6 +84,18 @@ def test_every_file_of_an_image_may_change(tmp_path):
     assert not report.has("a.png", *files)
     files[1].unlink()
     assert not report.has("a.png", *files)
+
+
+def test_a_change_deep_in_a_folder_is_noticed(tmp_path):
+    path, image = tmp_path / "report.csv", tmp_path / "a.zarr"
+    (image / "0" / "c").mkdir(parents=True)
+    (image / "0" / "c" / "0").write_bytes(b"123")
+    Report(path, SETTINGS).add(Verdict("a.zarr", "pass"), image)
+    assert Report(path, SETTINGS).has("a.zarr", image)
+    stamp = (image / "0" / "c" / "0").stat()
+    (image / "0" / "c" / "0").write_bytes(b"321")
+    os.utime(image / "0" / "c" / "0", ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1_000_000_000))
+    assert not Report(path, SETTINGS).has("a.zarr", image)
 
 
 def test_an_image_of_the_same_name_elsewhere_is_refused(tmp_path):

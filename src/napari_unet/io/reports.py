@@ -175,8 +175,14 @@ def _stamp(files: Sequence[Path]) -> tuple[str, str]:
     """Return sizes and times of files, with blanks between; empty where one is not there."""
     if not all(file.exists() for file in files):
         return "", ""
-    found = [file.stat() for file in files]
-    return " ".join(str(one.st_size) for one in found), " ".join(str(one.st_mtime_ns) for one in found)
+    found = [_size_and_time(file) for file in files]
+    return " ".join(str(size) for size, _ in found), " ".join(str(time) for _, time in found)
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Return bytes and nanoseconds; of a folder, such as an OME-Zarr, those of all files in it, and the latest."""
+    found = [each.stat() for each in file.rglob("*") if each.is_file()] if file.is_dir() else [file.stat()]
+    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
 
 def _lines(rows: Any) -> str:

@@ -149,9 +149,9 @@ def inspect_steps(
     how : InspectSpec, optional
         When an image passes: by default if it has no defect.
     labels : path, optional
-        Folder for the labels of each image, as OME-Zarr.
+        Folder for the labels of each image, as OME-Zarr. What is there is replaced, unless it was corrected by hand.
     overwrite : bool
-        Begin anew where there is a report with other settings.
+        Begin anew where there is a report, also with other settings.
 
     Returns
     -------
@@ -183,13 +183,15 @@ def inspect_steps(
     names = name_apart([files[0] for files in images], _folder(source, images))
     for files, name in zip(images, names, strict=True):
         report.check_place(name, *files)
-    kept = _label_names(names)
+    kept = [Path(labels) / f"{name}.ome.zarr" if labels else None for name in _label_names(names)]
+    if not overwrite:
+        todo = zip(images, names, kept, strict=True)
+        _check_corrected([keep for files, name, keep in todo if keep and not report.has(name, *files)])
     for done, (files, name) in enumerate(zip(images, names, strict=True)):
         yield Progress(done, len(images), f"Inspecting {name}")
         if report.has(name, *files):
             continue
-        keep = Path(labels) / f"{kept[done]}.ome.zarr" if labels else None
-        verdict = yield from _judged(files, name, (spec, how, keep), (done, len(images)))
+        verdict = yield from _judged(files, name, (spec, how, kept[done]), (done, len(images)))
         report.add(verdict, *files)
         yield Progress(done + 1, len(images), f"Inspecting {name}", verdict, news=_said(verdict))
     return report.summary(names)
@@ -200,6 +202,18 @@ def _label_names(names: Sequence[str]) -> list[str]:
     short = [str(Path(name).with_suffix("")) for name in names]
     count = Counter(short)
     return [one if count[one] == 1 else name for one, name in zip(short, names, strict=True)]
+
+
+def _check_corrected(places: Sequence[Path]) -> None:
+    """Refuse to replace labels that somebody has corrected."""
+    from ..io.runs import find_manifest
+
+    for place in places:
+        if place.exists() and find_manifest(place).get("edited"):
+            raise OutputError(
+                f"'{place}' holds labels that were corrected by hand. Choose another folder for the labels, or allow "
+                "them to be replaced, with the report: --overwrite."
+            )
 
 
 def _folder(source: Source | Sequence[Source | Sequence[Source]], images: Sequence[tuple[Path, ...]]) -> Path | None:
