@@ -196,6 +196,10 @@ def test_labels_that_were_corrected_by_hand_are_kept(model, line):
     finish(workflows.edit_labels_steps(kept, part, replace(part, data=part.data + 2), window, {}, None))
     with pytest.raises(OutputError, match="corrected by hand"):
         workflows.inspect(line / "spot.tif", "other.csv", spec, labels="labels")
+    workflows.write_image("labels/good.ome.zarr", Image(surface(20, [])[0], "yx"), {})
+    with pytest.raises(OutputError, match="something else than labels"):
+        workflows.inspect(line / "good.tif", "other.csv", spec, labels="labels")
+    assert napari_unet.read_image("labels/good.ome.zarr").shape == (96, 96)
     assert napari_unet.read_labels(kept).data[0, 0] == 2
     assert workflows.inspect(line / "spot.tif", "other.csv", spec, labels="labels", overwrite=True).failed == 1
     assert napari_unet.read_labels(kept).data[0, 0] == 0

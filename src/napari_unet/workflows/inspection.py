@@ -149,7 +149,8 @@ def inspect_steps(
     how : InspectSpec, optional
         When an image passes: by default if it has no defect.
     labels : path, optional
-        Folder for the labels of each image, as OME-Zarr. What is there is replaced, unless it was corrected by hand.
+        Folder for the labels of each image, as OME-Zarr. Labels of a run are replaced, unless they were
+        corrected by hand.
     overwrite : bool
         Begin anew where there is a report, also with other settings.
 
@@ -186,7 +187,7 @@ def inspect_steps(
     kept = [Path(labels) / f"{name}.ome.zarr" if labels else None for name in _label_names(names)]
     if not overwrite:
         todo = zip(images, names, kept, strict=True)
-        _check_corrected([keep for files, name, keep in todo if keep and not report.has(name, *files)])
+        _check_replaced([keep for files, name, keep in todo if keep and not report.has(name, *files)])
     for done, (files, name) in enumerate(zip(images, names, strict=True)):
         yield Progress(done, len(images), f"Inspecting {name}")
         if report.has(name, *files):
@@ -204,15 +205,17 @@ def _label_names(names: Sequence[str]) -> list[str]:
     return [one if count[one] == 1 else name for one, name in zip(short, names, strict=True)]
 
 
-def _check_corrected(places: Sequence[Path]) -> None:
-    """Refuse to replace labels that somebody has corrected."""
+def _check_replaced(places: Sequence[Path]) -> None:
+    """Refuse to replace what no run has made, such as an image, and labels that somebody has corrected."""
     from ..io.runs import find_manifest
 
     for place in places:
-        if place.exists() and find_manifest(place).get("edited"):
+        manifest = find_manifest(place) if place.exists() else {"edited": []}
+        if not manifest or manifest.get("edited"):
+            what = "labels that were corrected by hand" if manifest else "something else than labels of a run"
             raise OutputError(
-                f"'{place}' holds labels that were corrected by hand. Choose another folder for the labels, or allow "
-                "them to be replaced, with the report: --overwrite."
+                f"'{place}' holds {what}. Choose another folder for the labels, or allow it to be replaced, with the "
+                "report: --overwrite."
             )
 
 
