@@ -172,6 +172,11 @@ def test_representations_are_those_measured():
         assert [cell.strip(" *") for cell in rows[name].split("|")] == expected
 
 
+def test_the_card_of_the_bundled_model_has_the_scores_of_the_manual():
+    measured = json.loads((ROOT / "benchmarks" / "results" / "accuracy.json").read_text("utf-8"))
+    assert workflows.load_model("nuclei").card.metrics == measured["modalities"]
+
+
 @pytest.mark.parametrize("script", ["figures.py", "pictures.py"])
 def test_figures_are_those_measured(script):
     done = subprocess.run(

@@ -189,7 +189,7 @@ def test_settings_of_objects_are_said_to_be_unused(land, tmp_path):
 def test_more_classes_than_named_are_refused(tmp_path):
     image, truth = field(0)
     spec = TrainSpec.of(task="satellite", name="few", target={"name": "classes", "classes": ["road"]}, steps=1)
-    with pytest.raises(TrainingDataError, match="labels up to 3, but there are 1 classes"):
+    with pytest.raises(TrainingDataError, match="labels up to 3, but classes are numbered up to 1"):
         finish(train_model([Example(image, truth)], spec, tmp_path / "few"))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +146,21 @@ def test_the_exit_code_is_of_the_images_that_are_named(model, line):
     assert [row["verdict"] for row in rows("report.images.csv")] == ["fail", "pass"]
 
 
+def test_an_image_is_never_taken_for_one_of_another_folder(model, line):
+    how = ("--model", model, "-o", "report.csv")
+    other = line.parent / "line 4" / "good.tif"
+    other.parent.mkdir()
+    imwrite(other, surface(21, [(1, 20, 30)])[0])
+    stamp = (line / "good.tif").stat()
+    os.utime(other, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert other.stat().st_size == stamp.st_size
+    assert inspect(line / "good.tif", *how)[0] == 0
+    assert "'line 4/good.tif'" in bad("inspect", other.parent, *how)
+    assert [row["verdict"] for row in rows("report.images.csv")] == ["pass"]
+    assert inspect(line, other.parent, "--model", model, "-o", "both.csv")[0] == 1
+    assert {"line/good.tif", "line 4/good.tif"} < {row["image"] for row in rows("both.images.csv")}
+
+
 def test_images_keep_their_names_when_a_folder_grows(model, line):
     spec, seen = SegmentSpec.of(model=str(model)), []
     (line / "day 1").mkdir()
@@ -159,6 +176,33 @@ def test_images_keep_their_names_when_a_folder_grows(model, line):
     assert {row["image"] for row in rows("report.images.csv")} == {"day 1/a.tif", "day 2/a.tif", "day 2/a.tiff"}
     kept = {str(path.relative_to("labels")) for path in Path("labels").rglob("*.ome.zarr")}
     assert kept == {"day 1/a.ome.zarr", "day 2/a.tif.ome.zarr", "day 2/a.tiff.ome.zarr"}
+
+
+def test_labels_in_the_folder_of_the_images_are_no_images(model, line):
+    how = (line, "--model", model, "-o", line / "report.csv", "--labels", line / "labels", "--fail-if", "area > 900")
+    assert inspect(*how)[0] == 0
+    (line / "labels" / "x.ome.zarr.unfinished" / "labels.zarr").mkdir(parents=True)
+    (line / "labels" / "x.ome.zarr.unfinished" / "labels.zarr" / "zarr.json").write_text("{}")
+    assert inspect(*how)[0] == 0
+    assert {row["image"] for row in rows(line / "report.images.csv")} == {"good.tif", "spot.tif", "day 2/bad.tif"}
+
+
+def test_labels_that_were_corrected_by_hand_are_kept(model, line):
+    spec = SegmentSpec.of(model=str(model))
+    workflows.inspect(line / "spot.tif", "report.csv", spec, labels="labels")
+    kept = Path("labels/spot.ome.zarr")
+    part = Image(np.zeros((8, 8), np.int32), "yx")
+    window = {"y": slice(0, 8), "x": slice(0, 8)}
+    finish(workflows.edit_labels_steps(kept, part, replace(part, data=part.data + 2), window, {}, None))
+    with pytest.raises(OutputError, match="corrected by hand"):
+        workflows.inspect(line / "spot.tif", "other.csv", spec, labels="labels")
+    workflows.write_image("labels/good.ome.zarr", Image(surface(20, [])[0], "yx"), {})
+    with pytest.raises(OutputError, match="something else than labels"):
+        workflows.inspect(line / "good.tif", "other.csv", spec, labels="labels")
+    assert napari_unet.read_image("labels/good.ome.zarr").shape == (96, 96)
+    assert napari_unet.read_labels(kept).data[0, 0] == 2
+    assert workflows.inspect(line / "spot.tif", "other.csv", spec, labels="labels", overwrite=True).failed == 1
+    assert napari_unet.read_labels(kept).data[0, 0] == 0
 
 
 def test_labels_and_confidence_come_if_asked_for(model, line):
@@ -208,6 +252,19 @@ def test_what_was_not_seen_does_not_pass(model, line):
     assert found.code == 2
     again = workflows.inspect(line / "dark" / "half.tif", "again.csv", spec, unseen=0.6)
     assert again.passed == 1
+
+
+def test_intensities_that_the_model_does_not_know_do_not_pass(model, line):
+    """A camera that was set to 12 bits shows the model nothing that it has learned from."""
+    Path("deep").mkdir()
+    for name, spots in (("good", []), ("bad", [(2, 40, 20)])):
+        imwrite(f"deep/{name}.tif", 4095 - surface(42, spots)[0].astype(np.uint16))
+    for labels in (None, "labels"):
+        found = workflows.inspect(
+            "deep", "deep.csv", model=str(model), labels=labels, rule="class = scratch", overwrite=True
+        )
+        assert (found.passed, found.errors) == (0, 2)
+        assert "Labels will be wrong" in rows("deep.images.csv")[0]["reason"]
 
 
 @pytest.fixture

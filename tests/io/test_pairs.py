@@ -11,7 +11,7 @@ from rasterio.transform import Affine
 
 from napari_unet import workflows
 from napari_unet.core.errors import ImageError, TrainingDataError
-from napari_unet.io.pairs import find_examples, find_pairs, read_judged
+from napari_unet.io.pairs import find_examples, read_judged
 
 
 @pytest.fixture
@@ -29,8 +29,12 @@ def table(folder, text, **how):
     return file
 
 
+def told(data):
+    return [(each.image, each.labels, each.weight) for each in find_examples(data)]
+
+
 def test_folders(folder):
-    assert find_pairs(folder) == [
+    assert told(folder) == [
         (folder / "images" / "a.tif", folder / "labels" / "a.png", 1.0),
         (folder / "images" / "b.tif", folder / "labels" / "b.tif", 1.0),
     ]
@@ -38,14 +42,14 @@ def test_folders(folder):
 
 def test_labels_may_be_called_masks(folder):
     (folder / "labels").rename(folder / "masks")
-    assert find_pairs(folder)[0][1] == folder / "masks" / "a.png"
+    assert told(folder)[0][1] == folder / "masks" / "a.png"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_tables(folder, encoding):
     text = "note,image,labels,weight\nä,images/a.tif,labels/a.png,2.5\n,images/b.tif,labels/b.tif,\n"
     file = table(folder, text, encoding=encoding)
-    assert find_pairs(file) == [
+    assert told(file) == [
         (folder / "images" / "a.tif", folder / "labels" / "a.png", 2.5),
         (folder / "images" / "b.tif", folder / "labels" / "b.tif", 1.0),
     ]
@@ -53,7 +57,7 @@ def test_tables(folder, encoding):
 
 def test_tables_without_weights_and_with_whole_paths(folder):
     file = table(folder, f"image,labels\n{folder / 'images' / 'a.tif'},labels/a.png\n")
-    assert find_pairs(file) == [(folder / "images" / "a.tif", folder / "labels" / "a.png", 1.0)]
+    assert told(file) == [(folder / "images" / "a.tif", folder / "labels" / "a.png", 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -73,28 +77,28 @@ def test_tables_without_weights_and_with_whole_paths(folder):
 )
 def test_bad_tables(folder, text, expected):
     with pytest.raises(TrainingDataError, match=expected):
-        find_pairs(table(folder, text))
+        find_examples(table(folder, text))
 
 
 def test_a_picture_is_no_table(folder):
     file = folder / "pairs.csv"
     file.write_bytes(b"\x89PNG\r\n\x1a\n\x00\xff\xfe")
     with pytest.raises(TrainingDataError, match="cannot be read as a CSV table"):
-        find_pairs(file)
+        find_examples(file)
 
 
 def test_bad_folders(folder, tmp_path):
     with pytest.raises(TrainingDataError, match="two folders"):
-        find_pairs(tmp_path / "nowhere")
+        find_examples(tmp_path / "nowhere")
     (folder / "images" / "d.tif").touch()
     with pytest.raises(TrainingDataError, match=r"d\.tif' has no labels of the same name"):
-        find_pairs(folder)
+        find_examples(folder)
     (tmp_path / "empty" / "images").mkdir(parents=True)
     with pytest.raises(TrainingDataError, match="two folders"):
-        find_pairs(tmp_path / "empty")
+        find_examples(tmp_path / "empty")
     (tmp_path / "empty" / "masks").mkdir()
     with pytest.raises(TrainingDataError, match="names no annotated image"):
-        find_pairs(tmp_path / "empty")
+        find_examples(tmp_path / "empty")
 
 
 def test_tables_say_more_of_each_image(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import pytest
 
@@ -83,6 +84,37 @@ def test_every_file_of_an_image_may_change(tmp_path):
     assert not report.has("a.png", *files)
     files[1].unlink()
     assert not report.has("a.png", *files)
+
+
+def test_a_change_deep_in_a_folder_is_noticed(tmp_path):
+    path, image = tmp_path / "report.csv", tmp_path / "a.zarr"
+    (image / "0" / "c").mkdir(parents=True)
+    (image / "0" / "c" / "0").write_bytes(b"123")
+    Report(path, SETTINGS).add(Verdict("a.zarr", "pass"), image)
+    assert Report(path, SETTINGS).has("a.zarr", image)
+    stamp = (image / "0" / "c" / "0").stat()
+    (image / "0" / "c" / "0").write_bytes(b"321")
+    os.utime(image / "0" / "c" / "0", ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1_000_000_000))
+    assert not Report(path, SETTINGS).has("a.zarr", image)
+
+
+def test_an_image_of_the_same_name_elsewhere_is_refused(tmp_path):
+    path, files = tmp_path / "report.csv", [tmp_path / day / "a.png" for day in ("monday", "tuesday")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(b"123")
+    Report(path, SETTINGS).add(Verdict("a.png", "pass"), files[0])
+    report = Report(path, SETTINGS)
+    report.check_place("a.png", tmp_path / "monday" / ".." / "monday" / "a.png")
+    report.check_place("b.png", files[1])
+    with pytest.raises(OutputError, match=r"has an image 'a.png' already: 'monday/a.png', not 'tuesday/a.png'"):
+        report.check_place("a.png", files[1])
+    assert rows(images_table(path))[0]["files"] == "monday/a.png"
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for each in ("monday", "report.csv", "report.images.csv", "report.settings.json"):
+        (tmp_path / each).rename(moved / each)
+    Report(moved / "report.csv", SETTINGS).check_place("a.png", moved / "monday" / "a.png")
 
 
 def test_another_inspection_is_not_mixed_in(tmp_path):

@@ -20,6 +20,8 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError, SpecError
 from napari_unet.core.place import GeoReference
 
+from ..commands import bad
+
 MAPS = np.zeros((3, 10, 20), np.uint8)
 MAPS[:, :, :10] = 1
 MAPS[1, :5, :10] = 2
@@ -68,6 +70,23 @@ def test_nothing_is_said_of_what_is_not_known():
     half = MAPS.copy()
     half[1, :, :10] = 0
     assert workflows.change(image(half), empty=False)[1]["pixels"][:4].sum() == 0
+
+
+def test_maps_of_which_nothing_is_known_are_refused(tmp_path):
+    blank = np.zeros((4, 5), np.uint8)
+    with pytest.raises(ImageError, match="nothing to compare"):
+        workflows.change([blank, blank], empty=False)
+    assert workflows.change([blank, blank])[0]["pixels"].tolist() == [20, 20]
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", blank)
+    files = [str(tmp_path / f"{name}.tif") for name in ("a", "b")]
+    assert "--unknown" in bad("change", *files, "--unknown", "--output", str(tmp_path / "change.csv"))
+    assert not (tmp_path / "change.csv").exists()
+
+
+def test_a_name_is_of_one_class():
+    with pytest.raises(SpecError, match="Two classes are called 'town'"):
+        workflows.change(MAPS, ["town", "town"])
 
 
 def test_pixels_count_where_no_length_is_known():

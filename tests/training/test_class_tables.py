@@ -59,7 +59,7 @@ def test_a_table_is_given_on_the_command_line(tiles):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--classes", "building,road"], "labels up to 6, but there are 2 classes"),
+        (["--classes", "building,road"], "labels up to 6, but classes are numbered up to 2"),
         (["--classes", "building", "--class-values", "1"], "hold the values 6, which stand for no class"),
         (["--classes", "a,b", "--class-values", "1"], "given for 1 classes, but there are 2"),
         (["--classes", "a,b", "--class-values", "a=1,6"], "name=value for all"),

@@ -38,5 +38,8 @@ class Spec(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc'])) or cls.__name__}: {e['msg']}" for e in error.errors()]
+            lines = [
+                f"{'.'.join(map(str, e['loc'])) or cls.__name__}: {e['msg'].removeprefix('Value error, ')}"
+                for e in error.errors()
+            ]
             raise SpecError("These settings cannot be used:\n  " + "\n  ".join(lines)) from error

@@ -13,7 +13,7 @@ from napari_unet.core.errors import OutputError
 
 from .suffixes import suffix_of
 
-__all__ = ["atomic_file", "atomic_folder", "put_in_place", "sync"]
+__all__ = ["atomic_file", "atomic_folder", "put_in_place", "sync", "write_text"]
 
 
 @contextmanager
@@ -45,6 +45,12 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         sync(temporary)
         os.replace(temporary, target)
         sync(target.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as a whole or not at all, in UTF-8; see :func:`atomic_file`."""
+    with atomic_file(path) as part:
+        part.write_text(text, "utf-8")
 
 
 @contextmanager

@@ -12,11 +12,10 @@ from typing import Final
 
 from .addresses import as_address
 
-__all__ = ["WORK", "choose_place", "data_folder", "draft_folder", "run_folder", "work_folder"]
+__all__ = ["UNFINISHED", "WORK", "choose_place", "data_folder", "draft_folder", "run_folder", "work_folder"]
 
 WORK: Final = "NAPARI_UNET_WORK"  # names the folder for runs whose results go to object stores
-
-_UNFINISHED: Final = ".unfinished"
+UNFINISHED: Final = ".unfinished"  # ends the names of folders of runs
 
 
 def run_folder(output: Path, work: str = "") -> Path:
@@ -37,9 +36,9 @@ def run_folder(output: Path, work: str = "") -> Path:
     if address := as_address(output):
         name = re.sub(r"[^\w.-]", "_", address.rstrip("/").rpartition("/")[2])
         known = hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:12]
-        return (Path(work) if work else work_folder()) / f"{known}-{name[-100:]}{_UNFINISHED}"
+        return (Path(work) if work else work_folder()) / f"{known}-{name[-100:]}{UNFINISHED}"
     place = Path(os.path.realpath(output))  # what is a link stays one, and the result is moved on one disk
-    return place.with_name(place.name + _UNFINISHED)
+    return place.with_name(place.name + UNFINISHED)
 
 
 def work_folder() -> Path:

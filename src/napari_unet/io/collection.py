@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..core.axes import Image
 from ..core.bands import band_names, join_names
 from ..core.region import Polygon, Region, parse_region, region_text
-from .atomic import atomic_file
+from .atomic import atomic_file, write_text
 from .collected import COLUMNS, TABLE, read_rows
 from .images import read_image, write_image
 from .labels import write_labels
@@ -95,7 +95,7 @@ def grow(folder: Path, image: Image, known: Known, left: Callable[[Polygon, Regi
         "group": known.group, "channels": join_names(band_names(image)), "place": known.place,
     }  # fmt: skip
     write_labels(folder / added["labels"], known.labels)
-    _write_text(folder / added["region"], region_text(known.region))
+    write_text(folder / added["region"], region_text(known.region))
     kept, replaced = [], 0
     for i, row in enumerate(rows):
         older = parse_region((folder / row["region"]).read_text("utf-8")) or ()
@@ -106,7 +106,7 @@ def grow(folder: Path, image: Image, known: Known, left: Callable[[Polygon, Regi
         replaced, made = replaced + changed, dict(row)
         if changed:  # files are new ones, never changed
             made["region"] = f"regions/{stem}-{number}-{i}.txt"
-            _write_text(folder / made["region"], region_text(itertools.chain(*parts)))
+            write_text(folder / made["region"], region_text(itertools.chain(*parts)))
         kept += [made] * any(parts)
     _write_rows(folder / TABLE, [*kept, added])
     named = {Path(row[name]).name for row in [*kept, added] for name in ("labels", "region")}
@@ -143,11 +143,6 @@ def _cut(image: Image, of: _Part, part: _Part) -> npt.NDArray[Any]:
 def _digest(image: Image) -> str:
     values = np.ascontiguousarray(image.data)
     return hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).hexdigest()[:8]
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_file(path) as part:
-        part.write_text(text, encoding="utf-8")
 
 
 def _write_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:

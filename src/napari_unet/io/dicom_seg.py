@@ -18,7 +18,6 @@ from ._standing import lay
 __all__ = ["check_segmentation", "write_segmentation"]
 
 _MOST: Final = 65535
-_BYTE: Final = 255
 _PURPOSE: Final = "Writing DICOM-SEG"
 
 

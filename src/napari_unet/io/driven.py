@@ -18,7 +18,7 @@ from typing import Any, Final
 from ..core.errors import InUseError, OutputError
 from ..core.levels import level_shapes
 from ..core.results import Piece
-from .atomic import atomic_file
+from .atomic import write_text
 from .choosing import data_folder
 from .journal import Journal
 from .levels import Part
@@ -234,8 +234,7 @@ def _folder() -> Path:
 
 
 def _write(file: Path, facts: Mapping[str, Any]) -> None:
-    with atomic_file(file) as part:
-        part.write_text(json.dumps(facts), encoding="utf-8")
+    write_text(file, json.dumps(facts))
 
 
 def _read(file: Path) -> dict[str, Any]:

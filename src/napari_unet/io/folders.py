@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.errors import ImageError
 from ._zarr_reader import is_zarr
+from .choosing import UNFINISHED
 from .images import SUFFIXES
 from .suffixes import stem_of
 
@@ -25,7 +26,7 @@ def find_images(source: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        In the order of their names; an OME-Zarr is one image. A folder may hold none.
+        In the order of their names; an OME-Zarr is one image, and none if it holds labels only. A folder may hold none.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def find_images(source: Path) -> list[Path]:
     if not _is_folder(source):
         return [source]
     inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    return [p for p in inside if not any(is_zarr(parent) for parent in p.relative_to(source).parents if parent.name)]
+    return [p for p in inside if not _is_of_a_run(p, source)]
 
 
 def match_channels(sources: Sequence[Path]) -> list[tuple[Path, ...]]:
@@ -111,6 +112,14 @@ def name_apart(files: Sequence[Path], folder: Path | None = None) -> list[str]:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not is_zarr(path)
+
+
+def _is_of_a_run(path: Path, source: Path) -> bool:
+    """Say whether a file in a folder of images is a part of a zarr, labels, or of a run that is not done."""
+    above = [source / parent for parent in path.relative_to(source).parents if parent.name]
+    if any(is_zarr(folder) or folder.name.endswith(UNFINISHED) for folder in above):
+        return True
+    return is_zarr(path) and {each.name for each in path.iterdir() if each.is_dir()} == {"labels"}
 
 
 def _by_name(folder: Path, files: Sequence[Path]) -> dict[str, Path]:

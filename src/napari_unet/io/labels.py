@@ -164,7 +164,7 @@ def read_labels(
     if found.channels > 1:
         raise ImageError(
             f"'{path}' has {found.channels} channels, so it is a picture and not labels. "
-            "Choose a file with one whole number for each pixel."
+            "Choose a file with one whole number for each pixel. If they are planes or dates, name the axes (zyx, tyx)."
         )
     if found.valid:
         found = _known(found, unknown)

@@ -27,7 +27,7 @@ from .regions import SUFFIXES as AREAS
 from .regions import read_region, region_from_json
 from .suffixes import stem_of, suffix_of
 
-__all__ = ["as_examples", "find_examples", "find_pairs", "match_labels", "read_example", "read_judged"]
+__all__ = ["as_examples", "find_examples", "match_labels", "read_example", "read_judged"]
 
 _SPLITS: Final[dict[str, bool | None]] = {
     "": None, "train": False, "training": False, "validation": True, "val": True, "test": True,
@@ -137,32 +137,6 @@ def read_example(example: Example) -> Image:
             f"{', '.join(example.channels)}. Correct the names (column 'channels' of a table, or dataset.json)."
         )
     return replace(image, channel_names=example.channels)
-
-
-def find_pairs(data: Path) -> list[tuple[Path, Path, float]]:
-    """Find images, their labels, and how often to draw each.
-
-    Parameters
-    ----------
-    data : Path
-        See :func:`find_examples`.
-
-    Returns
-    -------
-    list of (Path, Path, float)
-        Image, labels, weight.
-
-    Raises
-    ------
-    TrainingDataError
-        If nothing is found, a file is missing, or an image has no labels.
-    """
-    found = find_examples(data)
-    return [
-        (example.image, example.labels, example.weight)
-        for example in found
-        if isinstance(example.image, Path) and isinstance(example.labels, Path)
-    ]
 
 
 def _from_table(file: Path) -> Iterator[Example]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ..core.defects import Defect, Inspection, Verdict
 from ..core.errors import OutputError
-from .atomic import atomic_file
+from .atomic import write_text
 
 __all__ = ["Report", "images_table"]
 
@@ -24,7 +24,7 @@ _DEFECTS: Final = (
     "image", "defect", "class", "plane", "y", "x", "area_pixels", "length_pixels", "area_mm2", "length_mm",
     "confidence", "top", "left", "bottom", "right",
 )  # fmt: skip
-_IMAGES: Final = ("image", "verdict", "defects", "reason", "seconds", "bytes", "changed")
+_IMAGES: Final = ("image", "verdict", "defects", "reason", "seconds", "bytes", "changed", "files")
 
 
 def images_table(path: Path) -> Path:
@@ -59,9 +59,9 @@ class Report:
             path.parent.mkdir(parents=True, exist_ok=True)
             for file in (self.images, path, kept):
                 file.unlink(missing_ok=True)
-            _rewrite(kept, json.dumps(said, indent=1))
-            _rewrite(path, _lines([_DEFECTS]))
-            _rewrite(self.images, _lines([_IMAGES]))
+            write_text(kept, json.dumps(said, indent=1))
+            write_text(path, _lines([_DEFECTS]))
+            write_text(self.images, _lines([_IMAGES]))
         except OSError as error:
             raise OutputError(
                 f"'{path}' cannot be written: {error.strerror or error}. Choose another place."
@@ -82,13 +82,35 @@ class Report:
             )
         rows = _whole_rows(self.images)
         self._done = {row[0]: dict(zip(_IMAGES, row, strict=True)) for row in rows if len(row) == len(_IMAGES)}
-        _rewrite(self.images, _lines([_IMAGES, *(list(row.values()) for row in self._done.values())]))
+        write_text(self.images, _lines([_IMAGES, *(list(row.values()) for row in self._done.values())]))
         self._keep()
 
     def _keep(self) -> None:
         """Leave the defects of images that are done."""
         rows = [row for row in _whole_rows(self.path) if len(row) == len(_DEFECTS) and row[0] in self._done]
-        _rewrite(self.path, _lines([_DEFECTS, *rows]))
+        write_text(self.path, _lines([_DEFECTS, *rows]))
+
+    def check_place(self, image: str, *files: Path) -> None:
+        """Refuse an image whose name is taken by one that lies elsewhere: each would be taken for the other.
+
+        Parameters
+        ----------
+        image : str
+            Its name.
+        *files : Path
+            Of the image.
+
+        Raises
+        ------
+        OutputError
+            If the report has another image of this name.
+        """
+        place, row = self._place(files), self._done.get(image)
+        if row is not None and row["files"] != place:
+            raise OutputError(
+                f"'{self.path}' has an image '{image}' already: '{row['files']}', not '{place}'. Write a report of its "
+                "own for this one, or name both folders in one command, whose images are called by their folders."
+            )
 
     def has(self, image: str, *files: Path) -> bool:
         """Say whether an image is done, and its files are still the same."""
@@ -111,11 +133,11 @@ class Report:
             If the disk is full or the place is gone.
         """
         told = (verdict.image, verdict.verdict, len(verdict.defects), verdict.reason, f"{verdict.seconds:.2f}")
-        row = [*told, *_stamp(files)]
+        row = [*told, *_stamp(files), self._place(files)]
         try:
             if verdict.image in self._done:
                 del self._done[verdict.image]
-                _rewrite(self.images, _lines([_IMAGES, *(list(each.values()) for each in self._done.values())]))
+                write_text(self.images, _lines([_IMAGES, *(list(each.values()) for each in self._done.values())]))
                 self._keep()
             _append(self.path, _lines(_row(verdict.image, n, one) for n, one in enumerate(verdict.defects, 1)))
             _append(self.images, _lines([row]))
@@ -124,6 +146,10 @@ class Report:
                 f"'{self.path}' cannot be written: {error.strerror or error}. Make room, then do the same again."
             ) from error
         self._done[verdict.image] = dict(zip(_IMAGES, map(str, row), strict=True))
+
+    def _place(self, files: Sequence[Path]) -> str:
+        """Return where the files of an image lie, as seen from the report where that can be said."""
+        return "; ".join(_seen_from(self.path.parent.resolve(), file.resolve()) for file in files)
 
     def summary(self, images: Sequence[str]) -> Inspection:
         """Count what is in the report of some images: it may hold others from before."""
@@ -138,12 +164,25 @@ def _row(image: str, number: int, one: Defect) -> list[Any]:
     return [image, number, one.kind, " ".join(map(str, one.plane)), *told, *one.box]
 
 
+def _seen_from(folder: Path, file: Path) -> str:
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # another drive
+        return file.as_posix()
+
+
 def _stamp(files: Sequence[Path]) -> tuple[str, str]:
     """Return sizes and times of files, with blanks between; empty where one is not there."""
     if not all(file.exists() for file in files):
         return "", ""
-    found = [file.stat() for file in files]
-    return " ".join(str(one.st_size) for one in found), " ".join(str(one.st_mtime_ns) for one in found)
+    found = [_size_and_time(file) for file in files]
+    return " ".join(str(size) for size, _ in found), " ".join(str(time) for _, time in found)
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Return bytes and nanoseconds; of a folder, such as an OME-Zarr, those of all files in it, and the latest."""
+    found = [each.stat() for each in file.rglob("*") if each.is_file()] if file.is_dir() else [file.stat()]
+    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
 
 def _lines(rows: Any) -> str:
@@ -159,11 +198,6 @@ def _whole_rows(file: Path) -> Sequence[list[str]]:
     except FileNotFoundError:
         return []
     return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))[1:]
-
-
-def _rewrite(file: Path, text: str) -> None:
-    with atomic_file(file) as part:
-        part.write_text(text, "utf-8")
 
 
 def _append(file: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..core.axes import Image
-from .choosing import data_folder, run_folder
+from .choosing import UNFINISHED, data_folder, run_folder
 
 __all__ = ["Unfinished", "find_unfinished"]
 
@@ -71,7 +71,7 @@ def find_unfinished(image: Image, folders: Sequence[Path] = ()) -> list[Unfinish
                 when = max(kind.stat().st_mtime for kind in run.iterdir())
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            output = run.with_name(run.name.removesuffix(".unfinished"))
+            output = run.with_name(run.name.removesuffix(UNFINISHED))
             if {name: shown.get(name) for name in wanted} == wanted and run_folder(output) == run.resolve():
                 found.append(Unfinished(output, settings, when))
     return sorted(found, key=lambda each: -each.when)

@@ -7,6 +7,7 @@ what persisted; a row sums up to what a class was, a column to what it has becom
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from napari_unet.core.axes import Image
 from napari_unet.core.classes import as_classes
-from napari_unet.core.errors import AxesError, SpecError
+from napari_unet.core.errors import AxesError, ImageError, SpecError
 from napari_unet.core.ground import PixelAreas
 from napari_unet.core.lengths import millimeters
 from napari_unet.core.results import Table
@@ -76,9 +77,9 @@ def measure_change(
     AxesError
         If labels have no time, planes in depth, or channels.
     ImageError
-        If they are no classes.
+        If they are no classes, or nothing is known of them.
     SpecError
-        If the unit is none, or the size of a pixel is not known in a unit of length.
+        If the unit is none, the size of a pixel is not known in a unit of length, or two classes bear one name.
     """
     axes = labels.axes
     if sorted(axes) != ["t", "x", "y"]:
@@ -86,6 +87,8 @@ def measure_change(
             f"'{labels.name}' has the axes '{axes}', but change is measured along t, y and x. Put the dates into one "
             "image with the axes tyx, on one grid."
         )
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise SpecError(f"Two classes are called '{twice[0]}'. Give each a name of its own.")
     pixel, unit = _pixel(labels, unit, ground is not None)
     times = labels.along("t")[0][0]
     both = [(t, t + 1) for t in range(times - 1)] + ([(0, times - 1)] if times > 2 else [])
@@ -108,6 +111,11 @@ def measure_change(
         for each in turned:
             each[:, :, 0] = 0
     told = _Told(_kinds(dated[0], len(names), empty), names, unit)
+    if not told.kinds:
+        raise ImageError(
+            f"'{labels.name}' holds nothing but 0, which is to mean that nothing is known there: there is nothing to "
+            "compare. If 0 is a class like the others, leave out --unknown (in Python: empty=True)."
+        )
     return told.areas(*dated), told.changes(both, *turned)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..core.errors import ModelError
 from ..core.foreign import ForeignSpec
-from ..io.atomic import atomic_file
+from ..io.atomic import write_text
 from .cards import user_folder
 
 __all__ = ["MEANING", "fingerprint", "give_consent", "require_consent"]
@@ -34,8 +34,7 @@ def give_consent(folder: Path, spec: ForeignSpec) -> None:
     """Remember that the user allows the code of this model, and no other, to run."""
     home = user_folder()
     home.mkdir(parents=True, exist_ok=True)
-    with atomic_file(home / _FILE) as part:
-        part.write_text(json.dumps(sorted({*_given(), fingerprint(folder, spec)}), indent=1) + "\n", encoding="utf-8")
+    write_text(home / _FILE, json.dumps(sorted({*_given(), fingerprint(folder, spec)}), indent=1) + "\n")
 
 
 def require_consent(folder: Path, spec: ForeignSpec, name: str) -> None:

@@ -240,6 +240,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     manifest = {
         **record(image, spec, model),
         **found_out(image, plan, diameter, smallest),
+        **({"doubt": doubt} if doubt else {}),
         "objects": objects,
         "labels_hash": hash_labels(found),
     }

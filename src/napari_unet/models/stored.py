@@ -134,6 +134,7 @@ def _written(image: Image, spec: SegmentSpec, model: Scorer, folder: RunFolder, 
         digests = written_digests(image, image.planes(plan.ndim), jobs)
     yield Progress(0, 0, "Writing the overviews")
     facts = found_out(image, plan, work.diameter, work.finding.smallest)
+    facts |= {key: folder.begun[key] for key in ("doubt",) if key in folder.begun}
     manifest = record(image, spec, model) | facts | {"objects": objects, "labels_hash": found_hash}
     labels = yield from folder.publish_steps(manifest, store, digests)
     labels = replace(labels, name=f"{image.name} {model.card.name}")

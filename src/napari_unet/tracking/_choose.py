@@ -127,9 +127,9 @@ def choose(events: Events, parents: int, count: int, unlinked: float) -> tuple[I
     keep[~pair] &= gain[~pair] > _inside(events.who[~pair], parents, best)
     rows = np.flatnonzero(keep)
     who, worth = events.who[rows], gain[rows]
-    sure = _sure(who, worth, count, unlinked)
+    sure = _sure(who, worth, count)
     left = np.flatnonzero(~np.isin(who, who[sure][:, :2]).any(axis=1) if sure.any() else np.ones(len(who), np.bool_))
-    chosen = np.concatenate([np.flatnonzero(sure), left[_solve(who[left], worth[left], parents, count, unlinked)]])
+    chosen = np.concatenate([np.flatnonzero(sure), left[_solve(who[left], worth[left], count, unlinked)]])
     chosen.sort()
     return rows[chosen], margins_of(who, worth, chosen, count)
 
@@ -153,7 +153,7 @@ def _inside(who: Ints, parents: int, best: dict[str, npt.NDArray[np.generic]]) -
     return found
 
 
-def _sure(who: Ints, worth: Floats, count: int, unlinked: float) -> npt.NDArray[np.bool_]:
+def _sure(who: Ints, worth: Floats, count: int) -> npt.NDArray[np.bool_]:
     """Find links that are in a best choice whatever the rest: most of them, which keeps the rest small.
 
     A link of p and c is, if it is the best of both, and what they would gain with others is not more together than with
@@ -181,7 +181,7 @@ def _sure(who: Ints, worth: Floats, count: int, unlinked: float) -> npt.NDArray[
     return np.asarray(mutual & (second[p] + second[c] <= worth))
 
 
-def _solve(who: Ints, worth: Floats, parents: int, count: int, unlinked: float) -> Ints:
+def _solve(who: Ints, worth: Floats, count: int, unlinked: float) -> Ints:
     """Solve what is left: by assignment where there are only links, exactly as whole numbers elsewhere."""
     if not len(who):
         return np.zeros(0, np.int64)

@@ -20,7 +20,7 @@ from ..core.errors import SpecError, TrainingDataError
 from ..core.examples import Example
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
-from ..io.atomic import atomic_file
+from ..io.atomic import write_text
 from ..io.pairs import as_examples
 from ..models.cards import FOLDS_ENDING, find_card, read_card, user_folder
 from ..models.devices import choose_device
@@ -140,8 +140,7 @@ def _keep_order(place: Path, spec: TrainSpec, parts: Sequence[Sequence[Example]]
 
 
 def _write(file: Path, values: Any) -> None:
-    with atomic_file(file) as part:
-        part.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+    write_text(file, json.dumps(values, indent=1) + "\n")
 
 
 def _judged(

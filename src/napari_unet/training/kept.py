@@ -9,7 +9,7 @@ from typing import Final
 from ..core.errors import SpecError
 from ..core.results import Plan
 from ..core.specs import TrainSpec
-from ..io.atomic import atomic_file
+from ..io.atomic import write_text
 from .state import FREE, same_run
 
 __all__ = ["keep_plan", "planned_before"]
@@ -43,8 +43,7 @@ def keep_plan(run: Path, given: TrainSpec, plan: Plan) -> None:
         "warnings": plan.warnings,
         "counts": plan.counts,
     }
-    with atomic_file(run / _PLAN) as part:
-        part.write_text(json.dumps(said, indent=1) + "\n", "utf-8")
+    write_text(run / _PLAN, json.dumps(said, indent=1) + "\n")
 
 
 def planned_before(run: Path, given: TrainSpec) -> TrainSpec | None:

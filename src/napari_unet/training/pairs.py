@@ -150,8 +150,8 @@ class Truth:
         highest = int(labels.max(initial=0))
         if self.classes and highest > self.classes:
             raise TrainingDataError(
-                f"'{name}' has labels up to {highest}, but there are {self.classes} classes. Number the classes from 1 "
-                "in the labels, say which value means which (--class-values), or name as many classes as there are."
+                f"'{name}' has labels up to {highest}, but classes are numbered up to {self.classes}. Number them from "
+                "1 in the labels, say which value means which (--class-values), or name as many classes as there are."
             )
 
 

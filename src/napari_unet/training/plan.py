@@ -115,7 +115,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     if not any(len(pair.spots) for pair in pairs):
         raise TrainingDataError(NOTHING)
     facts = fingerprint(pairs)
-    planned = _planned(spec, loader.spec, facts, pairs)
+    planned = _planned(spec, loader.spec, facts)
     blind = bool(held) and not any(len(pair.spots) for pair in held)
     odd = [*_flat(spec, filled, examples), *find_other_units(pairs, planned.normalize)]
     warnings = [*split.warnings, *[_BLIND] * blind, *odd, *loader.warnings, *facts.doubts(planned)]
@@ -281,7 +281,7 @@ def _net(spec: TrainSpec, usual: NetSpec, looks: Sequence[Image], channels: set[
     return net.model_copy(update={"deep_supervision": usual.deep_supervision})
 
 
-def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint, pairs: Sequence[Pair]) -> TrainSpec:
+def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint) -> TrainSpec:
     """Decide what was not set by name."""
     free = {"diameter", "patch", "depth", "batch"} - given.model_fields_set
     chosen: dict[str, Any] = {}

@@ -21,7 +21,7 @@ from ..core.examples import BACKGROUND, Example
 from ..core.region import region_text
 from ..core.results import Tracks
 from ..core.specs import TrainSpec
-from ..io.atomic import atomic_file
+from ..io.atomic import atomic_file, write_text
 from ..io.images import write_image
 from ..io.labels import write_labels
 from ..io.tracks import write_tracks
@@ -102,7 +102,7 @@ def write_order(order: Order, asked: bool = False) -> Path:
     if not isinstance(data, Path):
         text = _table(data, run)
         table = run / (f"data-{_short(text.encode())}.csv" if asked else _DATA)
-        _write_text(table, text)
+        write_text(table, text)
         data = table.resolve() if asked else Path(_DATA)
     place, watched = run / _ASKED if asked else run, order.watched
     place.mkdir(exist_ok=True)
@@ -116,7 +116,7 @@ def write_order(order: Order, asked: bool = False) -> Path:
         "folder": str(order.folder),
         "watched": None if watched is None else {"axes": watched.axes, "scale": watched.scale, "units": watched.units},
     }
-    _write_text(place / _SPEC, json.dumps(said, indent=1) + "\n")
+    write_text(place / _SPEC, json.dumps(said, indent=1) + "\n")
     return place
 
 
@@ -166,12 +166,7 @@ def note_state(run: Path, state: str, **more: Any) -> None:
     **more : Any
         Plain values.
     """
-    _write_text(run / _STATE, json.dumps({"state": state, "pid": os.getpid(), **more}) + "\n")
-
-
-def _write_text(file: Path, text: str) -> None:
-    with atomic_file(file) as part:
-        part.write_text(text, "utf-8")
+    write_text(run / _STATE, json.dumps({"state": state, "pid": os.getpid(), **more}) + "\n")
 
 
 def _table(data: Sequence[Example], run: Path) -> str:
@@ -188,7 +183,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             text = region_text(example.region)
             region = f"regions/{_short(text.encode())}.txt"
             (run / "regions").mkdir(exist_ok=True)
-            _write_text(run / region, text + "\n")
+            write_text(run / region, text + "\n")
         row = {
             "image": _place(example.image, run, "images"),
             "labels": _place(example.labels, run, "labels"),

@@ -16,7 +16,7 @@ from ..core.model_card import ModelCard
 from ..core.results import Plan
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
-from ..io.atomic import atomic_file
+from ..io.atomic import write_text
 from ..io.journal import Journal
 from ..models.cards import find_model, read_card
 from ..models.devices import choose_device
@@ -173,8 +173,7 @@ def _before(spec: TrainSpec, looks: Looks, run: Path) -> Steps[dict[str, float]]
         if not isinstance(model, Model):
             raise ModelError(f"'{spec.start}' was made by another program and cannot be trained further here.")
         scores = looks.compare(model)
-        with atomic_file(file) as part:
-            part.write_text(json.dumps(scores), "utf-8")
+        write_text(file, json.dumps(scores))
     before: dict[str, float] = json.loads(file.read_text("utf-8"))
     told = ", ".join(f"{name} {value:.3f}" for name, value in before.items())
     yield Progress(0, 0, "starting", news=f"'{spec.start}' {where}, before: {told}.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["KEY", "layer_axes", "layer_image", "placed", "placement", "source_of"]
+__all__ = ["KEY", "axes_beside", "layer_axes", "layer_image", "placed", "placement", "source_of"]
 
 KEY: Final = "napari-unet"  # of the record in a layer's metadata
 
@@ -53,6 +53,12 @@ def layer_axes(layer: Layer) -> tuple[str, bool]:
         return (guess_axes(shape[:-1]) + color if color else guess_axes(shape, data.dtype)), len(layer.scale) == 2
     except AxesError:
         return "", False
+
+
+def axes_beside(layer: Layer, labels: Image) -> str:
+    """Return the axes of a layer: those of labels of the same shape, unless the layer says its own."""
+    axes, sure = layer_axes(layer)
+    return labels.axes if not sure and tuple(layer.data.shape) == labels.shape else axes
 
 
 def layer_image(layer: Layer, axes: str) -> Image:

@@ -15,7 +15,7 @@ from napari_unet.core.steps import Steps
 
 from ._chooser import LayerBox
 from ._diameters import draw_diameters
-from ._layers import KEY, layer_axes, layer_image, placed, placement
+from ._layers import KEY, axes_beside, layer_axes, layer_image, placed, placement
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -55,7 +55,9 @@ class LesionRows(QWidget):
     def options(self, labels: Image) -> dict[str, Any]:
         """Return what :func:`lesion_steps` wants to know of the layers that are chosen, for labels of some axes."""
         boxes = {"organ": self.organ, "scores": self.scores, "before": self.before}
-        found = {name: layer_image(box.layer, _axes(box.layer, labels)) for name, box in boxes.items() if box.layer}
+        found = {
+            name: layer_image(box.layer, axes_beside(box.layer, labels)) for name, box in boxes.items() if box.layer
+        }
         return {"classes": self.classes.isChecked(), **found}
 
     def show_lesions(self, layer: Layer, found: Lesions, classes: bool) -> Layer:
@@ -112,8 +114,3 @@ def change_words(growth: Growth | None) -> str:
     grown = [f"{name} {sums[f'{key}_change']:+.1f} %" for name, key in ((size, size), ("diameters", "diameter_sum"))]
     response = f" RECIST 1.1: {growth.response.words}." if growth.response else ""
     return f" Since before: {counts}; {', '.join(grown)}.{response}"
-
-
-def _axes(layer: Layer, labels: Image) -> str:
-    axes, sure = layer_axes(layer)
-    return labels.axes if not sure and tuple(layer.data.shape) == labels.shape else axes

@@ -19,18 +19,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, UNetError
 from napari_unet.core.lengths import millimeters
 
 from ._chooser import LayerBox
 from ._classes import classes_of
-from ._layers import layer_axes, layer_image
+from ._layers import axes_beside, layer_axes, layer_image
 from ._parts import button
 from ._records import record_of
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from ._panel import Panel
@@ -114,7 +112,7 @@ class TruthRows(QWidget):
             if layer is None or truth is None or layer is truth:
                 raise ImageError("Two layers are compared: choose the labels, and other labels that are the truth.")
             labels = layer_image(layer, layer_axes(layer)[0])
-            true = layer_image(truth, _axes(truth, labels))
+            true = layer_image(truth, axes_beside(truth, labels))
         except UNetError as error:
             dock.complain(error)
             return
@@ -163,8 +161,3 @@ def _number(name: str, value: float) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:g}" if name in _COUNTS else f"{value:.3f}"
-
-
-def _axes(layer: Layer, labels: Image) -> str:
-    axes, sure = layer_axes(layer)
-    return labels.axes if not sure and tuple(layer.data.shape) == labels.shape else axes

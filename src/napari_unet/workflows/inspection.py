@@ -53,7 +53,8 @@ def inspect_image_steps(
     Returns
     -------
     Verdict
-        Pass or fail, and all defects; an error where too much was not seen and the rest does not fail.
+        Pass or fail, and all defects; an error where too much was not seen, or its intensities are not such as the
+        model knows, and the rest does not fail.
 
     Yields
     ------
@@ -68,11 +69,11 @@ def inspect_image_steps(
     start, how = time.perf_counter(), how or InspectSpec()
     rule = parse_rule(how.rule)
     _check_classes(rule, spec)
-    defects, dark, share = yield from _defects(image, spec, keep)
+    defects, unknown, share = yield from _defects(image, spec, keep)
     reason = rule.failed_by(defects)
     verdict: Literal["pass", "fail", "error"] = "fail" if reason else "pass"
     if not reason and share > how.unseen:
-        verdict, reason = "error", f"Not seen: {dark}, {share:.1%} of the image."
+        verdict, reason = "error", unknown
     seconds = time.perf_counter() - start
     return Verdict(name or image.name, verdict, reason, defects, seconds)
 
@@ -92,7 +93,7 @@ def _check_classes(rule: Rule, spec: SegmentSpec) -> None:
 
 
 def _defects(image: Image, spec: SegmentSpec, keep: Path | None) -> Steps[tuple[tuple[Defect, ...], str, float]]:
-    """Return all defects, and in words and as a share what was not seen."""
+    """Return all defects, and in words and as a share what nobody knows of the image."""
     from ..measures._defects import find_defects
     from ..models.cards import find_model, read_card
     from ..targets import count_classes
@@ -109,8 +110,9 @@ def _defects(image: Image, spec: SegmentSpec, keep: Path | None) -> Steps[tuple[
         defects = tuple(replace(one, kind=card.target.classes[0]) for one in defects)
     pixels = math.prod(image.along(image.label_axes)[0])
     lost = found.manifest.get("not_a_number", 0) / max(pixels, 1)
-    lost += found.flat or bool(found.manifest.get("unreadable"))
-    return defects, found.unseen, min(lost, 1.0)
+    doubt = str(found.manifest.get("doubt", ""))
+    lost = min(lost + (found.flat or bool(found.manifest.get("unreadable")) or bool(doubt)), 1.0)
+    return defects, doubt or f"Not seen: {found.unseen}, {lost:.1%} of the image.", lost
 
 
 def _names(card: ModelCard) -> tuple[str, ...]:
@@ -147,9 +149,10 @@ def inspect_steps(
     how : InspectSpec, optional
         When an image passes: by default if it has no defect.
     labels : path, optional
-        Folder for the labels of each image, as OME-Zarr.
+        Folder for the labels of each image, as OME-Zarr. Labels of a run are replaced, unless they were
+        corrected by hand.
     overwrite : bool
-        Begin anew where there is a report with other settings.
+        Begin anew where there is a report, also with other settings.
 
     Returns
     -------
@@ -165,7 +168,8 @@ def inspect_steps(
     Raises
     ------
     UNetError
-        If the rule, the model or the place for the report cannot be used.
+        If the rule, the model or the place for the report cannot be used, or the report has another image of the
+        name of one of these.
     """
     images, how = _images(source), how or InspectSpec()
     from ..io.folders import name_apart
@@ -178,13 +182,17 @@ def inspect_steps(
     settings |= {"unseen": how.unseen} if how.unseen else {}
     report = Report(Path(output), settings, overwrite)
     names = name_apart([files[0] for files in images], _folder(source, images))
-    kept = _label_names(names)
+    for files, name in zip(images, names, strict=True):
+        report.check_place(name, *files)
+    kept = [Path(labels) / f"{name}.ome.zarr" if labels else None for name in _label_names(names)]
+    if not overwrite:
+        todo = zip(images, names, kept, strict=True)
+        _check_replaced([keep for files, name, keep in todo if keep and not report.has(name, *files)])
     for done, (files, name) in enumerate(zip(images, names, strict=True)):
         yield Progress(done, len(images), f"Inspecting {name}")
         if report.has(name, *files):
             continue
-        keep = Path(labels) / f"{kept[done]}.ome.zarr" if labels else None
-        verdict = yield from _judged(files, name, (spec, how, keep), (done, len(images)))
+        verdict = yield from _judged(files, name, (spec, how, kept[done]), (done, len(images)))
         report.add(verdict, *files)
         yield Progress(done + 1, len(images), f"Inspecting {name}", verdict, news=_said(verdict))
     return report.summary(names)
@@ -195,6 +203,20 @@ def _label_names(names: Sequence[str]) -> list[str]:
     short = [str(Path(name).with_suffix("")) for name in names]
     count = Counter(short)
     return [one if count[one] == 1 else name for one, name in zip(short, names, strict=True)]
+
+
+def _check_replaced(places: Sequence[Path]) -> None:
+    """Refuse to replace what no run has made, such as an image, and labels that somebody has corrected."""
+    from ..io.runs import find_manifest
+
+    for place in places:
+        manifest = find_manifest(place) if place.exists() else {"edited": []}
+        if not manifest or manifest.get("edited"):
+            what = "labels that were corrected by hand" if manifest else "something else than labels of a run"
+            raise OutputError(
+                f"'{place}' holds {what}. Choose another folder for the labels, or allow it to be replaced, with the "
+                "report: --overwrite."
+            )
 
 
 def _folder(source: Source | Sequence[Source | Sequence[Source]], images: Sequence[tuple[Path, ...]]) -> Path | None:
