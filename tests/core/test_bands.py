@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.axes import Image
-from napari_unet.core.bands import MISSING, band_names, channel_suffixes, choose_bands
+from napari_unet.core.bands import MISSING, band_names, channel_suffixes, choose_bands, told_names
 from napari_unet.core.errors import ImageError
 from napari_unet.core.place import Band, GeoReference
 
@@ -50,3 +50,22 @@ def test_a_model_that_knows_names_finds_its_bands():
     assert choose_bands(Image(np.zeros((3, 4, 5)), "cyx"), None, known) is None
     with pytest.raises(ImageError, match=r"lacks bands that the model has learned from: 'green', 'blue'"):
         choose_bands(raster("red", "nir", "swir"), None, known)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["DAPI", " actin  2 "], ("DAPI", "actin 2")),
+        (["488", "561"], ("488", "561")),
+        (["Ch1-T1", "Ch2-T2"], ("Ch1-T1", "Ch2-T2")),
+        (["Channel:0:0", "Channel:0:1"], ()),
+        (["C1", "C2"], ()),
+        (["channel_0", "channel_1"], ()),
+        (["Red", "Green", "Blue"], ()),
+        (["DAPI", "dapi"], ()),
+        (["DAPI", ""], ()),
+        ([], ()),
+    ],
+)
+def test_names_of_a_microscope_that_say_something(names: list[str], told: tuple[str, ...]) -> None:
+    assert told_names(names) == told

@@ -52,6 +52,26 @@ def test_ome_tiff(tmp_path, axes, shape):
     assert sizes.get("c", (1.0, "pixel")) == (1.0, "pixel")
 
 
+STAINS = ("DAPI", "actin", "tubulin")
+
+
+def test_channels_have_the_names_that_ome_gives_them(tmp_path):
+    data = np.random.default_rng(0).integers(0, 255, (3, 20, 30), dtype=np.uint8)
+    told = {"axes": "CYX", "Channel": {"Name": list(STAINS)}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, ome=True, photometric="minisblack", metadata=told)
+    assert read_image(tmp_path / "a.ome.tif").channel_names == STAINS
+    root = zarr.open_group(tmp_path / "a.ome.zarr", mode="w")
+    root.create_array("0", data=data, chunks=(1, 20, 30))
+    multiscales = [{"axes": [{"name": a} for a in "cyx"], "datasets": [{"path": "0"}]}]
+    for channels, names in (
+        ([{"label": name} for name in STAINS], STAINS),
+        ([{"label": "DAPI"}, {}, 3], ()),
+        ("?", ()),
+    ):
+        root.attrs["ome"] = {"multiscales": multiscales, "omero": {"channels": channels}}
+        assert read_image(tmp_path / "a.ome.zarr").channel_names == names
+
+
 def test_imagej_tiff(tmp_path):
     data = noise(2, 3, 4, 5, 6)
     metadata = {"axes": "TZCYX", "unit": "um", "spacing": 1.5, "finterval": 2.0}

@@ -58,3 +58,17 @@ def test_gray_pictures_give_the_labels_of_their_gray():
     np.testing.assert_array_equal(found[2], found[0])
     with pytest.raises(ImageError, match="takes 1 channel"):
         finish(segment_image(as_image(COLORED, "yxc"), spec, model, preview=False))
+
+
+def test_stains_with_names_are_no_colors():
+    model, named = (
+        load_model("nuclei", "cpu"),
+        as_image(np.stack([GRAY] * 3), "cyx", channel_names=("DAPI", "b", "actin")),
+    )
+    with pytest.raises(ImageError, match=r"channels DAPI, b, actin, .* Choose the one .* --channels 'DAPI'"):
+        finish(segment_image(named, SegmentSpec(), model, preview=False))
+    chosen = finish(segment_image(named, SegmentSpec(channels=("DAPI",)), model, preview=False))
+    alone = finish(segment_image(as_image(GRAY, "yx"), SegmentSpec(), model, preview=False))
+    np.testing.assert_array_equal(np.asarray(chosen.labels.data), np.asarray(alone.labels.data))
+    plain = as_image(np.stack([GRAY] * 3), "cyx", channel_names=("red", "green", "blue"))
+    finish(segment_image(plain, SegmentSpec(), model, preview=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,10 +10,11 @@ from .axes import Image
 from .errors import ImageError
 from .place import Band, pick_bands
 
-__all__ = ["MISSING", "are_colors", "band_names", "channel_suffixes", "choose_bands", "join_names"]
+__all__ = ["MISSING", "are_colors", "band_names", "channel_suffixes", "choose_bands", "join_names", "told_names"]
 
 MISSING: Final = -1  # a channel that an image lacks; nothing is seen in it
 _NONE: Final = "none"
+_NUMBERED: Final = re.compile(r"(ch|chan|channel|c|image|series|wavelength)?([\s_:#.-]*(?<!\d)\d{1,2}(?!\d))*[\s_:#.-]*")
 _COLORS: Final = {"red", "green", "blue", "r", "g", "b"}
 
 
@@ -49,6 +51,27 @@ def are_colors(channels: int, names: Sequence[str] = ()) -> bool:
         Not so for two, four or more channels, and for three with names such as DAPI, actin and tubulin.
     """
     return channels == 1 or (channels == 3 and {name.lower() for name in names} <= _COLORS)
+
+
+def told_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return what a file of a microscope calls its channels, if that says something.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As the file has them.
+
+    Returns
+    -------
+    tuple of str
+        Empty where one has no name, two have the same, all are numbers in other words (``Channel:0:1``), or red, green
+        and blue, as which channels are taken anyway.
+    """
+    found = tuple(" ".join(name.split()) for name in names)
+    plain = [name.casefold() for name in found]
+    if len(set(plain)) < len(plain) or not all(plain) or {*plain} <= _COLORS:
+        return ()
+    return () if all(_NUMBERED.fullmatch(name) for name in plain) else found
 
 
 def channel_suffixes(image: Image) -> tuple[str, ...]:

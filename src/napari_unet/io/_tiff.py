@@ -20,7 +20,7 @@ from napari_unet.core.errors import AxesError, ImageError
 from napari_unet.core.series import Series
 
 from ._geo_tags import as_extratags
-from ._tiff_scales import SYMBOLS, read_scales
+from ._tiff_scales import SYMBOLS, read_channels, read_scales
 from ._tiff_tiles import TiffTiles
 
 __all__ = ["BROKEN", "LAZY_BYTES", "MAX_PIXELS", "list_images", "read_tiff", "write_tiff"]
@@ -85,6 +85,7 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
             _open(path, series, (number, at)) if lazy else level.asarray() for at, level in enumerate(series.levels)
         ]
         stored, scales, samples = str(series.axes).upper(), read_scales(file, number), _opaque_samples(series)
+        called = read_channels(file, number) if "C" in stored else ()
         others = _others(file) if choice is None else ()
         kept = lazy
     except BROKEN as error:
@@ -102,7 +103,9 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
     found = [scales.get(a, (1.0, "pixel")) for a in axes]
     scale, units = tuple(s for s, _ in found), tuple(u for _, u in found)
     name = path.name.split(".")[0]
-    return as_image(data, axes, scale=scale, units=units, name=name, levels=tuple(levels), remarks=others)
+    return as_image(
+        data, axes, scale=scale, units=units, name=name, levels=tuple(levels), remarks=others, channel_names=called
+    )
 
 
 def list_images(path: Path) -> list[Series]:

@@ -1,4 +1,4 @@
-"""Pixel sizes as TIFF files name them: OME, ImageJ and slide scanners."""
+"""Pixel sizes and channels as TIFF files name them: OME, ImageJ and slide scanners."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import tifffile
 
-__all__ = ["SYMBOLS", "read_scales"]
+from ..core.bands import told_names
+
+__all__ = ["SYMBOLS", "read_channels", "read_scales"]
 
 _MICRO: Final = {"um", "µm", "μm", "micron", "microns", "micrometre", "\\u00b5m"}
 # OME's symbol of each unit that is written; the names are those of OME-Zarr.
@@ -52,11 +54,22 @@ def read_scales(file: tifffile.TiffFile, series: int = 0) -> Scales:
     return _ndpi_scales(file) if file.is_ndpi else {}
 
 
+def read_channels(file: tifffile.TiffFile, series: int = 0) -> tuple[str, ...]:
+    """Read what OME calls the channels of a series; empty where that says nothing."""
+    pixels = _ome_pixels(file.ome_metadata, series) if file.is_ome and file.ome_metadata else None
+    channels = [] if pixels is None else [e for e in pixels if e.tag.rpartition("}")[2] == "Channel"]
+    return told_names([str(channel.get("Name") or "") for channel in channels])
+
+
+def _ome_pixels(text: str, series: int) -> ET.Element | None:
+    found = [e for e in ET.fromstring(text).iter() if e.tag.rpartition("}")[2] == "Pixels"]
+    return found[series] if series < len(found) else None
+
+
 def _ome_scales(text: str, series: int) -> Scales:
-    found_pixels = [e for e in ET.fromstring(text).iter() if e.tag.rpartition("}")[2] == "Pixels"]
-    if series >= len(found_pixels):
+    pixels = _ome_pixels(text, series)
+    if pixels is None:
         return {}
-    pixels = found_pixels[series]
     found: Scales = {}
     fields = [(a, f"PhysicalSize{a.upper()}", "µm") for a in "zyx"] + [("t", "TimeIncrement", "s")]
     for axis, field, unit in fields:

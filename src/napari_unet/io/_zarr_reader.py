@@ -12,6 +12,7 @@ import zarr
 
 from napari_unet.core.anatomy import Anatomy
 from napari_unet.core.axes import AXES, Image, as_image, parse_axes
+from napari_unet.core.bands import told_names
 from napari_unet.core.errors import AxesError, ImageError
 from napari_unet.core.place import GeoReference
 
@@ -233,7 +234,19 @@ def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str
     units = tuple(str(a.get("unit") or "pixel") for a in entries)
     sizes = (_scale(multiscale, array.ndim), _scale(datasets[0], array.ndim))
     scale = tuple(a * b for a, b in zip(*sizes, strict=True))
-    return as_image(array, found, scale=scale, units=units, name=name, levels=tuple(coarser), **_places(node))
+    return as_image(
+        array, found, scale=scale, units=units, name=name, levels=tuple(coarser), channel_names=_channels(node),
+        **_places(node),
+    )  # fmt: skip
+
+
+def _channels(node: zarr.Group) -> tuple[str, ...]:
+    """Return what the channels are called, as OMERO has it; empty where that says nothing."""
+    shown = _ome(node).get("omero")
+    channels = shown.get("channels") if isinstance(shown, Mapping) else None
+    if not isinstance(channels, list):
+        return ()
+    return told_names([str(one.get("label") or "") if isinstance(one, Mapping) else "" for one in channels])
 
 
 def _arrays(node: zarr.Group, names: Sequence[str], path: Path | str) -> Iterator[zarr.Array[Any]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import islice
 
 from ..core.axes import Image
+from ..core.bands import are_colors
+from ..core.errors import ImageError
+from ..core.model_card import ModelCard
 from ..tiling.statistics import sample_windows
 
-__all__ = ["picture_channels"]
+__all__ = ["check_colors", "picture_channels"]
 
 _COLORS = 3
 _RGBA = 4
@@ -37,6 +40,31 @@ def picture_channels(image: Image, inputs: int) -> tuple[int, ...] | None:
         # Transparency is no color. Of channels that are planes of their own, such as stains, none is transparency.
         return (0, 1, 2) if image.channels == _RGBA and image.axes.endswith("c") else None
     return (0,) if inputs == 1 and _is_gray(image) else None
+
+
+def check_colors(image: Image, card: ModelCard) -> None:
+    """Refuse stains where a model would take them for colors, and nobody has chosen.
+
+    Parameters
+    ----------
+    image : Image
+        Of any kind.
+    card : ModelCard
+        Of the model.
+
+    Raises
+    ------
+    ImageError
+        If three channels have names such as DAPI, and the model sees gray or red, green and blue.
+    """
+    of_colors = card.net.inputs == _COLORS and 1 in card.channels and card.foreign is None and not card.bands
+    if of_colors and image.channels == _COLORS and not are_colors(_COLORS, image.channel_names):
+        names = image.channel_names
+        raise ImageError(
+            f"'{image.name}' has the channels {', '.join(names)}, which the model would take for red, green and blue. "
+            f"Choose the one that shows the objects, for example channels=({names[0]!r},), on the command line "
+            f"--channels '{names[0]}'."
+        )
 
 
 def _is_gray(image: Image) -> bool:

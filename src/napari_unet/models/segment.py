@@ -36,7 +36,7 @@ from ..tiling.unreadable import mended
 from ..tiling.where import choose_where
 from ._doubts import doubt_intensities
 from ._foretold import Foretold
-from ._pictures import picture_channels
+from ._pictures import check_colors, picture_channels
 from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
 from .average import Averaged, gather
 from .rules import decode_stored, object_rule, unused_settings
@@ -110,6 +110,8 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
         channels = picture_channels(image, card.net.inputs)
     used = len(channels) if channels is not None else image.channels
     _check_alone(image, used, card)
+    if channels is None:
+        check_colors(image, card)
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     factor = _given(image, spec, card)
     plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
