@@ -43,11 +43,13 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     x = x / (x.norm() + 1e-7)
     # Every round is a product from the left: they are gathered in the smaller of the two spaces and applied once.
     square = x @ x.T
-    whole = torch.eye(len(x), device=x.device)
-    for _ in range(_ROUNDS):
+    whole = square
+    for number in range(_ROUNDS):
         turn = b * square + c * square @ square
         turn.diagonal().add_(a)
-        whole, square = turn @ whole, turn @ square @ turn
+        whole = turn @ whole if number else turn
+        if number < _ROUNDS - 1:
+            square = turn @ square @ turn
     x = whole @ x
     return x.T if tall else x
 
