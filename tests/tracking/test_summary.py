@@ -56,6 +56,7 @@ def test_frames_are_counted():
     assert table["divisions"].tolist() == [0, 0, 1, 0, 1, 0]
     assert np.isnan(table["speed"][0])
     assert table["speed"][1] == pytest.approx(0.15 / 2)
+    assert table["speed"][3] == 0  # only the cell that stays: daughters begin where they are
 
 
 def test_mothers_stand_between_their_daughters():

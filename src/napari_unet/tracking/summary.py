@@ -80,7 +80,7 @@ def frame_table(tracks: Tracks) -> Table:
     -------
     dict of ndarray
         One row a frame: ``t``, ``time``, ``cells``, ``divisions`` (mothers seen for the last time), ``speed`` (mean of
-        the steps that end here, length by time; NaN without).
+        the steps that end here within a track, length by time; NaN without. From a mother to a daughter is none).
     """
     nodes = tracks.nodes
     t = nodes["t"].astype(np.int64)
@@ -88,10 +88,11 @@ def frame_table(tracks: Tracks) -> Table:
     step, *scale = tracks.scale
     places = np.stack([nodes[a] for a in tracks.axes[1:]], axis=1).astype(np.float64) * np.array(scale)
     above, below = tracks.edges[:, 0], tracks.edges[:, 1]
-    time = (t[below] - t[above]) * step
-    speed = np.linalg.norm(places[below] - places[above], axis=1) / time
-    steps = np.bincount(t[below], minlength=count)
-    total = np.bincount(t[below], weights=speed, minlength=count)
+    own = nodes["track"][above] == nodes["track"][below]
+    first, then = above[own], below[own]
+    speed = np.linalg.norm(places[then] - places[first], axis=1) / ((t[then] - t[first]) * step)
+    steps = np.bincount(t[then], minlength=count)
+    total = np.bincount(t[then], weights=speed, minlength=count)
     mothers = np.flatnonzero(np.bincount(above, minlength=len(t)) > 1)
     return {
         "t": np.arange(count),
