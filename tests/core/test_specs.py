@@ -55,6 +55,15 @@ def test_bad_values_are_named(kind, values, text):
     assert "http" not in str(caught.value)
 
 
+def test_a_setting_that_there_is_not_names_those_that_there_are():
+    with pytest.raises(SpecError, match=r"diametr: there is no such setting; did you mean 'diameter'"):
+        SegmentSpec.of(diametr=3)
+    with pytest.raises(SpecError, match=r"wings: there is no such setting; there are model, "):
+        SegmentSpec.of(wings=2)
+    with pytest.raises(SpecError, match=r"tiling\.wings: there is no such setting"):
+        SegmentSpec.of(tiling={"wings": 2})
+
+
 @pytest.mark.parametrize("name", names("tasks", ".toml"))
 def test_task_files_load(name):
     task = load_task(name)

@@ -122,7 +122,7 @@ def test_damage_of_a_card_is_told_in_words(home):
     with pytest.raises(ModelError) as caught:
         read_card(folder)
     said = str(caught.value)
-    assert "wings: Extra inputs are not permitted" in said
+    assert "wings: there is no such setting" in said
     assert "channels: " in said
     assert "pydantic" not in said
     (folder / CARD).write_text("[]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -38,8 +39,17 @@ class Spec(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            lines = [
-                f"{'.'.join(map(str, e['loc'])) or cls.__name__}: {e['msg'].removeprefix('Value error, ')}"
-                for e in error.errors()
-            ]
+            lines = [_words(cls, each["type"], each["loc"], each["msg"]) for each in error.errors()]
             raise SpecError("These settings cannot be used:\n  " + "\n  ".join(lines)) from error
+
+
+def _words(spec: type[Spec], kind: str, place: tuple[int | str, ...], said: str) -> str:
+    """Say what is wrong with a setting; of one that there is not, which there are."""
+    where = ".".join(map(str, place)) or spec.__name__
+    if kind != "extra_forbidden":
+        return f"{where}: {said.removeprefix('Value error, ')}"
+    if len(place) > 1:
+        return f"{where}: there is no such setting"
+    near = get_close_matches(where, spec.model_fields, 1)
+    meant = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(spec.model_fields)}"
+    return f"{where}: there is no such setting; {meant}"

@@ -14,7 +14,7 @@ __all__ = ["MISSING", "are_colors", "band_names", "channel_suffixes", "choose_ba
 
 MISSING: Final = -1  # a channel that an image lacks; nothing is seen in it
 _NONE: Final = "none"
-_NUMBERED: Final = re.compile(r"(ch|chan|channel|c|image|series|wavelength)?([\s_:#.-]*(?<!\d)\d{1,2}(?!\d))*[\s_:#.-]*")
+_NUMBERED: Final = re.compile(r"(ch|channel|c|image|series)?([\s_:#.-]*(?<!\d)\d{1,2}(?!\d))*[\s_:#.-]*")
 _COLORS: Final = {"red", "green", "blue", "r", "g", "b"}
 
 
