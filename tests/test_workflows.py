@@ -257,7 +257,7 @@ def test_no_real_numbers(data, spec):
     [({"diameter": 0}, "greater than 0"), ({"diameter": -3}, "greater than 0"), ({"diameter": float("nan")}, "finite"),
      ({"threshold": 1.5}, "less than 1"), ({"min_size": -1}, "0 or more"), ({"min_size": float("nan")}, "finite"),
      ({"tiling": {"tile": -1}}, "tile: .*equal to 0"), ({"tiling": {"batch": 0}}, "batch: .*equal to 1"),
-     ({"size": 3}, "size: Extra"), ({"channels": "a"}, "channels: .*valid tuple")],
+     ({"size": 3}, "size: there is no such setting"), ({"channels": "a"}, "channels: .*valid tuple")],
     ids=str,
 )  # fmt: skip
 def test_settings_that_cannot_be_used(options, says, disks, spec):
