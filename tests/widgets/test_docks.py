@@ -20,6 +20,7 @@ from napari_unet.core.steps import Progress, Steps
 from napari_unet.measures.classes import measure
 from napari_unet.widgets import docks
 from napari_unet.widgets._classes import classes_of
+from napari_unet.widgets._layers import KEY
 from napari_unet.widgets.segment import SegmentWidget
 
 from .conftest import FakeEngine
@@ -221,6 +222,14 @@ def test_labels_of_classes_have_their_colors_names_and_sizes(make: Make, viewer:
     assert "objects" not in said
     widget.classes.cellClicked.emit(2, 0)
     assert layer.selected_label == 3
+
+
+def test_classes_that_nobody_has_measured_have_no_sizes(make: Make, viewer: ViewerModel) -> None:
+    widget = make(viewer, "satellite", COVER)
+    rows = [{"label": 1, "name": "road", "color": "#8d8d8d"}]
+    viewer.add_labels(np.ones((8, 8), np.int32), metadata={KEY: {"axes": "yx", "classes": rows}})
+    widget.classes.look()
+    assert texts(widget) == [["road", "", "", ""]]
 
 
 def test_sizes_of_classes_are_those_on_the_ground(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -91,10 +91,11 @@ class ClassTable(QTableWidget):
         """Show what is known now."""
         layer = self.layer
         classes = self._planned if layer is None else classes_of(layer)
-        found = {} if layer is None else _counted(layer)
+        found = None if layer is None else _counted(layer)
+        none = ("", "", "") if found is None else ("0", "", "0 %")
         self.setRowCount(len(classes))
         for at, row in enumerate(classes):
-            pixels, size, share = found.get(row.label, ("", "", "") if layer is None else ("0", "", "0 %"))
+            pixels, size, share = (found or {}).get(row.label, none)
             for column, text in enumerate((row.name, pixels, size, share)):
                 item = QTableWidgetItem(text)
                 if column:
@@ -103,7 +104,7 @@ class ClassTable(QTableWidget):
                     item.setIcon(_swatch(row.color))
                     item.setToolTip(f"{row.label}: {row.name}")
                 self.setItem(at, column, item)
-        self.setColumnHidden(2, not any(size for _, size, _ in found.values()))
+        self.setColumnHidden(2, not any(size for _, size, _ in (found or {}).values()))
         self.setVisible(bool(classes))
         self.resizeRowsToContents()
         header = self.horizontalHeader()
@@ -115,11 +116,11 @@ class ClassTable(QTableWidget):
             layer.selected_label = classes_of(layer)[row].label
 
 
-def _counted(layer: Labels) -> dict[int, tuple[str, str, str]]:
-    """Return pixels, size and share of each class, in words, as they were measured."""
+def _counted(layer: Labels) -> dict[int, tuple[str, str, str]] | None:
+    """Return pixels, size and share of each class, in words, as they were measured; None if nobody has measured."""
     table = layer.features
     if not {"index", "pixels", "share"} <= set(table.columns) or not {"volume", "area"} & set(table.columns):
-        return {}
+        return None
     size = next(name for name in ("volume", "area_m2", "area") if name in table.columns)
     ndim = 3 if size == "volume" else 2
     units = ["meter"] * 2 if size == "area_m2" else [str(unit) for unit in layer.units][-ndim:]
