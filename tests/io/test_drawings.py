@@ -181,6 +181,17 @@ def test_shapes_beside_the_image_are_no_part_of_it(tmp_path: Path) -> None:
     assert (found[55:, :5] == 3).all()
 
 
+def test_shapes_that_all_lie_beside_the_image_are_told(tmp_path: Path, drawn: Path) -> None:
+    file = tmp_path / "far.geojson"
+    file.write_text(qupath(([[[500, 500], [510, 500], [510, 510], [500, 500]]], None)))
+    found = read_labels(file, like=FLAT)
+    assert not found.data.any()
+    assert found.said == ("None of the shapes of 'far.geojson' lies on 'image'.",)
+    assert not read_labels(drawn, like=FLAT).said
+    with pytest.raises(ImageError, match="There is no file"):
+        read_labels(tmp_path / "none.geojson", like=FLAT)
+
+
 def test_it_needs_an_image(drawn: Path) -> None:
     with pytest.raises(ImageError, match=r"belong to an image. .* napari-unet regrid slide.geojson --like IMAGE"):
         read_labels(drawn)
@@ -193,6 +204,8 @@ def test_it_needs_an_image(drawn: Path) -> None:
         ('{"type": "Point", "coordinates": [1, 2]}', "A Point has no inside"),
         ('{"type": "Polygon"}', "could not be read as shapes"),
         ("[1]", "could not be read as shapes"),
+        ('{"type": "Polygon", "coordinates": [[[1e400, 1], [9, 1], [9, 9], [1, 1]]]}', "corners are no numbers"),
+        ('{"type": "Polygon", "coordinates": [[[NaN, 1], [9, 1], [9, 9], [1, 1]]]}', "corners are no numbers"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,15 +118,19 @@ def read_drawing(path: Path, like: Image | None, classes: Sequence[str] = (), on
             f"'{path}' holds shapes, which belong to an image. Draw them as labels first: napari-unet regrid "
             f"{path.name} --like IMAGE --output LABELS.tif."
         )
+    if not path.is_file():
+        raise ImageError(f"There is no file '{path}'. Check the name.")
     shapes = _read(path)
     numbers = np.array(_numbered(shapes, classes, only, path), np.int32)
     flat, scale, units = like.along("yx")
     owners = np.array(shapes.owners, np.int64)
     wanted = numbers[owners] > 0 if len(owners) else np.zeros(0, bool)
     parts = tuple(part for part, kept in zip(_placed(shapes, like, path), wanted, strict=True) if kept)
+    beside = bool(parts) and not Polygons(parts).meet(slice(0, flat[0]), slice(0, flat[1]))
+    said = (f"None of the shapes of '{path.name}' lies on '{like.name}'.",) if beside else ()
     drawn = _Drawn(parts, numbers[owners[wanted]] if len(owners) else numbers, (flat[0], flat[1]))
     data = drawn if drawn.dtype.itemsize * flat[0] * flat[1] > LAZY_BYTES else drawn[:, :]
-    return Image(data, "yx", scale, units, path.name, str(path), geo=like.geo and like.geo.without_bands)
+    return Image(data, "yx", scale, units, path.name, str(path), geo=like.geo and like.geo.without_bands, remarks=said)
 
 
 def _read(path: Path) -> _Shapes:
@@ -164,6 +169,8 @@ def _of_text(path: Path) -> _Shapes:
 def _shapes(nodes: Sequence[Any], said: Sequence[dict[str, Any]], crs: str | None) -> _Shapes:
     parts = [tuple(polygons_of(node)) for node in nodes]
     owners = [number for number, own in enumerate(parts) for _ in own]
+    if not all(math.isfinite(value) for own in parts for part in own for corner in part for value in corner):
+        raise SpecError("Some corners are no numbers. Draw these shapes again.")
     low = [{str(name).lower(): value for name, value in one.items()} for one in said]
     classes = [_class_of(one) for one in low]
     return _Shapes(tuple(one for own in parts for one in own), owners, crs, classes, [one.get(_NUMBER) for one in low])
