@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError, OutputError
+from napari_unet.io.contents import read_contents
 from napari_unet.io.images import read_image, write_image
 from napari_unet.io.places import check_apart
 from napari_unet.workflows import list_series
@@ -149,11 +150,42 @@ def test_of_several_images_the_first_is_taken_and_that_is_said(positions):
     assert "There are 3 images in this file, and this is the first" in found.said[0]
 
 
+def test_the_contents_of_a_tiff_are_all_its_images(positions):
+    path, data = positions
+    found, labels = read_contents(path)
+    assert not labels
+    for number, (image, each) in enumerate(zip(found, data, strict=True), 1):
+        same(image, each, "cyx" if number < 3 else "yx")
+        assert (image.name, image.said) == (f"p {number}", ())
+        same(read_image(image.source), each, image.axes)
+
+
+def test_what_cannot_be_opened_hides_no_other_image(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        file.write(noise(8, 9), metadata={"axes": "YX"})
+        file.write(noise(2, 2, 8, 9), metadata={"axes": "QRYX"}, photometric="minisblack")
+        file.write(noise(8, 9) + 1, metadata={"axes": "YX"})
+    found, _ = read_contents(tmp_path / "a.ome.tif")
+    assert [image.name for image in found] == ["a 1", "a 3"]
+    assert len(found[0].said) == 1
+    assert "axes" in found[0].said[0]
+
+
+def test_of_very_many_images_the_first_is_opened(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for _ in range(17):
+            file.write(noise(8, 9), metadata={"axes": "YX"})
+    found, _ = read_contents(tmp_path / "a.ome.tif")
+    assert len(found) == 1
+    assert "There are 17 images" in found[0].said[0]
+
+
 def test_a_small_view_is_no_other_image(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
         file.write(noise(32, 32), metadata={"axes": "YX"})
         file.write(noise(8, 8), metadata={"axes": "YX", "Name": "label"})
     assert not read_image(tmp_path / "a.ome.tif").said
+    assert len(read_contents(tmp_path / "a.ome.tif")[0]) == 1
 
 
 def test_a_series_that_is_not_there(positions, tmp_path):
@@ -341,6 +373,10 @@ def test_collection_of_a_converter(tmp_path):
     assert "several images in this collection" in found.said[0]
     assert found.said[0].endswith(f"Give another as {tmp_path / 'a.zarr'}/1.")
     same(read_image(tmp_path / "a.zarr" / "1"), data + 1, "cyx")
+    both, _ = read_contents(tmp_path / "a.zarr")
+    for number, image in enumerate(both):
+        assert image.name == f"a {number}"
+        same(read_image(image.source), data + number, "cyx")
 
 
 def test_early_ome_zarr_has_five_axes_without_names(tmp_path):

@@ -27,8 +27,10 @@ from napari_unet.core.place import GeoReference
 from napari_unet.io.images import SUFFIXES
 from napari_unet.tiling.chunks import ChunkedArray, cached
 from napari_unet.widgets import _reader
+from napari_unet.widgets._bands import band_of
 from napari_unet.widgets._classes import classes_of
-from napari_unet.widgets._layers import layer_axes, layer_image
+from napari_unet.widgets._drawn import stored_in
+from napari_unet.widgets._layers import layer_axes, layer_image, source_of
 from napari_unet.widgets._reader import get_reader, read
 
 PLUGIN = "napari-unet-suite"
@@ -196,6 +198,44 @@ def test_a_raster_with_a_color_table_is_labels_but_a_micrograph_is_not(tmp_path:
         tifffile.imwrite(file, data, photometric="palette", colormap=colors, extratags=tags, metadata=None)
         (layer,) = opened(file).layers
         assert isinstance(layer, Labels) == (name == "map")
+
+
+def test_all_positions_of_a_file_are_layers_that_know_their_place(tmp_path: Path) -> None:
+    data = [noise(8, 9), noise(2, 8, 9), noise(8, 7)]
+    with tifffile.TiffWriter(tmp_path / "p.ome.tif", ome=True) as file:
+        for each in data:
+            file.write(each, photometric="minisblack", metadata={"axes": "CYX"[-each.ndim :]})
+    viewer = ViewerModel()
+    viewer.open(tmp_path / "p.ome.tif", plugin=PLUGIN)
+    first, *bands, last = viewer.layers
+    assert [layer.name for layer in viewer.layers] == ["p 1", "p 2 channel 0", "p 2 channel 1", "p 3"]
+    for layer, each, number in ((first, data[0], 1), (last, data[2], 3)):
+        source = source_of(viewer, layer)
+        assert source == str(tmp_path / "p.ome.tif" / str(number)) == layer_image(layer, "yx").source
+        np.testing.assert_array_equal(workflows.read_image(source).data, each)
+    assert [source_of(viewer, layer) for layer in bands] == [None, None]
+    band = band_of(bands[0])
+    assert band is not None
+    np.testing.assert_array_equal(workflows.read_image(band["file"]).data, data[1])
+
+
+def test_corrections_of_second_labels_do_not_go_into_the_first(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("napari_unet.io.labels.LAZY_BYTES", 100)  # small ones are loaded, and stored as new files
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    root.attrs["ome"] = {"version": "0.5", "bioformats2raw.layout": 3}
+    for number in range(2):
+        image = noise(32, 32)
+        write_ome_zarr(tmp_path / "a.zarr" / str(number), "yx", image)
+        group = zarr.open_group(tmp_path / "a.zarr" / str(number), mode="r+")
+        inner = group.create_group("labels", attributes={"ome": {"version": "0.5", "labels": ["cells", "nuclei"]}})
+        for name in ("cells", "nuclei"):
+            write_ome_zarr(tmp_path / "a.zarr" / str(number) / "labels" / name, "yx", image.astype(np.uint32))
+            inner[name].attrs["ome"] = inner[name].attrs["ome"] | {"image-label": {"version": "0.5"}}
+    viewer = ViewerModel()
+    viewer.open(tmp_path / "a.zarr", plugin=PLUGIN)
+    names = ["a 0", "a 1", "a 0 cells", "a 0 nuclei", "a 1 cells", "a 1 nuclei"]
+    assert [layer.name for layer in viewer.layers] == names
+    assert [bool(stored_in(layer)) for layer in viewer.layers] == [False, False, True, False, False, False]
 
 
 def test_units_that_nobody_knows_are_pixels(tmp_path: Path) -> None:

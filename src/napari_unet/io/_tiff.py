@@ -108,13 +108,15 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
     )
 
 
-def list_images(path: Path) -> list[Series]:
+def list_images(path: Path, views: bool = True) -> list[Series]:
     """List the series of a TIFF.
 
     Parameters
     ----------
     path : Path
         The file.
+    views : bool
+        Also those that are much smaller than the first, such as the views and labels of slides.
 
     Returns
     -------
@@ -128,12 +130,14 @@ def list_images(path: Path) -> list[Series]:
     """
     with _opened(path) as file:
         try:
+            wanted = range(1, 1 + len(file.series)) if views else _whole(file)
             return [
                 Series(
                     number, "image", each.name or f"image {number}",
                     f"{' x '.join(map(str, each.shape))} ({each.axes.lower()}), {each.dtype}", (str(path),),
                 )
                 for number, each in enumerate(file.series, 1)
+                if number in wanted
             ]  # fmt: skip
         except BROKEN as error:
             raise ImageError(f"'{path}' could not be read: {error}. Copy or export it again.") from error
@@ -186,14 +190,19 @@ def _chosen(path: Path, file: tifffile.TiffFile, number: int) -> tifffile.TiffPa
 
 
 def _others(file: tifffile.TiffFile) -> tuple[str, ...]:
-    """Say that there are other images, such as positions of a stage; small views and labels of slides are none."""
-    first, *rest = file.series
-    if not any(math.prod(each.shape) * _VIEW >= math.prod(first.shape) for each in rest):
+    """Say that there are other images, such as positions of a stage."""
+    if len(_whole(file)) < 2:
         return ()
     return (
-        f"There are {1 + len(rest)} images in this file, and this is the first. Choose another with --series 2 on the "
-        "command line or series=2 in Python; 'napari-unet series' lists them.",
+        f"There are {len(file.series)} images in this file, and this is the first. Choose another with --series 2 on "
+        "the command line or series=2 in Python; 'napari-unet series' lists them.",
     )
+
+
+def _whole(file: tifffile.TiffFile) -> list[int]:
+    """Return the numbers, from 1, of the first image and of all that are not much smaller, as views of slides are."""
+    sizes = [math.prod(each.shape) for each in file.series]
+    return [number for number, size in enumerate(sizes, 1) if size * _VIEW >= sizes[0]]
 
 
 def _check_size(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:

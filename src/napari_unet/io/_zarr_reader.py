@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from ._zarr_checks import check_array, check_inside
 from .addresses import unreachable
 from .patient import open_address
 
-__all__ = ["holds_image", "is_zarr", "label_places", "read_manifest", "read_zarr"]
+__all__ = ["holds_image", "image_numbers", "is_zarr", "label_places", "read_manifest", "read_zarr"]
 
 _MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
@@ -204,6 +205,32 @@ def _image_group(node: zarr.Group, path: Path | str, labels: bool) -> zarr.Group
         f"'{path}' is a zarr group without {'labels' if labels else 'an image'} (no 'multiscales'). It holds: "
         f"{_members(node)}. Choose one of these folders."
     )
+
+
+def image_numbers(place: Path | str, most: int) -> list[str]:
+    """List the images of a collection of a converter (bioformats2raw.layout), such as positions of a stage.
+
+    Parameters
+    ----------
+    place : Path or str
+        As for :func:`read_zarr`.
+    most : int
+        No more than one more than that are looked for.
+
+    Returns
+    -------
+    list of str
+        Names of their groups, which are numbers from 0; empty for what is no collection.
+
+    Raises
+    ------
+    ImageError
+        If the store cannot be reached, or is damaged.
+    """
+    node = _open(place)
+    if isinstance(node, zarr.Array) or "multiscales" in _ome(node):
+        return []
+    return [*takewhile(node.__contains__, map(str, range(most + 1)))]
 
 
 def _others(node: zarr.Group, path: Path | str) -> tuple[str, ...]:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from ..core.axes import Image
-from ..core.errors import ImageError
+from ..core.errors import AxesError, ImageError, UNetError
 from ._comments import holds_labels
-from ._zarr_reader import holds_image, is_zarr, label_places
+from ._tiff import list_images
+from ._zarr_reader import holds_image, image_numbers, is_zarr, label_places
 from .addresses import as_address, as_file
 from .dicom import find_series, is_dicom_place, open_series
 from .dicom_labels import read_dicom_labels
-from .images import OTHERS, read_image
+from .images import OTHERS, holds_series, read_image
 from .labels import read_labels
 from .suffixes import suffix_of
 
 __all__ = ["read_contents"]
 
 _TIFF: Final = (".tif", ".tiff")
+_MOST: Final = 16  # images of a file that are opened all together
 
 
 def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image]]:
@@ -34,10 +36,12 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
     Returns
     -------
     images : list of Image
-        At most one, none for what holds nothing but labels; of a DICOM folder all series that can be opened.
+        At most one, none for what holds nothing but labels; of a DICOM folder all series that can be opened. A TIFF or
+        a collection of OME-Zarr with 2 to 16 images, such as positions of a stage: all of them. The `source` of each
+        opens it alone.
     labels : list of Image
-        All label images of an OME-Zarr, in the order in which it names them; those of a TIFF that says how this program
-        made them, and of a raster with a color table.
+        All label images of an OME-Zarr, or of each image of it, in the order in which it names them; those of a TIFF
+        that says how this program made them, and of a raster with a color table.
 
     Raises
     ------
@@ -55,7 +59,33 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
         return [], labels
     if labels and not holds_image(place):
         return [], labels
-    return [read_image(path)], labels
+    found = _positions(place)
+    return _all_of(place, found) if 1 < len(found) <= _MOST else ([read_image(path)], labels)
+
+
+def _positions(place: Path | str) -> list[str]:
+    """Return what follows the place of a file where its images are opened one by one: numbers."""
+    if isinstance(place, Path) and holds_series(place):
+        return [str(series.choice) for series in list_images(place, views=False)]
+    return image_numbers(place, _MOST) if isinstance(place, str) or is_zarr(place) else []
+
+
+def _all_of(place: Path | str, numbers: list[str]) -> tuple[list[Image], list[Image]]:
+    """Open all images that can be opened, with their labels; why others cannot is said with the first."""
+    images: list[Image] = []
+    labels: list[Image] = []
+    failed: list[UNetError] = []
+    for number in numbers:
+        try:
+            opened, inner = read_contents(f"{str(place).rstrip('/')}/{number}")
+        except (ImageError, AxesError) as error:
+            failed.append(error)
+        else:
+            images += [replace(image, name=f"{PurePath(place).name.split('.')[0]} {number}") for image in opened]
+            labels += inner
+    if not images:
+        raise failed[0]
+    return [replace(images[0], remarks=(*images[0].remarks, *map(str, failed))), *images[1:]], labels
 
 
 def _dicom_contents(place: Path) -> tuple[list[Image], list[Image]]:

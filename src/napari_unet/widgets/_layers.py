@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["KEY", "axes_beside", "layer_axes", "layer_image", "placed", "placement", "source_of"]
+__all__ = ["KEY", "axes_beside", "file_of", "layer_axes", "layer_image", "placed", "placement", "source_of"]
 
 KEY: Final = "napari-unet"  # of the record in a layer's metadata
 
@@ -95,9 +95,8 @@ def layer_image(layer: Layer, axes: str) -> Image:
     levels = tuple(layer.data)[1:] if getattr(layer, "multiscale", False) else ()
     if isinstance(record := layer.metadata.get(KEY), dict) and "levels" in record:
         levels = levels[: int(record["levels"])]  # others are made for display, and not in the file
-    source = str(layer.source.path or "")
     image = as_image(
-        data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels, **_kept(layer)
+        data, axes, scale=scale, units=units, name=layer.name, source=file_of(layer), levels=levels, **_kept(layer)
     )
     if not _is_repeated(data, at := image.axes.find("c")):
         return image
@@ -141,11 +140,17 @@ def _is_repeated(data: Any, at: int) -> bool:
     return [i for i, stride in enumerate(getattr(data, "strides", ())) if stride == 0 and data.shape[i] > 1] == [at]
 
 
+def file_of(layer: Layer) -> str:
+    """Return the file of a layer, or the place in it that opens this image alone; empty if there is none."""
+    record = layer.metadata.get(KEY)
+    return str((record.get("file") if isinstance(record, dict) else "") or layer.source.path or "")
+
+
 def source_of(viewer: Viewer, layer: Layer | None) -> str | None:
     """Return the file that holds a layer and nothing else, if there is one."""
-    path = layer.source.path if layer is not None else None
+    path = file_of(layer) if layer is not None else ""
     # Readers that split a file into one layer a channel give all of them its path: no run saw the whole file.
-    same = [y for y in viewer.layers if path and y.source.path == path and isinstance(y, type(layer))]
+    same = [y for y in viewer.layers if path and file_of(y) == path and isinstance(y, type(layer))]
     return path if len(same) == 1 else None
 
 

@@ -79,8 +79,18 @@ def read(path: str | Path) -> list[LayerData]:
     """
     images, labels = workflows.read_contents(path)
     _say([remark for each in (*images, *labels) for remark in each.said])
-    found = [_image_layer(image, len(images) == 1) for image in images]
-    return found + [_labels_layer(each, f"{images[0].name} " if images else "") for each in labels]
+    own = len({image.source for image in images}) == len(images)
+    found = [_image_layer(image, own, own and len(images) > 1) for image in images]
+    found += [_labels_layer(each, _owner(each, images)) for each in labels]
+    for _, options, _ in found[len(images) + 1 :]:
+        options["metadata"][KEY]["folder"] = ""  # corrections go into the first labels of a store
+    return found
+
+
+def _owner(labels: Image, images: list[Image]) -> str:
+    """Return the name of the image that labels lie in, or else that of the first, to put before theirs."""
+    around = [image for image in images if labels.source.startswith(f"{image.source}/")] or images[:1]
+    return f"{around[0].name} " if around else ""
 
 
 def whole_layer(image: Image) -> LayerData:
@@ -115,11 +125,13 @@ def _say(remarks: list[str]) -> None:
         show_warning(remark)
 
 
-def _image_layer(image: Image, alone: bool) -> LayerData:
+def _image_layer(image: Image, alone: bool, part: bool) -> LayerData:
+    """Return a layer, or what becomes a layer a channel; `alone` if its source opens it, `part` if a file has more."""
     color = image.axes.endswith("c") and image.channels in _COLORS and str(image.data.dtype) == "uint8"
     axes = image.axes if color else image.label_axes
     options = _options(image, axes.removesuffix("c")) | {"name": image.name, "rgb": color}
-    options["metadata"] = {KEY: {"axes": axes, "levels": len(image.levels)} | placed(image)}
+    record = {"axes": axes, "levels": len(image.levels)} | placed(image)
+    options["metadata"] = {KEY: record | ({"file": image.source} if part else {})}
     options |= _limits(image, color)
     if "c" in image.axes and not color:
         del options["rgb"]

@@ -15,7 +15,7 @@ from napari_unet.core.specs import SegmentSpec
 from napari_unet.core.steps import Progress, Steps
 from napari_unet.core.workers import Workers
 
-from ._layers import KEY
+from ._layers import KEY, file_of
 from ._meant import Place, Run
 from ._parts import button, row, words
 from ._reader import whole_layer
@@ -152,7 +152,7 @@ class RunsRow(QWidget):
     def _add(self, result: Any) -> str:
         run, order, image, (data, options, _) = result
         viewer, source = self._dock.viewer, order["source"]
-        layer = next((y for y in viewer.layers if source in (y.source.path, _file(y))), None)
+        layer = next((y for y in viewer.layers if source in (y.source.path, file_of(y))), None)
         if layer is None:
             layer = viewer.add_image(data, **options)
             layer.metadata[KEY]["file"] = source
@@ -167,11 +167,6 @@ class RunsRow(QWidget):
         place = Place(Path(order["output"]))
         engine = Followed(self._dock.engine, self, lambda *_: run, self._note)
         self._dock.watch(layer, Run(image, SegmentSpec.of(**order["spec"]), place), engine)
-
-
-def _file(layer: Layer) -> Any:
-    record = layer.metadata.get(KEY)
-    return record.get("file") if isinstance(record, dict) else None
 
 
 class Followed:
