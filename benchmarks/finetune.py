@@ -2,7 +2,9 @@
 
 A kind is a modality and a size of BBBC038 (``nuclei_data.py``): images of one source. The first images of a kind, in
 the order of their names, are learned from, all others of the same split are judged; the bundled model has seen none of
-them. One kind more is of another world: simulated bacteria in phase contrast (``_rods.py``), ten of which are judged.
+them. Two kinds more are of another world: simulated bacteria in phase contrast (``_rods.py``), ten of which are judged,
+and cells between the membranes of electron microscopy (ISBI 2012, 512 x 512 pixels; slices of one stack, of which the
+first are learned from).
 ``napari-unet train FOLDER --start nuclei --minutes 2`` is done with its defaults, nothing held out.
 
 ``python benchmarks/finetune.py`` does the kinds with enough images; ``--kinds "fluo 520x696"`` some of them. What the
@@ -26,8 +28,11 @@ from typing import Any
 
 import numpy as np
 from _rods import rods
+from em import slices
 from machine import machine
 from nuclei_data import MODALITIES, Field, fields
+from skimage.measure import label
+from skimage.segmentation import relabel_sequential
 from tifffile import imwrite
 
 from napari_unet import workflows
@@ -38,6 +43,8 @@ RESULT = Path(__file__).resolve().parent / "results" / "finetune.json"
 MODEL = "nuclei"
 LEARNED = 3  # images
 OTHER = "simulated bacteria"
+EM = "cells in electron microscopy"
+LEAST = 100  # pixels of a cell between membranes; smaller ones are spots between their lines
 FIRST, JUDGED = 100, 10  # seed and number of the simulated pictures
 
 
@@ -49,7 +56,19 @@ def kinds(split: str, learned: int) -> dict[str, list[Field]]:
         found[f"{field.modality} {height}x{width}"].append(field)
     enough = {kind: sorted(each, key=lambda one: one.id) for kind, each in found.items() if len(each) >= 2 * learned}
     seeds = range(FIRST, FIRST + learned + JUDGED)
-    return enough | {OTHER: [Field(f"rods-{seed}", OTHER, *rods(seed)) for seed in seeds]}
+    return enough | {OTHER: [Field(f"rods-{seed}", OTHER, *rods(seed)) for seed in seeds], EM: between_membranes()}
+
+
+def between_membranes() -> list[Field]:
+    """Return the slices of ISBI 2012, each cell an object: what is between its membranes and is no spot."""
+    found = []
+    for number, (image, membrane) in enumerate(slices()):
+        cells = label(~membrane, connectivity=1)
+        sizes = np.bincount(cells.ravel())
+        kept = np.where(sizes < LEAST, 0, np.arange(len(sizes)))[cells]
+        labels = relabel_sequential(kept)[0].astype(np.int32)
+        found.append(Field(f"em-{number:02d}", EM, np.round(255 * image).astype(np.uint8), labels))
+    return found
 
 
 def judged(images: list[Field], model: str) -> dict[str, float]:
@@ -91,7 +110,7 @@ def tune(images: list[Field], learned: int, spec: TrainSpec) -> dict[str, Any]:
 def main() -> None:
     """Fine-tune for each kind that is wanted and keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", default=(), help=f"such as 'fluo 520x696' or '{OTHER}'; default: all")
+    parser.add_argument("--kinds", nargs="+", default=(), help=f"such as 'fluo 520x696' or '{EM}'; default: all")
     parser.add_argument("--split", choices=("dev", "val"), default="val")
     parser.add_argument("--learned", type=int, default=LEARNED, help="images")
     parser.add_argument("--minutes", type=float, default=2.0)

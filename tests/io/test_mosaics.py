@@ -13,6 +13,7 @@ from rasterio.transform import Affine
 from rasterio.warp import reproject, transform_bounds
 
 from napari_unet import workflows
+from napari_unet.core.bands import band_names, choose_bands
 from napari_unet.core.errors import AxesError, ImageError, MissingExtraError
 from napari_unet.core.place import Band
 from napari_unet.io import _georeferenced
@@ -163,6 +164,22 @@ def test_assets_of_an_item_are_bands(tmp_path):
     assert np.asarray(image.valid[0])[3:].all()
     one = read_image(item(tmp_path / "one.json", {"red": red}))
     np.testing.assert_array_equal(np.asarray(one.data), bands[0])
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_bands_are_found_by_their_common_names(tmp_path, version):
+    assets = {}
+    for number, (name, common) in enumerate((("B02", "blue"), ("B04", "red"), ("B08", "nir"))):
+        write(tmp_path / f"{name}.tif", np.full((1, 30, 40), number + 1, np.uint16))
+        bands = [{"name": name, "common_name": common}, {"name": name, "eo:common_name": common}]
+        told = {"eo:bands": bands[:1]} if version == "1.0" else {"bands": bands[1:]}
+        assets[name] = {"href": f"{name}.tif"} | told
+    image = read_image(item(tmp_path / "scene.json", assets))
+    assert band_names(image) == ("B02", "B04", "B08")
+    assert choose_bands(image, ["red", "B02"]) == (1, 0)
+    assert choose_bands(image, None, known=("Red", "nir")) == (1, 2)
+    with pytest.raises(ImageError, match="no band named green"):
+        choose_bands(image, ["green"])
 
 
 @pytest.mark.parametrize("factor", [2, 3])

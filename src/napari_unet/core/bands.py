@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from .axes import Image
 from .errors import ImageError
-from .place import Band, pick_bands
+from .place import Band, numbers_of, pick_bands
 
 __all__ = ["MISSING", "are_colors", "band_names", "channel_suffixes", "choose_bands", "join_names", "told_names"]
 
@@ -122,10 +123,10 @@ def choose_bands(image: Image, wanted: Sequence[int | str] | None, known: Sequen
         words = [str(word).strip() for word in wanted]
         lacked = [word.casefold() == _NONE for word in words]
         there = [word for word, missing in zip(words, lacked, strict=True) if not missing]
-        found = iter(pick_bands(there, [Band(name) for name in band_names(image)], image.name))
+        found = iter(pick_bands(there, _bands(image), image.name))
         return tuple(MISSING if missing else next(found) for missing in lacked)
     names = band_names(image)
-    at = {name.casefold(): number for number, name in reversed(list(enumerate(names))) if name}
+    at = numbers_of(_bands(image))
     if not (names and known and all(known)):
         return None
     lacking = [name for name in known if name.casefold() not in at]
@@ -137,6 +138,14 @@ def choose_bands(image: Image, wanted: Sequence[int | str] | None, known: Sequen
         f"'{image.name}' lacks bands that the model has learned from: {_listed(lacking)}. It has: {', '.join(names)}. "
         f"Choose what to use instead, in the order {', '.join(known)}; 'none' for a band that there is not."
     )
+
+
+def _bands(image: Image) -> tuple[Band, ...]:
+    """Return what is known of the channels of an image, under the names that the image has for them."""
+    bands = image.geo.bands if image.geo is not None else ()
+    known = bands if len(bands) == image.channels else (Band(),) * image.channels
+    names = band_names(image)
+    return tuple(replace(band, name=name) for band, name in zip(known, names, strict=True)) if names else ()
 
 
 def join_names(names: Sequence[str]) -> str:

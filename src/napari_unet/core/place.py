@@ -28,10 +28,13 @@ class Band:
         As the file says it; empty where it says nothing.
     wavelength : float or None
         Its middle, micrometers.
+    common : str
+        What it is called on every sensor, such as ``"red"`` for ``"B04"`` (the STAC extension ``eo``); may be empty.
     """
 
     name: str = ""
     wavelength: float | None = None
+    common: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,13 +185,31 @@ def other_order(bands: Sequence[Band], others: Sequence[Band]) -> str:
     return f"its bands are {said[0]}, those of the other {said[1]}"
 
 
+def numbers_of(bands: Sequence[Band]) -> dict[str, int]:
+    """Return the number of each band by its name, and by its common name where none is called so, without case.
+
+    Parameters
+    ----------
+    bands : sequence of Band
+        What there is.
+
+    Returns
+    -------
+    dict of str to int
+        Of several bands with one name the first.
+    """
+    last_first = list(enumerate(bands))[::-1]
+    common = {band.common.casefold(): number for number, band in last_first if band.common}
+    return common | {band.name.casefold(): number for number, band in last_first if band.name}
+
+
 def pick_bands(names: Sequence[str], bands: Sequence[Band], image: str) -> tuple[int, ...]:
     """Find channels by number or name.
 
     Parameters
     ----------
     names : sequence of str
-        Numbers from 0, or names of bands in any case.
+        Numbers from 0, or names of bands in any case; common names where no band is called so.
     bands : sequence of Band
         What there is.
     image : str
@@ -204,7 +225,7 @@ def pick_bands(names: Sequence[str], bands: Sequence[Band], image: str) -> tuple
     ImageError
         If a band is missing; the message names it, and those that are there.
     """
-    known = {band.name.casefold(): number for number, band in reversed(list(enumerate(bands))) if band.name}
+    known = numbers_of(bands)
     missing = [name for name in names if not name.isdigit() and name.casefold() not in known]
     if missing:
         there = ", ".join(f"{number} {band.name}".strip() for number, band in enumerate(bands))

@@ -199,9 +199,9 @@ def read_item(file: Path) -> Image:
     Parameters
     ----------
     file : Path
-        JSON; of its assets, rasters whose roles are missing or include ``data`` are taken, with the names and
-        wavelengths of their bands. Larger pixels that hold a whole number of the smallest are repeated, as the bands of
-        20 and 60 m beside those of 10 m of Sentinel-2.
+        JSON; of its assets, rasters whose roles are missing or include ``data`` are taken, with the names, common names
+        (``red`` of ``B04``) and wavelengths of their bands. Larger pixels that hold a whole number of the smallest are
+        repeated, as the bands of 20 and 60 m beside those of 10 m of Sentinel-2.
 
     Returns
     -------
@@ -266,6 +266,7 @@ def _asset(file: Path, key: str, asset: dict[str, Any]) -> Image:
         Band(
             str(one.get("name") or key),
             one.get("eo:center_wavelength", one.get("center_wavelength")),
+            str(one.get("eo:common_name", one.get("common_name", ""))),
         )
         for one in said
     )
