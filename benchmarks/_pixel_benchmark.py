@@ -129,15 +129,18 @@ def scores(table: np.ndarray, classes: list[str], background: bool) -> dict[str,
 
 def _summary(subject: Subject, folds: list[dict[str, Any]], wish: argparse.Namespace) -> dict[str, Any]:
     classes, background = subject.how["classes"], subject.how["background"]
-    pooled, by_group = {}, {}
+    pooled, confused, by_group = {}, {}, {}
     for learner in wish.learners:
         tables = [(name, np.array(t)) for fold in folds for name, t in fold["tables"][learner].items()]
-        pooled[learner] = scores(sum(table for _, table in tables), classes, background)
+        whole = sum(table for _, table in tables)
+        pooled[learner] = scores(whole, classes, background)
+        confused[learner] = whole.tolist()
         by_group[learner] = {name: scores(table, classes, background) for name, table in tables}
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": {"cores": os.cpu_count(), "system": platform.platform(), "load": round(os.getloadavg()[0], 1)},
         "minutes": wish.minutes, "threads": wish.threads, "together": wish.together,
         "first_fold": wish.first, "folds_done": len(folds), "folds": len(subject.folds), "images": len(subject.images),
-        "pooled": pooled, "by_group": by_group, "told": [fold["told"] for fold in folds],
+        "pooled": pooled, "pixels of each class found as each": confused, "by_group": by_group,
+        "told": [fold["told"] for fold in folds],
     }  # fmt: skip
