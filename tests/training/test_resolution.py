@@ -15,7 +15,7 @@ from napari_unet.core.specs import TargetSpec, TrainSpec
 from napari_unet.core.steps import finish
 from napari_unet.training.pairs import Truth, make_pair
 from napari_unet.training.plan import prepare
-from napari_unet.training.resolution import coarser, narrowest, zoom_for
+from napari_unet.training.resolution import class_widths, coarser, zoom_for
 
 
 def sizes(*values):
@@ -50,12 +50,33 @@ def test_what_is_sought_stays_visible():
     assert zoom_for((4000, 4000), (), sizes(), 0.0, 256) == 1  # nobody knows
 
 
+def test_a_processor_is_to_see_large_objects_first():
+    # As on magnetic tiles: blowholes of 8 pixels, cracks of 4.5, and uneven parts that fill half of an image.
+    found = sizes(*[8.1] * 40, *[20] * 20, *[180] * 20)
+    assert zoom_for((313, 258), (), found, 4.5, 256) == 1
+    assert zoom_for((313, 258), (), found, 4.5, 256, hurried=True) == 0.35
+    # Where nothing is large, nothing is given up for it, however large the images are.
+    assert zoom_for((4000, 4000), (), sizes(*[9] * 9), 9.0, 256, hurried=True) == 1
+    assert zoom_for((4000, 4000), (), sizes(*[50] * 9), 8.5, 256, hurried=True) == 0.71
+
+
+@pytest.mark.parametrize(("device", "zoom"), [("cpu", 0.35), ("cuda", 1)])
+def test_a_wide_class_beside_a_narrow_one_is_planned_by_what_learns(monkeypatch, device, zoom):
+    monkeypatch.setattr("napari_unet.training.plan.choose_device", lambda wanted: device)
+    labels = np.zeros((300, 260), np.int32)
+    labels[:90, :190], labels[200:290, 100:105] = 1, 2
+    image = (labels * 80 + np.random.default_rng(0).normal(50, 9, labels.shape)).astype(np.float32)
+    example = Example(Image(image, "yx", name="a"), Image(labels, "yx", name="a"))
+    wanted = TrainSpec(task="inspection", target=TargetSpec(name="classes", classes=("uneven", "crack")))
+    assert finish(prepare([example], wanted)).plan.spec.grid.zoom == zoom
+
+
 def test_a_processor_is_to_see_whole_volumes():
     # As in scans of a thigh: planes 3.3 mm apart, pixels of 1 mm, a tumor of 5 to 8 cm.
     shape, spacing, found = (55, 130, 134), (3.3, 1.0, 1.0), sizes(*[50] * 8, *[80] * 8)
     assert zoom_for(shape, spacing, found, 30.0, 64) == 0.5
-    assert zoom_for(shape, spacing, found, 30.0, 48, 1.0) == 0.25
-    assert zoom_for(shape, spacing, sizes(*[15] * 8), 10.0, 48, 1.0) == 0.71  # what is narrow stays visible
+    assert zoom_for(shape, spacing, found, 30.0, 48, hurried=True) == 0.25
+    assert zoom_for(shape, spacing, sizes(*[15] * 8), 10.0, 48, hurried=True) == 0.71  # what is narrow stays visible
 
 
 def thigh():
@@ -82,6 +103,9 @@ def test_no_image_is_magnified_and_no_class_vanishes(edge, size, width):
     zoom = zoom_for((edge, edge), (), sizes(size), width, 256)
     assert 0 < zoom <= 1
     assert zoom == 1 or (zoom * size >= 8 and zoom * width >= 6)
+    sooner = zoom_for((edge, edge), (), sizes(size), width, 256, hurried=True)
+    assert sooner <= zoom
+    assert sooner == 1 or (sooner * size >= 2.5 and sooner * width >= 1.5)
 
 
 def test_the_finest_axes_are_made_coarser_first():
@@ -95,10 +119,10 @@ def test_width_is_that_of_the_narrowest_class():
     labels[:, 5:25] = 1
     labels[:, 40:44] = 2
     image = np.zeros((1, 50, 60), np.float32)
-    assert narrowest([make_pair(image, labels, "a", truth=Truth(classes=2))]) == 4
+    assert class_widths([make_pair(image, labels, "a", truth=Truth(classes=2))]) == (4, 20)
     # Of objects all together count, and those that touch as one run each.
-    assert narrowest([make_pair(image, labels, "a")]) == 12
-    assert narrowest([make_pair(image, labels * 0, "a")]) == 0
+    assert class_widths([make_pair(image, labels, "a")]) == (12, 12)
+    assert class_widths([make_pair(image, labels * 0, "a")]) == (0, 0)
 
 
 def test_without_labels_in_memory_nothing_is_made_smaller(monkeypatch):
@@ -112,9 +136,9 @@ def test_without_labels_in_memory_nothing_is_made_smaller(monkeypatch):
         def __getitem__(self, window):
             return torch.ones(1)
 
-    assert narrowest([pair]) == 60
-    assert narrowest([replace(pair, labels=Stored())]) == 0
-    assert narrowest([replace(pair, scribbles=True)]) == 0
+    assert class_widths([pair]) == (60, 60)
+    assert class_widths([replace(pair, labels=Stored())]) == (0, 0)
+    assert class_widths([replace(pair, scribbles=True)]) == (0, 0)
 
 
 def large(scale=(), units=()):

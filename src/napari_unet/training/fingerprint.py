@@ -18,7 +18,7 @@ from ..core.memory import total_memory
 from ..core.networks import NetSpec
 from ..core.specs import TrainSpec
 from .pairs import Pair
-from .resolution import COVERED, coarser, narrowest, zoom_for
+from .resolution import class_widths, coarser, zoom_for
 
 __all__ = ["Fingerprint", "common_bands", "fingerprint"]
 
@@ -66,8 +66,8 @@ class Fingerprint:
         How many classes of pixels the labels tell apart; 0: they are objects.
     bands : tuple of str
         What the channels are called, where all images say the same.
-    width : float
-        Of the narrowest class, pixels; 0 where it is not known.
+    width, widest : float
+        Of the narrowest and the widest class, pixels; 0 where they are not known.
     present : tuple of int
         The classes that occur.
     """
@@ -84,6 +84,7 @@ class Fingerprint:
     classes: int = 0
     bands: tuple[str, ...] = ()
     width: float = 0.0
+    widest: float = 0.0
     present: tuple[int, ...] = ()
 
     @property
@@ -102,15 +103,17 @@ class Fingerprint:
         """Choose the spacing where images are brought to one and none is given; without one, pixels are taken as such.
 
         The median of the images, as in nnU-Net, or coarser: see :func:`~napari_unet.training.resolution.zoom_for`.
-        Where a processor learns, patches are smaller, and are to cover a whole volume.
+        Where a processor learns, patches of volumes are smaller and are to cover all of one, and in planes large
+        objects come first.
         """
         if grid.sized or grid.spacing or grid.zoom != 1:
             return grid
         known = self.spacing if grid.kind == "spacing" else ()
         if zoom is None:
-            whole = processor and len(self.shape) == 3
-            edge, covered = (_CUBE, 1.0) if whole else (_EDGE[len(self.shape)], COVERED)
-            zoom = zoom_for(self.shape, known, self.sizes, self.width, edge, covered)
+            volume = len(self.shape) == 3
+            sizes = np.array([self.widest]) if processor and self.classes and not volume else self.sizes
+            edge = _CUBE if processor and volume else _EDGE[len(self.shape)]
+            zoom = zoom_for(self.shape, known, sizes, self.width, edge, processor)
         if not known:
             return GridSpec(kind="pixels", unit=grid.unit, zoom=zoom)
         sides = [side / millimeters(grid.unit) for side in coarser(known, zoom)]
@@ -298,7 +301,7 @@ def fingerprint(pairs: Sequence[Pair]) -> Fingerprint:
         tuple(np.median(shapes, axis=0).tolist()), float(np.median(ratios)),
         tuple(sorted({int(pair.facts.get("channels", 1)) for pair in pairs})), tuple(k for k, _ in kinds.most_common()),
         _spacing(pairs), max((len(pair.sizes) - 1 for pair in pairs if pair.kinds), default=0), common_bands(pairs),
-        narrowest(pairs),
+        *class_widths(pairs),
         tuple(sorted({number for pair in pairs for number, *_ in pair.kinds})),
     )  # fmt: skip
 

@@ -4,7 +4,9 @@ nnU-Net (Isensee et al. 2021) adds a coarser configuration where a patch would c
 image, because a network that sees a small part of it knows little of what it looks at. Here there is one network; its
 grid is made coarser in steps until a patch covers as much, or until what is to be found would become too small. Where a
 processor learns, patches of volumes are smaller and cover a whole typical volume: the few steps that it has time for
-teach where things lie before they teach outlines.
+teach where things lie before they teach outlines. In planes, large objects are then seen with what is around them even
+if small ones are hardly seen any more: a step shows more images, and a network looks no further than its layers reach
+(``benchmarks/inspection.py``: in 8 minutes the mean IoU of defects rises by two thirds).
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import numpy.typing as npt
 
 from .pairs import Pair
 
-__all__ = ["COVERED", "coarser", "narrowest", "zoom_for"]
+__all__ = ["COVERED", "class_widths", "coarser", "zoom_for"]
 
 _STEPS: Final = (1.0, 0.71, 0.5, 0.35, 0.25)  # half an octave each
 COVERED: Final = 0.25  # of a typical image by a patch: nnU-Net's threshold
 _LEAST_OBJECT: Final = {2: 8.0, 3: 5.0}  # pixels that the small objects keep
 _LEAST_WIDTH: Final = 6.0  # pixels that the narrowest class keeps
+_HARDLY: Final = (2.5, 1.5)  # pixels of small objects and of the narrowest class that a processor is left with
+_VOLUME: Final = 3
 _WHOLE: Final = {2: 0.2, 3: 0.7}  # of the edge of a patch, that a large object fits into
 
 
@@ -33,7 +37,7 @@ def zoom_for(
     sizes: npt.NDArray[np.floating[Any]],
     width: float,
     edge: int,
-    covered: float = COVERED,
+    hurried: bool = False,
 ) -> float:
     """Choose by how much images are made smaller.
 
@@ -49,8 +53,9 @@ def zoom_for(
         Typical width of the narrowest class, pixels; 0: not known, and nothing is made smaller.
     edge : int
         Of a patch, pixels (of a cube in volumes).
-    covered : float
-        Share of a typical image that a patch is to cover.
+    hurried : bool
+        Whether there is time for few steps: then a patch is to cover all of a typical volume, and in planes large
+        objects come first.
 
     Returns
     -------
@@ -58,9 +63,13 @@ def zoom_for(
         1 leaves pixels as they are, 0.5 halves images.
     """
     small, large = np.percentile(sizes, (10, 90)) if len(sizes) else (math.inf, 0.0)
+    covered = 1.0 if hurried and len(shape) == _VOLUME else COVERED
+    usual = (_LEAST_OBJECT[len(shape)], _LEAST_WIDTH)
     chosen = 1.0
     for zoom in _STEPS:
-        if zoom < 1 and (zoom * small < _LEAST_OBJECT[len(shape)] or zoom * width < _LEAST_WIDTH):
+        cut = hurried and len(shape) < _VOLUME and chosen * large > _WHOLE[len(shape)] * edge
+        least = _HARDLY if cut else usual
+        if zoom < 1 and (zoom * small < least[0] or zoom * width < least[1]):
             break
         chosen = zoom
         sides = coarser(spacing or (1.0,) * len(shape), zoom)
@@ -89,8 +98,8 @@ def coarser(spacing: Sequence[float], zoom: float) -> tuple[float, ...]:
     return tuple(max(side, least) for side in spacing)
 
 
-def narrowest(pairs: Iterable[Pair]) -> float:
-    """Measure how wide the narrowest class is: the mean length of its runs of pixels along the last axis.
+def class_widths(pairs: Iterable[Pair]) -> tuple[float, float]:
+    """Measure how wide the narrowest and the widest class are: the mean length of their runs along the last axis.
 
     Parameters
     ----------
@@ -99,15 +108,15 @@ def narrowest(pairs: Iterable[Pair]) -> float:
 
     Returns
     -------
-    float
-        Pixels; 0 where it cannot be known, because images are too large to be held in memory or show scribbles.
+    narrowest, widest : float
+        Pixels; 0 where they cannot be known, because images are too large to be held in memory or show scribbles.
     """
     pixels = np.zeros(1, np.int64)
     runs = np.zeros(1, np.int64)
     for pair in pairs:
         labels = np.asarray(pair.labels) if hasattr(pair.labels, "numpy") else None
         if pair.scribbles or labels is None:
-            return 0.0
+            return 0.0, 0.0
         begins = np.ones(labels.shape, bool)
         begins[..., 1:] = labels[..., 1:] != labels[..., :-1]
         classes = labels if pair.kinds else labels > 0
@@ -115,7 +124,8 @@ def narrowest(pairs: Iterable[Pair]) -> float:
         runs = _added(runs, np.bincount(classes[begins]))
     found = runs > 0
     found[0] = False
-    return float((pixels[found] / runs[found]).min(initial=math.inf)) if found.any() else 0.0
+    widths = pixels[found] / runs[found]
+    return (float(widths.min()), float(widths.max())) if found.any() else (0.0, 0.0)
 
 
 def _added(one: npt.NDArray[np.int64], other: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
