@@ -96,8 +96,11 @@ def layer_image(layer: Layer, axes: str) -> Image:
     if isinstance(record := layer.metadata.get(KEY), dict) and "levels" in record:
         levels = levels[: int(record["levels"])]  # others are made for display, and not in the file
     source = str(layer.source.path or "")
+    kept = _kept(layer)
+    # What lies in a patient or on Earth says so by itself.
+    start = () if kept else (*map(float, layer.translate), *[0.0] * color)
     image = as_image(
-        data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels, **_kept(layer)
+        data, axes, scale=scale, units=units, name=layer.name, source=source, levels=levels, start=start, **kept
     )
     if not _is_repeated(data, at := image.axes.find("c")):
         return image
@@ -111,6 +114,7 @@ def layer_image(layer: Layer, axes: str) -> Image:
         layer.name,
         geo=image.geo,
         anatomy=image.anatomy,
+        start=tuple(image.start[i] for i in rest),
     )
 
 
