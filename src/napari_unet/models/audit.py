@@ -76,7 +76,7 @@ def audit_segmentation(
     """
     _check_told(labels, manifest)
     yield Progress(0, 0, "Loading the model")
-    model, image = gather(spec), mended(cached(image), spec)
+    model, image = gather(spec), mended(cached(_as_told(image, manifest["image"])), spec)
     now, labels = record(image, spec, model), _aligned(labels, image)
     _check_same(manifest, now, labels, image)
     spec = spec.model_copy(update={"tiling": _tiling(manifest, spec.tiling)})
@@ -117,6 +117,12 @@ def _aligned(labels: Image, image: Image) -> Image:
     for axis in alone:
         labels = Image(np.asarray(labels.data)[None], axis + labels.axes, name=labels.name)
     return labels
+
+
+def _as_told(image: Image, then: Mapping[str, Any]) -> Image:
+    """Give pixels the size that they had in the run: that of a layer may have been another than its file's."""
+    fits = "scale" in then and then["axes"] == image.axes
+    return replace(image, scale=tuple(then["scale"]), units=tuple(then["units"])) if fits else image
 
 
 def _check_same(manifest: Mapping[str, Any], now: Mapping[str, Any], labels: Image, image: Image) -> None:
