@@ -76,7 +76,7 @@ def test_volumes_and_average(bright, disks, tmp_path):
 
 
 def test_pixels_have_the_size_that_was_told_then(movie, bright, tmp_path):
-    told = replace(movie, scale=(1.0, 0.5, 0.5), units=("second", "micrometer", "micrometer"))
+    told = replace(movie, scale=(1.0, 0.5, 0.5), units=("second", "micrometer", "micrometer"), start=(0.0, 9.0, 9.0))
     napari_unet.segment(told, model=str(bright), diameter=12.0, min_size="20 um2", output=tmp_path / "a.zarr")
     plain = replace(movie, scale=(1.0, 1.0, 1.0), units=("pixel",) * 3)  # as its file has it
     assert workflows.audit(tmp_path / "a.zarr", plain, scratch=tmp_path).equal

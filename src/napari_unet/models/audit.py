@@ -131,7 +131,7 @@ def _check_same(manifest: Mapping[str, Any], now: Mapping[str, Any], labels: Ima
             f"The labels were made with the model '{manifest['model']}' of the sha256 {manifest['sha256'][:12]}, but "
             f"'{now['model']}' has {now['sha256'][:12]}. Give the folder of the model as it was: --model."
         )
-    then = {key: value for key, value in manifest["image"].items() if key != "name"}
+    then = {key: value for key, value in manifest["image"].items() if key not in ("name", "start")}
     if other := [key for key, value in then.items() if now["image"].get(key) != value]:
         raise ImageError(
             f"'{image.name}' is not the image of these labels, or was changed since ({', '.join(other)}). "
