@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,6 +84,20 @@ def test_a_run_is_left_and_found_again(field, slow, expected, tmp_path):
     assert found.state == "finished"
     assert "finished" in found.words
     assert finish(workflows.follow_run_steps(found)).hash == expected
+
+
+def test_a_run_minds_what_the_viewer_knows_of_a_file(field, spec, tmp_path, monkeypatch):
+    monkeypatch.setattr(driving.subprocess, "Popen", lambda *_, **__: SimpleNamespace(poll=lambda: 0, wait=lambda _: 0))
+    monkeypatch.setattr(driving, "_watch", lambda run: None)  # it would end this process
+    spec = spec.model_copy(update={"min_size": "40 um2"})
+    image = replace(read_image(field), scale=(0.5, 0.5), units=("micrometer", "micrometer"))
+    run = workflows.start_run(image, spec, tmp_path / "a.ome.zarr")
+    workflows.drive_run(run.folder)
+    found = finish(workflows.follow_run_steps(run, image))
+    assert (found.hash, found.labels.scale) == (napari_unet.segment(image, spec).hash, image.scale)
+    run = workflows.start_run(replace(image, data=image.data + 1), spec, tmp_path / "b.ome.zarr")
+    with pytest.raises(ClusterError, match="changed in the viewer must be saved first"):
+        workflows.drive_run(run.folder)
 
 
 def test_cancel_ends_the_process_and_a_later_run_goes_on(field, slow, expected, tmp_path):

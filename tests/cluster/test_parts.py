@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,31 @@ def test_what_cannot_be_done_in_parts_is_refused(field, spec, tmp_path):
         finish(workflows.finalize_steps(output))
     with pytest.raises(OutputError, match="other settings"):
         do(field, spec.model_copy(update={"threshold": 0.7}), output, 2, 3)
+
+
+def test_what_a_part_would_leave_undone_is_refused(field, spec, tmp_path):
+    words = ["segment", str(field), "-o", str(tmp_path / OUTPUT), "--model", spec.models[0], "--part", "1"]
+    more = ["--of", "2", "--table", "a.csv", "--scheduler", "tcp://x:1"]
+    wrong = {
+        "--part needs --of": [],
+        "--table and --scheduler cannot be given with --part": more,
+    }
+    for reason, more in wrong.items():
+        found = CliRunner().invoke(cli.commands.app, [*words, *more])
+        assert found.exit_code == 2
+        assert reason in " ".join(found.output.split())
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("a.")] == []
+
+
+def test_the_size_of_pixels_is_the_one_that_was_told(field, spec, tmp_path):
+    # As of a layer whose scale was set in the viewer; sizes in µm are counted by it.
+    told = replace(napari_unet.read_image(field), scale=(0.5, 0.5), units=("micrometer", "micrometer"))
+    spec = spec.model_copy(update={"min_size": "40 um2"})
+    expected = napari_unet.segment(told, spec)
+    assert expected.objects < napari_unet.segment(told, spec.model_copy(update={"min_size": None})).objects
+    finish(workflows.segment_part_steps(told, spec, tmp_path / OUTPUT, 1, 2))
+    found = finish(workflows.finalize_steps(tmp_path / OUTPUT))
+    assert (found.hash, found.labels.scale) == (expected.hash, told.scale)
 
 
 def test_by_commands(field, spec, expected, tmp_path):

@@ -154,6 +154,10 @@ def test_the_command_line_speaks_of_classes(land, tmp_path):
     assert re.search(r"Classes +road \d+\.\d%, grass \d+\.\d%, roof \d+\.\d%", done.output)
     assert "Objects" not in done.output
     assert "Object width" not in done.output
+    ahead = CliRunner().invoke(app, [*words, "--overwrite", "--dry-run"])
+    assert ahead.exit_code == 0, ahead.output
+    assert "Memory" in ahead.output
+    assert "Object width" not in ahead.output
     assert napari_unet.workflows.read_table(files[2])["name"].tolist() == ["road", "grass", "roof"]
     sure, labels = napari_unet.read_image(files[3]), napari_unet.read_labels(files[1])
     assert sure.shape == labels.shape

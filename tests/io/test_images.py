@@ -352,6 +352,26 @@ def test_ome_zarr(tmp_path, version):
     np.testing.assert_array_equal(found.planes(2)[0].read((slice(0, 3), slice(5, 9))), data[:, 0:3, 5:9])
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_where_an_ome_zarr_lies(tmp_path, version):
+    file = tmp_path / "cells.ome.zarr"
+    ome_zarr(file, noise(2, 20, 30), version)
+    group = zarr.open_group(file, mode="a")
+    ome = dict(group.attrs).get("ome", dict(group.attrs))
+    ome["multiscales"][0]["datasets"][0]["coordinateTransformations"].append(
+        {"type": "translation", "translation": [0.0, 10.0, 20.0]}
+    )
+    ome["multiscales"][0]["coordinateTransformations"].append({"type": "translation", "translation": [0.0, 1.0, -2.0]})
+    group.attrs.update({"ome": ome} if version == "0.5" else ome)
+    found = read_image(file)
+    # Pixel (3, 4): 0.5 * 3 + 10 and 0.25 * 4 + 20 within the image, twice that and a shift outside of it.
+    place = [start + scale * n for start, scale, n in zip(found.start, found.scale, (0, 3, 4), strict=True)]
+    assert place == [0.0, 2 * 11.5 + 1, 2 * 21 - 2]
+    write_image(tmp_path / "b.ome.zarr", Image(noise(20, 30), "yx", found.scale[1:], start=found.start[1:]))
+    again = read_image(tmp_path / "b.ome.zarr")
+    assert (again.start, again.scale) == (found.start[1:], found.scale[1:])
+
+
 def test_plain_zarr(tmp_path):
     data = noise(2, 20, 30)
     zarr.create_array(tmp_path / "a.zarr", data=data, dimension_names=["t", "y", "x"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import dask.array as da
 import numpy as np
@@ -97,6 +98,17 @@ def test_ome_zarr_metadata(tmp_path):
         assert array["shape"] == [2, 3, -(-700 // 2**k), -(-1100 // 2**k)]
         assert (array["data_type"], array["fill_value"]) == ("uint32", 0)
         assert array["dimension_names"] == ["t", "z", "y", "x"]
+
+
+def test_labels_lie_where_their_image_lies(tmp_path):
+    write_labels(tmp_path / "a.ome.zarr", replace(example((6, 700), "xy"), start=(30.0, -4.5)))
+    (multiscale,) = zarr.open_group(tmp_path / "a.ome.zarr" / "labels" / "a", mode="r").attrs["ome"]["multiscales"]
+    assert [each["coordinateTransformations"] for each in multiscale["datasets"]] == [
+        [{"type": "scale", "scale": [size, size]}, {"type": "translation", "translation": [-4.5, 30.0]}]
+        for size in (0.5, 1.0)
+    ]
+    found = read_labels(tmp_path / "a.ome.zarr")
+    assert (found.axes, found.start) == ("yx", (-4.5, 30.0))
 
 
 def test_pyramid_shards_and_empty_shards(tmp_path):

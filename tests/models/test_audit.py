@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,13 @@ def test_volumes_and_average(bright, disks, tmp_path):
     audit = workflows.audit(tmp_path / "a.zarr", image)
     assert audit.equal
     assert audit.objects > 0
+
+
+def test_pixels_have_the_size_that_was_told_then(movie, bright, tmp_path):
+    told = replace(movie, scale=(1.0, 0.5, 0.5), units=("second", "micrometer", "micrometer"), start=(0.0, 9.0, 9.0))
+    napari_unet.segment(told, model=str(bright), diameter=12.0, min_size="20 um2", output=tmp_path / "a.zarr")
+    plain = replace(movie, scale=(1.0, 1.0, 1.0), units=("pixel",) * 3)  # as its file has it
+    assert workflows.audit(tmp_path / "a.zarr", plain, scratch=tmp_path).equal
 
 
 def test_runs_that_need_whole_planes(movie, bright, tmp_path):

@@ -19,6 +19,7 @@ import napari_unet
 from napari_unet import workflows
 from napari_unet.core.axes import as_image
 from napari_unet.core.errors import OutputError
+from napari_unet.core.place import GeoReference
 from napari_unet.core.results import Piece, Segmentation, label_hash
 from napari_unet.core.specs import SegmentSpec, TilingSpec
 from napari_unet.core.steps import Progress, finish
@@ -57,10 +58,12 @@ def store(image: Any, spec: SegmentSpec, output: Path, **more: Any) -> Iterator[
 
 def test_the_same_labels_as_in_memory(movie, spec, tmp_path):
     expected = napari_unet.segment(movie, spec)
+    movie = replace(movie, start=(0.0, -3.5, 12.0))
     found = napari_unet.segment(movie, spec, output=tmp_path / "a.ome.zarr", measures=["objects"])
     assert isinstance(found.labels.data, zarr.Array)
     np.testing.assert_array_equal(found.labels.data[:], expected.labels.data)
     assert (found.labels.axes, found.labels.scale, found.labels.units) == ("tyx", movie.scale, movie.units)
+    assert found.labels.start == napari_unet.segment(movie, spec).labels.start == movie.start
     assert found.hash == expected.hash == found.manifest["labels_hash"]
     assert found.manifest.keys() == expected.manifest.keys()
     assert found.objects == expected.objects == len(np.unique(found.table["index"]))
@@ -209,7 +212,11 @@ def test_another_run_is_refused_with_the_reason(half, movie, spec, bright, tmp_p
     rule = json.loads(card)
     rule["target"]["persistence"] = 0.5
     (changed / "card.json").write_text(json.dumps(rule))
+    seen = tmp_path / "seen"
+    shutil.copytree(bright, seen)
+    (seen / "card.json").write_text(json.dumps(json.loads(card) | {"diameter": 15.0}))
     wrong = {
+        r"how it sees images \(diameter: 12.0 then, 15.0 now\)": (movie, spec.model_copy(update={"model": str(seen)})),
         r"another rule on its card \(persistence: .* then, 0.5 now\)": (
             movie,
             spec.model_copy(update={"model": str(changed)}),
@@ -225,6 +232,38 @@ def test_another_run_is_refused_with_the_reason(half, movie, spec, bright, tmp_p
     assert sorted(p for p in tmp_path.rglob("*")) == before
     found = napari_unet.segment(smaller, spec, output=tmp_path / "b.zarr")
     assert found.objects
+
+
+def test_labels_of_pixels_of_another_size_or_place_are_refused(movie, spec, tmp_path):
+    output, finer = tmp_path / "a.ome.zarr", replace(movie, scale=(2.0, 0.25, 0.25))
+    napari_unet.segment(movie, spec, output=output)
+    alike = replace(movie, scale=(2.0, 0.5 * (1 + 1e-9), 0.5), units=("second", "um", "um"))
+    napari_unet.segment(alike, spec, output=output)  # rounded otherwise, and other words
+    wrong = {
+        r"another size \(scale: \[2.0, 0.5, 0.5\] then, \[2.0, 0.25, 0.25\] now": replace(
+            movie, scale=(2.0, 0.25, 0.25)
+        ),
+        "another size .*units": replace(movie, units=("second", "millimeter", "millimeter")),
+        "lay elsewhere .*start": replace(movie, start=(0.0, 7.0, -2.0)),
+        "lay elsewhere .*transform": replace(movie, geo=GeoReference((1.0, 0.0, 5.0, 0.0, -1.0, 7.0), "EPSG:3857")),
+    }
+    for reason, image in wrong.items():
+        with pytest.raises(OutputError, match=reason):
+            napari_unet.segment(image, spec, output=output)
+    assert napari_unet.segment(finer, spec, output=output, overwrite=True).labels.scale == finer.scale
+
+
+def test_an_unfinished_run_minds_the_size_of_pixels_where_labels_depend_on_it(movie, spec, tmp_path):
+    finer = replace(movie, scale=(2.0, 0.25, 0.25))
+    output, least = tmp_path / "a.ome.zarr", spec.model_copy(update={"min_size": "9 um2"})
+    assert stopped(store(movie, least, output), 30) is None
+    with pytest.raises(OutputError, match=r"another size \(scale: \[0.5, 0.5\] then, \[0.25, 0.25\] now"):
+        napari_unet.segment(finer, least, output=output)
+    shutil.rmtree(f"{output}.unfinished")
+    assert stopped(store(movie, spec, output), 30) is None
+    found = napari_unet.segment(finer, spec, output=output)  # the same labels, at the size that is known by now
+    assert found.hash == napari_unet.segment(movie, spec).hash
+    assert found.labels.scale == finer.scale
 
 
 def test_something_else_at_the_place(movie, spec, tmp_path):
@@ -287,6 +326,16 @@ def test_pieces_are_shown_where_somebody_looks(movie, spec, tmp_path):
 def test_other_formats_are_written_too(movie, spec, tmp_path):
     found = napari_unet.segment(movie, spec, output=tmp_path / "a.tif")
     np.testing.assert_array_equal(workflows.read_labels(tmp_path / "a.tif").data, found.labels.data)
+
+
+def test_a_place_that_cannot_be_written_at_the_end_is_refused_at_the_start(movie, spec, tmp_path, monkeypatch):
+    (tmp_path / "a.zarr").mkdir()
+    zarr.create_array(tmp_path / "a.zarr", shape=(3, 3), dtype="u1", overwrite=True)
+    monkeypatch.setattr("napari_unet.models.segment.segment_image", None)
+    how = spec.model_copy(update={"confidence": True})
+    for name, reason in {"a.zarr": "exists", "no/b.tif": "does not exist", "c.png": "holds one plane"}.items():
+        with pytest.raises(OutputError, match=reason):
+            napari_unet.segment(movie, how, output=tmp_path / name)
 
 
 def test_uncertainty_keeps_labels_in_memory(movie, spec, tmp_path):

@@ -42,6 +42,14 @@ def test_other_images_are_told_apart(shape):
     assert fingerprint(replace(as_image(data, axes), axes="c" + axes[1:] if len(shape) > 2 else "xy")) != found
 
 
+def test_where_there_is_no_data_counts():
+    image, valid = as_image(DATA, "cyx"), np.ones(DATA.shape[1:], bool)
+    valid[:, :150] = False
+    found = [fingerprint(replace(image, valid=each)) for each in ((), (valid,), (~valid,))]
+    assert found[0] == fingerprint(replace(image, valid=(valid | True,)))
+    assert len({each["sample"] for each in found}) == len(found)
+
+
 def test_little_is_read_of_a_large_image():
     class Huge:
         shape, dtype, pixels = (40, 100_000, 100_000), np.dtype(np.uint8), 0

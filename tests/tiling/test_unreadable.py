@@ -82,6 +82,11 @@ def test_a_run_that_stopped_goes_on_by_skipping(damaged, bright, tmp_path, monke
     assert found.manifest["unreadable"] == expected.manifest["unreadable"] != []
     with pytest.raises(OutputError, match="unreadable: skip then, stop now"):
         napari_unet.segment(image, model=str(bright), output=output, **SETTINGS)
+    zarr.open_array(path, mode="r+")[1, :40, 40:80] = 900  # the file is repaired
+    image, how = napari_unet.read_image(path, "tyx"), {"output": output, "unreadable": "skip", **SETTINGS}
+    with pytest.raises(OutputError, match="parts of it could not be read, which can be read now"):
+        napari_unet.segment(image, model=str(bright), **how)
+    assert napari_unet.segment(image, model=str(bright), overwrite=True, **how).manifest["unreadable"] == []
 
 
 def test_what_has_no_chunks_always_stops():

@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QGuiApplication
@@ -18,6 +19,7 @@ from rasterio.transform import Affine
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
+from napari_unet.core.bands import choose_bands
 from napari_unet.core.errors import ImageError
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.results import label_hash
@@ -114,6 +116,21 @@ def test_any_band_stands_for_all(make: Make, viewer: ViewerModel, engine: Engine
         labels = viewer.layers[-1]
         assert (labels.data.shape, tuple(labels.scale)) == ((72, 96), (10, 10))
     assert widget.settings.fields["channels"].native.placeholderText() == f"all of {choice(range(4))}"
+
+
+def test_channels_of_a_microscope_keep_their_names(
+    make: Make, viewer: ViewerModel, engine: Engine, qtbot: QtBot, tmp_path: Path
+) -> None:
+    file, names = tmp_path / "cells.ome.tif", ["green", "DAPI", "red", "NIR"]
+    bands = np.random.default_rng(0).integers(1, 4000, (4, 72, 96)).astype(np.uint16)
+    tifffile.imwrite(file, bands, photometric="minisblack", metadata={"axes": "CYX", "Channel": {"Name": names}})
+    show(viewer, file)
+    there = workflows.read_image(file)
+    image = run(make("named"), qtbot)
+    assert image.channel_names == there.channel_names == tuple(names)
+    # A model that knows bands by name sees them in its own order, as on the command line.
+    assert choose_bands(image, None, ("NIR", "red", "green")) == (3, 2, 0)
+    assert run(make("three", "red, DAPI, nir"), qtbot).channels == 4
 
 
 def choice(numbers: Any) -> str:

@@ -16,7 +16,8 @@ __all__ = [
     "Anomaly", "Average", "Background", "Batch", "Binary", "Channel", "Channels", "Confidence", "Diameter",
     "DropoutSamples", "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models",
     "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table",
-    "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "chosen_channels",
+    "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "check_part",
+    "chosen_channels",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -223,3 +224,16 @@ def apart(places: Mapping[str, Path | None]) -> None:
         if other := taken.get(path.resolve()):
             raise OutputError(f"{option} would replace what {other} writes to '{path}'. Choose another name.")
         taken[path.resolve()] = option
+
+
+def check_part(part: int, of: int, others: Mapping[str, object]) -> None:
+    """Refuse what one part of a run cannot do; `others` are the options that were given, by name."""
+    if not part or not of:
+        given, missing = ("--part", "--of") if part else ("--of", "--part")
+        raise SpecError(f"{given} needs {missing} too: --part 1 --of 4 does the first of four parts.")
+    if named := [name for name, value in others.items() if value]:
+        raise SpecError(
+            f"{' and '.join(named)} cannot be given with --part: a part does some of the bricks, here, and no labels "
+            "are complete yet. Leave it out. When all parts are done, 'finalize' completes the labels (it takes "
+            "--scheduler and --local-workers), 'measure' makes tables of them and 'polygons' polygons."
+        )

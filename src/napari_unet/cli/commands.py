@@ -146,6 +146,8 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         checks.look_ahead(workflows.preflight_steps(source, spec, output), as_json)
         return
     if part or of:
+        cluster = {"--scheduler": scheduler, "--local-workers": local_workers, "--slurm": slurm}
+        options.check_part(part, of, {"--table": table, "--polygons": polygons} | cluster)
         _do_part(source, spec, output, (part, of), as_json)
         return
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:

@@ -18,7 +18,7 @@ from ..models._bricks import begin, can_store
 from ..models.average import gather
 from ..models.errand import errand_of, source_of
 from ..models.segment import record
-from ..models.stored import difference, identity
+from ..models.stored import difference, identity, unlike
 from ..tiling._plane_work import key_of
 from ..tiling.chunks import cached
 from ..tiling.stream import batched, stream
@@ -95,15 +95,15 @@ def segment_part_steps(image: Image, spec: SegmentSpec, output: Path, part: Part
             "Neither uncertainty nor objects that need the whole plane at once can be found in parts. Run this without "
             "--part."
         )
-    wanted = identity(record(image, spec, model))
-    if _is_finished(output, wanted):
+    asked = record(image, spec, model)
+    if _is_finished(output, asked):
         return part
     _check_folder(output)
     journal = Shared(run_folder(output))
     with journal.share(f"{part.number}-of-{part.of}"):
         yield Progress(0, 0, "Measuring intensities and object size, or waiting for who does")
         with journal.alone("begin"):
-            _begin(journal, (image, spec, model), output, wanted)
+            _begin(journal, (image, spec, model), output, identity(asked))
         bench = Bench(errand, image, model)
         return (yield from _Doing(bench, part).steps())
 
@@ -123,7 +123,7 @@ def _is_finished(output: Path, wanted: dict[str, Any]) -> bool:
     if not has_output(output) or goes_on(output):
         return False
     found = find_finished(output)
-    other = "something else" if found is None else difference(identity(found[1]), wanted)
+    other = "something else" if found is None else unlike(found[1], wanted)
     if other:
         raise OutputError(f"'{shown(output)}' exists and holds {other}. Choose another name, or remove it first.")
     return True

@@ -9,9 +9,10 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .anatomy import Anatomy, extent
+from .axis_names import AXES, guess_axes, parse_axes
 from .errors import AxesError, ImageError, UNetError
 from .holes import find_holes, punched
 from .place import GeoReference
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["AXES", "Image", "Plane", "as_image", "guess_axes", "parse_axes"]
-
-AXES: Final = "tczyx"
-_ALIASES: Final = {"time": "t", "channel": "c", "s": "c", "rgb": "c", "depth": "z", "plane": "z"}
-_MAX_RGB: Final = 4
-_LEAST_PLANE: Final = 64  # pixels along both sides, from which on a last axis of two is channels
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,9 @@ class Image:
         Of an image whose channels are files of their own: these, in order; `source` is the first.
     remarks : tuple of str
         What its reader has to say to the user.
+    start : tuple of float
+        Where the center of the first pixel lies along each axis, in its unit: 0, unless the file or the viewer says
+        otherwise. Nothing is counted from it; labels lie at the same place. Left out where it has other axes.
     """
 
     data: Any
@@ -77,6 +76,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    start: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in missing scales and units, and check that everything fits."""
@@ -90,6 +90,8 @@ class Image:
         object.__setattr__(self, "units", tuple(self.units) or ("pixel",) * len(shape))
         if not len(self.scale) == len(self.units) == len(shape):
             raise AxesError(f"'{self.name}': scale, units and axes must have {len(shape)} entries each.")
+        known = len(self.start) == len(shape)
+        object.__setattr__(self, "start", tuple(map(float, self.start)) if known else (0.0,) * len(shape))
         if 0 in shape:
             raise ImageError(f"'{self.name}' is empty (shape {shape}). Choose an image with pixels in it.")
         if self.anatomy is not None and self.anatomy.shape != extent(self):
@@ -136,6 +138,10 @@ class Image:
             tuple(self.scale[i] for i in where),
             tuple(self.units[i] for i in where),
         )
+
+    def start_of(self, axes: str) -> tuple[float, ...]:
+        """Return where the named axes start, in that order."""
+        return tuple(self.start[self.axes.index(a)] for a in axes)
 
     def read(self, window: tuple[int | slice, ...], level: int = 0) -> npt.NDArray[np.generic]:
         """Load a window.
@@ -294,67 +300,6 @@ def _picked(block: npt.NDArray[np.generic], channels: tuple[int, ...]) -> npt.ND
     found = block[[max(0, channel) for channel in channels]]
     found[[channel < 0 for channel in channels]] = 0
     return found
-
-
-def parse_axes(text: str | Sequence[str]) -> str:
-    """Turn a user's or a layer's axis names into letters.
-
-    Parameters
-    ----------
-    text : str or sequence of str
-        ``"tyx"``, ``"TZYX"`` or ``("time", "y", "x")``.
-
-    Returns
-    -------
-    str
-        Letters of ``tczyx``.
-
-    Raises
-    ------
-    AxesError
-        If a name is unknown, appears twice, or ``y`` or ``x`` is missing.
-    """
-    words = [w.strip().lower() for w in text]
-    axes = "".join(_ALIASES.get(w, w[:1] if w[:1] in AXES and len(w) <= 1 else w) for w in words)
-    unknown = [w for w in words if _ALIASES.get(w, w) not in tuple(AXES)]
-    if unknown:
-        raise AxesError(f"Unknown axes {unknown} in '{text}'. Use the letters {AXES}, for example 'tyx' or 'zcyx'.")
-    if len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes):
-        raise AxesError(f"The axes '{axes}' must name y and x, and each axis once. Example: 'tyx'.")
-    return axes
-
-
-def guess_axes(shape: tuple[int, ...], dtype: Any = None) -> str:
-    """Guess the axes of an array that does not say.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the array.
-    dtype : dtype, optional
-        A last axis of 3 or 4 is color only for 8-bit data.
-
-    Returns
-    -------
-    str
-        ``"yx"``, ``"yxc"`` for color pictures and what would be planes two pixels wide, or ``"zyx"`` for a stack.
-
-    Raises
-    ------
-    AxesError
-        If there are several possible answers (four and more dimensions).
-    """
-    color = len(shape) >= 3 and shape[-1] in (3, _MAX_RGB) and str(dtype) == "uint8"
-    plain = {2: "yx", 3: "zyx"}
-    narrow = len(shape) == 3 and shape[-1] == 2 and min(shape[:2]) >= _LEAST_PLANE
-    if (color and len(shape) == 3) or narrow:
-        return "yxc"
-    if len(shape) in plain:
-        return plain[len(shape)]
-    raise AxesError(
-        f"An array of shape {shape} can be read in several ways. Say what its axes are, "
-        "for example axes='tzyx' (time, z, y, x) or axes='tcyx'; on the command line --axes tzyx."
-    )
 
 
 def as_image(data: Any, axes: str | Sequence[str] | None = None, **more: Any) -> Image:

@@ -97,6 +97,8 @@ class Preflight:
         Bytes of the finished labels.
     warnings : tuple of str
         What may go wrong, in words.
+    sized : bool
+        Whether the size of objects decides how large the network sees the image.
     """
 
     pixels: int
@@ -111,6 +113,7 @@ class Preflight:
     disk: Room | None = None
     labels: int = 0
     warnings: tuple[str, ...] = ()
+    sized: bool = True
 
     @property
     def line(self) -> str:
@@ -123,7 +126,9 @@ class Preflight:
         rows = {"Pixels": f"{self.pixels:,} in {self.tiles:,} tiles"}
         if self.left < 1:
             rows["Done already"] = f"{1 - self.left:.0%}"
-        rows |= {"Object width": f"{self.diameter:.1f} pixels", "Device": self.device}
+        if self.sized:
+            rows["Object width"] = f"{self.diameter:.1f} pixels"
+        rows["Device"] = self.device
         rows |= {"Time": f"about {time_words(self.seconds)} ({self.speed:.3g} Mpx/s)"}
         rows |= {"Memory": f"about {self.memory.words}"}
         if self.device_memory is not None:

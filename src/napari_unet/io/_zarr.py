@@ -241,7 +241,7 @@ def say_finest(folder: Root, name: str, labels: Image, manifest: Mapping[str, An
     folder, name, labels, manifest : Path or StorePath, str, Image, mapping
         As for :func:`finish_labels_steps`.
     """
-    multiscale = {"name": name, "type": "nearest", "axes": _ome_axes(labels), "datasets": [_dataset(0, labels.scale)]}
+    multiscale = {"name": name, "type": "nearest", "axes": _ome_axes(labels), "datasets": [_dataset(0, labels)]}
     zarr.open_group(folder / "labels" / name, mode="r+").attrs.update(_said(multiscale, manifest))
 
 
@@ -275,8 +275,11 @@ def _said(multiscale: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[st
     return {"ome": ome, "napari-unet": dict(manifest)}
 
 
-def _dataset(level: int, scale: Sequence[float]) -> dict[str, Any]:
-    return {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": list(scale)}]}
+def _dataset(level: int, image: Image, steps: Sequence[int] = ()) -> dict[str, Any]:
+    scale = [size * step for size, step in zip(image.scale, steps or (1,) * len(image.scale), strict=True)]
+    # Coarser levels hold every second pixel, so all of them start where the first pixel lies.
+    start = [{"type": "translation", "translation": list(image.start)}] if any(image.start) else []
+    return {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}, *start]}
 
 
 def write_digests(folder: Root, digests: npt.NDArray[np.uint8]) -> None:
@@ -335,8 +338,7 @@ def _coarsen(group: zarr.Group, name: str, image: Image, level: zarr.Array[Any])
     datasets: list[dict[str, Any]] = []
     ndim, dtype = 2 if level.chunks[:-2] == (1,) * (level.ndim - 2) else 3, str(level.dtype)
     while True:
-        scale = [size * step for size, step in zip(image.scale, steps, strict=True)]
-        datasets.append(_dataset(len(datasets), scale))
+        datasets.append(_dataset(len(datasets), image, steps))
         if max(level.shape[-2:]) < SMALLEST_LEVEL:
             return {"name": name, "type": "nearest", "axes": _ome_axes(image), "datasets": datasets}
         stride = tuple(2 if a in "yx" and n > 1 else 1 for a, n in zip(image.axes, level.shape, strict=True))
@@ -356,16 +358,9 @@ def _create_level(
     chunks = tuple(min(n, c) for n, (c, _) in zip(shape, wanted, strict=True))
     shards = tuple(c * -(-min(n, s) // c) for n, c, (_, s) in zip(shape, chunks, wanted, strict=True))
     return group.create_array(
-        name,
-        shape=shape,
-        dtype=dtype,
-        chunks=chunks,
-        shards=shards,
-        compressors=ZstdCodec(level=3),
-        fill_value=0,
-        dimension_names=list(axes),
-        overwrite=True,
-    )
+        name, shape=shape, dtype=dtype, chunks=chunks, shards=shards, compressors=ZstdCodec(level=3), fill_value=0,
+        dimension_names=list(axes), overwrite=True,
+    )  # fmt: skip
 
 
 def _fill(level: zarr.Array[Any], read: Read) -> Iterator[None]:

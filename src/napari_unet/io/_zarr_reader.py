@@ -259,10 +259,13 @@ def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str
     names = [str(a.get("name")) for a in entries] or (AXES if array.ndim == len(AXES) else "")
     found = axes or _named_axes([*names])
     units = tuple(str(a.get("unit") or "pixel") for a in entries)
-    sizes = (_scale(multiscale, array.ndim), _scale(datasets[0], array.ndim))
-    scale = tuple(a * b for a, b in zip(*sizes, strict=True))
+    ones, zeros = (1.0,) * array.ndim, (0.0,) * array.ndim
+    (outer, shift), (inner, start) = (
+        (_told(each, "scale", ones), _told(each, "translation", zeros)) for each in (multiscale, datasets[0])
+    )
     return as_image(
-        array, found, scale=scale, units=units, name=name, levels=tuple(coarser), channel_names=_channels(node),
+        array, found, scale=_times(outer, inner), units=units, name=name, levels=tuple(coarser),
+        channel_names=_channels(node), start=tuple(map(sum, zip(_times(outer, start), shift, strict=True))),
         **_places(node),
     )  # fmt: skip
 
@@ -332,8 +335,13 @@ def _places(node: zarr.Group) -> dict[str, Any]:
     return {"geo": geo, "anatomy": Anatomy.from_dict(manifest.get("anatomy"))}
 
 
-def _scale(holder: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
+def _told(holder: Mapping[str, Any], kind: str, otherwise: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the numbers of a transformation; `otherwise`, as long as there are axes, where there is none."""
     for transform in holder.get("coordinateTransformations") or ():
-        if transform.get("type") == "scale" and len(transform.get("scale", ())) == ndim:
-            return tuple(float(s) for s in transform["scale"])
-    return (1.0,) * ndim
+        if transform.get("type") == kind and len(transform.get(kind, ())) == len(otherwise):
+            return tuple(float(number) for number in transform[kind])
+    return otherwise
+
+
+def _times(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(a * b for a, b in zip(one, other, strict=True))

@@ -130,7 +130,8 @@ def read_drawing(path: Path, like: Image | None, classes: Sequence[str] = (), on
     said = (f"None of the shapes of '{path.name}' lies on '{like.name}'.",) if beside else ()
     drawn = _Drawn(parts, numbers[owners[wanted]] if len(owners) else numbers, (flat[0], flat[1]))
     data = drawn if drawn.dtype.itemsize * flat[0] * flat[1] > LAZY_BYTES else drawn[:, :]
-    return Image(data, "yx", scale, units, path.name, str(path), geo=like.geo and like.geo.without_bands, remarks=said)
+    place: dict[str, Any] = {"geo": like.geo and like.geo.without_bands, "start": like.start_of("yx")}
+    return Image(data, "yx", scale, units, path.name, str(path), remarks=said, **place)
 
 
 def _read(path: Path) -> _Shapes:

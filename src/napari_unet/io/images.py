@@ -125,7 +125,8 @@ def write_image(
         write_number_raster(target, image, facts)
         return
     values = np.asarray(image.data).transpose([image.axes.index(a) for a in axes]).astype(np.float32, copy=False)
-    ordered = Image(values, axes, *image.along(axes)[1:], image.name, geo=image.geo, anatomy=image.anatomy)
+    place: dict[str, Any] = {"geo": image.geo, "anatomy": image.anatomy, "start": image.start_of(axes)}
+    ordered = Image(values, axes, *image.along(axes)[1:], image.name, **place)
     if suffix == ".zarr":
         if overwrite:
             check_replaceable(target)

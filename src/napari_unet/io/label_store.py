@@ -51,6 +51,7 @@ class LabelStore:
         axes = "".join(a for a in AXES if a in image.label_axes)
         shape, scale, units = image.along(axes)
         place: dict[str, Any] = {"geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy}
+        place["start"] = image.start_of(axes)
         self._frame = Image(np.broadcast_to(np.uint32(0), shape), axes, scale, units, image.name, **place)
         self._level = self._opened(ndim, make)
         self._block = dict(zip(axes, self._level.shards or self._level.chunks, strict=True))
@@ -74,7 +75,7 @@ class LabelStore:
     def labels(self) -> Image:
         """The labels as far as they are written, not loaded; axes in the order ``tzyx``."""
         frame = self._frame
-        place: dict[str, Any] = {"geo": frame.geo, "anatomy": frame.anatomy}
+        place: dict[str, Any] = {"geo": frame.geo, "anatomy": frame.anatomy, "start": frame.start}
         return Image(self._level, frame.axes, frame.scale, frame.units, frame.name, **place)
 
     def windows(self, plane: Plane) -> Sequence[Window]:

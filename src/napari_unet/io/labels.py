@@ -244,7 +244,8 @@ def _ordered(labels: Image) -> Image:
     view = _Ordered(labels)
     _, scale, units = labels.along(view.axes)
     geo = labels.geo and labels.geo.without_bands
-    return Image(view, view.axes, scale, units, labels.name, labels.source, geo=geo, anatomy=labels.anatomy)
+    place: dict[str, Any] = {"geo": geo, "anatomy": labels.anatomy, "start": labels.start_of(view.axes)}
+    return Image(view, view.axes, scale, units, labels.name, labels.source, **place)
 
 
 def _load(ordered: Image) -> npt.NDArray[np.integer[Any]]:

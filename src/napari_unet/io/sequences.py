@@ -66,6 +66,7 @@ def read_sequences(places: Sequence[Place], axes: str | None, read: Callable[[Pl
     joined = Image(
         _stacked([image.data for image in images], first.axes), own, scale, units, name, files[0], _levels(images),
         valid=_valid(images), channel_names=names, files=files, **shared_place(images, names),
+        start=(0.0, *first.start),
         remarks=tuple(remark for image in images for remark in image.remarks),
     )  # fmt: skip
     return _ordered(joined, axes) if axes and "c" in axes and axes != own else joined
@@ -134,4 +135,6 @@ def _ordered(image: Image, axes: str) -> Image:
     order = [image.axes.index(axis) for axis in axes]
     _, scale, units = image.along(axes)
     levels = tuple(level.transpose(order) for level in image.levels)
-    return replace(image, data=image.data.transpose(order), axes=axes, scale=scale, units=units, levels=levels)
+    return replace(image, data=image.data.transpose(order), axes=axes, scale=scale, units=units, levels=levels,
+        start=image.start_of(axes),
+    )  # fmt: skip

@@ -76,7 +76,7 @@ def audit_segmentation(
     """
     _check_told(labels, manifest)
     yield Progress(0, 0, "Loading the model")
-    model, image = gather(spec), mended(cached(image), spec)
+    model, image = gather(spec), mended(cached(_as_told(image, manifest["image"])), spec)
     now, labels = record(image, spec, model), _aligned(labels, image)
     _check_same(manifest, now, labels, image)
     spec = spec.model_copy(update={"tiling": _tiling(manifest, spec.tiling)})
@@ -119,13 +119,19 @@ def _aligned(labels: Image, image: Image) -> Image:
     return labels
 
 
+def _as_told(image: Image, then: Mapping[str, Any]) -> Image:
+    """Give pixels the size that they had in the run: that of a layer may have been another than its file's."""
+    fits = "scale" in then and then["axes"] == image.axes
+    return replace(image, scale=tuple(then["scale"]), units=tuple(then["units"])) if fits else image
+
+
 def _check_same(manifest: Mapping[str, Any], now: Mapping[str, Any], labels: Image, image: Image) -> None:
     if manifest["sha256"] != now["sha256"]:
         raise ModelError(
             f"The labels were made with the model '{manifest['model']}' of the sha256 {manifest['sha256'][:12]}, but "
             f"'{now['model']}' has {now['sha256'][:12]}. Give the folder of the model as it was: --model."
         )
-    then = {key: value for key, value in manifest["image"].items() if key != "name"}
+    then = {key: value for key, value in manifest["image"].items() if key not in ("name", "start")}
     if other := [key for key, value in then.items() if now["image"].get(key) != value]:
         raise ImageError(
             f"'{image.name}' is not the image of these labels, or was changed since ({', '.join(other)}). "

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..core.axes import Image
 from ..core.errors import ClusterError
@@ -18,7 +18,9 @@ from ..io.choosing import run_folder, work_folder
 from ..io.images import read_image
 from ..tiling.fingerprint import fingerprint
 
-__all__ = ["Errand", "errand_of", "source_of"]
+__all__ = ["Errand", "errand_of", "open_source", "source_of"]
+
+_SIZES: Final = ("scale", "units", "start")  # of an image, as it knows them
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Errand:
         Its axes.
     spec : dict
         Fields of :class:`~napari_unet.core.specs.SegmentSpec`, as JSON holds them; models are named, not sent.
+    scale, units, start : sequence of float, of str, of float
+        The size of its pixels and where they lie, which may have been told otherwise than the file tells it.
     image : dict
         What the image is, see :func:`~napari_unet.tiling.fingerprint.fingerprint`.
     work : str
@@ -45,6 +49,9 @@ class Errand:
     source: str | Sequence[str]
     axes: str
     spec: dict[str, Any]
+    scale: Sequence[float]
+    units: Sequence[str]
+    start: Sequence[float]
     image: dict[str, Any]
     work: str = ""
 
@@ -83,13 +90,7 @@ class Errand:
         ImageError
             If it cannot be read.
         """
-        image = read_image(self.source, self.axes)
-        if fingerprint(image) != self.image:
-            raise ClusterError(
-                f"'{image.source}' is another image here than where the run was begun. All processes must see the same "
-                "files under the same names."
-            )
-        return image
+        return open_source(asdict(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -145,8 +146,39 @@ def source_of(image: Image, spec: SegmentSpec) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``source``, ``axes`` and ``spec`` of an :class:`Errand`; the source is empty for an image in memory.
+        Fields of an :class:`Errand`, from ``source`` to ``start``; the source is empty for an image in memory.
     """
     models = [str(Path(name).resolve()) if Path(name).is_dir() else name for name in spec.models]
     told = spec.model_dump(mode="json") | {"model": models[0] if len(models) == 1 else models}
-    return {"source": origin_of(image), "axes": image.axes, "spec": told}
+    sizes = {name: list(getattr(image, name)) for name in _SIZES}
+    return {"source": origin_of(image), "axes": image.axes, "spec": told, **sizes}
+
+
+def open_source(told: Mapping[str, Any]) -> Image:
+    """Open the image of a run as it was where the run was begun.
+
+    Parameters
+    ----------
+    told : mapping
+        From :func:`source_of`; perhaps with ``image``, see :class:`Errand`.
+
+    Returns
+    -------
+    Image
+        Not loaded. Its pixels have the size and the place that were told, not those of the file.
+
+    Raises
+    ------
+    ClusterError
+        If it is another one.
+    ImageError
+        If it cannot be read.
+    """
+    image = read_image(told["source"], told["axes"])
+    if "image" in told and fingerprint(image) != told["image"]:
+        raise ClusterError(
+            f"'{image.source}' is another image here than where the run was begun. All processes must see the same "
+            "files under the same names; what was changed in the viewer must be saved first."
+        )
+    sizes: dict[str, Any] = {name: tuple(told[name]) for name in _SIZES if name in told}
+    return replace(image, **sizes)

@@ -122,7 +122,7 @@ def look_ahead(image: Image, spec: SegmentSpec, model: Scorer, output: Path | No
         pixels=ahead.pixels, tiles=total, left=ahead.left, seconds=each * total * ahead.left,
         speed=left.pixels / len(samples) / each / 1e6, diameter=ahead.diameter, device=model.device,
         memory=_memory(ahead, grid, left.tables / left.pixels), device_memory=_card(model.device), disk=disk,
-        labels=labels,
+        labels=labels, sized=model.card.grid.sized,
     )  # fmt: skip
     if found.disk is not None and output is not None:
         check_room(found.disk, output)

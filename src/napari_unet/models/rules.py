@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,12 @@ import numpy.typing as npt
 from ..core.amounts import LARGEST, Smallest, countable, smallest_of
 from ..core.axes import Image
 from ..core.errors import SpecError
+from ..core.model_card import ModelCard
 from ..core.specs import SegmentSpec, TargetSpec
 from ..targets import count_classes, target
 from ._scorer import Scorer
 
-__all__ = ["decode_stored", "object_rule", "unused_settings"]
+__all__ = ["decode_stored", "object_rule", "pixel_sizes", "sizes_count", "unused_settings"]
 
 
 def object_rule(spec: SegmentSpec, model: Scorer, diameter: float, image: Image) -> tuple[TargetSpec, Smallest]:
@@ -67,6 +69,44 @@ def object_rule(spec: SegmentSpec, model: Scorer, diameter: float, image: Image)
         return rule, sizes if names else sizes[0]
     typical = {2: math.pi / 4, 3: math.pi / 6}[ndim] * diameter**ndim
     return rule, 0.0 if names else rule.min_fraction * typical
+
+
+def pixel_sizes(image: Image, axes: str) -> dict[str, list[Any]]:
+    """Return how large the pixels of an image are.
+
+    Parameters
+    ----------
+    image : Image
+        Any axes.
+    axes : str
+        Those that are asked for.
+
+    Returns
+    -------
+    dict
+        ``scale`` and ``units``.
+    """
+    _, scale, units = image.along(axes)
+    return {"scale": list(scale), "units": list(units)}
+
+
+def sizes_count(spec: SegmentSpec, card: ModelCard) -> bool:
+    """Say whether labels depend on how large the pixels of an image are.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings.
+    card : ModelCard
+        Of the model.
+
+    Returns
+    -------
+    bool
+        Yes where images are brought to one spacing, or sizes are given in a unit of length.
+    """
+    least = card.target.min_size if spec.min_size is None else spec.min_size
+    return card.grid.kind == "spacing" or (isinstance(least, str) and least != "" and not countable(least, ("pixel",)))
 
 
 def unused_settings(spec: SegmentSpec, rule: TargetSpec) -> list[str]:

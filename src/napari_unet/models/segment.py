@@ -39,7 +39,7 @@ from ._foretold import Foretold
 from ._pictures import check_colors, picture_channels
 from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
 from .average import Averaged, gather
-from .rules import decode_stored, object_rule, unused_settings
+from .rules import decode_stored, object_rule, pixel_sizes, sizes_count, unused_settings
 
 __all__ = [
     "careful", "draft_plan", "found_out", "plan_run", "record", "segment_image", "sized",
@@ -49,6 +49,7 @@ _SNAP: Final = 0.1  # a magnification this near to 1 is 1: no resampling, and ex
 _LARGEST_ZOOM: Final = 6.0
 _BEYOND: Final = 1.5  # how far outside the card's range a measured object size is believed
 _WORTH: Final = dict.fromkeys(MAPS, 1.0) | {"uncertainty": MOST_UNCERTAIN}  # what the highest stored value stands for
+_SIGHT: Final = {"bands", "diameter", "diameter_range", "foreign", "grid", "normalize"}  # how a model sees an image
 _AHEAD: Final = 2  # batches at a graphics card: one that it computes and one that is ready
 
 
@@ -232,6 +233,7 @@ def segment_image(image: Image, spec: SegmentSpec, model: Scorer, *, preview: bo
     names = {row.label: row.name for row in model.card.target.table}
     place: dict[str, Any] = {
         "geo": image.geo and image.geo.without_bands, "anatomy": image.anatomy and image.anatomy.named(names),
+        "start": image.start_of(image.label_axes),
     }  # fmt: skip
     found = Image(labels, image.label_axes, scale, units, f"{image.name} {model.card.name}", **place)
     seen = _seen(image, plan) if beside else ()
@@ -358,7 +360,9 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         "program": _program(),
         "model": model.card.name,
         "sha256": model.card.sha256,
-        "rule": model.card.target.model_dump(mode="json"),  # on the card beside the weights, where it may be changed
+        # On the card beside the weights, where they may be changed.
+        "rule": model.card.target.model_dump(mode="json"),
+        "sight": model.card.model_dump(mode="json", include=_SIGHT),
         "device": model.device,
         "runtime": runtime_of(model),
         "precision": str(model.precision).removeprefix("torch."),
@@ -368,8 +372,11 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
         "image": {
             "name": image.name,
             **fingerprint(image),
+            **pixel_sizes(image, image.axes),
+            **({"start": list(image.start)} if any(image.start) else {}),
             **({"channels": list(image.channel_names)} if image.channel_names else {}),
         },
+        **({"pixels": pixel_sizes(image, image.spatial)} if sizes_count(spec, model.card) else {}),
         "settings": spec.model_dump(mode="json"),
         **({"unused": unused} if (unused := unused_settings(spec, model.card.target)) else {}),
         **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),

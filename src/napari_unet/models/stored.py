@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import numpy as np
 from ..core.axes import Image
 from ..core.errors import OutputError
 from ..core.hashes import label_hash_steps
+from ..core.lengths import symbol
 from ..core.results import Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
@@ -26,20 +28,30 @@ from ..tiling._written import written_digests
 from ..tiling.bricked import segment_bricks
 from ..tiling.care import told
 from ..tiling.chunks import cached
-from ..tiling.unreadable import mended
+from ..tiling.unreadable import is_readable, mended
 from ._bricks import Alone, Crew, can_store, prepare, share_left
 from ._foretold import Foretold
 from ._scorer import Scorer
 from .errand import source_of
 from .segment import careful, found_out, record
 
-__all__ = ["can_store", "difference", "identity", "store_segmentation"]
+__all__ = ["can_store", "difference", "identity", "store_segmentation", "unlike"]
 
 # What makes two runs the same run; all else in a manifest is what came out.
 _IDENTITY: Final = (
-    "program", "model", "sha256", "averaged", "rule", "device", "runtime", "precision", "image", "settings"
+    "program", "model", "sha256", "averaged", "rule", "sight", "device", "runtime", "precision", "image", "pixels",
+    "settings",
 )  # fmt: skip
+_LATER: Final = ("sight", "pixels")  # which records of old do not have
 _FREE: Final = ("tiling", "device", "model")  # settings that may differ: what was really used is named beside them
+_APART: Final = (
+    "name",
+    "scale",
+    "units",
+    "start",
+)  # of an image: what its labels do not depend on, or only where it counts
+_PLACES: Final = {"image": ("start",), "place": ("transform", "crs"), "anatomy": ("affine",)}
+_DIGITS: Final = 6  # of the size of a pixel, which readers and layers round otherwise
 _LONGEST: Final = 200
 _WORDS: Final = {
     "program": "labels of another version of this program",
@@ -47,10 +59,12 @@ _WORDS: Final = {
     "sha256": "labels of another model of that name",
     "averaged": "labels of other models",
     "rule": "objects of that model by another rule on its card",
+    "sight": "labels of that model when its card said otherwise how it sees images",
     "device": "labels that another device computed",
     "runtime": "labels that another runtime computed",
     "precision": "labels in another precision",
     "image": "labels of another image, or of this one before it was changed",
+    "pixels": "labels of this image when its pixels had another size",
     "settings": "labels with other settings",
 }
 
@@ -103,8 +117,8 @@ def store_segmentation(
     """
     start, image, crew = time.perf_counter(), mended(cached(image), spec), crew or Alone()
     yield Progress(0, 0, "Looking for an earlier run")
-    wanted = identity(record(image, spec, model))
-    done = yield from _verified(output, wanted, overwrite)
+    asked = record(image, spec, model)
+    done, wanted = (yield from _verified(image, output, asked, overwrite)), identity(asked)
     if done is not None:
         return replace(done, seconds=time.perf_counter() - start)
     with RunFolder(output) as folder:
@@ -112,8 +126,8 @@ def store_segmentation(
             folder.make_room()
         if not folder.begun:
             yield Progress(0, 0, "Measuring intensities and object size")
-            told = {"identity": wanted, "errand": source_of(image, spec)}
-            folder.journal.begin(told | crew.begin(image, spec, model))
+            begun = {"identity": wanted, "errand": source_of(image, spec)}
+            folder.journal.begin(begun | crew.begin(image, spec, model))
         _check_same(folder, wanted)
         if doubt := folder.begun.get("doubt"):
             yield Progress(0, 0, "Measuring intensities and object size", news=doubt)
@@ -173,7 +187,9 @@ def identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {key: manifest[key] for key in _IDENTITY if key in manifest}
     # The name may be that of a file or of a layer.
-    found["image"] = {key: value for key, value in manifest["image"].items() if key != "name"}
+    found["image"] = {key: value for key, value in manifest["image"].items() if key not in _APART}
+    if "pixels" in found:
+        found["pixels"] = _rounded(found["pixels"])
     found["settings"] = {key: value for key, value in manifest["settings"].items() if key not in _FREE}
     return found
 
@@ -196,9 +212,44 @@ def difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     if there.get("settings", {}).get("unreadable") == "stop":
         there = {**there, "settings": {**there["settings"], "unreadable": wanted["settings"]["unreadable"]}}
     for key in _IDENTITY:
-        if there.get(key) != wanted.get(key):
+        if there.get(key) != wanted.get(key) and not (key in _LATER and key not in there):
             return f"{_WORDS[key]} ({_differing(there.get(key), wanted.get(key))})"
     return ""
+
+
+def unlike(manifest: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Say in which way finished labels are not those that are asked for; empty if they are.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Of the finished run.
+    wanted : mapping
+        From :func:`~napari_unet.models.segment.record`.
+
+    Returns
+    -------
+    str
+        In words: what is there, and how it differs. Labels say where they lie, so the image must lie there too.
+    """
+    if other := difference(identity(manifest), identity(wanted)):
+        return other
+    wanted = json.loads(json.dumps(wanted))  # as it would be read again
+    there, now = manifest["image"], wanted["image"]
+    sizes = [_rounded(image) for image in (there, now) if "scale" in image]
+    if len(sizes) == len((there, now)) and sizes[0] != sizes[1]:
+        return f"{_WORDS['pixels']} ({_differing(*sizes)})"
+    for name, keys in _PLACES.items():
+        places = [{key: (of.get(name) or {}).get(key) for key in keys} for of in (manifest, wanted)]
+        if places[0] != places[1]:
+            return f"labels of this image when it lay elsewhere ({_differing(*places)})"
+    return ""
+
+
+def _rounded(sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sizes of pixels, so that they are the same whoever has read them."""
+    scale = [float(f"{side:.{_DIGITS}g}") for side in sizes["scale"]]
+    return {"scale": scale, "units": [*map(symbol, sizes["units"])]}
 
 
 def _differing(there: Any, wanted: Any) -> str:
@@ -216,20 +267,22 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _verified(output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps[Segmentation | None]:
+def _verified(image: Image, output: Path, wanted: Mapping[str, Any], overwrite: bool) -> Steps[Segmentation | None]:
     """Return the labels of a finished run, if these are they and they are undamaged."""
     if not has_output(output) or goes_on(output, overwrite):
         return None
     found = find_finished(output)
     labels, manifest = found or (None, {})
     complete = {"settings", "labels_hash", "objects", "diameter"} <= set(manifest)
-    other = difference(identity(manifest), wanted) if complete else "something else"
+    other = unlike(manifest, wanted) if complete else "something else"
     if labels is not None and not other and manifest.get("edited"):
         other = f"labels that were corrected by hand, last {manifest['edited'][-1]['when']}"
+    elif labels is not None and not other and any(is_readable(image, at) for at in manifest.get("unreadable", ())):
+        other = "labels of this image when parts of it could not be read, which can be read now"
     elif labels is not None and not other:
         yield Progress(0, 0, "Verifying the labels that are there")
         if (yield from _sound(labels, manifest["labels_hash"])):
-            _tidy(output, wanted)
+            _tidy(output, identity(wanted))
             return Segmentation(labels, int(manifest["objects"]), float(manifest["diameter"]), 0.0, manifest)
         other = "labels that were changed or damaged since they were written"
     if overwrite:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..core.holes import find_holes
 from .statistics import spread
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def fingerprint(image: Image) -> dict[str, Any]:
     Parameters
     ----------
     image : Image
-        Any axes. How it is stored (chunks, compression, byte order, kind of array) makes no difference.
+        Any axes. How it is stored (chunks, compression, byte order, kind of array) makes no difference; where it says
+        that it holds no data does.
 
     Returns
     -------
@@ -49,9 +51,13 @@ def fingerprint(image: Image) -> dict[str, Any]:
     counts = [-(-n // edge) for n, edge in zip(image.shape, edges, strict=True)]
     digest = hashlib.sha256()
     for cell in spread(counts, _WINDOWS):
-        places = zip(cell, edges, image.shape, strict=True)
-        block = image.read(tuple(slice(i * edge, min((i + 1) * edge, n)) for i, edge, n in places))
+        sides = zip(cell, edges, image.shape, strict=True)
+        places = tuple(slice(i * edge, min((i + 1) * edge, n)) for i, edge, n in sides)
+        block = image.read(places)
         digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).data)
+        if image.valid:
+            holes = find_holes(image, places[image.axes.index("y")], places[image.axes.index("x")])
+            digest.update(b"" if holes is None else holes.tobytes())
     levels = {"levels": [[int(n) for n in level.shape] for level in image.levels]} if image.levels else {}
     shape = list(image.shape)
     return {"axes": image.axes, "shape": shape, "dtype": str(dtype), **levels, "sample": digest.hexdigest()}

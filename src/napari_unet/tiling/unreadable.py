@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Chunk = tuple[int, ...]
     Box = tuple[slice, ...]
 
-__all__ = ["Mended", "chunks_in", "lost_parts", "mended"]
+__all__ = ["Mended", "chunks_in", "is_readable", "lost_parts", "mended"]
 
 
 def mended(image: Image, spec: SegmentSpec) -> Image:
@@ -159,6 +159,34 @@ def lost_parts(plane: Plane, window: Box, level: int = 0) -> Iterator[tuple[Chun
         for chunk in chunks_in(image.data, box) if level else [lost]:
             part = dict(zip(image.axes, common(image.data.box(chunk), box), strict=True))
             yield chunk, since(tuple(part[axis] for axis in plane.axes), window)
+
+
+def is_readable(image: Image, place: Mapping[str, Sequence[int]]) -> bool:
+    """Say whether a part of an image can be read, at every resolution.
+
+    Parameters
+    ----------
+    image : Image
+        Mended; of another this is not known, and the answer is no.
+    place : mapping of str to (int, int)
+        First and last pixel along each axis.
+
+    Returns
+    -------
+    bool
+        No where a chunk of it cannot be read.
+    """
+    if not isinstance(image.data, Mended) or set(place) != set(image.axes):
+        return False
+    for array in (image.data, *image.levels):
+        steps = coarseness(image.shape, array.shape, image.axes) or (1,) * len(image.axes)
+        ends = zip((place[axis] for axis in image.axes), steps, array.shape, strict=True)
+        window = tuple(slice(first // step, min(last // step + 1, n)) for (first, last), step, n in ends)
+        if isinstance(array, Mended) and all(s.start < s.stop for s in window):
+            array[window]
+            if next(array.holes(window), None) is not None:
+                return False
+    return True
 
 
 def chunks_in(array: ChunkedArray, window: Box) -> Iterator[Chunk]:

@@ -37,7 +37,7 @@ def band_records(image: Image, record: dict[str, Any], alone: bool) -> list[dict
     """
     told = {
         "of": uuid4().hex, "axes": image.axes, "count": image.channels, "name": image.name,
-        "file": image.source if alone else "",
+        "file": image.source if alone else "", "names": image.channel_names,
     }  # fmt: skip
     return [{KEY: record | {"band": told | {"number": number}}} for number in range(image.channels)]
 
@@ -114,7 +114,8 @@ def _stacked(band: dict[str, Any], found: dict[int, Layer]) -> tuple[Image, list
     scale, units = (*one.scale[:at], 1.0, *one.scale[at:]), (*one.units[:at], "pixel", *one.units[at:])
     image = Image(
         whole[0], band["axes"], scale, units, band["name"], band["file"], tuple(whole[1:]),
-        one.geo, one.valid, one.anatomy,
+        one.geo, one.valid, one.anatomy, band.get("names", ()),
+        start=(*one.start[:at], 0.0, *one.start[at:]),
     )  # fmt: skip
     return image, list(parts.values())
 

@@ -98,7 +98,7 @@ def _join(parts: list[Image]) -> Image:
     return Image(
         whole[0], f"c{first.axes}", (1.0, *first.scale), ("pixel", *first.units), name, "", tuple(whole[1:]),
         valid=(stack_arrays(masks, masks[0], "yx", 0).all(axis=0),) if masks else (), channel_names=names,
-        **shared_place(parts, names),
+        **shared_place(parts, names), start=(0.0, *first.start),
     )  # fmt: skip
 
 

@@ -95,8 +95,11 @@ def layer_image(layer: Layer, axes: str) -> Image:
     levels = tuple(layer.data)[1:] if getattr(layer, "multiscale", False) else ()
     if isinstance(record := layer.metadata.get(KEY), dict) and "levels" in record:
         levels = levels[: int(record["levels"])]  # others are made for display, and not in the file
+    kept = _kept(layer)
+    # What lies in a patient or on Earth says so by itself.
+    start = () if kept else (*map(float, layer.translate), *[0.0] * color)
     image = as_image(
-        data, axes, scale=scale, units=units, name=layer.name, source=file_of(layer), levels=levels, **_kept(layer)
+        data, axes, scale=scale, units=units, name=layer.name, source=file_of(layer), levels=levels, start=start, **kept
     )
     if not _is_repeated(data, at := image.axes.find("c")):
         return image
@@ -110,6 +113,7 @@ def layer_image(layer: Layer, axes: str) -> Image:
         layer.name,
         geo=image.geo,
         anatomy=image.anatomy,
+        start=tuple(image.start[i] for i in rest),
     )
 
 

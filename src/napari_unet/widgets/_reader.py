@@ -185,6 +185,8 @@ def _options(image: Image, axes: str) -> dict[str, Any]:
     _, scale, units = image.along(axes)
     known = all(unit in pint.application_registry for unit in units)
     found = {"scale": scale, "units": units if known else ("pixel",) * len(units), "axis_labels": tuple(axes)}
+    if any(image.start):
+        found["translate"] = image.start_of(axes)
     if image.anatomy is not None and "z" in axes:
         # Images of one patient lie over each other. What is turned otherwise is shown straight: slices through a
         # turned layer are not its planes, and the exact place is kept beside the layer.

@@ -277,7 +277,7 @@ def finalize_steps(output: str | Path, client: Any = None, workers: int = 0) -> 
     """
     from ..io.addresses import shown
     from ..io.runs import find_manifest, has_output, peek
-    from .files import read_image
+    from ..models.errand import open_source
     from .objects import segment_steps
 
     place = Path(output)
@@ -293,7 +293,7 @@ def finalize_steps(output: str | Path, client: Any = None, workers: int = 0) -> 
         )
     given = errand["spec"] | {"device": begun["identity"]["device"]}
     spec = SegmentSpec.of(**given | {"tiling": given["tiling"] | {"workers": workers}})
-    image = read_image(errand["source"], errand["axes"])
+    image = open_source(errand)
     return (yield from segment_steps(image, spec, (), preview=False, output=place, client=client))
 
 

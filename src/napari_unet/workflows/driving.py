@@ -18,7 +18,6 @@ from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
 from ..core.workers import Workers
 from .clusters import on_cluster_steps
-from .files import read_image
 from .large import keep_runs_in
 from .objects import measured_steps, segment_steps
 
@@ -68,6 +67,7 @@ def start_run(
     from ..io.choosing import work_folder
     from ..io.driven import find_driven, new_driven
     from ..models.errand import source_of
+    from ..tiling.fingerprint import fingerprint
 
     told = source_of(image, spec)
     if not told["source"]:
@@ -79,7 +79,7 @@ def start_run(
     if busy is not None:
         raise OutputError(f"A run is writing '{place}' right now. Reattach to it, or cancel it first.")
     where = {"output": place, "overwrite": overwrite, "work": str(work_folder()), "cluster": list(cluster)}
-    run = new_driven(told | where)
+    run = new_driven(told | where | {"image": fingerprint(image)})
     words = [sys.executable, "-m", "napari_unet", "drive", str(run.folder)]
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -127,10 +127,12 @@ def follow_run_steps(
         If the run ended without a result; with what it said.
     """
     from ..io.driven import Pieces
+    from ..models.errand import open_source
 
     order = run.order
     yield Progress(0, 0, "Starting")
-    image = read_image(order["source"], order["axes"]) if image is None else image
+    if image is None:
+        image = open_source({key: value for key, value in order.items() if key != "image"})  # which is over, perhaps
     pieces = Pieces(run, image.label_axes, image.along(image.label_axes)[0])
     heard, going_on = 0, True
     while going_on:
@@ -212,10 +214,11 @@ def _watch(run: Driven) -> None:
 
 def _drive(run: Driven) -> str:
     from ..io.driven import Pieces
+    from ..models.errand import open_source
 
     order = run.order
     keep_runs_in(order["work"])
-    image, spec = read_image(order["source"], order["axes"]), SegmentSpec.of(**order["spec"])
+    image, spec = open_source(order), SegmentSpec.of(**order["spec"])
     pieces = Pieces(run, image.label_axes, image.along(image.label_axes)[0])
     pieces.forget()
     saying = _Saying(run)

@@ -173,6 +173,7 @@ def _found(
 ) -> Steps[Segmentation]:
     """Find the objects and write them, while they are found where that is possible."""
     from ..io.addresses import as_address, shown
+    from ..io.places import check_place
     from ..models._bricks import Alone
     from ..models.segment import segment_image
     from ..models.stored import can_store, store_segmentation
@@ -186,6 +187,8 @@ def _found(
             f"'{shown(place)}': an object store takes labels brick by brick only, and neither uncertainty nor objects "
             "that need the whole plane at once. Give a file, and copy it there."
         )
+    if place is not None:
+        check_place(place, source, overwrite or place.suffix.lower() != ".zarr")  # not after hours of work
     found = yield from segment_image(source, spec, model, preview=bool(preview))
     if place is not None and place.suffix.lower() in _POLYGONS:
         told = Meaning.told_by(found.manifest, source.source or source.name)
