@@ -104,7 +104,9 @@ class ModelCard(Spec):
 
         Other images go on mirrored, half a receptive field far, which may be a multiple of a volume.
         """
-        return self.foreign is None and self.net.ndim == _VOLUME and self.net.padding == "same"
+        if self.foreign is not None:
+            return self.foreign.closed
+        return self.net.ndim == _VOLUME and self.net.padding == "same"
 
     @property
     def caption(self) -> str:
