@@ -12,9 +12,10 @@ from ..core.axes import Image
 from ..core.errors import ModelError
 from ..core.foreign import StepSpec
 from ..core.model_card import ModelCard
+from ..core.registry import resolve
 from ..samples.simulated import nuclei
 from ..tiling.statistics import measure_statistics, normalize
-from ._meaning import find_meaning, is_probability
+from ._meaning import CLASSES, find_meaning, is_probability
 from ._steps import apply_steps, turned
 from .bioimage_reader import Check
 from .foreign import ForeignModel
@@ -105,7 +106,8 @@ def completed(model: ForeignModel, outputs: list[Floats], channels: Sequence[str
     """
     spec, ndim = model.spec, model.card.net.ndim
     raw = [not is_probability(array) for array in outputs]
-    kinds = ["softmax" if not any(channels) and _are_classes(array, wanted) else "sigmoid" for array in outputs]
+    shared = wanted is not None and resolve("targets", wanted) == CLASSES
+    kinds = ["softmax" if shared or _are_classes(array, channels, wanted) else "sigmoid" for array in outputs]
     squash = [(StepSpec.of(kind=kind),) if open_ else () for kind, open_ in zip(kinds, raw, strict=True)]
     after = tuple((*steps, *more) for steps, more in zip(spec.after, squash, strict=True))
     bounded = [apply_steps(array, more) for array, more in zip(outputs, squash, strict=True)]
@@ -122,12 +124,12 @@ def completed(model: ForeignModel, outputs: list[Floats], channels: Sequence[str
     return card.model_copy(update={"tile_mismatch": mismatch})
 
 
-def _are_classes(raw: Floats, wanted: str | None) -> bool:
+def _are_classes(raw: Floats, channels: Sequence[str], wanted: str | None) -> bool:
     """Tell raw scores of classes that exclude each other: where one rises the others fall.
 
     Foreground and boundary both are low in the background, so their sum varies more than each of them.
     """
-    usual = {2: "foreground", 3: "border"}.get(raw.shape[1])
+    usual = None if any(channels) else {2: "foreground", 3: "border"}.get(raw.shape[1])
     spread = float(raw[0].var(axis=tuple(range(1, raw.ndim - 1))).sum())
     return usual is not None and wanted in (None, usual) and float(raw[0].sum(axis=0).var()) < _SHARED * spread
 
