@@ -12,6 +12,7 @@ from napari_unet.core.model_card import ModelCard
 from napari_unet.core.networks import NetSpec
 from napari_unet.core.specs import GridSpec, NormalizeSpec, SegmentSpec, TargetSpec
 from napari_unet.models._bare import _layouts
+from napari_unet.models._runners import onnx_session, run_onnx
 from napari_unet.models.cards import read_card
 from napari_unet.models.exchange import add_model, export_model
 from napari_unet.models.foreign import open_foreign
@@ -75,6 +76,13 @@ def test_which_axis_is_that_of_channels(tmp_path, shape, axes, count):
 def test_networks_of_whole_numbers_get_the_whole_range(home, tmp_path, stored, dtype):
     card = add_model(keras_like(tmp_path / "net.onnx", stored, sizes=("h", "w")))
     assert napari_unet.segment(squares(dtype, 1), SegmentSpec(model=card.name)).objects == 2
+
+
+def test_what_is_beyond_a_type_of_whole_numbers_does_not_begin_again(tmp_path):
+    session = onnx_session(keras_like(tmp_path / "net.onnx", "UINT8"))
+    dark, bright = (run_onnx(session, np.full((1, 64, 64, 1), value, np.float32), "net")[0] for value in (-5, 1000))
+    assert dark.max() < 0.1
+    assert bright[0, 30, 30, 0] > 0.9
 
 
 def test_a_volume_of_our_own_network_ends_at_its_border_there_too(home, tmp_path, monkeypatch):
