@@ -65,6 +65,17 @@ def test_damaged_models_are_told_and_break_no_script(here: Path) -> None:
     assert "broken" not in run().stderr
 
 
+def test_the_words_of_a_card_do_nothing_to_the_terminal(here: Path) -> None:
+    file = here / "home" / "bright" / "card.json"
+    card = json.loads(file.read_text())
+    file.write_text(json.dumps(card | {"title": "\x1b[31mred\x1b]0;title\x07", "description": "a\x9b31mb"}))
+    (here / "home" / "broken" / "card.json").write_text(json.dumps({"\x1b]0;title\x07": 1}))
+    for words in ((), ("bright",)):
+        done = run(*words)
+        assert "red" in done.stdout
+        assert not {"\x1b", "\x07", "\x9b"} & {*done.stdout, *done.stderr}
+
+
 def test_there_and_back(here: Path) -> None:
     assert "out.zip" in good("export", "bright", "out.zip")
     added = json.loads(good("add", "out.zip", "--name", "copy", "--json"))

@@ -529,6 +529,22 @@ def test_labels_without_pixel_sizes_are_measured_in_those_of_their_image(found, 
     np.testing.assert_allclose(workflows.measure(own, image)["area"], plain["area_px"] * 4.0)
 
 
+def test_sizes_in_several_units_are_measured_in_that_of_x():
+    cubes = np.zeros((4, 20, 20), int)
+    cubes[1:3, 5:13, 5:13] = 1
+    labels = Image(cubes, "zyx", (2000.0, 0.5, 0.5), ("nanometer", "micrometer", "micrometer"))
+    same = Image(cubes, "zyx", (2.0, 0.5, 0.5), ("micrometer",) * 3)
+    for measure in ("objects", "classes"):
+        table, wanted = (workflows.measure(each, measures=(measure,)) for each in (labels, same))
+        assert table["volume"].tolist() == [64.0]
+        for name, column in wanted.items():
+            np.testing.assert_allclose(table[name], column, err_msg=name)
+    lesions, wanted = (workflows.measure_lesions(each) for each in (labels, same))
+    assert lesions.units == wanted.units
+    for name, column in wanted.table.items():
+        np.testing.assert_array_almost_equal(lesions.table[name], column, err_msg=name)
+
+
 def test_labels_whose_axes_were_guessed_are_told_how_to_say_them(disks):
     movie = Image(np.zeros((3, 8, 9)), "tyx")
     with pytest.raises(AxesError, match="on the command line --axes tyx"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final, TypeVar
 
 import typer
@@ -14,11 +15,12 @@ from typer.core import TyperGroup
 from .core.errors import UNetError
 from .core.steps import Progress, Steps, finish
 
-__all__ = ["InWords", "plain", "say_json", "tell", "watch"]
+__all__ = ["InWords", "harmless", "plain", "say_json", "tell", "watch"]
 
 T = TypeVar("T")
 _USER_ERROR: Final = 2
 _INTERRUPTED: Final = 130
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the ends of columns and lines
 _FAULT: Final = (
     "This is a fault of the program, not yours. Please report it with the lines above and 'napari-unet info'."
 )
@@ -31,7 +33,7 @@ class InWords(TyperGroup):
         try:
             return super().invoke(ctx)
         except UNetError as error:
-            typer.secho(f"Error: {error}", fg="red", err=True)
+            typer.secho(f"Error: {harmless(error)}", fg="red", err=True)
             raise typer.Exit(_USER_ERROR) from error
         except KeyboardInterrupt as error:
             typer.secho("Stopped. No half-written result was left behind.", fg="yellow", err=True)
@@ -53,9 +55,9 @@ def watch(steps: Steps[T], log: bool = False) -> T:
             if log and not console.is_terminal:
                 typer.echo(f"{progress.done}/{progress.total or '?'} {progress.note}", err=True)
             if progress.news and console.is_terminal:
-                bar.console.print(progress.news, markup=False, highlight=False)
+                bar.console.print(harmless(progress.news), markup=False, highlight=False)
             elif progress.news:
-                typer.echo(progress.news, err=True)
+                typer.echo(harmless(progress.news), err=True)
 
         return finish(steps, show)
 
@@ -64,7 +66,12 @@ def tell(rows: dict[str, Any]) -> None:
     """Print names and values, one a line."""
     width = max(map(len, rows), default=0) + 2
     for name, value in rows.items():
-        typer.echo(f"{name:<{width}}{value}")
+        typer.echo(f"{name:<{width}}{harmless(value)}")
+
+
+def harmless(value: Any) -> str:
+    """Return a value as text without what a terminal would obey: a stranger's words are words and nothing else."""
+    return _CONTROLS.sub("", str(value))
 
 
 def say_json(value: Any) -> None:

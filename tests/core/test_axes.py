@@ -96,6 +96,12 @@ def test_what_is_no_image_is_refused(data, axes, error):
         as_image(data, axes)
 
 
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long doubles are doubles here")
+def test_numbers_that_few_programs_know_are_refused():
+    with pytest.raises(ImageError, match="64 bits at most"):
+        as_image(np.zeros((3, 4), np.longdouble))
+
+
 def test_lists_and_booleans_are_images():
     assert as_image([[1, 2], [3, 4]]).shape == (2, 2)
     assert as_image(np.ones((3, 3), bool)).axes == "yx"

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.errors import AxesError, ImageError, OutputError
 from napari_unet.io.labels import read_labels, table_path, write_labels
 from napari_unet.io.tables import read_table
 
@@ -272,3 +272,19 @@ def test_what_a_jpeg_holds_is_no_labels(tmp_path):
     PIL.Image.fromarray(np.zeros((8, 8), np.uint8)).save(file)
     with pytest.raises(ImageError, match="JPEG, which changes numbers"):
         read_labels(file)
+
+
+@pytest.mark.parametrize("name", ["labels.npy", "labels.tif"])
+def test_labels_that_say_no_axes_have_those_of_their_image(tmp_path, name):
+    values = np.arange(2 * 3 * 5 * 6, dtype=np.uint16).reshape(2, 3, 5, 6)
+    if name.endswith(".npy"):
+        np.save(tmp_path / name, values)
+    else:
+        tifffile.imwrite(tmp_path / name, values, photometric="minisblack")
+    image = Image(np.zeros((2, 4, 3, 5, 6)), "tczyx")
+    found = read_labels(tmp_path / name, like=image)
+    assert (found.axes, found.shape) == ("tzyx", values.shape)
+    np.testing.assert_array_equal(found.data, values)
+    for other in (None, Image(np.zeros((2, 3, 4, 5, 6)), "tczyx"), Image(np.zeros((5, 6)), "yx")):
+        with pytest.raises(AxesError, match="read in several ways"):
+            read_labels(tmp_path / name, like=other)

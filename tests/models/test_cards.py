@@ -166,12 +166,14 @@ def test_bundled_is_by_place(home):
     assert not bundled(copy(home, "nuclei"))
 
 
-@pytest.mark.parametrize("name", ["nuclei", "My cells 2", "a.b", "été"])
+@pytest.mark.parametrize("name", ["nuclei", "My cells 2", "a.b", "été", "Contours", "Com"])
 def test_plain_names(name):
     assert is_plain(name)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "a\\b", "C:", "a*", "a.", " a", "a ", "a\n", "a?"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "a/b", "a\\b", "C:", "a*", "a.", " a", "a ", "a\n", "a?", "CON", "nul.x", "lpt1"]
+)
 def test_names_that_no_folder_can_have(name):
     assert not is_plain(name)
     with pytest.raises(ValueError, match="plain word"):

@@ -125,6 +125,26 @@ def test_raw_scores_get_a_sigmoid_and_the_user_may_say_what_they_are(blur_onnx, 
     assert (card.foreign.sizes, card.channels, card.foreign.size) == (((48, 0), (32, 0)), (1, 3), 3)
 
 
+@pytest.mark.parametrize(
+    ("gains", "wanted"), [((-9.0, 9.0), None), ((-9.0, 9.0), "foreground"), ((-9.0, 7.0, 1.0), None)]
+)
+def test_raw_scores_of_classes_get_a_softmax(blur_onnx, home, tmp_path, gains, wanted):
+    card = add_model(blur_onnx(tmp_path / "net.onnx", gains=gains), target=wanted)
+    assert [step.kind for step in card.foreign.after[0]] == ["softmax"]
+    assert card.target.name == ("foreground" if len(gains) == 2 else "border")
+    bright = np.full((80, 90), -0.5, np.float32)
+    bright[10:20, 10:20] = bright[40:60, 30:50] = 0.5
+    scores = open_foreign(home / card.name, card).predict(bright[None, None])
+    assert scores[0, 0, 50, 40] > 0.9
+    assert scores[0, 0, 5, 60] < 0.1
+
+
+@pytest.mark.parametrize(("gains", "wanted"), [((9.0, 5.0), None), ((-9.0, 9.0), "boundary")])
+def test_raw_scores_that_are_no_classes_get_a_sigmoid(blur_onnx, home, tmp_path, gains, wanted):
+    card = add_model(blur_onnx(tmp_path / "net.onnx", gains=gains), target=wanted)
+    assert ([step.kind for step in card.foreign.after[0]], card.target.name) == (["sigmoid"], "boundary")
+
+
 def test_a_bare_torchscript_network_is_tried_out(blur_script, home, tmp_path):
     card = add_model(blur_script(tmp_path / "net.ts", inputs=2, padding=0), name="mine", target="boundary")
     assert (card.net.inputs, card.foreign.axes, card.foreign.halo) == (2, "bcyx", (1, 1))

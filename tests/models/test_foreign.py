@@ -309,6 +309,23 @@ def test_meanings_that_the_user_gives():
         find_meaning([""], HALF[:1], "telepathy")
 
 
+@pytest.mark.parametrize(
+    ("names", "classes", "background", "scores"),
+    [
+        ([""] * 4, ("class 1", "class 2", "class 3"), True, (0, 1, 2, 3)),
+        (["Background", "Road", "Grass"], ("Road", "Grass"), True, (0, 1, 2)),
+        (["road", "grass", "bg"], ("road", "grass"), True, (2, 0, 1)),
+        (["road", "grass", "roof"], ("road", "grass", "roof"), False, (0, 1, 2)),
+        (["road", "road"], ("class 1",), True, (0, 1)),
+    ],
+)
+def test_channels_that_are_classes_of_pixels(names, classes, background, scores):
+    found = find_meaning(names, np.zeros((len(names), 2, 2), np.float32), "classes")
+    assert (found.target.name, found.target.classes, found.target.background) == ("classes", classes, background)
+    assert found.scores == tuple((i,) for i in scores)
+    assert found.size is None
+
+
 def test_meanings_that_are_not_known():
     with pytest.raises(ModelError, match=r"what the 5 channels of this network mean\. Say it with target"):
         find_meaning([""] * 5, HALF)

@@ -212,13 +212,15 @@ def test_pruned_is_that_head_of_the_whole():
         ({"architecture": "nested", "doubling": True}, "doubling means nothing"),
         ({"architecture": "dense", "block": "residual"}, "block means nothing"),
         ({"doubling": True, "block": "residual"}, "double their width"),
+        ({"doubling": True, "widths": (1, 2)}, "has no half width"),
+        ({"architecture": "nested", "skip": "attention"}, "has no gates"),
         ({"padding": "valid", "down": "stride"}, "Unpadded networks"),
         ({"padding": "valid", "skip": "attention"}, "Unpadded networks"),
     ],
 )
 def test_what_does_not_go_together_is_refused(choice, text):
     with pytest.raises(SpecError, match=text):
-        build(NetSpec(widths=(2, 3), **choice))
+        build(NetSpec(**{"widths": (2, 3)} | choice))
 
 
 def model(spec, precision):

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import workflows
-from .._terminal import plain, say_json, tell, watch
+from .._terminal import harmless, plain, say_json, tell, watch
 from ..core.errors import ModelError
 from ..core.model_card import ModelCard
 
@@ -50,7 +50,7 @@ def list_(as_json: _Json = False) -> None:
     elif cards:
         tell({card.name: _described(card) for card in cards})
     for name, why in damaged:
-        typer.echo(f"The model '{name}' is damaged: {why}", err=True)
+        typer.echo(f"The model '{name}' is damaged: {harmless(why)}", err=True)
     if not cards and not as_json:
         raise ModelError("No model was found. Reinstall napari-unet-suite, or train one: napari-unet train --help.")
 

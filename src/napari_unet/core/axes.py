@@ -335,8 +335,8 @@ def as_image(data: Any, axes: str | Sequence[str] | None = None, **more: Any) ->
             data = np.asarray(data)
         except ValueError as error:
             raise ImageError(f"This is no image: {error}. Give one array whose rows are equally long.") from error
-    if str(getattr(data.dtype, "kind", "f")) not in "buif":
-        raise ImageError(f"Images must hold real numbers; this one has dtype {data.dtype}. Convert it first.")
+    if str(getattr(data.dtype, "kind", "f")) not in "buif" or getattr(data.dtype, "itemsize", 8) > 8:
+        raise ImageError(f"Images must hold real numbers of 64 bits at most, not {data.dtype}. Convert it first.")
     if any(math.isnan(n) for n in data.shape):  # dask does not know it of some
         raise ImageError("The size of this array is not known. Compute it first (dask: compute_chunk_sizes).")
     shape = tuple(int(n) for n in data.shape)

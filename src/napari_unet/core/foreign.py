@@ -85,6 +85,9 @@ class ForeignSpec(Spec):
         True if `code` is a package that must be installed.
     strict : bool
         Of a state_dict: whether names must match exactly.
+    closed : bool
+        Whether nothing is beyond the border of an image, which else goes on mirrored: volumes of this program's own
+        networks, see :class:`~napari_unet.core.model_card.ModelCard`.
     """
 
     file: str
@@ -102,6 +105,7 @@ class ForeignSpec(Spec):
     options: dict[str, Any] = Field(default_factory=dict)
     library: bool = False
     strict: bool = True
+    closed: bool = False
 
     @property
     def ndim(self) -> int:

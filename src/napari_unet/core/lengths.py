@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .axes import Image
 
-__all__ = ["milliliters", "millimeters", "sides_words", "symbol"]
+__all__ = ["in_one_unit", "milliliters", "millimeters", "sides_words", "symbol"]
 
 _MILLIMETERS: Final = {
     "nanometer": 1e-6, "micrometer": 1e-3, "micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3,
@@ -32,6 +33,19 @@ def milliliters(image: Image) -> float:
     _, scale, units = image.along(image.spatial)
     lengths = [step * millimeters(unit) for step, unit in zip(scale, units, strict=True)]
     return math.prod(lengths) / 1000 if len(lengths) == 3 else math.nan
+
+
+def in_one_unit(image: Image) -> Image:
+    """Return an image whose sizes along all spatial axes are in the unit of x; as it is where one is no length."""
+    _, sizes, units = image.along(image.spatial)
+    unit = image.along("x")[2][0]
+    worth = [millimeters(name) / millimeters(unit) for name in units]
+    if len(set(units)) == 1 or any(map(math.isnan, worth)):
+        return image
+    known = {axis: size * times for axis, size, times in zip(image.spatial, sizes, worth, strict=True)}
+    scale = tuple(known.get(axis, size) for axis, size in zip(image.axes, image.scale, strict=True))
+    named = tuple(unit if axis in known else name for axis, name in zip(image.axes, image.units, strict=True))
+    return replace(image, scale=scale, units=named)
 
 
 def symbol(unit: str) -> str:

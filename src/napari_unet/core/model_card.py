@@ -16,6 +16,7 @@ from .specs import NormalizeSpec, TargetSpec
 __all__ = ["ModelCard", "family", "is_plain"]
 
 _VOLUME = 3
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # names of devices on Windows
 
 
 class ModelCard(Spec):
@@ -70,7 +71,7 @@ class ModelCard(Spec):
     normalize: NormalizeSpec = NormalizeSpec()
     channels: tuple[int, ...] = (1,)
     bands: tuple[str, ...] = ()
-    diameter: float = Field(24.0, gt=0)
+    diameter: float = Field(24.0, gt=0, le=1e5)
     diameter_range: tuple[float, float] = (8.0, 120.0)
     grid: GridSpec = GridSpec()
     data: str = ""
@@ -104,7 +105,9 @@ class ModelCard(Spec):
 
         Other images go on mirrored, half a receptive field far, which may be a multiple of a volume.
         """
-        return self.foreign is None and self.net.ndim == _VOLUME and self.net.padding == "same"
+        if self.foreign is not None:
+            return self.foreign.closed
+        return self.net.ndim == _VOLUME and self.net.padding == "same"
 
     @property
     def caption(self) -> str:
@@ -144,6 +147,7 @@ def is_plain(name: str) -> bool:
         and name == name.strip()
         and not name.startswith(".")
         and not name.endswith(".")
+        and not _RESERVED.match(name)
         and not any(c in '/\\:*?"<>|' or ord(c) < ord(" ") for c in name)
     )
 

@@ -89,7 +89,7 @@ class NetSpec(Spec):
     dropout: float = Field(0.0, ge=0, lt=1)
     dropout_kind: Literal["channels", "elements"] = "channels"
     dropout_levels: int = Field(0, ge=0)
-    heads: tuple[Count, ...] = ()
+    heads: tuple[Count, ...] = Field((), max_length=100)
     deep_supervision: bool = False
     prune: int = Field(0, ge=0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import PIL.Image
 
 from napari_unet.core.axes import AXES, Image, parse_axes
-from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.errors import AxesError, ImageError, OutputError
 from napari_unet.core.polygons import Meaning
 from napari_unet.core.results import Table
 from napari_unet.core.steps import finish
@@ -133,7 +134,8 @@ def read_labels(
     axes : str or sequence of str, optional
         As in :func:`~napari_unet.io.images.read_image`.
     like : Image, optional
-        The image that they belong to: segments and outlines of DICOM are put on its grid, shapes are drawn on it.
+        The image that they belong to: segments and outlines of DICOM are put on its grid, shapes are drawn on it. Its
+        axes are those of an array of its shape that could have several.
     only : str
         Of a DICOM-SEG or RTSTRUCT: name or number of the one segment or structure that is wanted; of shapes their
         class; empty for all.
@@ -160,7 +162,7 @@ def read_labels(
         raise ImageError(f"'{path}' holds no named segments, of which '{only}' could be one. Leave the name out.")
     if suffix_of(Path(path)) in _LOSSY:
         raise ImageError(f"'{path}' is a JPEG, which changes numbers: it cannot hold labels. Save them as PNG or TIFF.")
-    found = read(path, parse_axes(axes) if axes else None, labels=True)
+    found = read(path, parse_axes(axes), labels=True) if axes else _read_beside(path, like)
     if found.channels > 1:
         raise ImageError(
             f"'{path}' has {found.channels} channels, so it is a picture and not labels. "
@@ -176,6 +178,20 @@ def read_labels(
     if values.dtype == np.uint32 and dtype is np.int32 and values.flags.writeable:
         return replace(ordered, data=values.view(np.int32))  # the bytes are the same, and were read for this alone
     return replace(ordered, data=values.astype(dtype))
+
+
+def _read_beside(path: str | os.PathLike[str], like: Image | None) -> Image:
+    """Read a file whose axes, where it does not say them and they could be several, are those of its image."""
+    try:
+        return read(path, None, labels=True)
+    except AxesError:
+        found = None
+        if like is not None:
+            with suppress(AxesError):
+                found = read(path, like.label_axes, labels=True)
+        if like is None or found is None or found.shape != like.along(like.label_axes)[0]:
+            raise
+        return found
 
 
 def _known(found: Image, unknown: int) -> Image:

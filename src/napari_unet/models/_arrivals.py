@@ -43,7 +43,7 @@ class Wish:
         """Return what a model is to be called that comes with a name of its own."""
         if self.name is None:
             plain = re.sub(r'[/\\:*?"<>|\x00-\x1f]+', "-", said)[:_LONGEST].strip(" .-")
-            return plain or "model"
+            return plain if is_plain(plain) else f"model {plain}".strip()
         if not is_plain(self.name):
             raise ModelError(f"No model can be called '{self.name}'. Give a plain word, without / \\ : * ? \" < > |.")
         return self.name

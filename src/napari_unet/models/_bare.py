@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from ..core.errors import ModelError
-from ..core.foreign import ForeignSpec
+from ..core.errors import ModelError, UNetError
+from ..core.foreign import ForeignSpec, StepSpec
 from ..core.model_card import ModelCard
 from ..core.networks import NetSpec
 from ..core.specs import TargetSpec
@@ -31,6 +31,7 @@ _EDGE: Final = {2: 64, 3: 32}
 _STEPS: Final = (1, 2, 4, 8, 16, 32, 64)
 _COUNTS: Final = (1, 3, 2, 4)  # channels, where nothing is said
 _MOST: Final = 4096  # pixels of a fixed edge
+_MOST_STORED: Final = {"tensor(uint8)": 2**8 - 1, "tensor(uint16)": 2**16 - 1}  # of networks of whole numbers
 
 
 def describe(file: Path, name: str) -> tuple[ModelCard, bool]:
@@ -64,13 +65,13 @@ def describe(file: Path, name: str) -> tuple[ModelCard, bool]:
         entries = session.get_inputs()
         if len(entries) != 1:
             raise ModelError(f"'{file.name}' takes {len(entries)} inputs; only networks of one image can be used here.")
-        shapes = [list(entries[0].shape)]
+        shapes, most = [list(entries[0].shape)], _MOST_STORED.get(entries[0].type, 0)
 
         def runner(array: Any) -> Any:
             return run_onnx(session, array, name)
     else:
         module, inside = open_script(file)
-        shapes = [[None] * 4, [None] * 5]
+        shapes, most = [[None] * 4, [None] * 5], 0
 
         def runner(array: Any) -> Any:
             return run_torch(module, array, "cpu", name)
@@ -79,11 +80,16 @@ def describe(file: Path, name: str) -> tuple[ModelCard, bool]:
         return card, True
     for axes, count, fixed in (found for shape in shapes for found in _layouts(file, shape)):
         if (spec := _tried(runner, kind, axes, count, fixed)) is not None:
-            return _card(spec, count, name, file), False
+            return _card(spec.model_copy(update={"before": _whole(most)}), count, name, file), False
     raise ModelError(
         f"'{file.name}' ran on none of the images that were tried (2D and 3D, up to 4 channels). Add it as a "
         "bioimage.io package, which says what it takes."
     )
+
+
+def _whole(most: int) -> tuple[StepSpec, ...]:
+    """Return what brings 0 to 1 to whole numbers up to `most`; nothing for a network of other numbers."""
+    return (StepSpec(kind="linear", gain=(float(most),)), StepSpec(kind="clip", least=0, most=most)) if most else ()
 
 
 def _file(kind: str) -> str:
@@ -96,7 +102,7 @@ def _own(inside: str, kind: str, name: str) -> ModelCard | None:
         card = ModelCard.model_validate(renewed(json.loads(inside or "null")))
         count = len(target(card.target).CHANNELS)
         halos, steps = (per_axis(of(card.net), card.net.ndim) for of in (halo, multiple))
-    except (ValidationError, ValueError, ModelError):
+    except (ValidationError, ValueError, RecursionError, UNetError):
         return None
     spec = ForeignSpec(
         file=_file(kind),
@@ -107,6 +113,7 @@ def _own(inside: str, kind: str, name: str) -> ModelCard | None:
         halo=halos,
         scores=tuple((i,) for i in range(count)),
         size=count,
+        closed=card.closed,
     )
     net = NetSpec(architecture="foreign", ndim=card.net.ndim, inputs=card.net.inputs, outputs=count + 1, widths=(1,))
     return card.model_copy(update={"name": name, "net": net, "foreign": spec})
@@ -120,7 +127,9 @@ def _layouts(file: Path, shape: Sequence[Any]) -> Iterator[tuple[str, int, tuple
             f"'{file.name}' takes arrays with {len(shape)} axes {list(shape)}. Only images (batch, channel, y, x), "
             "with or without z, can be used here."
         )
-    first = isinstance(shape[1], int) or not isinstance(shape[-1], int)
+    front, back = (isinstance(shape[at], int) for at in (1, -1))
+    # Where all lengths are fixed, as Keras writes them, the axis of channels is the short one.
+    first = not shape[-1] <= max(_COUNTS) < shape[1] if front and back else front or not back
     axes, inner = ("bc" + letters, shape[2:]) if first else ("b" + letters + "c", shape[1:-1])
     channels = shape[1] if first else shape[-1]
     for count in [channels] if isinstance(channels, int) else _COUNTS:

@@ -15,8 +15,9 @@ from ..core.registry import names, resolve
 from ..core.specs import TargetSpec
 from ..targets import target
 
-__all__ = ["Meaning", "find_meaning", "is_probability"]
+__all__ = ["CLASSES", "Meaning", "find_meaning", "is_probability"]
 
+CLASSES: Final = "classes"  # the target of classes of pixels
 _SIZE: Final = "size"
 _KINDS: Final = {
     "background": re.compile(r"back ?ground|\bbg\b|outside"),
@@ -75,7 +76,10 @@ def find_meaning(channels: Sequence[str], values: npt.NDArray[np.float32], wante
         If there is no such target.
     """
     said = [re.sub(r"[\W_]+", " ", name).strip().lower() for name in channels]
-    found = _as_wanted(said, values, resolve("targets", wanted)) if wanted else _by_name(said) or _by_value(values)
+    wanted = resolve("targets", wanted) if wanted else None
+    if wanted == CLASSES and len(values) > 1:
+        return _classes(channels, said, len(values))
+    found = _as_wanted(said, values, wanted) if wanted else _by_name(said) or _by_value(values)
     if found is None:
         raise ModelError(
             f"It is not known what the {len(values)} channels of this network mean"
@@ -83,6 +87,16 @@ def find_meaning(channels: Sequence[str], values: npt.NDArray[np.float32], wante
             + f". Say it with target=..., on the command line --target; one of: {', '.join(names('targets'))}."
         )
     return found
+
+
+def _classes(channels: Sequence[str], said: Sequence[str], count: int) -> Meaning:
+    """Take every channel for a class; the background is the one that is called so, the first where none has a name."""
+    known = bool(said) and all(said) and len(set(channels)) == count
+    outside = [i for i, name in enumerate(said) if _KINDS["background"].search(name)] if known else [0]
+    inside = [i for i in range(count) if i not in outside[:1]]
+    names = tuple(channels[i] if known else f"class {number}" for number, i in enumerate(inside, 1))
+    rule = TargetSpec.of(name=CLASSES, classes=names, background=bool(outside))
+    return Meaning(rule, tuple((i,) for i in (*outside[:1], *inside)))
 
 
 def _as_wanted(said: Sequence[str], values: npt.NDArray[np.float32], name: str) -> Meaning:

@@ -12,9 +12,10 @@ from ..core.axes import Image
 from ..core.errors import ModelError
 from ..core.foreign import StepSpec
 from ..core.model_card import ModelCard
+from ..core.registry import resolve
 from ..samples.simulated import nuclei
 from ..tiling.statistics import measure_statistics, normalize
-from ._meaning import find_meaning, is_probability
+from ._meaning import CLASSES, find_meaning, is_probability
 from ._steps import apply_steps, turned
 from .bioimage_reader import Check
 from .foreign import ForeignModel
@@ -26,6 +27,7 @@ Floats = npt.NDArray[np.float32]
 _EDGE: Final = {2: 96, 3: 32}  # pixels of an image to try a network on
 _RIM: Final = {2: 64, 3: 16}  # pixels around it that a halo is looked for in
 _SAME: Final = 0.02  # difference of scores that does not matter
+_SHARED: Final = 0.5  # of the variance of raw scores: independent ones keep all of it when they are added
 
 
 def try_out(model: ForeignModel) -> list[Floats]:
@@ -94,8 +96,8 @@ def completed(model: ForeignModel, outputs: list[Floats], channels: Sequence[str
     Returns
     -------
     ModelCard
-        With its target and scores; a sigmoid where raw scores come out; the halo, where none was stated; and how much
-        tiles matter.
+        With its target and scores; a sigmoid where raw scores come out, or a softmax where they are those of classes;
+        the halo, where none was stated; and how much tiles matter.
 
     Raises
     ------
@@ -104,7 +106,9 @@ def completed(model: ForeignModel, outputs: list[Floats], channels: Sequence[str
     """
     spec, ndim = model.spec, model.card.net.ndim
     raw = [not is_probability(array) for array in outputs]
-    squash = [(StepSpec(kind="sigmoid"),) if open_ else () for open_ in raw]
+    shared = wanted is not None and resolve("targets", wanted) == CLASSES
+    kinds = ["softmax" if shared or _are_classes(array, channels, wanted) else "sigmoid" for array in outputs]
+    squash = [(StepSpec.of(kind=kind),) if open_ else () for kind, open_ in zip(kinds, raw, strict=True)]
     after = tuple((*steps, *more) for steps, more in zip(spec.after, squash, strict=True))
     bounded = [apply_steps(array, more) for array, more in zip(outputs, squash, strict=True)]
     values = np.concatenate(bounded, axis=1)[0]
@@ -118,6 +122,16 @@ def completed(model: ForeignModel, outputs: list[Floats], channels: Sequence[str
         card = card.model_copy(update={"foreign": spec.model_copy(update={"halo": (halo,) * ndim})})
     mismatch = _tile_mismatch(ForeignModel(card, model.runner, model.device))
     return card.model_copy(update={"tile_mismatch": mismatch})
+
+
+def _are_classes(raw: Floats, channels: Sequence[str], wanted: str | None) -> bool:
+    """Tell raw scores of classes that exclude each other: where one rises the others fall.
+
+    Foreground and boundary both are low in the background, so their sum varies more than each of them.
+    """
+    usual = None if any(channels) else {2: "foreground", 3: "border"}.get(raw.shape[1])
+    spread = float(raw[0].var(axis=tuple(range(1, raw.ndim - 1))).sum())
+    return usual is not None and wanted in (None, usual) and float(raw[0].sum(axis=0).var()) < _SHARED * spread
 
 
 def _measured_halo(model: ForeignModel) -> int:

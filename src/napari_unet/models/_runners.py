@@ -171,6 +171,8 @@ def run_onnx(session: Any, array: npt.NDArray[np.float32], name: str) -> Arrays:
     dtype = _TYPES.get(entry.type.removeprefix("tensor(").removesuffix(")"))
     if dtype is None:
         raise ModelError(f"The network of '{name}' takes values of the type {entry.type}, which images do not have.")
+    if np.dtype(dtype).kind == "u":  # brighter than its type knows is as bright as it knows
+        array = np.clip(array, 0, np.iinfo(dtype).max)
     try:
         found = session.run(None, {entry.name: np.ascontiguousarray(array, dtype)})
     except Exception as error:

@@ -20,6 +20,7 @@ from ..core.errors import ModelError
 from ..core.foreign import ForeignSpec
 from ..core.model_card import ModelCard
 from ..targets import target
+from ..tiling.grid import Ends
 from ._runners import Runner, open_runner
 from ._steps import apply_steps, turned
 
@@ -107,13 +108,15 @@ class ForeignModel:
         """The order of axes of everything here."""
         return "bc" + "zyx"[3 - self.card.net.ndim :]
 
-    def predict(self, batch: Floats) -> Floats:
+    def predict(self, batch: Floats, ends: Ends = ()) -> Floats:
         """Compute scores.
 
         Parameters
         ----------
         batch : ndarray of float32
             ``(b, c, *s)``, normalized as the card says.
+        ends : tuple of (bool, bool)
+            Makes no difference here.
 
         Returns
         -------

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..core.errors import SpecError
 from ..core.specs import NetSpec
 
 __all__ = ["check"]
+
+_HALVED: Final = 2
 
 
 def check(spec: NetSpec, *unused: str) -> None:
@@ -36,6 +40,12 @@ def check(spec: NetSpec, *unused: str) -> None:
         )
     if spec.doubling and spec.block == "residual":
         raise SpecError("Residual blocks cannot double their width inside. Set doubling to false, or block to 'plain'.")
+    if spec.doubling and min(spec.widths) < _HALVED:
+        raise SpecError(
+            f"A level {min(spec.widths)} wide has no half width. Set doubling to false, or give widths of 2."
+        )
+    if spec.skip == "attention" and spec.architecture == "nested":
+        raise SpecError("U-Net++ has no gates: its skips are networks themselves. Set skip to 'concat' or 'add'.")
     if spec.padding == "valid" and (spec.down != "pool" or spec.skip == "attention"):
         raise SpecError("Unpadded networks need down = 'pool' and skips without attention. Or set padding to 'same'.")
     if spec.prune and not spec.deep_supervision:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.axes import as_image
+from ..core.lengths import in_one_unit
 from ..core.lesions import Growth, Lesions
 from ..core.steps import Progress, Steps, finish
 
@@ -61,7 +62,7 @@ def measure_lesions_steps(
     from ..measures._totals import sum_up
     from ..measures.lesions import Beside, measure_steps, units
 
-    source, kinds = as_image(labels), None
+    source, kinds = in_one_unit(as_image(labels)), None
     if classes:
         yield Progress(0, 0, "Finding the lesions")
         source, found = split_classes(source)

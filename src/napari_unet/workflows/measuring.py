@@ -11,6 +11,7 @@ from ..core.anatomy import check_grid
 from ..core.axes import Image, as_image
 from ..core.errors import ImageError, SpecError
 from ..core.ground import PixelAreas
+from ..core.lengths import in_one_unit
 from ..core.registry import load
 from ..core.results import Table
 from ..core.steps import Progress, Steps, finish
@@ -83,6 +84,7 @@ def measure_steps(
     if intensities is not None:
         check_grid(labels, intensities)
         labels = _scaled_like(labels, intensities)
+    labels = in_one_unit(labels)
     for name in measures:
         measuring = load("measures", name)
         if client is not None and name == "objects":
