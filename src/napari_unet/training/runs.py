@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -18,6 +19,7 @@ from ..core.axes import Image
 from ..core.bands import band_names, join_names
 from ..core.errors import TrainingDataError
 from ..core.examples import BACKGROUND, Example
+from ..core.holes import without_holes
 from ..core.region import region_text
 from ..core.results import Tracks
 from ..core.specs import TrainSpec
@@ -104,7 +106,8 @@ def write_order(order: Order, asked: bool = False) -> Path:
         table = run / (f"data-{_short(text.encode())}.csv" if asked else _DATA)
         write_text(table, text)
         data = table.resolve() if asked else Path(_DATA)
-    place, watched = run / _ASKED if asked else run, order.watched
+    place = run / _ASKED if asked else run
+    watched = None if order.watched is None else without_holes(order.watched)
     place.mkdir(exist_ok=True)
     if watched is not None:
         with atomic_file(place / _WATCHED) as part:
@@ -175,7 +178,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
     more += ("tracks",) if any(each.tracks is not None for each in data) else ()
     more += ("before",) if any(each.before is not None for each in data) else ()
     more += tuple(name for name in ("values", "ignored") if any(getattr(each, name) for each in data))
-    called = [_names(each) for each in data]
+    called, together = [_names(each) for each in data], _layers_of_one_file(data)
     more += ("channels",) if any(called) else ()
     for example, names in zip(data, called, strict=True):
         region = ""
@@ -188,7 +191,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "image": _place(example.image, run, "images"),
             "labels": _place(example.labels, run, "labels"),
             "weight": f"{example.weight:g}",
-            "group": example.group,
+            "group": example.group or (example.source if example.source in together else ""),
             "split": _SPLITS[example.held_out],
             "region": region,
             "scribbles": "yes" if example.scribbles else "",
@@ -205,6 +208,12 @@ def _table(data: Sequence[Example], run: Path) -> str:
     table.writeheader()
     table.writerows(rows)
     return written.getvalue()
+
+
+def _layers_of_one_file(data: Sequence[Example]) -> set[str]:
+    """Return files from which several layers come, which stay one group when each is written to a file of its own."""
+    sources = {id(each.image): each.source for each in data if isinstance(each.image, Image)}
+    return {source for source, count in Counter(sources.values()).items() if count > 1}
 
 
 def _names(example: Example) -> str:
@@ -230,6 +239,7 @@ def _place(what: Image | Path | tuple[Path, ...], run: Path, room: str) -> str:
         return ";".join(str(file.absolute()) for file in what)  # not where links lead: channels are called as these are
     if not isinstance(what, Image):
         return str(Path(what).resolve())
+    what = without_holes(what)
     data = np.ascontiguousarray(what.data)
     about = f"{what.axes} {what.shape} {data.dtype.str} {what.scale}".encode()
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in what.name)[:40]
