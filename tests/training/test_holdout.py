@@ -97,6 +97,7 @@ def test_what_examples_say_comes_first():
 def test_a_single_image_is_not_cut_unsaid():
     split = hold_out([example("a")], TrainSpec(validation=0.2))
     assert (split.held_out, split.learned[0].region) == ([], None)
+    assert "--validation 0.2" in hold_out([example("a")], TrainSpec(corner=True)).warnings[0]
     assert "nothing is held out" in split.warnings[0]
     assert "corner: yes" in split.warnings[0]
 

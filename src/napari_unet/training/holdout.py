@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
+from typing import Final
 
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
@@ -16,6 +17,12 @@ from ..io.pairs import read_example
 from .pairs import Pair
 
 __all__ = ["Split", "check_leaks", "draw_lot", "hold_out", "name_groups", "part_groups"]
+
+
+_NO_SHARE: Final = (
+    "A corner is to be held out, but no share of the images is said, so nothing is held out. Give a share too, such as "
+    "--validation 0.2."
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ def hold_out(examples: Sequence[Example], spec: TrainSpec) -> Split:
     if not learned:
         raise TrainingDataError("All images are held out for validation. Leave some to learn from.")
     if not held:
-        return Split(learned, [], "All images are learned from; none is held out to judge the model.")
+        unheard = (_NO_SHARE,) if spec.corner and spec.validation == 0 else ()
+        return Split(learned, [], "All images are learned from; none is held out to judge the model.", unheard)
     count = len(groups) - len(kept)
     noun = ("group" if any(e.group for e in examples) else "image") + ("" if count == 1 else "s")
     words = f"{count} {noun} {'is' if count == 1 else 'are'} learned from, {len(kept)} held out to judge."
