@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -17,14 +18,14 @@ import numpy as np
 
 from ..core.axes import Image
 from ..core.bands import band_names, join_names
-from ..core.errors import TrainingDataError
+from ..core.errors import TrainingDataError, UNetError
 from ..core.examples import BACKGROUND, Example
 from ..core.holes import without_holes
 from ..core.region import region_text
 from ..core.results import Tracks
 from ..core.specs import TrainSpec
 from ..io.atomic import atomic_file, write_text
-from ..io.images import write_image
+from ..io.images import read_image, write_image
 from ..io.labels import write_labels
 from ..io.tracks import write_tracks
 from ..models.cards import user_folder
@@ -42,6 +43,9 @@ _ASKED: Final = "asked"
 _STATE: Final = "state.json"
 _WATCHED: Final = "preview.npy"
 _COLUMNS: Final = ("image", "labels", "weight", "group", "split", "region", "scribbles")
+_LARGE: Final = 2**27  # pixels of an image that is not copied if it can be read again
+_ALIKE: Final = ("axes", "shape", "scale", "units")
+_LOOKS, _EDGE = 5, 64  # windows in which such an image is compared with its file, and their edge
 _SPLITS: Final = {True: "validation", False: "train", None: ""}
 
 
@@ -180,6 +184,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
     more += tuple(name for name in ("values", "ignored") if any(getattr(each, name) for each in data))
     called, together = [_names(each) for each in data], _layers_of_one_file(data)
     more += ("channels",) if any(called) else ()
+    more += ("modality",) if any(map(_modality, data)) else ()
     for example, names in zip(data, called, strict=True):
         region = ""
         if example.region:
@@ -201,6 +206,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "values": ";".join(map(str, example.values)),
             "ignored": ";".join(map(str, example.ignored)),
             "channels": names,
+            "modality": _modality(example),
         }
         rows.append({name: row[name] for name in (*_COLUMNS, *more)})
     written = StringIO()
@@ -208,6 +214,12 @@ def _table(data: Sequence[Example], run: Path) -> str:
     table.writeheader()
     table.writerows(rows)
     return written.getvalue()
+
+
+def _modality(example: Example) -> str:
+    """Return what the image was taken by; that of a layer, whose file does not say it, too."""
+    anatomy = example.image.anatomy if isinstance(example.image, Image) else None
+    return example.modality or ("" if anatomy is None else anatomy.modality)
 
 
 def _layers_of_one_file(data: Sequence[Example]) -> set[str]:
@@ -239,6 +251,8 @@ def _place(what: Image | Path | tuple[Path, ...], run: Path, room: str) -> str:
         return ";".join(str(file.absolute()) for file in what)  # not where links lead: channels are called as these are
     if not isinstance(what, Image):
         return str(Path(what).resolve())
+    if room == "images" and (file := _same_file(what)):
+        return str(file)
     what = without_holes(what)
     data = np.ascontiguousarray(what.data)
     about = f"{what.axes} {what.shape} {data.dtype.str} {what.scale}".encode()
@@ -249,6 +263,26 @@ def _place(what: Image | Path | tuple[Path, ...], run: Path, room: str) -> str:
         image = Image(data, what.axes, what.scale, what.units, what.name)
         write_labels(file, image) if room == "labels" else write_image(file, image)
     return str(file.relative_to(run))
+
+
+def _same_file(image: Image) -> Path | None:
+    """Return the file of a large image that was never in memory and is not to be: another process reads it there."""
+    if isinstance(image.data, np.ndarray) or math.prod(image.shape) < _LARGE or not image.source:
+        return None
+    file = Path(image.source).resolve()
+    try:
+        found = read_image(file) if file.exists() else None
+        if found is None or any(getattr(found, name) != getattr(image, name) for name in _ALIKE):
+            return None
+        # Layers of one file may be parts of it: looks here and there tell.
+        for share in np.linspace(0, 1, _LOOKS):
+            starts = [int(share * max(0, n - _EDGE)) for n in image.shape]
+            window = tuple(slice(a, min(a + _EDGE, n)) for a, n in zip(starts, image.shape, strict=True))
+            if not np.array_equal(image.read(window), found.read(window), equal_nan=image.data.dtype.kind == "f"):
+                return None
+    except UNetError:
+        return None
+    return file
 
 
 def _short(*parts: Any) -> str:
