@@ -115,6 +115,6 @@ def without_holes(image: Image) -> Image:
     rest = image.axes.replace("y", "").replace("x", "")
     axes = f"{rest}yx"
     data = image.read(tuple(slice(0, n) for n in image.shape)).transpose([image.axes.index(axis) for axis in axes])
-    holes = find_holes(image, *(slice(0, n) for n in data.shape[-2:]))
+    holes = find_holes(image, slice(0, data.shape[-2]), slice(0, data.shape[-1]))
     _, scale, units = image.along(axes)
     return replace(image, data=punched(data, holes), axes=axes, scale=scale, units=units, levels=(), valid=())
