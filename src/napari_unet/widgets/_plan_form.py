@@ -86,7 +86,8 @@ class PlanForm(Form):
         """Say in gray what was planned."""
         for name in _PLANNED:
             value = getattr(spec, name)
-            self.hint(name, _HINTS[name] if value is None else f"{value:g}, {_HINTS[name]}")
+            none = value is None or (name == "depth" and not value)  # patches of planes have none
+            self.hint(name, _HINTS[name] if none else f"{value:g}, {_HINTS[name]}")
 
     def changes(self) -> dict[str, Any]:
         """Return the settings that somebody has changed: what was not touched is for the program to plan.
@@ -102,7 +103,7 @@ class PlanForm(Form):
             If a value cannot be used.
         """
         given, base = self.spec(task=self._base.task), self._base
-        found = {}
+        found: dict[str, Any] = {}
         for name in self.values():
             value, usual = getattr(given, name), getattr(base, name)
             if isinstance(usual, AugmentSpec):
