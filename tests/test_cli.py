@@ -470,6 +470,7 @@ def test_a_folder_of_other_things_is_never_replaced(annotated, here):
         (["data", "--task", "cat"], "cell"),
         (["data", "--steps", "0"], "steps"),
         (["data", "--patch", "3"], "patch"),
+        (["data", "--steps", "9", "--minutes", "1"], "not both"),
         (["data/images"], "images"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -52,10 +52,21 @@ def test_what_is_wrong_is_said_by_the_plan(data):
 
 
 def test_only_what_differs_from_the_defaults_is_set():
-    assert chosen(batch=8, patch=64, loss="own").model_fields_set == {"patch"}
-    # Where one starts from a model the usual rate is not the default.
-    assert chosen(batch=8, rate=TrainSpec().rate).model_fields_set == {"rate"}
-    assert chosen(batch=8, rate=None).model_fields_set == set()
+    assert chosen(batch=None, patch=64, loss="own").model_fields_set == {"patch"}
+    # What is planned otherwise counts, also at the default of the settings.
+    usual = TrainSpec()
+    assert chosen(batch=usual.batch, rate=usual.rate).model_fields_set == {"batch", "rate"}
+    assert chosen(batch=None, rate=None).model_fields_set == set()
+
+
+def test_a_patch_and_a_batch_that_are_given_are_kept(data):
+    words = ["train", str(data), "--dry-run", "--json"]
+    free, said = (
+        json.loads(CliRunner().invoke(app, [*words, *more]).stdout)["spec"]
+        for more in ([], ["--patch", "256", "--batch", "8", "--minutes", "1", "--device", "cpu"])
+    )
+    assert free["patch"] < 256
+    assert (said["patch"], said["batch"]) == (256, 8)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from napari_unet.core.errors import TrainingDataError
 from napari_unet.core.examples import Example
 from napari_unet.core.rasterize import Polygons
 from napari_unet.core.specs import TrainSpec
-from napari_unet.training.holdout import check_leaks, hold_out
+from napari_unet.training.holdout import check_leaks, hold_out, name_groups
 from napari_unet.training.pairs import make_pair
 
 
@@ -44,6 +45,36 @@ def test_whole_groups_are_held_out():
     assert len({e.group for e in more.held_out} & {e.group for e in split.held_out}) >= 1
 
 
+def test_what_is_held_out_does_not_depend_on_how_the_way_to_it_is_written(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def chosen(folder, tails):
+        split = hold_out([Example(Path(folder) / tail, Path(tail)) for tail in tails], TrainSpec(validation=0.5))
+        return [tails.index(str(each.image.relative_to(folder))) for each in split.held_out]
+
+    flat = [f"{i}.tif" for i in range(12)]
+    nested = [f"case{i}/T1.tif" for i in range(11)] + ["T1.tif"]
+    for tails in (flat, nested):
+        found = chosen("data", tails)
+        assert len(found) == 6
+        for folder in (tmp_path / "data", "../data", "./x/../data"):
+            assert chosen(folder, tails) == found
+    assert chosen("data", flat) == chosen(tmp_path / "elsewhere" / "my.training" / "images", flat)
+    # Others that come from elsewhere change nothing but how many there are.
+    assert {*chosen("data", nested[:8])} & {*chosen("data", nested)}
+
+
+def test_groups_are_called_by_no_more_folders_than_needed():
+    files = ["a/one.tif", "a/two.tif", "b/two.tif", "c/b/two.tif"]
+    examples = [Example(Path("/data") / file, Path(file)) for file in files]
+    assert [*name_groups(examples).values()] == ["one.tif", "a/two.tif", "data/b/two.tif", "c/b/two.tif"]
+    assert name_groups([example("x", "patient"), example("layer")]) == {"patient": "patient", "layer": "layer"}
+    pair = Example((Path("/p1/T1.nii"), Path("/p1/FLAIR.nii")), Path("l.nii"))
+    assert [*name_groups([pair, replace(pair, image=(Path("/p2/T1.nii"), Path("/p2/F.nii")))]).values()] == [
+        "p1/T1.nii", "p2/T1.nii"
+    ]  # fmt: skip
+
+
 def test_a_share_holds_out_at_least_one_group_and_leaves_one():
     split = hold_out([example("a"), example("b")], TrainSpec(validation=0.01))
     assert len(split.held_out) == 1
@@ -66,6 +97,7 @@ def test_what_examples_say_comes_first():
 def test_a_single_image_is_not_cut_unsaid():
     split = hold_out([example("a")], TrainSpec(validation=0.2))
     assert (split.held_out, split.learned[0].region) == ([], None)
+    assert "--validation 0.2" in hold_out([example("a")], TrainSpec(corner=True)).warnings[0]
     assert "nothing is held out" in split.warnings[0]
     assert "corner: yes" in split.warnings[0]
 

@@ -23,6 +23,8 @@ def test_the_plan_is_there_for_the_same_settings(tmp_path):
     elsewhere = planned_before(tmp_path, GIVEN.model_copy(update={"devices": 2}))
     assert elsewhere == PLAN.spec.model_copy(update={"devices": 2})
     assert planned_before(tmp_path, TrainSpec(name="cells", steps=20)) is None
+    # What was left to the plan is something else than its default.
+    assert planned_before(tmp_path, TrainSpec(name="cells", steps=10, batch=GIVEN.batch)) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"given": {"stepps": 1}, "spec": {}}', "[1]"])

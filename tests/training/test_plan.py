@@ -120,6 +120,9 @@ def test_many_channels_are_normalized_apart():
     many = Example(Image(np.stack([one.image.data] * 5), "cyx", name="many"), one.labels)
     spec = planned([many]).plan.spec
     assert (spec.net.inputs, spec.normalize.joint) == (5, False)
+    assert "Some images have 1 channel, others 5" in " ".join(planned([many, one]).plan.warnings)
+    colors = Example(Image(np.stack([one.image.data] * 3), "cyx", name="colors"), one.labels)
+    assert "1 channel" not in " ".join(planned([colors, one]).plan.warnings)
     with pytest.raises(TrainingDataError, match="as many channels as the others"):
         planned([many, Example(Image(np.stack([one.image.data] * 2), "cyx", name="two"), one.labels)])
 
@@ -140,6 +143,8 @@ def test_what_a_user_says_of_channels_counts():
     two = Example(Image(np.stack([one.image.data] * 2), "cyx", name="two"), one.labels)
     assert planned([two]).plan.spec.augment.shuffle == 0
     assert planned([two], augment={"shuffle": 0.4}).plan.spec.augment.shuffle == 0.4
+    other = planned([two], augment={"elastic": 2.0}).plan.spec.augment  # which says nothing of channels
+    assert (other.elastic, other.shuffle, other.gray) == (2.0, 0.0, 0.0)
 
 
 def test_a_model_of_other_channels_than_colors_goes_on_without_exchanging_them(tmp_path, monkeypatch):
@@ -235,3 +240,6 @@ def test_held_out_images_without_objects_cannot_judge():
     given = [learned, replace(other, labels=Image(np.zeros((100, 100), np.int32), "yx", name="empty"))]
     assert "cannot be judged by them" in " ".join(planned(given).plan.warnings)
     assert "cannot be judged" not in " ".join(planned([learned, other]).plan.warnings)
+    # Without any nobody knows when to stop early.
+    assert "patience" in " ".join(planned([learned], patience=2).plan.warnings)
+    assert "patience" not in " ".join(planned([learned, other], patience=2).plan.warnings)

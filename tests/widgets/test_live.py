@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from napari.components import ViewerModel
 
+from napari_unet.core.axes import Image
 from napari_unet.core.results import Epoch
 from napari_unet.core.steps import Progress, finish
 from napari_unet.widgets._live import watching
+from napari_unet.widgets._preview import Preview
 
 
 def test_a_training_that_is_over_before_its_reports_are_read_ends_well(tmp_path: Path) -> None:
@@ -32,3 +35,14 @@ def test_a_training_that_is_over_before_its_reports_are_read_ends_well(tmp_path:
     assert [len(each.pictures) for each in seen] == [1, 0, 0]
     assert np.array_equal(seen[0].preview, np.eye(8))
     assert seen[2].preview is None
+
+
+def test_the_preview_has_the_holes_and_the_names_of_its_image() -> None:
+    viewer, valid = ViewerModel(), np.ones((700, 600), bool)
+    valid[:400] = False
+    whole = Image(np.zeros((2, 700, 600), np.uint8), "cyx", valid=(valid,), channel_names=("red", "nir"))
+    preview = Preview(viewer, viewer.add_image(whole.data), whole)
+    rows, columns = preview.window["y"], preview.window["x"]
+    assert preview.image.shape == (2, 512, 512)
+    assert np.array_equal(preview.image.valid[0], valid[rows, columns])
+    assert preview.image.channel_names == ("red", "nir")

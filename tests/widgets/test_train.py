@@ -21,7 +21,7 @@ from napari_unet.core.errors import OutputError, SpecError, TrainingDataError
 from napari_unet.core.examples import Example
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.results import Epoch, Plan
-from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec
+from napari_unet.core.specs import NetSpec, TargetSpec, TrainSpec, load_task
 from napari_unet.core.steps import Progress, Steps
 from napari_unet.widgets import _curves
 from napari_unet.widgets._before import Before, Origin, origin_of, remember
@@ -559,9 +559,32 @@ def test_only_what_was_changed_is_not_left_to_the_plan(make: Make, viewer: Viewe
     spec = widget.spec()
     assert spec.batch == 4
     assert spec.augment.elastic == 3
+    assert spec.augment.model_fields_set - load_task("cell").augment.model_fields_set == {"elastic"}
     planned(qtbot, widget)
     widget.plan.form.fields["rate"].value = "fast"
     qtbot.waitUntil(lambda: "rate" in widget.plan.text.text())
+
+
+def test_what_is_written_counts_and_what_is_planned_is_shown(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
+    draw(viewer)
+    widget = make(viewer)
+    fields = widget.plan.form.fields
+    planned(qtbot, widget)
+    assert [fields[name].native.placeholderText() for name in ("batch", "rate")] == [
+        "8, as planned",
+        "0.02, as planned",
+    ]
+    usual = TrainSpec()
+    for name in ("batch", "patch", "rate", "warmup", "frozen"):
+        fields[name].value = str(getattr(usual, name))
+    spec = widget.spec()
+    assert {"batch", "patch", "rate", "warmup", "frozen"} <= spec.model_fields_set
+    assert (spec.batch, spec.rate, spec.minutes) == (usual.batch, usual.rate, 10)
+    fields["steps"].value = "500"
+    assert (widget.spec().steps, widget.spec().minutes) == (500, None)
+    widget.kind.tasks.setCurrentIndex(widget.kind.tasks.findData("organ"))
+    assert not {"batch", "rate"} & widget.spec().model_fields_set
+    assert widget.spec().minutes == 10
 
 
 def test_a_model_that_does_not_fit_is_not_started_from(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:

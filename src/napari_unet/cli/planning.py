@@ -10,7 +10,7 @@ import typer
 from .. import workflows
 from .._terminal import say_json, watch
 from ..core.errors import SpecError
-from ..core.specs import TargetSpec, TrainSpec
+from ..core.specs import PLANNED, TargetSpec, TrainSpec
 
 __all__ = [
     "Background", "Balance", "ClassValues", "Classes", "Colors", "Corner", "Data", "Depth", "Dimensions", "DryRun",
@@ -188,21 +188,17 @@ def chosen(**values: Any) -> TrainSpec:
     Parameters
     ----------
     **values : Any
-        Fields of :class:`~napari_unet.core.specs.TrainSpec`.
+        Fields of :class:`~napari_unet.core.specs.TrainSpec`; None leaves one to the plan.
 
     Returns
     -------
     TrainSpec
-        Only what differs from the defaults counts as set, and a `rate`, which has another default where one starts from
-        a model.
+        Only what differs from the defaults counts as set, and whatever is said of what is planned otherwise.
 
     Raises
     ------
     SpecError
         If a value is out of range, or there is no such setting.
     """
-    rate = {"rate": values.pop("rate")} if values.get("rate") is not None else {}
-    differ = {
-        name: value for name, value in values.items() if value is not None and value != getattr(_TRAIN, name, None)
-    }
-    return TrainSpec.of(**differ | rate)
+    said = {name: value for name, value in values.items() if value is not None}
+    return TrainSpec.of(**{n: v for n, v in said.items() if n in PLANNED or v != getattr(_TRAIN, n, None)})

@@ -27,7 +27,7 @@ __all__ = ["EXAMPLES", "train"]
 
 EXAMPLES: Final = (
     "napari-unet train my-images --name my-cells --minutes 10\n\n"
-    "napari-unet train my-images --name my-cells --start nuclei --patience 5\n\n"
+    "napari-unet train my-images --name my-cells --start nuclei --validation 0.2 --patience 5\n\n"
     "my-images holds two folders, images and labels, with files of equal names, or imagesTr and labelsTr as nnU-Net "
     "has them; or give a CSV table with the columns image and labels. The folder of a run that was stopped, "
     "my-cells.training, goes on; with --finish it ends with what was learned so far."
@@ -53,8 +53,8 @@ _Minutes = Annotated[
 _Patience = Annotated[
     int, typer.Option(help="Stop after so many reports without a better score on held-out images; 0 never.")
 ]
-_Batch = Annotated[int, typer.Option(help="Patches looked at in a step.", show_default="as planned")]
-_Patch = Annotated[int, typer.Option(help="Edge of a patch in pixels.", show_default="as planned")]
+_Batch = Annotated[int | None, typer.Option(help="Patches looked at in a step.", show_default="as planned")]
+_Patch = Annotated[int | None, typer.Option(help="Edge of a patch in pixels.", show_default="as planned")]
 _Rate = Annotated[
     float | None,
     typer.Option(
@@ -101,8 +101,8 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     steps: _Steps = _TRAIN.steps,
     minutes: _Minutes = None,
     patience: _Patience = _TRAIN.patience,
-    batch: _Batch = _TRAIN.batch,
-    patch: _Patch = _TRAIN.patch,
+    batch: _Batch = None,
+    patch: _Patch = None,
     depth: planning.Depth = _TRAIN.depth,
     zoom: planning.Zoom = None,
     rate: _Rate = None,
@@ -135,6 +135,8 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
             tell({"Training": data, "Ends": "with its present step; its model is made by the program that trains"})
             return
     known = workflows.unfinished_training(data)
+    if minutes is not None and steps != _TRAIN.steps:
+        raise SpecError("A training has a time or a number of steps. Give --minutes or --steps, not both.")
     if known is not None:
         spec, folder = known
     else:

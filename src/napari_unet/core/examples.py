@@ -53,6 +53,8 @@ class Example:
     classes : tuple of str
         Where labels are a file of shapes: the classes that are wanted of them, numbered from 1. Empty: every shape is
         an object.
+    modality : str
+        Of medical images: ``CT`` where values are Hounsfield units, ``MR`` and so on; empty: as the image says.
     """
 
     image: Image | Path | tuple[Path, ...]
@@ -69,6 +71,7 @@ class Example:
     channels: tuple[str, ...] = ()
     ignored: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
+    modality: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:

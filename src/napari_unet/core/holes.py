@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import ImageError, UNetError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from .axes import Image
 
-__all__ = ["find_holes", "punched"]
+__all__ = ["find_holes", "punched", "without_holes"]
 
 
 def find_holes(image: Image, y: slice, x: slice, level: int = 0) -> npt.NDArray[np.bool_] | None:
@@ -89,3 +90,31 @@ def punched(block: npt.NDArray[Any], holes: npt.NDArray[np.bool_] | None) -> npt
     found = np.array(block)
     found[..., holes] = np.nan
     return found
+
+
+def without_holes(image: Image) -> Image:
+    """Return an image that says by what is no number alone where there is nothing to be seen.
+
+    Parameters
+    ----------
+    image : Image
+        Is read as a whole if it has holes.
+
+    Returns
+    -------
+    Image
+        The same if there are none; else y and x are its last axes, and it has no levels.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    if not image.valid:
+        return image
+    rest = image.axes.replace("y", "").replace("x", "")
+    axes = f"{rest}yx"
+    data = image.read(tuple(slice(0, n) for n in image.shape)).transpose([image.axes.index(axis) for axis in axes])
+    holes = find_holes(image, slice(0, data.shape[-2]), slice(0, data.shape[-1]))
+    _, scale, units = image.along(axes)
+    return replace(image, data=punched(data, holes), axes=axes, scale=scale, units=units, levels=(), valid=())

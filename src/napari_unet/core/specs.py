@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .model_card import ModelCard
 
 __all__ = [
-    "AugmentSpec", "GridSpec", "NetSpec", "NormalizeSpec", "SegmentSpec", "Spec", "TargetSpec", "Task",
+    "PLANNED", "AugmentSpec", "GridSpec", "NetSpec", "NormalizeSpec", "SegmentSpec", "Spec", "TargetSpec", "Task",
     "TilingSpec", "TrainSpec", "load_task",
 ]  # fmt: skip
 
@@ -208,6 +208,10 @@ class SegmentSpec(Spec):
     def models(self) -> tuple[str, ...]:
         """The names of all models."""
         return (self.model,) if isinstance(self.model, str) else self.model
+
+
+PLANNED: Final = ("patch", "batch", "rate")
+"""Settings of a training that follow from images, machine or start unless they are given, be it at their default."""
 
 
 class TrainSpec(Spec):

@@ -51,10 +51,10 @@ def find_examples(data: Path) -> list[Example]:
         scribbles on the background), ``tracks`` (of a movie from which motion is learned: a file as
         :func:`~napari_unet.io.tracks.read_tracks` reads it), ``before`` (of an image of two frames: labels of the
         earlier one), ``channels`` (what they are called, with ``;`` between), ``values`` (which value in the labels
-        means each class, likewise) and ``ignored`` (values where nobody knows what there is). Where each channel is a
-        file of its own, ``image`` names them with ``;`` between. Or a folder that holds ``images`` and ``labels`` (or
-        ``masks``), or ``imagesTr`` and ``labelsTr``, see :func:`~napari_unet.io.cases.find_cases`; areas of the same
-        names in a folder ``regions``, if there is one.
+        means each class, likewise), ``ignored`` (values where nobody knows what there is) and
+        ``modality`` (such as ``CT``). Where each channel is a file of its own, ``image`` names them with ``;`` between.
+        Or a folder that holds ``images`` and ``labels`` (or ``masks``), or ``imagesTr`` and ``labelsTr``, see
+        :func:`~napari_unet.io.cases.find_cases`; areas of the same names in a folder ``regions``, if there is one.
 
     Returns
     -------
@@ -166,6 +166,7 @@ def _from_table(file: Path) -> Iterator[Example]:
             channels=_words(row.get("channels")),
             values=_numbers(row.get("values"), "values", where),
             ignored=_numbers(row.get("ignored"), "ignored", where),
+            modality=(row.get("modality") or "").strip(),
         )
 
 

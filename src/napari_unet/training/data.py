@@ -228,7 +228,8 @@ class Loader:
         elif empty:
             self.warnings.append(
                 f"{len(empty)} of {len(pairs)} planes of '{example.name}' have no labeled object: what they show "
-                f"{taken} background. If they are not annotated, say so with regions or scribbles, or leave them out."
+                f"{taken} background{', inside of the regions, which count in all of them' * bool(example.region)}. If "
+                "they are not annotated, leave them out, or paint strokes instead, on the background too (scribbles)."
             )
         first = pairs[0]
         if all(pair.places is not None and not len(pair.places) for pair in pairs):

@@ -256,6 +256,11 @@ class Fingerprint:
                 f"No image to learn from has a pixel of the class '{name}' ({number}): the model will never find it. "
                 "Add an image that shows it, or leave the class out."
             )
+        if len(self.channels) > 1 and spec.normalize and not spec.normalize.joint:
+            yield (
+                f"Some images have 1 channel, others {max(self.channels)}: it is shown in the place of each, as if all "
+                "looked alike. Leave out images that lack channels, unless that is meant."
+            )
         if spec.grid is not None and not spec.grid.sized:
             return
         if 0 < self.objects < _FEW:

@@ -26,7 +26,7 @@ from ..models.cards import FOLDS_ENDING, find_card, read_card, user_folder
 from ..models.devices import choose_device
 from ..models.model import Model
 from ..models.store import read_network
-from .holdout import part_groups
+from .holdout import name_groups, part_groups
 from .meanings import valued
 from .plan import fill_in, framed, name_classes
 from .record import ends
@@ -127,7 +127,8 @@ def _parted(examples: Sequence[Example], spec: TrainSpec) -> list[list[Example]]
 
 def _keep_order(place: Path, spec: TrainSpec, parts: Sequence[Sequence[Example]]) -> None:
     """Write down what the folds are, or refuse to mix them with others."""
-    left_out = [sorted({e.group or e.source for e in part if e.held_out}) for part in parts]
+    called = name_groups([each for part in parts for each in part])
+    left_out = [sorted({called[e.group or e.source] for e in part if e.held_out}) for part in parts]
     said = {"spec": spec.model_dump(mode="json", exclude_unset=True), "folds": left_out}
     file = place / _ORDER
     if file.is_file() and json.loads(file.read_text("utf-8")) != said:

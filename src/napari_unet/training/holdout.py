@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Final
 
 from ..core.errors import TrainingDataError
 from ..core.examples import Example
@@ -14,7 +16,13 @@ from ..core.specs import TrainSpec
 from ..io.pairs import read_example
 from .pairs import Pair
 
-__all__ = ["Split", "check_leaks", "draw_lot", "hold_out", "part_groups"]
+__all__ = ["Split", "check_leaks", "draw_lot", "hold_out", "name_groups", "part_groups"]
+
+
+_NO_SHARE: Final = (
+    "A corner is to be held out, but no share of the images is said, so nothing is held out. Give a share too, such as "
+    "--validation 0.2."
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ def hold_out(examples: Sequence[Example], spec: TrainSpec) -> Split:
                 "patient, field or slide must be on one side: correct the groups or the split."
             )
     kept = {name for name, wishes in said.items() if wishes == {True}}
-    free = sorted((name for name, wishes in said.items() if not wishes), key=lambda name: draw_lot(name, spec.seed))
+    called = name_groups(examples)
+    free = sorted((name for name, ways in said.items() if not ways), key=lambda name: draw_lot(called[name], spec.seed))
     if spec.validation > 0 and not kept:
         wanted = max(1, round(spec.validation * len(groups)))
         # One group is left to learn from, whoever said what.
@@ -83,7 +92,8 @@ def hold_out(examples: Sequence[Example], spec: TrainSpec) -> Split:
     if not learned:
         raise TrainingDataError("All images are held out for validation. Leave some to learn from.")
     if not held:
-        return Split(learned, [], "All images are learned from; none is held out to judge the model.")
+        unheard = (_NO_SHARE,) if spec.corner and spec.validation == 0 else ()
+        return Split(learned, [], "All images are learned from; none is held out to judge the model.", unheard)
     count = len(groups) - len(kept)
     noun = ("group" if any(e.group for e in examples) else "image") + ("" if count == 1 else "s")
     words = f"{count} {noun} {'is' if count == 1 else 'are'} learned from, {len(kept)} held out to judge."
@@ -112,13 +122,45 @@ def part_groups(examples: Sequence[Example], folds: int, seed: int) -> list[set[
     TrainingDataError
         If there are fewer groups than folds.
     """
-    groups = sorted({each.group or each.source for each in examples}, key=lambda name: draw_lot(name, seed))
+    called = name_groups(examples)
+    groups = sorted(called, key=lambda name: draw_lot(called[name], seed))
     if len(groups) < folds:
         raise TrainingDataError(
             f"{folds} folds need as many patients or images, but there are {len(groups)}. Annotate more, or ask for "
             "fewer folds."
         )
     return [set(groups[number::folds]) for number in range(folds)]
+
+
+def name_groups(examples: Sequence[Example]) -> dict[str, str]:
+    """Call groups by names that do not depend on where their files lie, nor on how the way there is written.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        What is said to be of one group is called so; an example without is called as its file, with as many of the
+        folders above it as tell it from others.
+
+    Returns
+    -------
+    dict of str to str
+        By the group, or the source where there is none.
+    """
+    names = {each.group or each.source: each.group for each in examples}
+    parts = {each.source: _way(each) for each in examples if not each.group}
+    taken, depth = Counter(way[-1:] for way in parts.values()), 1
+    while parts:
+        alone = [source for source, way in parts.items() if taken[way[-depth:]] == 1 or depth >= len(way)]
+        for source in alone:
+            names[source] = "/".join(parts.pop(source)[-depth:])
+        depth += 1
+        taken = Counter(way[-depth:] for way in parts.values())
+    return names
+
+
+def _way(example: Example) -> tuple[str, ...]:
+    # Of an image with a file for each channel the first one tells which it is.
+    return example.files[0].resolve().parts if example.files else PurePath(example.source).parts
 
 
 def _single(examples: list[Example], name: str, spec: TrainSpec) -> Split:

@@ -32,22 +32,25 @@ _PERCENTILES: Final = (0.5, 99.5)  # nnU-Net's
 Floats = npt.NDArray[np.float64]
 
 
-def is_ct(image: Image) -> bool:
+def is_ct(image: Image, modality: str = "") -> bool:
     """Say whether intensities are Hounsfield units.
 
     Parameters
     ----------
     image : Image
         Any axes.
+    modality : str
+        What somebody says of it.
 
     Returns
     -------
     bool
-        What the image says of itself; if it says nothing, whether the lowest values are below -500 and more than half
-        of all are negative: a body and the air around it.
+        What is said, or the image says of itself; if nobody says anything, whether the lowest values are below -500 and
+        more than half of all are negative: a body and the air around it.
     """
-    if image.anatomy is not None and image.anatomy.modality:
-        return image.anatomy.modality == "CT"
+    said = modality or ("" if image.anatomy is None else image.anatomy.modality)
+    if said:
+        return said.upper() == "CT"
     if image.channels > 1 or image.data.dtype.kind not in "if":
         return False
     values = _sampled(image)[0]

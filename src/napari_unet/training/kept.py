@@ -8,7 +8,7 @@ from typing import Final
 
 from ..core.errors import SpecError
 from ..core.results import Plan
-from ..core.specs import TrainSpec
+from ..core.specs import PLANNED, TrainSpec
 from ..io.atomic import write_text
 from .state import FREE, same_run
 
@@ -66,6 +66,7 @@ def planned_before(run: Path, given: TrainSpec) -> TrainSpec | None:
         before, planned = TrainSpec.of(**said["given"]), TrainSpec.of(**said["spec"])
     except (OSError, ValueError, KeyError, TypeError, SpecError):
         return None
-    if not same_run(before, given):
+    left_open = [set(PLANNED) - each.model_fields_set for each in (before, given)]
+    if not same_run(before, given) or left_open[0] != left_open[1]:
         return None
     return planned.model_copy(update={name: getattr(given, name) for name in FREE})

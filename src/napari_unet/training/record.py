@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +35,8 @@ _EDGE: Final = 256  # pixels of each half of the picture
 _ROWS: Final = 200  # of the curve that go into the card
 _NAMED: Final = 500  # images whose hashes are listed one by one
 _WHOLE: Final = 2**28  # bytes of a file that is hashed whole; of a larger one its ends
+_PART: Final = 2**24  # values of an array that are hashed at once
+_DESCRIBES: Final = ("zarr.json", ".zattrs", ".zarray", ".zgroup", "DICOMDIR")
 _ORANGE: Final = (255, 140, 0)
 _PACKAGES: Final = ("napari-unet-suite", "torch", "numpy", "scikit-image")
 
@@ -180,18 +183,33 @@ def _hash(what: Image | Path | tuple[Path, ...]) -> str:
         return hashlib.sha256("".join(map(_hash, what)).encode()).hexdigest()
     if isinstance(what, Image):
         digest.update(f"{what.axes} {what.shape}".encode())
-        digest.update(np.ascontiguousarray(what.data).data)
+        rows = max(1, _PART // max(1, math.prod(what.shape[1:])))
+        for start in range(0, what.shape[0], rows):  # lazy arrays may be larger than memory
+            block = what.read((slice(start, min(start + rows, what.shape[0])), *(slice(0, n) for n in what.shape[1:])))
+            digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
-    # An OME-Zarr folder is told by what describes it: its pixels may be larger than memory.
-    files = sorted(Path(what).rglob("zarr.json")) if Path(what).is_dir() else [Path(what)]
+    folder = Path(what)
+    if folder.is_file():
+        _add_file(digest, folder)
+        return digest.hexdigest()
+    # Of a large OME-Zarr or DICOM folder the names and sizes of all files tell which it is, and what describes it.
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    small = sum(file.stat().st_size for file in files) <= _WHOLE
     for file in files:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            digest.update(stream.read(_WHOLE // 2 if size > _WHOLE else size))
-            if size > _WHOLE:
-                stream.seek(-_WHOLE // 2, 2)
-                digest.update(stream.read() + str(size).encode())
+        digest.update(f"{file.relative_to(folder).as_posix()} {file.stat().st_size} ".encode())
+        if small or file.name in _DESCRIBES:
+            _add_file(digest, file)
     return digest.hexdigest()
+
+
+def _add_file(digest: Any, file: Path, most: int = _WHOLE) -> None:
+    """Add the bytes of a file, or its ends and its size if it is larger than most."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        digest.update(stream.read(most // 2 if size > most else size))
+        if size > most:
+            stream.seek(-most // 2, 2)
+            digest.update(stream.read() + str(size).encode())
 
 
 def draw_example(shown: Shown, labels: npt.NDArray[np.integer[Any]], file: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -16,13 +18,14 @@ import numpy as np
 
 from ..core.axes import Image
 from ..core.bands import band_names, join_names
-from ..core.errors import TrainingDataError
+from ..core.errors import TrainingDataError, UNetError
 from ..core.examples import BACKGROUND, Example
+from ..core.holes import without_holes
 from ..core.region import region_text
 from ..core.results import Tracks
 from ..core.specs import TrainSpec
 from ..io.atomic import atomic_file, write_text
-from ..io.images import write_image
+from ..io.images import read_image, write_image
 from ..io.labels import write_labels
 from ..io.tracks import write_tracks
 from ..models.cards import user_folder
@@ -40,6 +43,9 @@ _ASKED: Final = "asked"
 _STATE: Final = "state.json"
 _WATCHED: Final = "preview.npy"
 _COLUMNS: Final = ("image", "labels", "weight", "group", "split", "region", "scribbles")
+_LARGE: Final = 2**27  # pixels of an image that is not copied if it can be read again
+_ALIKE: Final = ("axes", "shape", "scale", "units")
+_LOOKS, _EDGE = 5, 64  # windows in which such an image is compared with its file, and their edge
 _SPLITS: Final = {True: "validation", False: "train", None: ""}
 
 
@@ -104,7 +110,8 @@ def write_order(order: Order, asked: bool = False) -> Path:
         table = run / (f"data-{_short(text.encode())}.csv" if asked else _DATA)
         write_text(table, text)
         data = table.resolve() if asked else Path(_DATA)
-    place, watched = run / _ASKED if asked else run, order.watched
+    place = run / _ASKED if asked else run
+    watched = None if order.watched is None else without_holes(order.watched)
     place.mkdir(exist_ok=True)
     if watched is not None:
         with atomic_file(place / _WATCHED) as part:
@@ -175,8 +182,9 @@ def _table(data: Sequence[Example], run: Path) -> str:
     more += ("tracks",) if any(each.tracks is not None for each in data) else ()
     more += ("before",) if any(each.before is not None for each in data) else ()
     more += tuple(name for name in ("values", "ignored") if any(getattr(each, name) for each in data))
-    called = [_names(each) for each in data]
+    called, together = [_names(each) for each in data], _layers_of_one_file(data)
     more += ("channels",) if any(called) else ()
+    more += ("modality",) if any(map(_modality, data)) else ()
     for example, names in zip(data, called, strict=True):
         region = ""
         if example.region:
@@ -188,7 +196,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "image": _place(example.image, run, "images"),
             "labels": _place(example.labels, run, "labels"),
             "weight": f"{example.weight:g}",
-            "group": example.group,
+            "group": example.group or (example.source if example.source in together else ""),
             "split": _SPLITS[example.held_out],
             "region": region,
             "scribbles": "yes" if example.scribbles else "",
@@ -198,6 +206,7 @@ def _table(data: Sequence[Example], run: Path) -> str:
             "values": ";".join(map(str, example.values)),
             "ignored": ";".join(map(str, example.ignored)),
             "channels": names,
+            "modality": _modality(example),
         }
         rows.append({name: row[name] for name in (*_COLUMNS, *more)})
     written = StringIO()
@@ -205,6 +214,18 @@ def _table(data: Sequence[Example], run: Path) -> str:
     table.writeheader()
     table.writerows(rows)
     return written.getvalue()
+
+
+def _modality(example: Example) -> str:
+    """Return what the image was taken by; that of a layer, whose file does not say it, too."""
+    anatomy = example.image.anatomy if isinstance(example.image, Image) else None
+    return example.modality or ("" if anatomy is None else anatomy.modality)
+
+
+def _layers_of_one_file(data: Sequence[Example]) -> set[str]:
+    """Return files from which several layers come, which stay one group when each is written to a file of its own."""
+    sources = {id(each.image): each.source for each in data if isinstance(each.image, Image)}
+    return {source for source, count in Counter(sources.values()).items() if count > 1}
 
 
 def _names(example: Example) -> str:
@@ -230,6 +251,9 @@ def _place(what: Image | Path | tuple[Path, ...], run: Path, room: str) -> str:
         return ";".join(str(file.absolute()) for file in what)  # not where links lead: channels are called as these are
     if not isinstance(what, Image):
         return str(Path(what).resolve())
+    if room == "images" and (file := _same_file(what)):
+        return str(file)
+    what = without_holes(what)
     data = np.ascontiguousarray(what.data)
     about = f"{what.axes} {what.shape} {data.dtype.str} {what.scale}".encode()
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in what.name)[:40]
@@ -239,6 +263,26 @@ def _place(what: Image | Path | tuple[Path, ...], run: Path, room: str) -> str:
         image = Image(data, what.axes, what.scale, what.units, what.name)
         write_labels(file, image) if room == "labels" else write_image(file, image)
     return str(file.relative_to(run))
+
+
+def _same_file(image: Image) -> Path | None:
+    """Return the file of a large image that was never in memory and is not to be: another process reads it there."""
+    if isinstance(image.data, np.ndarray) or math.prod(image.shape) < _LARGE or not image.source:
+        return None
+    file = Path(image.source).resolve()
+    try:
+        found = read_image(file) if file.exists() else None
+        if found is None or any(getattr(found, name) != getattr(image, name) for name in _ALIKE):
+            return None
+        # Layers of one file may be parts of it: looks here and there tell.
+        for share in np.linspace(0, 1, _LOOKS):
+            starts = [int(share * max(0, n - _EDGE)) for n in image.shape]
+            window = tuple(slice(a, min(a + _EDGE, n)) for a, n in zip(starts, image.shape, strict=True))
+            if not np.array_equal(image.read(window), found.read(window), equal_nan=image.data.dtype.kind == "f"):
+                return None
+    except UNetError:
+        return None
+    return file
 
 
 def _short(*parts: Any) -> str:

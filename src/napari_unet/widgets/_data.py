@@ -38,7 +38,7 @@ _TRUTHS: Final = {
 }
 _TRUTH_HELP: Final = {
     "all": "What has no label is learned as background: label every object.",
-    "regions": "Label every object inside the shapes. What lies outside is not looked at.",
+    "regions": "Label every object inside the shapes, in a stack in all planes. What lies outside is not looked at.",
     "scribbles": "Pixels without a label are not looked at. Give each object a stroke with a number of its own, and "
     "paint some strokes on the background too.",
 }

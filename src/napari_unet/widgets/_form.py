@@ -20,6 +20,7 @@ from napari_unet.core.specs import Spec
 __all__ = ["Form", "explain"]
 
 _LARGEST: Final = 2**31 - 1
+_NARROW: Final = 80  # pixels of a field: a dock has no room for all digits of the largest number
 
 
 class Form:
@@ -37,6 +38,8 @@ class Form:
         What an empty line of text stands for, shown in gray.
     skip : sequence of str
         Fields that are shown elsewhere.
+    free : sequence of str
+        Fields that are lines of text, empty at first: the form says nothing of them until something is written.
     """
 
     def __init__(
@@ -46,9 +49,10 @@ class Form:
         choices: Mapping[str, Sequence[str]] | None = None,
         hints: Mapping[str, str] | None = None,
         skip: Sequence[str] = (),
+        free: Sequence[str] = (),
     ) -> None:
         self._spec = type(spec)
-        self._choices, self._hints = choices or {}, hints or {}
+        self._choices, self._hints, self._free = choices or {}, hints or {}, frozenset(free)
         self._tuples: set[str] = set()
         self._empty: dict[str, Any] = {}
         self.fields: dict[str, bases.ValueWidget[Any]] = {}
@@ -59,6 +63,7 @@ class Form:
         self.rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.rows.setContentsMargins(10, 0, 0, 0)
         for widget in self.fields.values():
+            widget.native.setMinimumWidth(_NARROW)
             self.rows.addRow(widget.label, widget.native)
 
     def _add(self, spec: Spec, prefix: str, labels: Mapping[str, str], skip: Sequence[str]) -> None:
@@ -70,9 +75,8 @@ class Form:
             if isinstance(value, Spec):
                 self._add(value, f"{key}.", labels, skip)
                 continue
-            widget = _widget(value, info.annotation, self._choices.get(key))
-            if isinstance(widget, LineEdit):
-                widget.native.setPlaceholderText(self._hints.get(key, ""))
+            widget = LineEdit() if key in self._free else _widget(value, info.annotation, self._choices.get(key))
+            self._add_hint(widget, self._hints.get(key, ""))
             if _is_tuple(info.annotation):
                 self._tuples.add(key)
             self._empty[key] = _empty(info.annotation)
@@ -80,12 +84,22 @@ class Form:
             widget.tooltip = help_.get(name, "")
             self.fields[key] = widget
 
+    @staticmethod
+    def _add_hint(widget: bases.ValueWidget[Any], text: str) -> None:
+        if isinstance(widget, LineEdit):
+            widget.native.setPlaceholderText(text)
+
+    def hint(self, key: str, text: str) -> None:
+        """Say in gray what an empty line of text stands for."""
+        self._add_hint(self.fields[key], text)
+
     def show(self, spec: Spec) -> None:
-        """Show the values of another spec of the same type."""
+        """Show the values of another spec of the same type; free fields become empty."""
         for key, widget in self.fields.items():
             value: Any = spec
             for name in key.split("."):
                 value = getattr(value, name)
+            value = None if key in self._free else value
             with widget.changed.blocked():
                 widget.value = _text(value) if isinstance(widget, LineEdit) else value
 
@@ -97,6 +111,8 @@ class Form:
             if isinstance(widget, LineEdit):
                 text = str(value).strip()
                 value = tuple(filter(None, re.split(r"[\s,;]+", text))) if key in self._tuples else text
+                if not value and key in self._free:
+                    continue
                 value = value or self._empty[key]
             inner = found
             *path, name = key.split(".")

@@ -130,6 +130,7 @@ class PatchBox(QWidget):
         self.text.setVisible(False)
         while len(self.cells) < len(pictures):
             label = QLabel()
+            label.setMinimumWidth(1)  # in a narrow dock rather less of a picture than of everything
             self._grid.addWidget(label, len(self.cells) // _COLUMNS, len(self.cells) % _COLUMNS)
             self.cells.append(label)
         for label, picture in zip(self.cells, pictures, strict=False):

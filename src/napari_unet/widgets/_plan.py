@@ -13,48 +13,17 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.core.errors import UNetError
 from napari_unet.core.results import Plan
-from napari_unet.core.specs import TrainSpec, load_task
+from napari_unet.core.specs import TrainSpec
 from napari_unet.core.steps import Progress, Steps
 
-from ._form import Form
 from ._parts import Fold, words
 from ._patches import Draw, PatchBox
+from ._plan_form import PlanForm
 from ._worker import Job, Report
 
 __all__ = ["PlanBox", "Stopped", "drawing", "planning"]
 
-_LABELS: Final = {
-    "network": "Network",
-    "diameter": "Object width in the network",
-    "zoom": "Images seen (1: as they are)",
-    "loss": "Loss",
-    "balance": "Balance classes",
-    "foreground": "Patches on objects",
-    "steps": "Most steps",
-    "batch": "Patches a step",
-    "patch": "Patch size",
-    "depth": "Patch depth (planes)",
-    "rate": "Learning rate",
-    "warmup": "Rise of the rate",
-    "cooldown": "Fall of the rate",
-    "weight_decay": "Weight decay",
-    "average": "Average of weights",
-    "frozen": "Normalization as it was (share)",
-    "seed": "Seed",
-    "every": "Steps a report",
-    "threads": "Threads (0: all)",
-    "patience": "Patience (0: never stop early)",
-    "device": "Compute on",
-    "devices": "Devices",
-    "accumulate": "Parts of a step",
-}
-_ELSEWHERE: Final = (
-    "name", "start", "minutes", "truth", "validation", "folds", "license", "net", "target", "normalize", "nodes",
-    "task",
-)  # fmt: skip
 _SAFE_POINT: Final = "last.pt"
-_CHOICES: Final = {"device": ("auto", "cpu", "cuda", "mps")}
-_HINTS: Final = {"network": "the task's own", "diameter": "the task's own", "zoom": "from the images"}
 
 
 class Stopped(NamedTuple):
@@ -98,12 +67,6 @@ def drawing(engine: Any, data: Any, spec: TrainSpec, count: int, seed: int) -> S
     return shown
 
 
-def _usual(task: str) -> TrainSpec:
-    """Return the settings that a task has unless somebody changes them."""
-    preset = load_task(task)
-    return TrainSpec(task=task, augment=preset.augment, foreground=preset.foreground, cooldown=preset.cooldown)
-
-
 class PlanBox(QWidget):
     """The plan of a training in words, made in the background, and a form for whoever wants it otherwise.
 
@@ -122,11 +85,10 @@ class PlanBox(QWidget):
         self._job: Job | None = None
         self._last: threading.Thread | None = None
         self._draw: Draw | None = None
-        self._base = _usual(task)
         self.text = words()
         self.warnings = words()
         self.warnings.setObjectName("warnings")
-        self.form = Form(self._base, _LABELS, _CHOICES, _HINTS, skip=_ELSEWHERE)
+        self.form = PlanForm(task)
         for field in self.form.fields.values():
             field.changed.connect(self._edited)
         column = QVBoxLayout(self)
@@ -143,28 +105,14 @@ class PlanBox(QWidget):
 
     def suit(self, task: str) -> None:
         """Take the defaults of another task; what was changed by hand is forgotten."""
-        self._base = _usual(task)
-        self.form.show(self._base)
+        self.form.suit(task)
 
     def _edited(self, _value: object = None) -> None:
         self.edited.emit()
 
     def changes(self) -> dict[str, Any]:
-        """Return the settings that somebody has changed: what was not touched is for the program to plan.
-
-        Returns
-        -------
-        dict
-            Fields of TrainSpec.
-
-        Raises
-        ------
-        SpecError
-            If a value cannot be used.
-        """
-        given = self.form.spec(task=self._base.task)
-        fields = [name for name in self.form.values() if getattr(given, name) != getattr(self._base, name)]
-        return {name: getattr(given, name) for name in fields}
+        """Return the settings that somebody has changed; see :meth:`PlanForm.changes`."""
+        return self.form.changes()
 
     def look(self, make: Callable[[], Steps[Plan]], draw: Draw | None = None) -> None:
         """Plan in the background, and show what comes of it.
@@ -212,6 +160,7 @@ class PlanBox(QWidget):
     def _planned(self, plan: Plan) -> None:
         self.stop()
         self.plan, self.patches.draw = plan, self._draw
+        self.form.show_plan(plan.spec)
         self.patches.look()
         self.say("\n".join(f"• {sentence}" for sentence in plan.words), plan.warnings)
 

@@ -78,6 +78,8 @@ class Preview:
             tuple(whole.scale[i] for i in kept),
             tuple(whole.units[i] for i in kept),
             f"{whole.name} (seen)",
+            valid=tuple(mask[self.window["y"], self.window["x"]] for mask in whole.valid[:1]),
+            channel_names=whole.channel_names,
         )
 
     def show(self, labels: npt.NDArray[Any], name: str) -> None:

@@ -114,7 +114,7 @@ class TrainWidget(Panel):
     def spec(self) -> TrainSpec:
         """Return the settings as they are shown; a SpecError says which of them cannot be used."""
         given = {"steps": _MANY, **self.data.rules, **self.begin_with.values, **self.plan.changes()}
-        given |= {} if given["start"] else self.kind.values
+        given |= ({} if given["start"] else self.kind.values) | ({"minutes": None} if given["steps"] != _MANY else {})
         return TrainSpec.of(task=self.kind.task.name, **given)
 
     def look(self) -> None:
