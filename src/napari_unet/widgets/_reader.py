@@ -82,8 +82,8 @@ def read(path: str | Path) -> list[LayerData]:
     own = len({image.source for image in images}) == len(images)
     found = [_image_layer(image, own, own and len(images) > 1) for image in images]
     found += [_labels_layer(each, _owner(each, images)) for each in labels]
-    for _, options, _ in found[len(images) + 1 :]:
-        options["metadata"][KEY]["folder"] = ""  # corrections go into the first labels of a store
+    for _, options, _ in found[len(images) + 1 :]:  # corrections go into the first labels of a store
+        options["metadata"][KEY]["folder"] = ""
     return found
 
 
@@ -126,13 +126,12 @@ def _say(remarks: list[str]) -> None:
 
 
 def _image_layer(image: Image, alone: bool, part: bool) -> LayerData:
-    """Return a layer, or what becomes a layer a channel; `alone` if its source opens it, `part` if a file has more."""
+    """Return a layer, or a layer a channel; `alone` if its source opens it, `part` if a file has more."""
     color = image.axes.endswith("c") and image.channels in _COLORS and str(image.data.dtype) == "uint8"
     axes = image.axes if color else image.label_axes
     options = _options(image, axes.removesuffix("c")) | {"name": image.name, "rgb": color}
-    record = {"axes": axes, "levels": len(image.levels)} | placed(image)
-    options["metadata"] = {KEY: record | ({"file": image.source} if part else {})}
-    options |= _limits(image, color)
+    record = {"axes": axes, "levels": len(image.levels)} | placed(image) | ({"file": image.source} if part else {})
+    options |= {"metadata": {KEY: record}} | _limits(image, color)
     if "c" in image.axes and not color:
         del options["rgb"]
         options["channel_axis"] = image.axes.index("c")
