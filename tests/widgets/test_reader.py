@@ -119,7 +119,7 @@ def test_other_channels_are_a_layer_each(tmp_path: Path) -> None:
 def test_what_lies_elsewhere_is_shown_there_and_known_by_the_layer(tmp_path: Path) -> None:
     data = np.zeros((2, 3, 64, 80), np.uint16)
     image = Image(data, "ctyx", (1, 2, 0.5, 0.5), start=(0, 0, 7, -3))
-    arrays, options, _ = _reader._image_layer(image, alone=True)
+    arrays, options, _ = _reader._image_layer(image, alone=True, part=False)
     layers = ViewerModel().add_image(arrays, **options)
     assert {tuple(layer.translate) for layer in layers} == {(0, 7, -3)}
     assert layer_image(layers[0], "tyx").start == (0, 7, -3)
