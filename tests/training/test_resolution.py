@@ -69,6 +69,8 @@ def test_a_wide_class_beside_a_narrow_one_is_planned_by_what_learns(monkeypatch,
     example = Example(Image(image, "yx", name="a"), Image(labels, "yx", name="a"))
     wanted = TrainSpec(task="inspection", target=TargetSpec(name="classes", classes=("uneven", "crack")))
     assert finish(prepare([example], wanted)).plan.spec.grid.zoom == zoom
+    land = wanted.model_copy(update={"target": wanted.target.model_copy(update={"background": False})})
+    assert finish(prepare([example], land)).plan.spec.grid.zoom == 1
 
 
 def test_a_processor_is_to_see_whole_volumes():

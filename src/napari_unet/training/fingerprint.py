@@ -99,21 +99,24 @@ class Fingerprint:
         found = spec.grid.factor(self.spacing, ("mm",) * len(self.spacing)) if self.spacing else None
         return found or (spec.grid.zoom,) * len(self.shape)
 
-    def grid_for(self, grid: GridSpec, zoom: float | None = None, processor: bool = False) -> GridSpec:
+    def grid_for(
+        self, grid: GridSpec, zoom: float | None = None, processor: bool = False, covered: bool = False
+    ) -> GridSpec:
         """Choose the spacing where images are brought to one and none is given; without one, pixels are taken as such.
 
         The median of the images, as in nnU-Net, or coarser: see :func:`~napari_unet.training.resolution.zoom_for`.
-        Where a processor learns, patches of volumes are smaller and are to cover all of one, and in planes large
-        objects come first.
+        Where a processor learns, patches of volumes are smaller and are to cover all of one, and in planes wide
+        classes come first: not single objects, of which each counts, and not what covers all, as land does.
         """
         if grid.sized or grid.spacing or grid.zoom != 1:
             return grid
         known = self.spacing if grid.kind == "spacing" else ()
         if zoom is None:
             volume = len(self.shape) == 3
-            sizes = np.array([self.widest]) if processor and self.classes and not volume else self.sizes
+            wide = processor and self.classes > 0 and not (volume or covered)
+            sizes = np.array([self.widest]) if wide else self.sizes
             edge = _CUBE if processor and volume else _EDGE[len(self.shape)]
-            zoom = zoom_for(self.shape, known, sizes, self.width, edge, processor)
+            zoom = zoom_for(self.shape, known, sizes, self.width, edge, wide or (processor and volume))
         if not known:
             return GridSpec(kind="pixels", unit=grid.unit, zoom=zoom)
         sides = [side / millimeters(grid.unit) for side in coarser(known, zoom)]

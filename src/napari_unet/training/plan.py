@@ -297,7 +297,8 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint) -> TrainSp
         chosen["diameter"] = facts.diameter_for(filled)
     if filled.grid is not None:
         zoom = given.zoom if given.grid is None and not given.start else 1.0
-        chosen["grid"] = facts.grid_for(filled.grid, zoom, processor)
+        covered = filled.target is not None and not filled.target.background
+        chosen["grid"] = facts.grid_for(filled.grid, zoom, processor, covered)
         facts = facts.seen(chosen["grid"])
     spec = filled.model_copy(update=chosen)
     if spec.net is None:

@@ -4,8 +4,8 @@ nnU-Net (Isensee et al. 2021) adds a coarser configuration where a patch would c
 image, because a network that sees a small part of it knows little of what it looks at. Here there is one network; its
 grid is made coarser in steps until a patch covers as much, or until what is to be found would become too small. Where a
 processor learns, patches of volumes are smaller and cover a whole typical volume: the few steps that it has time for
-teach where things lie before they teach outlines. In planes, large objects are then seen with what is around them even
-if small ones are hardly seen any more: a step shows more images, and a network looks no further than its layers reach
+teach where things lie before they teach outlines. In planes, wide classes are then seen with what is around them even
+if narrow ones are hardly seen any more: a step shows more images, and a network looks no further than its layers reach
 (``benchmarks/inspection.py``: in 8 minutes the mean IoU of defects rises by two thirds).
 """
 
@@ -54,8 +54,8 @@ def zoom_for(
     edge : int
         Of a patch, pixels (of a cube in volumes).
     hurried : bool
-        Whether there is time for few steps: then a patch is to cover all of a typical volume, and in planes large
-        objects come first.
+        Whether there is time for few steps: then a patch is to cover all of a typical volume, and in planes what is
+        large comes first.
 
     Returns
     -------
