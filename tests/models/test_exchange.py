@@ -407,7 +407,11 @@ def test_removing(bright, home):
     assert [name for name, _ in list_damaged()] == ["broken"]
     assert remove_model("broken") == home / "broken"
     assert left(home) == ["bright"]
+    (home / "bright.folds" / "bright-fold-1").mkdir(parents=True)
+    (home / "brighter.folds").mkdir()
     assert remove_model("bright") == home / "bright"
+    assert not (home / "bright.folds").exists()
+    (home / "brighter.folds").rmdir()
     assert left(home) == []
 
 

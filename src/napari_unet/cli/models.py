@@ -99,7 +99,7 @@ def add(
 
 @app.command(epilog="napari-unet models remove my-cells")
 def remove(name: _Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Delete one of your own models from the disk; asks first."""
+    """Delete one of your own models, and the models of its folds, from the disk; asks first."""
     place = workflows.locate_model(name)
     if not place.bundled and not yes and not _agreed(f"Delete the model '{name}' in {place.folder}?"):
         typer.echo(f"Kept '{name}'. Without a terminal to answer in, say --yes.", err=True)

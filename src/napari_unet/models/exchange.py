@@ -20,7 +20,16 @@ from ..core.model_card import ModelCard, is_plain
 from ..io.atomic import atomic_file, atomic_folder
 from ._arrivals import Wish, prepare
 from .bioimage_writer import write_package
-from .cards import WEIGHTS, check_not_bundled, find_card, find_model, list_cards, read_card, user_folder
+from .cards import (
+    FOLDS_ENDING,
+    WEIGHTS,
+    check_not_bundled,
+    find_card,
+    find_model,
+    list_cards,
+    read_card,
+    user_folder,
+)
 from .portable import read_scores, write_onnx, write_torchscript
 from .store import copy_model
 
@@ -99,7 +108,7 @@ def _check_free(name: str, overwrite: bool) -> None:
 
 
 def remove_model(name: str) -> Path:
-    """Remove one of the user's own models from the disk.
+    """Remove one of the user's own models from the disk, and with it the models of its folds.
 
     Parameters
     ----------
@@ -123,13 +132,15 @@ def remove_model(name: str) -> Path:
         known = any(card.name == name for card in list_cards())
         why = "It belongs to the program and stays." if known else "Models of your own are removed by their names."
         raise ModelError(f"'{name}' is none of your own models in {user_folder()}. {why}")
-    gone = folder.with_name(f".{uuid.uuid4().hex[:12]}.old")
-    try:
-        # In one step, so that half a model is never found under its name.
-        os.rename(folder, gone)
-        shutil.rmtree(gone)
-    except OSError as error:
-        raise OutputError(f"'{folder}' could not be removed: {error}. Close what has its files open.") from error
+    folds = folder.with_name(f"{name}{FOLDS_ENDING}")
+    for part in (folder, folds) if folds.is_dir() and not folds.is_symlink() else (folder,):
+        gone = part.with_name(f".{uuid.uuid4().hex[:12]}.old")
+        try:
+            # In one step, so that half a model is never found under its name.
+            os.rename(part, gone)
+            shutil.rmtree(gone)
+        except OSError as error:
+            raise OutputError(f"'{part}' could not be removed: {error}. Close what has its files open.") from error
     return folder
 
 
