@@ -16,6 +16,7 @@ from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 
+from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError, SpecError, TrainingDataError
 from napari_unet.core.examples import Example
@@ -67,6 +68,9 @@ class Trainer(FakeEngine):
 
     def training_folder(self, name: str) -> Path:
         return self.folder / f"{name}.training"
+
+    def training_curve(self, folder: Path | None) -> list[Epoch]:
+        return workflows.training_curve(folder)
 
     def unfinished_training(self, folder: Path) -> tuple[TrainSpec, Path]:
         name = folder.name.removesuffix(".training")
@@ -368,6 +372,7 @@ def test_a_run_of_another_day_can_be_gone_on_with(
     run = trainer.folder / "older.training"
     run.mkdir()
     (run / "last.pt").touch()
+    (run / "log.csv").write_text("step,seconds,loss,rate,validation AP50\n10,6,0.9,0.1,\n20,12,0.8,0.1,0.25\n")
     widget.begin_with.name.setText("older")
     qtbot.waitUntil(widget.pause.isEnabled)
     assert widget.pause.text() == "Resume"
@@ -378,6 +383,10 @@ def test_a_run_of_another_day_can_be_gone_on_with(
     qtbot.waitUntil(lambda: widget.job is None)
     assert trainer.given[-1][0] == run
     assert trainer.given[-1][2] is not None  # what is seen is looked at
+    curves = widget.live.curves.points
+    assert curves["loss"][:2] == [(0.1, 0.9), (0.2, 0.8)]  # the curve begins where the training did
+    assert curves["AP50"][0] == (0.2, 0.25)
+    assert len(curves["loss"]) == 5
 
 
 def test_varied_patches_are_drawn_when_somebody_wants_to_see_them(

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..core.results import Epoch
 from ..io.atomic import atomic_file
 
-__all__ = ["FIRST_COLUMNS", "Curve"]
+__all__ = ["FIRST_COLUMNS", "Curve", "read_curve"]
 
 FIRST_COLUMNS: Final = ("step", "seconds", "loss", "rate")
 _LOG: Final = "log.csv"
 _EVENTS: Final = "events"
+_VALIDATION: Final = "validation "
 
 
 class Curve:
@@ -62,3 +64,30 @@ class Curve:
         """Close the events."""
         if self._writer is not None:
             self._writer.close()
+
+
+def read_curve(folder: Path) -> list[Epoch]:
+    """Read the curve of a run that was stopped.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run; perhaps nothing was reported yet.
+
+    Returns
+    -------
+    list of Epoch
+        In their order, without pictures; empty where there is no curve, or it is damaged.
+    """
+    try:
+        with (folder / _LOG).open(newline="", encoding="utf-8") as stream:
+            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
+        return [
+            Epoch(
+                int(row["step"]), row["loss"], row["rate"], row["seconds"],
+                {name.removeprefix(_VALIDATION): row[name] for name in row if name.startswith(_VALIDATION)},
+            )
+            for row in rows
+        ]  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []

@@ -37,13 +37,15 @@ class Seen:
     preview: npt.NDArray[Any] | None = None
 
 
-def watching(make: Callable[[], Steps[Any]]) -> Steps[Any]:
+def watching(make: Callable[[], Steps[Any]], earlier: Callable[[], list[Epoch]] = list) -> Steps[Any]:
     """Read what a training writes for people to look at, so that nobody waits for it.
 
     Parameters
     ----------
     make : callable
         Returns the steps of a training, whose progress carries an Epoch now and then.
+    earlier : callable
+        Returns what the same training has reported before it was stopped.
 
     Returns
     -------
@@ -57,6 +59,8 @@ def watching(make: Callable[[], Steps[Any]]) -> Steps[Any]:
     """
     yield Progress(0, 0, "Starting")
     load_plots()
+    for epoch in earlier():
+        yield Progress(0, 0, "Starting", Seen(epoch))
     steps = make()
     try:
         while True:
@@ -124,17 +128,23 @@ class LiveBox(QWidget):
             column.addWidget(widget)
         self.setVisible(False)
 
-    def begin(self, folder: Path) -> None:
+    def begin(self, folder: Path) -> Path | None:
         """Show that a training begins.
 
         Parameters
         ----------
         folder : Path
             Of the run.
+
+        Returns
+        -------
+        Path or None
+            The folder, if nothing of the run is shown yet: it may have a curve of an earlier day.
         """
         self.folder.setToolTip(str(folder))
         self.folder.setVisible(True)
         self.setVisible(True)
+        return None if self.curves.points else folder
 
     def clear(self) -> None:
         """Forget the last training."""

@@ -175,9 +175,9 @@ class TrainWidget(Panel):
         self.preview = preview_of(self.viewer, self.data.views, net.ndim)
         image = None if self.preview is None else self.preview.image
         self.after.setVisible(False)
-        self.live.begin(engine.training_folder(spec.name))
+        earlier = partial(engine.training_curve, self.live.begin(engine.training_folder(spec.name)))
         make = partial(engine.train_apart_steps, data, spec, preview=image)
-        self.begin(partial(watching, make), self._polled, self._done)
+        self.begin(partial(watching, make, earlier), self._polled, self._done)
 
     def _polled(self, reports: list[Report]) -> None:
         found = [r.progress.payload for r in reports if isinstance(r.progress.payload, Seen)]

@@ -107,6 +107,7 @@ from .training import (
     train,
     train_apart_steps,
     train_steps,
+    training_curve,
     training_folder,
     unfinished_training,
 )
@@ -129,7 +130,8 @@ __all__ = [
     "relabel", "relabel_steps", "remove_model", "report_lesions", "report_lesions_steps", "said_by_training",
     "sample", "sample_movie", "score_annotations_steps", "score_tracks", "score_tracks_steps", "segment",
     "segment_part_steps", "segment_steps", "show", "shown", "start_run", "summarize_frames", "summarize_tracks",
-    "track", "track_steps", "train", "train_apart_steps", "train_steps", "training_folder", "undo_edit",
+    "track", "track_steps", "train", "train_apart_steps", "train_steps",
+    "training_curve", "training_folder", "undo_edit",
     "unfinished_training", "write_image", "write_labels", "write_overlay", "write_picture", "write_polygons",
     "write_polygons_steps", "write_table", "write_tracks",
 ]  # fmt: skip

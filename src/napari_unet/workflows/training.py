@@ -16,6 +16,7 @@ from ..core.steps import Progress, Steps, finish
 if TYPE_CHECKING:
     from ..core.axes import Image
     from ..core.examples import Example
+    from ..core.results import Epoch
     from ..training.wishes import Wishes
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "train",
     "train_apart_steps",
     "train_steps",
+    "training_curve",
     "training_folder",
     "unfinished_training",
 ]
@@ -195,6 +197,13 @@ def training_folder(name: str, folder: str | Path | None = None) -> Path:
     from ..training.runs import run_folder
 
     return run_folder(Path(folder) if folder else None, name)
+
+
+def training_curve(folder: Path | None) -> list[Epoch]:
+    """Return what a run that was stopped has reported; nothing without a folder."""
+    from ..training.curve import read_curve
+
+    return [] if folder is None else read_curve(folder)
 
 
 def named_training(data: str | Path, folder: str | Path | None = None) -> Path:
