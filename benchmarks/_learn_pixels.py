@@ -2,8 +2,8 @@
 
 Usage: ``python _learn_pixels.py LEARNER FOLDER MINUTES THREADS``. Minutes are those that the processor works. FOLDER
 holds ``train/*.npz`` and ``test/*.npz`` (``image`` (y, x) or (y, x, c) of 8 bits, ``labels`` (y, x): 0 to k) and
-``how.json`` (task, classes, background); class numbers of the test images go to ``found-LEARNER/*.npy``. A line of JSON
-tells what was done.
+``how.json`` (task, classes, background, settings of ours); class numbers of the test images go to
+``found-LEARNER/*.npy``. A line of JSON tells what was done.
 
 - ``ours`` is ``napari_unet.train(..., task=..., minutes=...)`` with its defaults.
 - ``peer`` is segmentation_models_pytorch's U-Net with a ResNet-18 encoder from random weights where that can be
@@ -69,7 +69,7 @@ def learn_ours(folder: Path, how: dict[str, Any], minutes: float, threads: int) 
     target = {"name": "classes", "classes": how["classes"], "background": how["background"]}
     model = napari_unet.train(
         examples, name="learned", task=how["task"], target=target, minutes=minutes, steps=1_000_000, threads=threads,
-        folder=folder / "model", show=show, overwrite=True,
+        folder=folder / "model", show=show, overwrite=True, **how.get("settings", {}),
     )  # fmt: skip
     told = {"steps": steps[0], "seconds": time.perf_counter() - start[0], "cpu": time.process_time() - start[1]}
     for name, image, _ in opened(folder / "test"):

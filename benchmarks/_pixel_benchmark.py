@@ -51,6 +51,7 @@ def options(description: str | None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the fold to begin with")
     parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=LEARNERS, help="who learns")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--settings", type=json.loads, default={}, help="of TrainSpec for ours, as JSON")
     parser.add_argument("--together", action="store_true", help="both at once, each on its own threads")
     parser.add_argument("--only", help="one of the subjects")
     parser.add_argument("--name", default="", help="added to the subject's name in the results, where others stay")
@@ -77,7 +78,7 @@ def _fold(subject: Subject, out: set[str], wish: argparse.Namespace) -> dict[str
         for number, each in enumerate(subject.images):
             side = "test" if each.group in out else "train"
             np.savez(folder / side / f"{number:04d}.npz", image=each.image, labels=each.labels)
-        (folder / "how.json").write_text(json.dumps(subject.how))
+        (folder / "how.json").write_text(json.dumps(subject.how | {"settings": wish.settings}))
         told = _learned(folder, wish)
         kinds = len(subject.how["classes"])
         found = {learner: _tables(folder, subject, learner, kinds) for learner in wish.learners}
@@ -139,7 +140,7 @@ def _summary(subject: Subject, folds: list[dict[str, Any]], wish: argparse.Names
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": {"cores": os.cpu_count(), "system": platform.platform(), "load": round(os.getloadavg()[0], 1)},
-        "minutes": wish.minutes, "threads": wish.threads, "together": wish.together,
+        "minutes": wish.minutes, "settings": wish.settings, "threads": wish.threads, "together": wish.together,
         "first_fold": wish.first, "folds_done": len(folds), "folds": len(subject.folds), "images": len(subject.images),
         "pooled": pooled, "pixels of each class found as each": confused, "by_group": by_group,
         "told": [fold["told"] for fold in folds],
