@@ -84,4 +84,6 @@ def test_the_model_is_always_named() -> None:
 
 def test_output_name() -> None:
     assert output_name("/data/slide.ome.tif", "cells") == "slide-cells.tif"
+    assert output_name("/data/stage.ome.tif/3", "cells") == "stage-3-cells.tif"
+    assert output_name("/data/scans/3") == "3-labels.tif"
     assert output_name(None) == "IMAGE-labels.tif"

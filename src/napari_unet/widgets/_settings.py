@@ -136,10 +136,12 @@ def output_name(source: str | None, noun: str = "labels", suffix: str = ".tif") 
     Returns
     -------
     str
-        ``"<image>-<noun>.tif"``, without a folder.
+        ``"<image>-<noun>.tif"``, without a folder; of one of several images of a file with its number.
     """
-    name = PurePath(source or PLACEHOLDER).name
-    return f"{name.split('.')[0] or 'image'}-{noun.replace(' ', '-')}{suffix}"
+    place = PurePath(source or PLACEHOLDER)
+    one = place.name if place.name.isdecimal() and place.parent.suffix else ""
+    name = (place.parent if one else place).name.split(".")[0] or "image"
+    return "-".join(filter(None, (name, one, f"{noun.replace(' ', '-')}{suffix}")))
 
 
 def as_command(spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None) -> str:
