@@ -399,6 +399,25 @@ def test_collection_of_a_converter(tmp_path):
         same(read_image(image.source), data + number, "cyx")
 
 
+def test_a_collection_of_labels_alone_and_one_of_plain_arrays(tmp_path):
+    labels = noise(20, 30).astype(np.uint32)
+    zarr.open_group(tmp_path / "a.zarr", mode="w", attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
+    for number in range(2):
+        group = zarr.open_group(tmp_path / "a.zarr" / str(number), mode="w")
+        group.create_group("labels", attributes={"ome": {"version": "0.5", "labels": ["cells"]}})
+        levels = [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]
+        told = {"ome": {"version": "0.5", "multiscales": levels, "image-label": {"version": "0.5"}}}
+        group["labels"].create_group("cells", attributes=told).create_array("0", data=labels + number)
+    found = read_contents(tmp_path / "a.zarr")
+    assert not found[0]
+    assert [np.asarray(each.data)[0, 0] for each in found[1]] == [labels[0, 0], labels[0, 0] + 1]
+    group = zarr.open_group(tmp_path / "b.zarr", mode="w")
+    for number in range(2):  # perhaps levels, perhaps not: nobody says so
+        group.create_array(str(number), data=labels)
+    with pytest.raises(ImageError, match="zarr"):
+        read_contents(tmp_path / "b.zarr")
+
+
 def test_early_ome_zarr_has_five_axes_without_names(tmp_path):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     group.create_array("0", data=noise(2, 1, 3, 8, 9))

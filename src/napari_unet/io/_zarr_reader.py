@@ -230,7 +230,7 @@ def image_numbers(place: Path | str, most: int) -> list[str]:
     node = _open(place)
     if isinstance(node, zarr.Array) or "multiscales" in _ome(node):
         return []
-    return [*takewhile(node.__contains__, map(str, range(most + 1)))]
+    return [*takewhile(lambda n: isinstance(node.get(n), zarr.Group), map(str, range(most + 1)))]
 
 
 def _others(node: zarr.Group, path: Path | str) -> tuple[str, ...]:

@@ -53,14 +53,15 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
         return _dicom_contents(place)
     if isinstance(place, Path) and suffix_of(place) in _TIFF and holds_labels(place):
         return [], [read_labels(place)]
+    if 1 < len(numbers := _positions(place)) <= _MOST:
+        return _all_of(place, numbers)
     found = label_places(place) if isinstance(place, str) or is_zarr(place) else []
     labels = [read_labels(label) for label in found]
     if found == [str(place)]:
         return [], labels
     if labels and not holds_image(place):
         return [], labels
-    found = _positions(place)
-    return _all_of(place, found) if 1 < len(found) <= _MOST else ([read_image(path)], labels)
+    return [read_image(path)], labels
 
 
 def _positions(place: Path | str) -> list[str]:
@@ -83,9 +84,11 @@ def _all_of(place: Path | str, numbers: list[str]) -> tuple[list[Image], list[Im
         else:
             images += [replace(image, name=f"{PurePath(place).name.split('.')[0]} {number}") for image in opened]
             labels += inner
-    if not images:
+    if failed and not (images or labels):
         raise failed[0]
-    return [replace(images[0], remarks=(*images[0].remarks, *map(str, failed))), *images[1:]], labels
+    first = images or labels
+    first[:1] = [replace(each, remarks=(*each.remarks, *map(str, failed))) for each in first[:1]]
+    return images, labels
 
 
 def _dicom_contents(place: Path) -> tuple[list[Image], list[Image]]:
