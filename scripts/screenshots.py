@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QWidget
 from window import TALL, capture, open_viewer, placed, prepare, settle, wait_for
 
 from napari_unet import workflows
+from napari_unet.widgets._parts import Fold
 from napari_unet.widgets.models import ModelsWidget
 from napari_unet.widgets.segment import SegmentWidget
 from napari_unet.widgets.train import TrainWidget
@@ -236,6 +237,47 @@ def show_edit(folder: Path) -> Path:
     return path
 
 
+def show_many(folder: Path) -> Path:
+    """Write the picture of a folder of images that was segmented, and of one of them that was opened.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    prepare(folder)
+    path = folder / "many-images.png"
+    with tempfile.TemporaryDirectory() as home:
+        day = Path(home) / "day 1"
+        day.mkdir()
+        for number in range(1, 5):
+            image, _truth = workflows.sample("simulated-nuclei", seed=number)
+            workflows.write_image(day / f"field {number}.tif", image)
+        (day / "broken.tif").write_bytes(b"this is no image")
+        viewer = open_viewer(TALL)
+        widget = SegmentWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Segment cells and nuclei", area="right")
+        next(fold for fold in widget.findChildren(Fold) if fold.content is widget.many).title.click()
+        widget.many.source.setText(str(day))
+        settle(1.0)
+        widget.many.run()
+        wait_for(lambda: widget.job is None)
+        widget.many.table.look(2)
+        settle(1.0)
+        viewer.reset_view()
+        widget.ensureWidgetVisible(widget.many.table)
+        settle(1.0)
+        capture(viewer, path)
+        viewer.close()
+        settle(0.2)
+    return path
+
+
 def show_models(folder: Path) -> Path:
     """Write the picture of the dock with the models: the bundled one, and a copy as if it were the user's own.
 
@@ -326,7 +368,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     pictures = {"run": main, "region": show_region, "large": show_large, "edit": show_edit, "models": show_models}
-    pictures |= {"train": show_train}
+    pictures |= {"train": show_train, "many": show_many}
     parser.add_argument("--only", choices=pictures, nargs="+", default=[*pictures], help="Take these only.")
     given = parser.parse_args()
     for name in given.only:

@@ -131,7 +131,7 @@ Unreadable = Annotated[
     str, typer.Option(help="Where the image file is damaged: stop, or skip that part as background and say where.")
 ]
 Tile = Annotated[int, typer.Option(help="Edge of a tile, pixels; 0 chooses. Changes no label.")]
-Batch = Annotated[int, typer.Option(help="Tiles computed together.")]
+Batch = Annotated[int, typer.Option("--batch", help="Tiles computed together.")]
 Workers = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
 Table = Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")]
 Polygons = Annotated[

@@ -19,6 +19,7 @@ from ..core.results import MAPS, Segmentation
 from ..core.specs import SegmentSpec
 from ..core.steps import Steps
 from . import _options as options
+from . import batch as many
 from . import change, checks, driving, inspection, lesions, measuring, models, planning, reading, training
 from . import polygons as mapping
 from . import tracks as tracking
@@ -46,6 +47,7 @@ app.command(epilog=training.EXAMPLES)(training.train)
 app.command(epilog="napari-unet polygons labels.tif --output buildings.gpkg --simplify 1 --min-area 5")(
     mapping.polygons
 )
+app.command(epilog=many.EXAMPLES)(many.batch)
 app.command(epilog=inspection.EXAMPLES)(inspection.inspect)
 app.command(epilog=change.EXAMPLES)(change.change)
 app.command(epilog=measuring.EVALUATE)(measuring.evaluate)

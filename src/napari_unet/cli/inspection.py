@@ -9,10 +9,10 @@ import typer
 
 from .. import workflows
 from .._terminal import say_json, tell, watch
-from ..core.errors import SpecError
 from ..core.inspecting import InspectSpec
 from ..core.specs import SegmentSpec
 from . import _options as options
+from .reading import channels_of
 
 __all__ = ["EXAMPLES", "inspect"]
 
@@ -63,7 +63,7 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
         uncertainty=average != "none" or len(model) > 1, device=device, tiling={"workers": workers},
     )  # fmt: skip
     how = InspectSpec.of(rule=fail_if, pixel_size=pixel_size, unseen=unseen)
-    sources = _joined(images, channel) if channel else images
+    sources = channels_of(images, channel)
     found = watch(workflows.inspect_steps(sources, output, spec, how, labels=labels, overwrite=overwrite))
     if as_json:
         say_json({"passed": found.passed, "failed": found.failed, "errors": found.errors, "defects": found.defects})
@@ -74,13 +74,3 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
         })  # fmt: skip
     if found.code:
         raise typer.Exit(found.code)
-
-
-def _joined(images: list[Path], further: list[Path]) -> list[tuple[Path, ...]]:
-    """Return the files of each image whose channels are files of their own."""
-    if len(images) > 1:
-        raise SpecError(
-            f"--channel is for one image, or for one folder of images, but {len(images)} are given. Put the files of "
-            "each channel into a folder of their own, under the same names, and give the folders."
-        )
-    return workflows.match_channels([*images, *further])

@@ -11,8 +11,9 @@ import typer
 from .. import workflows
 from .._terminal import say_json, tell
 from ..core.axes import Image
+from ..core.errors import SpecError
 
-__all__ = ["EXAMPLES", "open_image", "regrid", "say", "series"]
+__all__ = ["EXAMPLES", "channels_of", "open_image", "regrid", "say", "series"]
 
 EXAMPLES: Final = (
     "napari-unet regrid outlines.dcm --like ct-folder --output mask.nii.gz\n\n"
@@ -114,6 +115,36 @@ def series(
         return
     for each in found:
         typer.echo(f"{each.choice:>3}  {each.name}: {each.problem or each.size}")
+
+
+def channels_of(images: list[Path], further: Sequence[Path] | None) -> Sequence[Path | tuple[Path, ...]]:
+    """Return images as the engine takes them, where each channel may be a file of its own.
+
+    Parameters
+    ----------
+    images : list of Path
+        Images or folders.
+    further : sequence of Path, optional
+        Files or folders of the other channels.
+
+    Returns
+    -------
+    sequence of Path or tuple of Path
+        A tuple for each image whose channels are files.
+
+    Raises
+    ------
+    SpecError
+        If it is not clear which files belong together.
+    """
+    if not further:
+        return images
+    if len(images) > 1:
+        raise SpecError(
+            f"--channel is for one image, or for one folder of images, but {len(images)} are given. Put the files of "
+            "each channel into a folder of their own, under the same names, and give the folders."
+        )
+    return workflows.match_channels([*images, *further])
 
 
 def say(path: Path, image: Image) -> None:

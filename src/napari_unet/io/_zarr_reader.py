@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from ._zarr_checks import check_array, check_inside
 from .addresses import unreachable
 from .patient import open_address
 
-__all__ = ["holds_image", "image_numbers", "is_zarr", "label_places", "read_manifest", "read_zarr"]
+__all__ = ["holds_image", "is_zarr", "label_places", "ome_of", "open_store", "read_manifest", "read_zarr"]
 
 _MARKS: Final = ("zarr.json", ".zgroup", ".zarray")
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
@@ -69,7 +68,7 @@ def read_zarr(place: Path | str, axes: str | None = None, labels: bool = False, 
     MissingExtraError
         If the package that opens such addresses is not installed.
     """
-    node = _open(place)
+    node = open_store(place)
     try:
         name = re.split(r"[/\\]", str(place).rstrip("/\\"))[-1].split(".")[0]
         if isinstance(node, zarr.Group):
@@ -82,7 +81,8 @@ def read_zarr(place: Path | str, axes: str | None = None, labels: bool = False, 
         raise ImageError(f"'{place}' could not be read as zarr: {error}. Copy it again as a whole.") from error
 
 
-def _open(place: Path | str) -> zarr.Group | zarr.Array[Any]:
+def open_store(place: Path | str) -> zarr.Group | zarr.Array[Any]:
+    """Open a store for reading; an ImageError says why it cannot be."""
     try:
         return zarr.open(open_address(place) if isinstance(place, str) else place, mode="r")
     except Exception as error:
@@ -109,7 +109,7 @@ def read_manifest(folder: Path | str) -> dict[str, Any] | None:
     if isinstance(folder, Path) and not is_zarr(folder):
         return None
     try:
-        node = _open(folder)
+        node = open_store(folder)
         image = _image_group(node, folder, labels=True) if isinstance(node, zarr.Group) else None
     except (*_BROKEN, ImageError):
         return None
@@ -135,19 +135,19 @@ def label_places(place: Path | str) -> list[str]:
     ImageError
         If the store cannot be reached, is damaged, or points outside itself.
     """
-    node, inner = _open(place), []
+    node, inner = open_store(place), []
     try:
         while isinstance(node, zarr.Group):
-            if "image-label" in _ome(node):
+            if "image-label" in ome_of(node):
                 return [str(place)]
             if "labels" in node:
                 inner.append("labels")
-                listed = _ome(_group(node, "labels", place)).get("labels", [])
+                listed = ome_of(_group(node, "labels", place)).get("labels", [])
                 names = [str(name) for name in listed] if isinstance(listed, list) else []
                 for name in names:
                     check_inside(name, place)
                 return ["/".join((str(place).rstrip("/"), *inner, name)) for name in names]
-            if "multiscales" in _ome(node) or "0" not in node:
+            if "multiscales" in ome_of(node) or "0" not in node:
                 return []
             # The first image of a converter's collection (bioformats2raw.layout).
             inner.append("0")
@@ -175,7 +175,7 @@ def holds_image(place: Path | str) -> bool:
     ImageError
         If the store cannot be reached, or is damaged.
     """
-    node = _open(place)
+    node = open_store(place)
     if isinstance(node, zarr.Array):
         return True
     try:
@@ -188,7 +188,7 @@ def holds_image(place: Path | str) -> bool:
 def _image_group(node: zarr.Group, path: Path | str, labels: bool) -> zarr.Group:
     """Walk from the root of a store to the group that holds the levels."""
     for _ in range(4):
-        ome = _ome(node)
+        ome = ome_of(node)
         listed = ome.get("labels")
         if labels and "image-label" not in ome and "labels" in node:
             node = _group(node, "labels", path)
@@ -201,41 +201,20 @@ def _image_group(node: zarr.Group, path: Path | str, labels: bool) -> zarr.Group
             node = _group(node, "0", path)
         else:
             break
+    if "plate" in ome_of(node) and not labels:
+        raise ImageError(
+            f"'{path}' is a plate of many images. Choose one field of a well in it, such as B/3/0; all of them can be "
+            "segmented together as many images: napari-unet batch."
+        )
     raise ImageError(
         f"'{path}' is a zarr group without {'labels' if labels else 'an image'} (no 'multiscales'). It holds: "
         f"{_members(node)}. Choose one of these folders."
     )
 
 
-def image_numbers(place: Path | str, most: int) -> list[str]:
-    """List the images of a collection of a converter (bioformats2raw.layout), such as positions of a stage.
-
-    Parameters
-    ----------
-    place : Path or str
-        As for :func:`read_zarr`.
-    most : int
-        No more than one more than that are looked for.
-
-    Returns
-    -------
-    list of str
-        Names of their groups, which are numbers from 0; empty for what is no collection.
-
-    Raises
-    ------
-    ImageError
-        If the store cannot be reached, or is damaged.
-    """
-    node = _open(place)
-    if isinstance(node, zarr.Array) or "multiscales" in _ome(node):
-        return []
-    return [*takewhile(lambda n: isinstance(node.get(n), zarr.Group), map(str, range(most + 1)))]
-
-
 def _others(node: zarr.Group, path: Path | str) -> tuple[str, ...]:
     """Say that a collection has further images, such as positions of a stage."""
-    if "multiscales" in _ome(node) or "0" not in node or "1" not in node:
+    if "multiscales" in ome_of(node) or "0" not in node or "1" not in node:
         return ()
     return (
         "There are several images in this collection, and this is the first. Give another as "
@@ -251,7 +230,7 @@ def _members(node: zarr.Group) -> str:
 
 
 def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str, level: int) -> Image:
-    multiscale = _ome(node)["multiscales"][0]
+    multiscale = ome_of(node)["multiscales"][0]
     datasets = multiscale["datasets"][level:]
     array, *coarser = _arrays(node, [str(dataset["path"]) for dataset in datasets], path)
     entries = [a if isinstance(a, Mapping) else {"name": a} for a in multiscale.get("axes", [])]
@@ -272,7 +251,7 @@ def _read_levels(node: zarr.Group, path: Path | str, axes: str | None, name: str
 
 def _channels(node: zarr.Group) -> tuple[str, ...]:
     """Return what the channels are called, as OMERO has it; empty where that says nothing."""
-    shown = _ome(node).get("omero")
+    shown = ome_of(node).get("omero")
     channels = shown.get("channels") if isinstance(shown, Mapping) else None
     if not isinstance(channels, list):
         return ()
@@ -292,7 +271,8 @@ def _arrays(node: zarr.Group, names: Sequence[str], path: Path | str) -> Iterato
         yield array
 
 
-def _ome(node: zarr.Group) -> Mapping[str, Any]:
+def ome_of(node: zarr.Group) -> Mapping[str, Any]:
+    """Return what OME-NGFF says of a group, in 0.4 or 0.5; empty if it says nothing."""
     attributes: dict[str, Any] = dict(node.attrs)
     found = attributes.get("ome", attributes)
     return found if isinstance(found, Mapping) else {}

@@ -11,12 +11,13 @@ from ..core.axes import Image
 from ..core.errors import AxesError, ImageError, UNetError
 from ._comments import holds_labels
 from ._tiff import list_images
-from ._zarr_reader import holds_image, image_numbers, is_zarr, label_places
+from ._zarr_reader import holds_image, is_zarr, label_places
 from .addresses import as_address, as_file
 from .dicom import find_series, is_dicom_place, open_series
 from .dicom_labels import read_dicom_labels
 from .images import OTHERS, holds_series, read_image
 from .labels import read_labels
+from .members import image_numbers, plate_images
 from .suffixes import suffix_of
 
 __all__ = ["read_contents"]
@@ -36,9 +37,9 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
     Returns
     -------
     images : list of Image
-        At most one, none for what holds nothing but labels; of a DICOM folder all series that can be opened. A TIFF or
-        a collection of OME-Zarr with 2 to 16 images, such as positions of a stage: all of them. The `source` of each
-        opens it alone.
+        At most one, none for what holds nothing but labels; of a DICOM folder all series that can be opened. A TIFF,
+        collection or plate of OME-Zarr with 2 to 16 images, such as positions of a stage: all of them. The `source` of
+        each opens it alone.
     labels : list of Image
         All label images of an OME-Zarr, or of each image of it, in the order in which it names them; those of a TIFF
         that says how this program made them, and of a raster with a color table.
@@ -65,10 +66,12 @@ def read_contents(path: str | os.PathLike[str]) -> tuple[list[Image], list[Image
 
 
 def _positions(place: Path | str) -> list[str]:
-    """Return what follows the place of a file where its images are opened one by one: numbers."""
+    """Return what follows the place of a file where its images are opened one by one: numbers, or fields of wells."""
     if isinstance(place, Path) and holds_series(place):
         return [str(series.choice) for series in list_images(place, views=False)]
-    return image_numbers(place, _MOST) if isinstance(place, str) or is_zarr(place) else []
+    if not isinstance(place, str) and not is_zarr(place):
+        return []
+    return plate_images(place) or image_numbers(place, _MOST)
 
 
 def _all_of(place: Path | str, numbers: list[str]) -> tuple[list[Image], list[Image]]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..core.errors import ImageError
+from ..core.errors import ImageError, OutputError
 from ._zarr_reader import is_zarr
 from .choosing import UNFINISHED
 from .images import SUFFIXES
-from .suffixes import stem_of
+from .members import images_in
+from .runs import find_manifest
+from .suffixes import stem_of, suffix_of
 
-__all__ = ["find_images", "match_channels", "name_apart"]
+__all__ = ["check_replaced", "find_images", "folder_of", "images_of", "label_names", "match_channels", "name_apart"]
+
+Source = str | Path
 
 
 def find_images(source: Path) -> list[Path]:
@@ -26,7 +31,9 @@ def find_images(source: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        In the order of their names; an OME-Zarr is one image, and none if it holds labels only. A folder may hold none.
+        In the order of their names; a file that holds several, such as positions of a stage or the fields of a plate,
+        is so many (see :func:`~napari_unet.io.members.images_in`). OME-Zarr that holds labels only is none, and a
+        folder may hold none. What is hidden is not looked at.
 
     Raises
     ------
@@ -36,9 +43,45 @@ def find_images(source: Path) -> list[Path]:
     if not source.exists():
         raise ImageError(f"'{source}' does not exist. Give an image, or a folder of images.")
     if not _is_folder(source):
-        return [source]
-    inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    return [p for p in inside if not _is_of_a_run(p, source)]
+        return images_in(source)
+    return [image for file in sorted(_walk(source)) for image in images_in(file)]
+
+
+def images_of(source: Source | Sequence[Source | Sequence[Source]]) -> list[tuple[Path, ...]]:
+    """Return the files of each image: one, or one for each channel.
+
+    Parameters
+    ----------
+    source : path or sequence of (path or sequence of path)
+        Images, or folders of them; where each channel is a file of its own, the files of an image are a sequence.
+
+    Returns
+    -------
+    list of tuple of Path
+        One at least.
+
+    Raises
+    ------
+    ImageError
+        If there is nothing of that name, or it holds no images.
+    """
+    found: list[tuple[Path, ...]] = []
+    for each in [source] if isinstance(source, str | Path) else source:
+        if isinstance(each, str | Path):
+            found += [(file,) for file in find_images(Path(each))]
+        else:
+            found.append(tuple(map(Path, each)))
+    if not found or not all(found):
+        raise ImageError(f"'{source}' holds no images. Choose a folder with files that end in {', '.join(SUFFIXES)}.")
+    return found
+
+
+def folder_of(source: Source | Sequence[Source | Sequence[Source]], images: Sequence[tuple[Path, ...]]) -> Path | None:
+    """Return the folder in which all images were found; None if they were named otherwise."""
+    given = [source] if isinstance(source, str | Path) else source
+    if len(given) > 1 or not isinstance(given[0], str | Path):
+        return None
+    return None if images == [(Path(given[0]),)] else Path(given[0])
 
 
 def match_channels(sources: Sequence[Path]) -> list[tuple[Path, ...]]:
@@ -110,16 +153,73 @@ def name_apart(files: Sequence[Path], folder: Path | None = None) -> list[str]:
     return [file.resolve().relative_to(root).as_posix() for file in files]
 
 
+def label_names(names: Sequence[str]) -> list[str]:
+    """Return what the labels of images are called.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the images, from :func:`name_apart`.
+
+    Returns
+    -------
+    list of str
+        Without endings, where that tells all of them apart: ``"day 1/a"``, ``"stage-2"`` (one of several images of a
+        file), ``"plate/B/3/0"`` (a field of a plate).
+    """
+    short = [_without_endings(name) for name in names]
+    count = Counter(short)
+    return [one if count[one] == 1 else name for one, name in zip(short, names, strict=True)]
+
+
+def _without_endings(name: str) -> str:
+    *folders, last = name.split("/")
+    if last.isdecimal() and folders and suffix_of(Path(folders[-1])) in SUFFIXES and not folders[-1].endswith(".zarr"):
+        last = f"{stem_of(Path(folders.pop()))}-{last}"
+    return "/".join([*(stem_of(Path(f)) if f.endswith(".zarr") else f for f in folders), stem_of(Path(last))])
+
+
+def check_replaced(places: Sequence[Path]) -> None:
+    """Refuse to replace what no run has made, such as an image, and labels that somebody has corrected.
+
+    Parameters
+    ----------
+    places : sequence of Path
+        Where labels are to be written.
+
+    Raises
+    ------
+    OutputError
+        If one of them is taken.
+    """
+    for place in places:
+        manifest = find_manifest(place) if place.exists() else {"edited": []}
+        if not manifest or manifest.get("edited"):
+            what = "labels that were corrected by hand" if manifest else "something else than labels of a run"
+            raise OutputError(
+                f"'{place}' holds {what}. Choose another folder for the results, or allow them to be replaced: "
+                "--overwrite."
+            )
+
+
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not is_zarr(path)
 
 
-def _is_of_a_run(path: Path, source: Path) -> bool:
-    """Say whether a file in a folder of images is a part of a zarr, labels, or of a run that is not done."""
-    above = [source / parent for parent in path.relative_to(source).parents if parent.name]
-    if any(is_zarr(folder) or folder.name.endswith(UNFINISHED) for folder in above):
-        return True
-    return is_zarr(path) and {each.name for each in path.iterdir() if each.is_dir()} == {"labels"}
+def _walk(source: Path) -> Iterator[Path]:
+    """Go through the images below a folder; not into a zarr, which may have millions of files, nor a run's folder."""
+    for place, folders, files in os.walk(source):
+        folder = Path(place)
+        stores = {name for name in folders if is_zarr(folder / name)}
+        folders[:] = [n for n in folders if n not in stores and not n.startswith(".") and not n.endswith(UNFINISHED)]
+        for name in (*files, *stores):
+            meant = Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+            if meant and (name not in stores or not _holds_labels_only(folder / name)):
+                yield folder / name
+
+
+def _holds_labels_only(store: Path) -> bool:
+    return {each.name for each in store.iterdir() if each.is_dir()} == {"labels"}
 
 
 def _by_name(folder: Path, files: Sequence[Path]) -> dict[str, Path]:

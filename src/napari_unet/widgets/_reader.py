@@ -18,7 +18,7 @@ from napari_unet.core.classes import ClassRow
 from ._bands import band_records
 from ._layers import KEY, placed
 
-__all__ = ["LayerData", "get_reader", "read", "whole_layer"]
+__all__ = ["LayerData", "get_reader", "labels_layer", "read", "whole_layer"]
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -81,7 +81,7 @@ def read(path: str | Path) -> list[LayerData]:
     _say([remark for each in (*images, *labels) for remark in each.said])
     own = len({image.source for image in images}) == len(images)
     found = [_image_layer(image, own, own and len(images) > 1) for image in images]
-    found += [_labels_layer(each, _owner(each, images)) for each in labels]
+    found += [labels_layer(each, _owner(each, images)) for each in labels]
     for _, options, _ in found[len(images) + 1 :]:  # corrections go into the first labels of a store
         options["metadata"][KEY]["folder"] = ""
     return found
@@ -142,7 +142,8 @@ def _image_layer(image: Image, alone: bool, part: bool) -> LayerData:
     return _resolutions(image), options, "image"
 
 
-def _labels_layer(labels: Image, prefix: str) -> LayerData:
+def labels_layer(labels: Image, prefix: str = "") -> LayerData:
+    """Return labels as napari takes them; `prefix` is put before their name."""
     options = _options(labels, labels.axes) | {"name": f"{prefix}{labels.name}"}
     record = {"axes": labels.axes, "levels": len(labels.levels)} | placed(labels)
     if rows := _classes(labels.source):
@@ -168,11 +169,10 @@ def _limits(image: Image, color: bool) -> dict[str, Any]:
     """Say between which values an image with holes is shown: what fills its holes is no brightness."""
     if color or not image.valid or "c" in image.axes:
         return {}
-    level = len(image.levels)
-    small = image.levels[-1] if level else image.data
+    small = (image.data, *image.levels)[-1]
     if math.prod(small.shape) * np.dtype(small.dtype).itemsize > _WHOLE:
         return {}
-    seen = image.planes(2)[0].read((slice(0, small.shape[0]), slice(0, small.shape[1])), level)
+    seen = image.planes(2)[0].read((slice(0, small.shape[0]), slice(0, small.shape[1])), len(image.levels))
     if not np.isfinite(seen).any():
         return {}
     low, high = float(np.nanmin(seen)), float(np.nanmax(seen))

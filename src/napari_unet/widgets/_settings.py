@@ -17,7 +17,7 @@ from napari_unet.core.specs import SegmentSpec
 
 __all__ = [
     "CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "in_the_dock",
-    "order_words", "output_name",
+    "option_words", "order_words", "output_name", "shell_line",
 ]  # fmt: skip
 
 Source = str | Sequence[str] | None
@@ -166,18 +166,26 @@ def as_command(spec: SegmentSpec, source: Source, axes: str | None = None, outpu
     first, *further = [source] if isinstance(source, str) else source or [PLACEHOLDER]
     words = ["napari-unet", "segment", first, "--output", output or output_name(first)]
     words += [word for file in further for word in ("--channel", file)]
+    more = {name: output_name(first, name) for name in MAPS if getattr(spec, name)}
+    return shell_line([*words, *option_words(spec, {"axes": axes} | more)])
+
+
+def option_words(spec: SegmentSpec, more: dict[str, Any]) -> list[str]:
+    """Return settings that differ from the usual ones as options of a command, and the model; `more` overrules them."""
     options = changed(spec)
     options |= options.pop("tiling", {})
-    if axes:
-        options["axes"] = axes
     if spec.region is not None:
         options["region"] = region_text(spec.region)
-    options |= {name: output_name(first, name) for name in MAPS if getattr(spec, name)}
     del options["model"]
-    words += [word for model in spec.models for word in ("--model", model)]
-    for name, value in options.items():
+    words = [word for model in spec.models for word in ("--model", model)]
+    for name, value in (options | {key: one for key, one in more.items() if one}).items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        words += [f"--{name.replace('_', '-')}", text]
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [text])]
+    return words
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Quote the words of a command for the shell of this system."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 

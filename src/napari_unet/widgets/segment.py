@@ -21,6 +21,7 @@ from ._edit import EditRow
 from ._form import Form
 from ._large import open_canvas
 from ._lesion_table import LesionTable
+from ._many import ManyRows
 from ._meant import Place, Run
 from ._model_box import ModelBox
 from ._news import NEWS
@@ -93,17 +94,16 @@ class SegmentWidget(Panel):
         self.place.add_to(self.form)
         self.sizes.add_advanced(self.settings.rows, [*self.settings.fields].index("threshold") + 1)
         self.settings.rows.insertRow([*self.settings.fields].index("average"), "Also average", self.models.others)
-        self.truth = TruthRows(self.viewer, self.engine, self)
-        folds = {"Advanced": self.settings.native, "Cluster": self.cluster, "Compare with the truth": self.truth}
-        for name, part in folds.items():
+        self.many, self.truth = ManyRows(self.engine, self), TruthRows(self.viewer, self.engine, self)
+        folds = {"Advanced": self.settings.native, "Many images": self.many, "Cluster": self.cluster}
+        for name, part in (folds | {"Compare with the truth": self.truth}).items():
             self.column.addWidget(Fold(name, part))
         self.classes = ClassTable(self.viewer, self)
-        self.column.addWidget(self.classes)
         self.copies = CopyRow(self._call, self.models.noun)
         self.copies.said.connect(self.say)
         self.copies.failed.connect(self.complain)
         self.edits = EditRow(self.viewer, self.engine, self)
-        for part in (LesionTable(self.viewer), self.copies, self.edits):
+        for part in (self.classes, LesionTable(self.viewer), self.copies, self.edits):
             self.column.addWidget(part)
         self.column.addStretch(1)
 

@@ -62,6 +62,7 @@ from .lesions import (
     report_lesions,
     report_lesions_steps,
 )
+from .many import batch, batch_steps
 from .measuring import evaluate, evaluate_steps, measure, measure_steps
 from .models import (
     FORMATS,
@@ -115,9 +116,9 @@ from .viewing import show
 
 __all__ = [
     "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps",
-    "change", "change_steps", "check_conflict", "check_model_place", "check_place", "check_tracks_place",
-    "choose_place", "collect", "collect_steps", "compare_lesions", "compare_lesions_steps", "correct",
-    "draw_lineages", "drive_run", "drop_draft", "edit_labels_steps", "evaluate", "evaluate_steps",
+    "batch", "batch_steps", "change", "change_steps", "check_conflict", "check_model_place", "check_place",
+    "check_tracks_place", "choose_place", "collect", "collect_steps", "compare_lesions", "compare_lesions_steps",
+    "correct", "draw_lineages", "drive_run", "drop_draft", "edit_labels_steps", "evaluate", "evaluate_steps",
     "export_model", "export_model_steps", "finalize_steps", "find_draft", "find_manifest", "find_unfinished",
     "finish_training", "follow_ids_steps", "follow_run_steps", "forget_edits", "has_draft", "has_tracks",
     "hold_training", "info", "inspect", "inspect_image_steps", "inspect_steps", "is_training", "is_unfinished",

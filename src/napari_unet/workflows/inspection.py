@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..core.axes import Image
 from ..core.defects import Inspection, Verdict
-from ..core.errors import ImageError, MemoryShortError, OutputError, SpecError, UNetError
+from ..core.errors import MemoryShortError, OutputError, SpecError, UNetError
 from ..core.inspecting import InspectSpec
 from ..core.rules import Rule, parse_rule
 from ..core.specs import SegmentSpec
@@ -171,23 +170,23 @@ def inspect_steps(
         If the rule, the model or the place for the report cannot be used, or the report has another image of the
         name of one of these.
     """
-    images, how = _images(source), how or InspectSpec()
-    from ..io.folders import name_apart
+    from ..io.folders import check_replaced, folder_of, images_of, label_names, name_apart
     from ..io.reports import Report
     from ..models.cards import find_model, read_card
 
+    images, how = images_of(source), how or InspectSpec()
     _check_classes(parse_rule(how.rule), spec)
     models = [read_card(find_model(name)).sha256 for name in spec.models]
     settings = {"model": models, "settings": _lasting(spec), "rule": how.rule, "pixel size": how.pixel_size}
     settings |= {"unseen": how.unseen} if how.unseen else {}
     report = Report(Path(output), settings, overwrite)
-    names = name_apart([files[0] for files in images], _folder(source, images))
+    names = name_apart([files[0] for files in images], folder_of(source, images))
     for files, name in zip(images, names, strict=True):
         report.check_place(name, *files)
-    kept = [Path(labels) / f"{name}.ome.zarr" if labels else None for name in _label_names(names)]
+    kept = [Path(labels) / f"{name}.ome.zarr" if labels else None for name in label_names(names)]
     if not overwrite:
         todo = zip(images, names, kept, strict=True)
-        _check_replaced([keep for files, name, keep in todo if keep and not report.has(name, *files)])
+        check_replaced([keep for files, name, keep in todo if keep and not report.has(name, *files)])
     for done, (files, name) in enumerate(zip(images, names, strict=True)):
         yield Progress(done, len(images), f"Inspecting {name}")
         if report.has(name, *files):
@@ -196,35 +195,6 @@ def inspect_steps(
         report.add(verdict, *files)
         yield Progress(done + 1, len(images), f"Inspecting {name}", verdict, news=_said(verdict))
     return report.summary(names)
-
-
-def _label_names(names: Sequence[str]) -> list[str]:
-    """Return what the labels of images are called: without the ending, where it does not tell two of them apart."""
-    short = [str(Path(name).with_suffix("")) for name in names]
-    count = Counter(short)
-    return [one if count[one] == 1 else name for one, name in zip(short, names, strict=True)]
-
-
-def _check_replaced(places: Sequence[Path]) -> None:
-    """Refuse to replace what no run has made, such as an image, and labels that somebody has corrected."""
-    from ..io.runs import find_manifest
-
-    for place in places:
-        manifest = find_manifest(place) if place.exists() else {"edited": []}
-        if not manifest or manifest.get("edited"):
-            what = "labels that were corrected by hand" if manifest else "something else than labels of a run"
-            raise OutputError(
-                f"'{place}' holds {what}. Choose another folder for the labels, or allow it to be replaced, with the "
-                "report: --overwrite."
-            )
-
-
-def _folder(source: Source | Sequence[Source | Sequence[Source]], images: Sequence[tuple[Path, ...]]) -> Path | None:
-    """Return the folder in which all images were found; None if they were named otherwise."""
-    given = [source] if isinstance(source, str | Path) else source
-    if len(given) > 1 or not isinstance(given[0], str | Path):
-        return None
-    return None if images == [(Path(given[0]),)] else Path(given[0])
 
 
 def _judged(
@@ -259,22 +229,6 @@ def _scaled(image: Image, pixel_size: float) -> Image:
     scale = tuple(pixel_size if axis in "yx" else side for axis, side in zip(image.axes, image.scale, strict=True))
     units = tuple(_MILLIMETER if axis in "yx" else unit for axis, unit in zip(image.axes, image.units, strict=True))
     return replace(image, scale=scale, units=units)
-
-
-def _images(source: Source | Sequence[Source | Sequence[Source]]) -> list[tuple[Path, ...]]:
-    """Return the files of each image: one, or one for each channel."""
-    from ..io.folders import find_images
-    from ..io.images import SUFFIXES
-
-    found: list[tuple[Path, ...]] = []
-    for each in [source] if isinstance(source, str | Path) else source:
-        if isinstance(each, str | Path):
-            found += [(file,) for file in find_images(Path(each))]
-        else:
-            found.append(tuple(map(Path, each)))
-    if not found or not all(found):
-        raise ImageError(f"'{source}' holds no images. Choose a folder with files that end in {', '.join(SUFFIXES)}.")
-    return found
 
 
 def _lasting(spec: SegmentSpec) -> dict[str, Any]:

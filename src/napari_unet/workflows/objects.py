@@ -24,7 +24,7 @@ from .polygons import write_polygons_steps
 if TYPE_CHECKING:
     from ..models._scorer import Scorer
 
-__all__ = ["measured_steps", "segment", "segment_steps"]
+__all__ = ["measured_steps", "segment", "segment_steps", "with_table"]
 
 _POLYGONS: Final = (".gpkg", ".geojson")
 
@@ -125,7 +125,6 @@ def measured_steps(output: Path, source: Image, spec: SegmentSpec) -> Steps[Segm
     """
     from ..io.addresses import shown
     from ..io.runs import find_finished
-    from ..models.cards import find_model, read_card
 
     yield Progress(1, 1, "Opening the labels")
     labels, manifest = find_finished(output) or (None, {})
@@ -133,6 +132,31 @@ def measured_steps(output: Path, source: Image, spec: SegmentSpec) -> Steps[Segm
         raise OutputError(f"'{shown(output)}' holds no finished labels any more. Run the segmentation again.")
     labels = replace(labels, name=f"{source.name} {manifest['model']}")
     found = Segmentation(labels, int(manifest["objects"]), float(manifest["diameter"]), 0.0, manifest)
+    return (yield from with_table(found, source, spec))
+
+
+def with_table(found: Segmentation, source: Image, spec: SegmentSpec) -> Steps[Segmentation]:
+    """Measure labels that are there: what is measured unasked.
+
+    Parameters
+    ----------
+    found : Segmentation
+        Without its table.
+    source, spec : Image, SegmentSpec
+        Of the run.
+
+    Returns
+    -------
+    Segmentation
+        With its table.
+
+    Yields
+    ------
+    Progress
+        While it goes on.
+    """
+    from ..models.cards import find_model, read_card
+
     measures = _measures(found, read_card(find_model(spec.models[0])).task)
     return (yield from _with_table(found, source, spec, measures)) if measures else found
 

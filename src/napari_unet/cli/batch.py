@@ -1,0 +1,98 @@
+"""``batch``: many images, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from .. import workflows
+from .._terminal import say_json, tell, watch
+from ..core.batches import FORMATS
+from ..core.specs import SegmentSpec
+from . import _options as options
+from .reading import channels_of
+
+__all__ = ["EXAMPLES", "batch"]
+
+EXAMPLES: Final = (
+    "napari-unet batch my-images --output results\n\n"
+    "napari-unet batch plate.ome.zarr --output results --diameter 22\n\n"
+    "napari-unet batch dapi --channel actin --model my-cells --output results --format .tif"
+)
+_SEGMENT: Final = SegmentSpec()
+
+
+def batch(  # noqa: PLR0913  # a command's options are its arguments
+    images: Annotated[
+        list[Path], typer.Argument(help="Images, folders of them, or a plate (OME-Zarr).", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
+    model: options.Models = None,
+    diameter: options.Diameter = None,
+    channel: options.Channel = None,
+    channels: options.Channels = None,
+    threshold: options.Threshold = None,
+    min_size: options.MinSize = None,
+    min_score: options.MinScore = None,
+    link_z: options.LinkZ = _SEGMENT.link_z,
+    average: options.Average = _SEGMENT.average,
+    dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="A column that says where averaged answers differ.")
+    ] = False,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="A column that says how sure the model is; labels are kept in memory.")
+    ] = False,
+    background: options.Background = None,
+    unreadable: options.Unreadable = _SEGMENT.unreadable,
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = _SEGMENT.device,
+    runtime: options.Runtime = _SEGMENT.runtime,
+    tile: options.Tile = _SEGMENT.tiling.tile,
+    at_once: options.Batch = _SEGMENT.tiling.batch,
+    workers: options.Workers = _SEGMENT.tiling.workers,
+    axes: Annotated[
+        str | None, typer.Option(help="What the dimensions are where images do not say it, such as tyx.")
+    ] = None,
+    kind: Annotated[str, typer.Option("--format", help=f"How files of labels end: {', '.join(FORMATS)}.")] = FORMATS[0],
+    scheduler: options.Scheduler = "",
+    local_workers: options.LocalWorkers = 0,
+    slurm: options.Slurm = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Segment many images, one after the other, and measure all objects: labels, a table of objects, one of images.
+
+    A file that holds several images, such as positions of a stage or the wells of a plate, counts as so many. An image
+    that cannot be segmented is named, and the others go on; the exit code is then 1. The same command goes on where it
+    was stopped, does what is new, and measures again what was corrected by hand. Of a folder of images --channel takes
+    a folder, too, whose files bear the same names.
+    """
+    spec = SegmentSpec.of(
+        model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
+        threshold=threshold, min_size=min_size or None, min_score=min_score, link_z=link_z, average=average,
+        dropout_samples=dropout_samples, uncertainty=uncertainty, confidence=confidence,
+        background=background, unreadable=unreadable, device=device, runtime=runtime,
+        tiling={"tile": tile, "batch": at_once, "workers": workers},
+    )  # fmt: skip
+    with workflows.open_cluster(scheduler, local_workers, slurm) as client:
+        found = watch(
+            workflows.batch_steps(
+                channels_of(images, channel), output, spec, kind=kind, axes=axes, overwrite=overwrite, client=client
+            )
+        )
+    if as_json:
+        counts = {"done": found.done, "failed": found.failed, "objects": found.objects}
+        say_json(counts | {"output": str(output), "images": [asdict(one) for one in found.images]})
+    else:
+        failed = {"Not segmented": found.failed} if found.failed else {}
+        tell({
+            "Images": found.done, **failed, "Objects": found.objects, "Labels": output / "labels",
+            "Tables": f"{output / 'objects.csv'}, {output / 'images.csv'}",
+        })  # fmt: skip
+    if found.failed:
+        raise typer.Exit(1)

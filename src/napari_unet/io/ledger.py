@@ -1,0 +1,217 @@
+"""What is done of a set of images: a table with a row for each, and beside it the settings that it was done with.
+
+The row of an image is written last and says that the image is done. What was torn when a run was killed is cut off
+before it goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..core.errors import OutputError
+from .atomic import write_text
+
+__all__ = ["FILES", "Ledger", "append_rows", "stamp", "whole_rows", "write_rows"]
+
+FILES: Final = ("bytes", "changed", "files")  # the last columns of a ledger
+
+
+class Ledger:
+    """A table that grows by a row an image.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table, ``.csv``.
+    columns : sequence of str
+        Its columns; the first is the image's name, and those of FILES follow by themselves.
+    settings : mapping
+        Plain values: what the results depend on. Another run goes on only with the same.
+    overwrite : bool
+        Begin anew whatever is there.
+    shown : Path, optional
+        What errors name; the table if missing.
+    kept : Path, optional
+        Where the settings go; ``<table>.settings.json`` if missing.
+
+    Attributes
+    ----------
+    rows : dict of str to dict
+        By the image's name, in the order of the file: the texts of its row.
+    fresh : bool
+        Nothing was there to go on with.
+    """
+
+    def __init__(
+        self, path: Path, columns: Sequence[str], settings: Mapping[str, Any], overwrite: bool = False, *,
+        shown: Path | None = None, kept: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.path, self.shown = path, shown or path
+        self.columns = (*columns, *FILES)
+        self.rows: dict[str, dict[str, str]] = {}
+        kept = kept or path.with_name(f"{path.stem}.settings.json")
+        said = json.loads(json.dumps(settings))
+        self.fresh = overwrite or not (self.shown.is_file() or path.exists())
+        try:
+            if not self.fresh:
+                self._go_on(kept, said)
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for file in (path, kept):
+                file.unlink(missing_ok=True)
+            write_text(kept, json.dumps(said, indent=1))
+            write_rows(path, [self.columns])
+        except OSError as error:
+            raise self._unwritable(error, "Choose another place.") from error
+
+    def _go_on(self, kept: Path, said: Mapping[str, Any]) -> None:
+        """Read what is done, and cut off what is torn."""
+        try:
+            before = json.loads(kept.read_text("utf-8"))
+        except (OSError, ValueError):
+            before = None
+        if before != said:
+            changed = [name for name in said if before.get(name) != said[name]] if isinstance(before, dict) else []
+            what = f" with another {', '.join(changed)}" if changed else ""
+            raise OutputError(
+                f"'{self.shown}' is there and was made{what or ' by something else'}. Choose another name, or allow it "
+                "to be replaced: --overwrite."
+            )
+        found = [row for row in whole_rows(self.path) if len(row) == len(self.columns)]
+        self.rows = {row[0]: dict(zip(self.columns, row, strict=True)) for row in found}
+        self._write()
+
+    def _write(self) -> None:
+        write_rows(self.path, [self.columns, *(row.values() for row in self.rows.values())])
+
+    def _unwritable(self, error: OSError, advice: str) -> OutputError:
+        return OutputError(f"'{self.shown}' cannot be written: {error.strerror or error}. {advice}")
+
+    def check_place(self, image: str, *files: Path) -> None:
+        """Refuse an image whose name is taken by one that lies elsewhere: each would be taken for the other.
+
+        Parameters
+        ----------
+        image : str
+            Its name.
+        *files : Path
+            Of the image.
+
+        Raises
+        ------
+        OutputError
+            If there is another image of this name.
+        """
+        place, row = self._place(files), self.rows.get(image)
+        if row is not None and row["files"] != place:
+            raise OutputError(
+                f"'{self.shown}' has an image '{image}' already: '{row['files']}', not '{place}'. Write results of "
+                "their own for this one, or name both folders in one command, whose images are called by their folders."
+            )
+
+    def same(self, image: str, *files: Path) -> bool:
+        """Say whether an image has a row, and its files are still the same."""
+        row = self.rows.get(image)
+        return row is not None and (row["bytes"], row["changed"]) == stamp(files)
+
+    def forget(self, image: str) -> bool:
+        """Take the row of an image away; say whether there was one."""
+        if self.rows.pop(image, None) is None:
+            return False
+        self._write()
+        return True
+
+    def add(self, row: Sequence[object], *files: Path) -> None:
+        """Write the row of an image, in the place of an earlier one.
+
+        Parameters
+        ----------
+        row : sequence
+            The values of the columns, of which the first is the image's name.
+        *files : Path
+            Of the image, so that a change of one is noticed.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or the place is gone.
+        """
+        told = dict(zip(self.columns, map(str, (*row, *stamp(files), self._place(files))), strict=True))
+        name = told[self.columns[0]]
+        try:
+            self.forget(name)
+            append_rows(self.path, [told.values()])
+        except OSError as error:
+            raise self._unwritable(error, "Make room, then do the same again.") from error
+        self.rows[name] = told
+
+    def _place(self, files: Sequence[Path]) -> str:
+        """Return where the files of an image lie, as seen from the table where that can be said."""
+        return "; ".join(_seen_from(self.path.parent.resolve(), file.resolve()) for file in files)
+
+
+def stamp(files: Sequence[Path]) -> tuple[str, str]:
+    """Return sizes and times of files, with blanks between; empty where one is not there.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        A folder, such as an OME-Zarr, stands for all files in it, and one of several images of a file for the file.
+
+    Returns
+    -------
+    sizes, times : str
+        Bytes, and nanoseconds.
+    """
+    real = [file.parent if file.parent.is_file() else file for file in files]
+    if not all(file.exists() for file in real):
+        return "", ""
+    found = [_size_and_time(file) for file in real]
+    return " ".join(str(size) for size, _ in found), " ".join(str(time) for _, time in found)
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Return bytes and nanoseconds; of a folder those of all files in it, and the latest."""
+    found = [each.stat() for each in file.rglob("*") if each.is_file()] if file.is_dir() else [file.stat()]
+    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
+
+
+def _seen_from(folder: Path, file: Path) -> str:
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # another drive
+        return file.as_posix()
+
+
+def _lines(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def write_rows(file: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Write a table, whole or not at all."""
+    write_text(file, _lines(rows))
+
+
+def whole_rows(file: Path) -> Sequence[list[str]]:
+    """Return the rows of a table without its title, and without a last line that has no end."""
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        return []
+    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))[1:]
+
+
+def append_rows(file: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Write rows behind those of a table, and see that they are on the disk."""
+    with file.open("a", encoding="utf-8", newline="") as stream:
+        stream.write(_lines(rows))
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,195 @@
+"""Many images with the settings of a dock: a folder, a plate, or positions of a stage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QToolButton,
+    QWidget,
+)
+
+from napari_unet.core.batches import FORMATS, Batch, Found
+from napari_unet.core.errors import ImageError, SpecError
+from napari_unet.core.specs import SegmentSpec
+from napari_unet.core.steps import Steps
+
+from ._found import FoundTable
+from ._outcome import progress_words
+from ._parts import button, copy, row
+from ._settings import option_words, shell_line
+from ._worker import Pace, Report
+
+if TYPE_CHECKING:
+    from .segment import SegmentWidget
+
+__all__ = ["ManyRows", "as_batch"]
+
+
+class ManyRows(QWidget):
+    """Rows of a dock that segment many images, and the table of what came of them.
+
+    Parameters
+    ----------
+    engine : module
+        Has the verbs of :mod:`napari_unet.workflows`.
+    dock : SegmentWidget
+        Whose settings are used, and whose job it is.
+    """
+
+    def __init__(self, engine: ModuleType | Any, dock: SegmentWidget) -> None:
+        super().__init__()
+        self._engine, self._dock, self._pace = engine, dock, Pace()
+        self.source, self.output, self.axes = QLineEdit(), QLineEdit(), QLineEdit()
+        self.source.setPlaceholderText("a folder of images, or a plate (.zarr)")
+        self.output.setPlaceholderText("a folder for labels and tables")
+        self.axes.setPlaceholderText("as the files say")
+        self.axes.setToolTip("What the dimensions are where the files do not say it, such as tyx: one letter each.")
+        self.kind = QComboBox()
+        self.kind.addItems([*FORMATS])
+        self.kind.setToolTip("OME-Zarr takes images of any size, and a run that was stopped goes on within an image.")
+        self.replace = QCheckBox("Replace what is there")
+        self.start = button(
+            "Segment all", "Every image, with the settings above; what is done is not done again.", self.run
+        )
+        self.copy = button("Copy as command", "The same for a terminal or a cluster.", self.copy_command)
+        self.table = FoundTable(dock)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Images", _with_button(self.source, self._ask_source))
+        form.addRow("Results", _with_button(self.output, self._ask_output))
+        form.addRow("Labels as", self.kind)
+        form.addRow("Axes", self.axes)
+        form.addRow(self.replace)
+        buttons = QWidget()
+        layout = row((self.start, 1), (self.copy, 1))
+        layout.setContentsMargins(0, 0, 0, 0)
+        buttons.setLayout(layout)
+        form.addRow(buttons)
+        form.addRow(self.table)
+        self.source.editingFinished.connect(self._propose)
+        dock.working.connect(self.start.setDisabled)
+
+    def _ask_source(self) -> None:
+        found = QFileDialog.getExistingDirectory(self, "A folder of images, or a plate", self.source.text())
+        self.source.setText(found or self.source.text())
+        self._propose()
+
+    def _ask_output(self) -> None:
+        found = QFileDialog.getExistingDirectory(self, "A folder for the results", self.output.text())
+        self.output.setText(found or self.output.text())
+
+    def _propose(self) -> None:
+        """Propose a folder beside the images, unless one was chosen."""
+        if self.source.text().strip() and not self.output.text().strip():
+            source = Path(self.source.text().strip()).expanduser()
+            name = source.name.removesuffix(".zarr").removesuffix(".ome")
+            self.output.setText(str(source.with_name(f"{name}-{self._dock.models.noun.replace(' ', '-')}")))
+
+    def _meant(self) -> tuple[SegmentSpec, Path, Path]:
+        """Return settings and places; an error says what is missing."""
+        self._propose()
+        source, output = self.source.text().strip(), self.output.text().strip()
+        if not source or not output:
+            raise ImageError("Say where the images are, and in which folder the results go ('Many images').")
+        spec = self._dock.spec()
+        if spec.region is not None:
+            raise SpecError("'Only inside' is for one image. Choose 'everywhere' there to segment many.")
+        if spec.anomaly:
+            raise SpecError("'Show anomalies' is for one image. Uncheck it (Advanced) to segment many.")
+        return spec, Path(source).expanduser(), Path(output).expanduser()
+
+    def run(self) -> None:
+        """Segment all; what is missing is said in the dock's status line."""
+        dock, engine, kind, axes = self._dock, self._engine, self.kind.currentText(), self.axes.text().strip() or None
+        if dock.job is not None:
+            return
+        with dock.complaining():
+            spec, source, output = self._meant()
+            overwrite, self._pace = self.replace.isChecked(), Pace()
+            self.table.begin(source, output)
+            dock.begin(
+                lambda: _told(engine.batch_steps(source, output, spec, kind=kind, axes=axes, overwrite=overwrite)),
+                self._polled,
+                self._done,
+            )
+
+    def copy_command(self) -> None:
+        """Put the shell command that does the same on the clipboard."""
+        with self._dock.complaining():
+            spec, source, output = self._meant()
+            copy(as_batch(spec, source, output, self.kind.currentText(), self.axes.text().strip()))
+            self._dock.say("Copied.")
+
+    def _polled(self, reports: list[Report]) -> None:
+        for report in reports:
+            self._pace.add(report)
+            if isinstance(report.progress.payload, Found):
+                self.table.tell(report.progress.payload)
+        if reports:
+            last = reports[-1].progress
+            self._dock.progress(last.done, last.total)
+            self._dock.say(progress_words(last, self._pace))
+
+    def _done(self, found: Batch) -> str:
+        self.replace.setChecked(False)
+        self.table.list(found.images)
+        failed = f" {found.failed} could not be segmented: see the notes." if found.failed else ""
+        images = f"{found.done} image{'s' * (found.done != 1)}"
+        return f"Found {found.objects} {self._dock.models.noun} in {images}.{failed} Saved: {found.folder}."
+
+
+def _told(steps: Steps[Batch]) -> Steps[Batch]:
+    """Leave out what the table says."""
+    try:
+        while True:
+            progress = next(steps)
+            yield replace(progress, news="") if progress.payload is not None else progress
+    except StopIteration as end:
+        found: Batch = end.value
+        return found
+    finally:
+        steps.close()
+
+
+def _with_button(line: QLineEdit, ask: Any) -> QWidget:
+    """Return a line for a path with a button that asks for one."""
+    box, asking = QWidget(), QToolButton()
+    asking.setText("…")
+    asking.clicked.connect(ask)
+    layout = row((line, 1), (asking, 0))
+    layout.setContentsMargins(0, 0, 0, 0)
+    box.setLayout(layout)
+    return box
+
+
+def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, axes: str) -> str:
+    """Write a run over many images as a shell command.
+
+    Parameters
+    ----------
+    spec : SegmentSpec
+        Settings of the run.
+    source, output : Path
+        Folders of the images and of the results.
+    kind : str
+        How files of labels end.
+    axes : str
+        Of the images; empty where they say it themselves.
+
+    Returns
+    -------
+    str
+        One line, quoted for the shell of this system.
+    """
+    more: dict[str, Any] = {"axes": axes, "format": "" if kind == FORMATS[0] else kind}
+    return shell_line(["napari-unet", "batch", str(source), "--output", str(output), *option_words(spec, more)])

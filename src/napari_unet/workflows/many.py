@@ -1,0 +1,221 @@
+"""Segment many images, one after the other: a folder, a plate, or positions of a stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.axes import Image
+from ..core.batches import FORMATS, Batch, Found
+from ..core.conflict import check_conflict
+from ..core.errors import MemoryShortError, OutputError, UNetError
+from ..core.results import Segmentation, Table
+from ..core.specs import SegmentSpec
+from ..core.steps import Progress, Steps, finish
+from .files import check_place, read_image, read_labels
+from .objects import segment_steps, with_table
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["batch", "batch_steps"]
+
+Source = str | Path
+_Outcome = tuple[Found, Table]
+
+
+def batch_steps(  # noqa: PLR0913  # the face of the verb
+    source: Source | Sequence[Source | Sequence[Source]],
+    output: Source,
+    spec: SegmentSpec | None = None,
+    *,
+    kind: str = FORMATS[0],
+    axes: str | None = None,
+    overwrite: bool = False,
+    client: Any = None,
+) -> Steps[Batch]:
+    """Segment images one after the other; a run that was stopped goes on with those that are left.
+
+    Each image gets the labels that :func:`~napari_unet.workflows.objects.segment` gives it alone: its object width is
+    its own, unless one is given.
+
+    Parameters
+    ----------
+    source : path or sequence of (path or sequence of path)
+        Images, or folders of them. A file that holds several images, such as positions of a stage or the wells of a
+        plate (OME-NGFF), is so many. Where each channel is a file of its own, the files of an image are a sequence;
+        :func:`~napari_unet.workflows.inspection.match_channels` finds them in folders.
+    output : path
+        Folder of the results: ``labels/``, ``tables/`` (one an image), ``objects.csv`` (all of them) and ``images.csv``
+        (how many objects, how wide, how long it took, what went wrong). Where labels were corrected by hand since, they
+        are kept, and measured again.
+    spec : SegmentSpec, optional
+        Settings, for all images alike.
+    kind : {".ome.zarr", ".tif", ".nii.gz", ".png", ".npy"}
+        How the files of labels end.
+    axes : str, optional
+        Of the images, where they do not say themselves.
+    overwrite : bool
+        Begin anew where there are results, also with other settings.
+    client : distributed.Client or str, optional
+        A dask cluster that does it, or the address of its scheduler; labels must be ``.ome.zarr`` then.
+
+    Returns
+    -------
+    Batch
+        What came of each of these images, now or before. An image that cannot be segmented is said to have failed, and
+        the others go on.
+
+    Yields
+    ------
+    Progress
+        One an image, and those of the image at hand; the payload is a :class:`~napari_unet.core.batches.Found` where
+        one is there.
+
+    Raises
+    ------
+    UNetError
+        If the model or the place for the results cannot be used, or there are no images.
+    """
+    check_conflict()
+    from ..io.addresses import as_address
+    from ..io.batches import Results
+    from ..io.folders import folder_of, images_of, name_apart
+    from ..models.cards import find_model, read_card
+
+    if address := as_address(output):
+        raise OutputError(f"'{address}': results of many images go to a folder of this computer. Copy them from there.")
+    yield Progress(0, 0, "Looking for images")
+    spec, folder = spec or SegmentSpec(), Path(output)
+    labels = (folder / "labels").resolve()
+    images = [files for files in images_of(source) if not files[0].resolve().is_relative_to(labels)]
+    names = name_apart([files[0] for files in images], folder_of(source, images))
+    models = [read_card(find_model(name)).sha256 for name in spec.models]
+    lasting = spec.model_dump(mode="json", exclude={"model", "tiling", "device"})
+    with Results(folder, {**lasting, "model": models, "axes": axes}, kind, overwrite) as results:
+        places = results.plan([*zip(images, names, strict=True)])
+        for done, (files, name, place) in enumerate(zip(images, names, places, strict=True)):
+            yield Progress(done, len(images), name)
+            if not (known := results.has(name, *files)):
+                steps = _segmented(files, Found(name), place, (spec, axes, client))
+            elif results.is_changed(name):
+                steps = _measured(files, results.found([name])[0], place, (spec, axes))
+            else:
+                continue
+            found, table = yield from _within(steps, name, (done, len(images)))
+            labels_place = "" if found.failed else place.relative_to(folder).as_posix()
+            found = replace(found, labels=labels_place, well=found.well if known else _well(files[0]))
+            results.add(found, table, *files)
+            yield Progress(done + 1, len(images), name, found, news=_said(found))
+        yield Progress(len(images), len(images), "Putting the tables together")
+        results.join()
+        return Batch(folder, results.found(names))
+
+
+def _within(steps: Steps[_Outcome], name: str, at: tuple[int, int]) -> Steps[_Outcome]:
+    """Pass on what is said of an image, counted in images."""
+    try:
+        while True:
+            progress = next(steps)
+            yield Progress(*at, f"{name}: {progress.note}", news=progress.news and f"{name}: {progress.news}")
+    except StopIteration as end:
+        outcome: _Outcome = end.value
+        return outcome
+    finally:
+        steps.close()
+
+
+def _segmented(
+    files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None, Any]
+) -> Steps[_Outcome]:
+    """Segment an image and measure what is found; what is wrong with it alone is said of it."""
+    start, (spec, axes, client) = time.perf_counter(), how
+    try:
+        image = read_image(files, axes)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        check_place(place, image, overwrite=True)
+    except UNetError as error:
+        return replace(found, failed=str(error)), {}
+    except OSError as error:
+        raise OutputError(f"'{place}' cannot be written: {error.strerror or error}. Choose another place.") from error
+    try:
+        made = yield from segment_steps(
+            image, spec, None, preview=False, output=place, overwrite=place.exists(), client=client
+        )
+    except (OutputError, MemoryShortError):
+        raise
+    except UNetError as error:
+        return replace(found, failed=str(error)), {}
+    return _outcome(found, made, image, time.perf_counter() - start)
+
+
+def _measured(files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None]) -> Steps[_Outcome]:
+    """Measure labels again that were changed since, such as by hand."""
+    from .files import find_manifest
+
+    spec, axes = how
+    image = read_image(files, axes)
+    labels, manifest = read_labels(place, like=image), find_manifest(place)
+    there = Segmentation(labels, found.objects, found.width, found.seconds, manifest)
+    made = yield from with_table(there, image, spec)
+    return _outcome(found, made, image, found.seconds)
+
+
+def _outcome(found: Found, made: Segmentation, image: Image, seconds: float) -> _Outcome:
+    doubt = str(made.manifest.get("doubt", ""))
+    notes = [*image.said, doubt, made.unseen and f"Not seen: {made.unseen}."]
+    told = replace(
+        found, objects=len(made.table.get("index", ())), width=made.diameter if made.sized else 0.0, seconds=seconds,
+        note=" ".join(filter(None, notes)),
+    )  # fmt: skip
+    return told, made.table
+
+
+def _well(file: Path) -> str:
+    from ..io.members import well_of
+
+    return well_of(file)
+
+
+def _said(found: Found) -> str:
+    """Say what the user should read of an image."""
+    text = f"Not segmented: {found.failed}" if found.failed else found.note
+    return text and f"{found.image}: {text}"
+
+
+def batch(
+    source: Source | Sequence[Source | Sequence[Source]],
+    output: Source,
+    spec: SegmentSpec | None = None,
+    *,
+    show: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Batch:
+    """Segment images one after the other; see :func:`batch_steps`.
+
+    Parameters
+    ----------
+    source, output, spec : Any
+        As for :func:`batch_steps`.
+    show : callable, optional
+        Called with every Progress.
+    **options : Any
+        ``kind``, ``axes``, ``overwrite`` and ``client`` of :func:`batch_steps`, and the fields of
+        :class:`~napari_unet.core.specs.SegmentSpec`.
+
+    Returns
+    -------
+    Batch
+        What came of each image.
+
+    Raises
+    ------
+    UNetError
+        See :func:`batch_steps`.
+    """
+    own = {name: options.pop(name) for name in ("kind", "axes", "overwrite", "client") if name in options}
+    spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
+    return finish(batch_steps(source, output, spec, **own), show)

@@ -1,0 +1,182 @@
+"""Many images: the labels that each gets alone, tables of all, and runs that were stopped, repeated and corrected."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+import napari_unet
+from napari_unet import workflows
+from napari_unet.core.axes import Image
+from napari_unet.core.errors import OutputError
+from napari_unet.core.results import label_hash
+from napari_unet.core.specs import SegmentSpec
+
+from .commands import bad, good, run
+from .io.test_members import write_plate
+
+
+@pytest.fixture
+def here(tmp_path, disks, bright, monkeypatch):
+    """A folder with two images, in it another one with two positions of a stage, and a file that is none."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(bright.parent))
+    image = disks[0]
+    folder = tmp_path / "in" / "day 1"
+    folder.mkdir(parents=True)
+    tifffile.imwrite(tmp_path / "in" / "a.tif", image)
+    tifffile.imwrite(tmp_path / "in" / "b.tif", image[:40])
+    with tifffile.TiffWriter(folder / "stage.ome.tif") as writer:
+        for part in (image[:, :50], image[:, 40:]):
+            writer.write(part, metadata={"axes": "YX"})
+    (tmp_path / "in" / "bad.tif").write_bytes(b"no")
+    return tmp_path
+
+
+IMAGES = ("a.tif", "b.tif", "day 1/stage.ome.tif/1", "day 1/stage.ome.tif/2")
+LABELS = ("a", "b", "day 1/stage-1", "day 1/stage-2")
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def labels_of(place):
+    return np.asarray(workflows.read_labels(place).data)
+
+
+@pytest.mark.parametrize("kind", [".ome.zarr", ".tif"])
+def test_each_image_gets_the_labels_that_it_gets_alone(here, bright, kind):
+    done = run("batch", "in", "-o", "out", "--model", "bright", "--format", kind, "--json")
+    assert done.exit_code == 1, "one of them is no image"
+    told = json.loads(done.stdout)
+    assert (told["done"], told["failed"]) == (4, 1)
+    assert "bad.tif: Not segmented: 'in/bad.tif' is not a readable TIFF" in done.stderr
+    counts = {}
+    for image, name in zip(IMAGES, LABELS, strict=True):
+        alone = napari_unet.segment(here / "in" / image, model="bright")
+        assert label_hash(labels_of(here / "out" / "labels" / f"{name}{kind}")) == alone.hash
+        counts[image] = alone.objects
+    assert min(counts.values()) > 0
+    said = rows(here / "out" / "images.csv")
+    assert {row["image"]: int(row["objects"]) for row in said} == counts | {"bad.tif": 0}
+    assert told["objects"] == sum(counts.values())
+    table = rows(here / "out" / "objects.csv")
+    assert [row["image"] for row in table] == [name for name in IMAGES for _ in range(counts[name])]
+    own = workflows.read_table(here / "out" / "tables" / "day 1" / "stage-2.csv")
+    assert [float(row["area"]) for row in table if row["image"] == IMAGES[3]] == own["area"].tolist()
+    assert "well" not in table[0]
+
+
+def test_a_stopped_run_goes_on(here, monkeypatch):
+    steps = workflows.batch_steps("in", "out", SegmentSpec(model="bright"))
+    for progress in steps:
+        if progress.payload is not None and progress.payload.image == "b.tif":
+            break
+    steps.close()
+    assert not (here / "out" / "objects.csv").exists()
+    assert [row["image"] for row in rows(here / "out" / "images.csv")] == ["a.tif", "b.tif"]
+    with (here / "out" / "images.csv").open("a") as stream:
+        stream.write("day 1/stage.ome.ti")  # torn
+    asked = []
+
+    def noted(image, *more, **how):
+        asked.append(image.source)
+        return workflows.segment_steps(image, *more, **how)
+
+    monkeypatch.setattr(workflows.many, "segment_steps", noted)
+    found = workflows.batch("in", "out", model="bright")
+    assert len(asked) == 2, "what was done is not done again"
+    assert [one.image for one in found.images] == ["a.tif", "b.tif", "bad.tif", *IMAGES[2:]]
+    assert {row["image"] for row in rows(here / "out" / "objects.csv")} == set(IMAGES)
+    asked.clear()
+    tifffile.imwrite(here / "in" / "bad.tif", tifffile.imread(here / "in" / "a.tif")[:, ::-1])
+    tifffile.imwrite(here / "in" / "b.tif", tifffile.imread(here / "in" / "a.tif")[:60])
+    found = workflows.batch("in", "out", model="bright")
+    assert sorted(asked) == ["in/b.tif", "in/bad.tif"], "what failed or was changed is done again"
+    assert found.failed == 0
+    assert label_hash(labels_of(here / "out/labels/b.ome.zarr")) == napari_unet.segment("in/b.tif", model="bright").hash
+
+
+@pytest.mark.parametrize("kind", [".ome.zarr", ".tif"])
+def test_what_was_corrected_is_measured_again_and_kept(here, kind):
+    spec = SegmentSpec(model="bright")
+    workflows.batch("in/a.tif", "out", spec, kind=kind)
+    place = here / "out" / "labels" / f"a{kind}"
+    values = labels_of(place)
+    values[values == 1] = 0
+    labels, manifest = workflows.read_labels(place), workflows.find_manifest(place)
+    fixed = Image(values, labels.axes, labels.scale, labels.units)
+    workflows.write_labels(place, fixed, {**manifest, "edited": [{"when": "now"}]}, overwrite=True)
+    before = len(rows(here / "out" / "objects.csv"))
+    found = workflows.batch("in/a.tif", "out", spec, kind=kind)
+    table = rows(here / "out" / "objects.csv")
+    assert found.objects == len(table) == before - 1
+    assert "1" not in {row["index"] for row in table}
+    np.testing.assert_array_equal(labels_of(place), values)
+    tifffile.imwrite(here / "in" / "a.tif", tifffile.imread(here / "in" / "a.tif")[::-1])
+    with pytest.raises(OutputError, match="corrected by hand"):
+        workflows.batch("in/a.tif", "out", spec, kind=kind)
+    workflows.batch("in/a.tif", "out", spec, kind=kind, overwrite=True)
+    assert label_hash(labels_of(place)) == napari_unet.segment("in/a.tif", spec).hash
+
+
+def test_other_settings_are_not_mixed_in(here):
+    good("batch", "in/a.tif", "in/b.tif", "-o", "out", "--model", "bright", "--workers", "1")
+    good("batch", "in/b.tif", "in/a.tif", "-o", "out", "--model", "bright", "--device", "cpu")
+    assert "made with another diameter" in bad("batch", "in/a.tif", "-o", "out", "--model", "bright", "--diameter", "9")
+    good("batch", "in/a.tif", "-o", "out", "--model", "bright", "--diameter", "9", "--overwrite")
+    assert [row["width"] for row in rows(here / "out" / "images.csv")] == ["9.00"]
+    assert "holds no images" in bad("batch", "out", "-o", "out", "--model", "bright")
+    assert "go to a folder of this computer" in bad("batch", "in", "-o", "s3://bucket/x", "--model", "bright")
+    (here / "in" / "elsewhere").mkdir()
+    tifffile.imwrite(here / "in" / "elsewhere" / "a.tif", np.zeros((9, 9), np.uint8))
+    where = bad("batch", "in/elsewhere/a.tif", "-o", "out", "--model", "bright", "--diameter", "9")
+    assert "has an image 'a.tif' already" in where
+
+
+def test_images_that_are_no_longer_named_alike_keep_their_labels(here):
+    tifffile.imwrite(here / "in" / "a.png.tif", np.zeros((9, 9), np.uint8))
+    good("batch", "in/a.tif", "-o", "out", "--model", "bright")
+    (here / "more").mkdir()
+    np.save(here / "more" / "a.npy", tifffile.imread(here / "in" / "b.tif"))
+    good("batch", "more/a.npy", "-o", "out", "--model", "bright")
+    said = {row["image"]: row["labels"] for row in rows(here / "out" / "images.csv")}
+    assert said == {"a.tif": "labels/a.ome.zarr", "a.npy": "labels/a.npy.ome.zarr"}
+    assert label_hash(labels_of(here / "out" / said["a.tif"])) == napari_unet.segment("in/a.tif", model="bright").hash
+
+
+def test_what_no_run_has_made_is_not_replaced(here):
+    (here / "out" / "labels").mkdir(parents=True)
+    tifffile.imwrite(here / "out" / "labels" / "a.tif", np.ones((9, 9), np.int32))
+    assert "something else than labels of a run" in bad(
+        "batch", "in/a.tif", "-o", "out", "--model", "bright", "--format", ".tif"
+    )
+    assert tifffile.imread(here / "out" / "labels" / "a.tif").sum() == 81
+
+
+def test_a_plate_has_wells(here):
+    write_plate(here / "plate.ome.zarr")
+    said = good("batch", "plate.ome.zarr", "-o", "out", "--model", "bright")
+    assert "Images" in said
+    told = rows(here / "out" / "images.csv")
+    assert [(row["image"], row["well"], row["labels"]) for row in told] == [
+        ("B/3/0", "B3", "labels/B/3/0.ome.zarr"), ("B/3/1", "B3", "labels/B/3/1.ome.zarr"),
+        ("A/10/0", "A10", "labels/A/10/0.ome.zarr"),
+    ]  # fmt: skip
+    assert all("without any contrast" in row["note"] for row in told)
+    assert (here / "out" / "objects.csv").read_text().startswith("image,well,")
+
+
+def test_channels_in_folders_of_their_own(here):
+    for name in ("one", "two"):
+        (here / name).mkdir()
+        tifffile.imwrite(here / name / "x.tif", tifffile.imread(here / "in" / "a.tif"))
+    good("batch", "one", "--channel", "two", "--channels", "0", "-o", "out", "--model", "bright")
+    assert [row["image"] for row in rows(here / "out" / "images.csv")] == ["x.tif"]
+    assert rows(here / "out" / "images.csv")[0]["files"] == "../one/x.tif; ../two/x.tif"

@@ -1,0 +1,145 @@
+"""Many images from the dock: what is asked of the engine, the table that fills, and what a double click opens."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels as LabelsLayer
+from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QGuiApplication
+
+from napari_unet.core.axes import as_image
+from napari_unet.core.batches import Batch, Found
+from napari_unet.core.specs import SegmentSpec
+from napari_unet.core.steps import Progress, Steps
+from napari_unet.io.labels import write_labels
+from napari_unet.widgets._drawn import stored_in
+from napari_unet.widgets._many import as_batch
+from napari_unet.widgets.segment import SegmentWidget
+
+from .conftest import FakeEngine
+
+FOUND = (
+    Found("a.tif", objects=3, width=12.3, labels="labels/a.ome.zarr"),
+    Found("b.tif", failed="'b.tif' is not a readable TIFF."),
+)
+
+
+class ManyEngine(FakeEngine):
+    """Finds three objects in the first image, and cannot read the second."""
+
+    def batch_steps(self, source: Path, output: Path, spec: SegmentSpec, **how: Any) -> Steps[Batch]:
+        self.asked = source, output, spec, how
+        for number, found in enumerate(FOUND, 1):
+            self.go.wait(10)
+            yield Progress(number, 2, found.image, found, news=found.failed)
+        return Batch(output, FOUND)
+
+
+@pytest.fixture
+def dock(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> SegmentWidget:
+    monkeypatch.setattr("napari_unet.widgets._panel.show_error", lambda _text: None)
+    widget = SegmentWidget(ViewerModel(), engine=ManyEngine())
+    qtbot.addWidget(widget)
+    return widget
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Write an image and its labels, as a run leaves them."""
+    folder, results = tmp_path / "day 1", tmp_path / "day 1-cells"
+    folder.mkdir()
+    (results / "labels").mkdir(parents=True)
+    tifffile.imwrite(folder / "a.tif", np.arange(600, dtype=np.uint16).reshape(20, 30))
+    labels = np.zeros((20, 30), np.int32)
+    labels[2:5, 2:5] = 7
+    write_labels(results / "labels" / "a.ome.zarr", as_image(labels))
+    return folder
+
+
+def run(dock: SegmentWidget, qtbot: QtBot) -> None:
+    dock.many.run()
+    qtbot.waitUntil(lambda: dock.job is None, timeout=30_000)
+
+
+def texts(dock: SegmentWidget) -> list[list[str]]:
+    table = dock.many.table
+    items = [[table.item(i, j) for j in range(4)] for i in range(table.rowCount())]
+    return [["" if item is None else item.text() for item in line] for line in items]
+
+
+def test_a_folder_with_the_settings_of_the_dock(dock: SegmentWidget, qtbot: QtBot, images: Path) -> None:
+    dock.many.source.setText(str(images))
+    dock.diameter.setValue(22)
+    dock.many.kind.setCurrentText(".tif")
+    dock.many.axes.setText("yx")
+    run(dock, qtbot)
+    source, output, spec, how = dock.engine.asked
+    assert (source, output) == (images, images.with_name("day 1-cells")), "a folder beside the images is proposed"
+    assert spec.diameter == 22
+    assert how == {"kind": ".tif", "axes": "yx", "overwrite": False}
+    assert texts(dock) == [["a.tif", "3", "12.3 px", ""], ["b.tif", "", "", f"not segmented: {FOUND[1].failed}"]]
+    assert dock.lines.text() == "", "what the table says is not said again"
+    assert "Found 3 cells in 1 image. 1 could not be segmented" in dock.status.text()
+
+
+def test_a_double_click_opens_an_image_with_its_labels(dock: SegmentWidget, qtbot: QtBot, images: Path) -> None:
+    dock.many.source.setText(str(images))
+    run(dock, qtbot)
+    dock.many.table.look(0)
+    first, second = dock.viewer.layers
+    assert isinstance(first, ImageLayer)
+    assert isinstance(second, LabelsLayer)
+    assert second.name == "a.tif cells"
+    assert set(np.unique(np.asarray(second.data))) == {0, 7}
+    assert stored_in(second) == str(images.with_name("day 1-cells") / "labels" / "a.ome.zarr"), "corrections go there"
+    assert dock.sight.seen().source == str(images / "a.tif")
+    dock.many.table.look(0)
+    assert [layer.visible for layer in dock.viewer.layers] == [False, False, True, True]
+    dock.many.table.look(1)
+    assert "b.tif" in dock.status.text(), "what is not there is said"
+
+
+def test_what_is_missing_is_said(dock: SegmentWidget, images: Path) -> None:
+    dock.many.run()
+    assert dock.job is None
+    assert "Say where the images are" in dock.status.text()
+    dock.many.source.setText(str(images))
+    dock.settings.fields["anomaly"].value = True
+    dock.many.run()
+    assert dock.job is None
+    assert "is for one image" in dock.status.text()
+
+
+def test_it_stops(dock: SegmentWidget, qtbot: QtBot, images: Path) -> None:
+    dock.engine.go.clear()
+    dock.many.source.setText(str(images))
+    dock.many.run()
+    assert not dock.many.start.isEnabled()
+    dock.cancel()
+    dock.engine.go.set()
+    assert dock.many.start.isEnabled()
+    assert dock.status.text().startswith("Stopped.")
+
+
+def test_the_command_that_does_the_same(dock: SegmentWidget, images: Path) -> None:
+    dock.many.source.setText(str(images))
+    dock.settings.fields["confidence"].value = True
+    dock.many.copy_command()
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    said = shlex.split(clipboard.text())
+    assert said[:5] == ["napari-unet", "batch", str(images), "--output", str(images.with_name("day 1-cells"))]
+    assert said[-1] == "--confidence"
+    spec = SegmentSpec(diameter=20, threshold=0.4)
+    line = as_batch(spec, Path("in"), Path("out"), ".tif", "tyx")
+    assert line == (
+        "napari-unet batch in --output out --model nuclei --diameter 20.0 --threshold 0.4 --axes tyx --format .tif"
+    )
