@@ -180,3 +180,23 @@ def test_channels_in_folders_of_their_own(here):
     good("batch", "one", "--channel", "two", "--channels", "0", "-o", "out", "--model", "bright")
     assert [row["image"] for row in rows(here / "out" / "images.csv")] == ["x.tif"]
     assert rows(here / "out" / "images.csv")[0]["files"] == "../one/x.tif; ../two/x.tif"
+
+
+def test_parts_on_several_computers(here):
+    how = ("--model", "bright", "--of", "2", "--part")
+    whole = workflows.batch("in", "whole", model="bright")
+    second = run("batch", "in", "-o", "out", *how, "2")
+    assert second.exit_code == 0
+    assert "without --part and --of" in second.stderr
+    assert not (here / "out" / "objects.csv").exists()
+    told = json.loads(run("batch", "in", "-o", "out", *how, "1", "--json").stdout)
+    assert [one["image"] for one in told["images"]] == ["a.tif", "bad.tif", IMAGES[3]]
+    assert "made with another diameter" in bad("batch", "in", "-o", "out", *how, "1", "--diameter", "9")
+    asked = workflows.batch("in", "out", model="bright")
+    assert [one.objects for one in asked.images] == [one.objects for one in whole.images]
+    assert (here / "out" / "objects.csv").read_text() == (here / "whole" / "objects.csv").read_text()
+    assert sorted(path.name for path in (here / "out").iterdir() if not path.is_dir()) == ["images.csv", "objects.csv"]
+    assert run("batch", "in", "-o", "out", *how, "1").exit_code == 1, "what is done is not done again, what failed is"
+    assert "made with another diameter" in bad("batch", "in", "-o", "out", *how, "1", "--diameter", "9")
+    assert "parts count from 1" in bad("batch", "in", "-o", "out", *how, "3")
+    assert "--of needs --part" in bad("batch", "in", "-o", "out", "--of", "3")

@@ -128,3 +128,29 @@ def test_one_program_at_a_time_writes_results(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file"):
         Results(tmp_path / "file", {}, ".tif")
+
+
+def test_a_part_is_done_while_others_do_theirs(tmp_path):
+    with Results(tmp_path, {}, ".tif", part=(1, 2)), Results(tmp_path, {}, ".tif", part=(2, 2)):
+        for other in (None, (2, 2)):
+            with pytest.raises(OutputError, match="right now"):
+                Results(tmp_path, {}, ".tif", part=other).__enter__()
+
+
+def test_series_of_scans_are_images(tmp_path, dicom_series):
+    pytest.importorskip("pydicom")
+    values = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    dicom_series(tmp_path / "patient 1" / "1.2.840", values)
+    dicom_series(tmp_path / "patient 2", values, SeriesNumber=1)
+    for file in dicom_series(tmp_path / "patient 2" / "later", values + 1, SeriesNumber=2):
+        file.rename(tmp_path / "patient 2" / f"later-{file.name}")
+    (tmp_path / "patient 2" / "later").rmdir()
+    found = find_images(tmp_path)
+    assert found[0] == tmp_path / "patient 1" / "1.2.840"
+    assert label_names(["patient 1/1.2.840"]) == ["patient 1/1.2.840"]
+    assert len(found) == 3
+    assert all(file.parent == tmp_path / "patient 2" for file in found[1:])
+    assert [read_image(file).shape for file in found] == [(4, 3, 2)] * 3
+    assert {int(np.asarray(read_image(file).data).min()) for file in found[1:]} == {0, 1}
+    (tmp_path / "cells.czi").write_bytes(b"some")
+    assert tmp_path / "cells.czi" in find_images(tmp_path), "said to need a plugin, not left out"

@@ -16,8 +16,8 @@ __all__ = [
     "Anomaly", "Average", "Background", "Batch", "Binary", "Channel", "Channels", "Confidence", "Diameter",
     "DropoutSamples", "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models",
     "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table",
-    "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "check_part",
-    "chosen_channels",
+    "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "check_both",
+    "check_part", "chosen_channels",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -226,11 +226,16 @@ def apart(places: Mapping[str, Path | None]) -> None:
         taken[path.resolve()] = option
 
 
-def check_part(part: int, of: int, others: Mapping[str, object]) -> None:
-    """Refuse what one part of a run cannot do; `others` are the options that were given, by name."""
+def check_both(part: int, of: int) -> None:
+    """Refuse one of ``--part`` and ``--of`` without the other."""
     if not part or not of:
         given, missing = ("--part", "--of") if part else ("--of", "--part")
         raise SpecError(f"{given} needs {missing} too: --part 1 --of 4 does the first of four parts.")
+
+
+def check_part(part: int, of: int, others: Mapping[str, object]) -> None:
+    """Refuse what one part of a run cannot do; `others` are the options that were given, by name."""
+    check_both(part, of)
     if named := [name for name, value in others.items() if value]:
         raise SpecError(
             f"{' and '.join(named)} cannot be given with --part: a part does some of the bricks, here, and no labels "

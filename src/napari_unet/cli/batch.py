@@ -60,6 +60,10 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
     slurm: options.Slurm = None,
+    part: Annotated[
+        int, typer.Option(help="Do only this part of --of, from 1; the same without both completes them.")
+    ] = 0,
+    of: options.Parts = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")
     ] = False,
@@ -79,20 +83,32 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
         background=background, unreadable=unreadable, device=device, runtime=runtime,
         tiling={"tile": tile, "batch": at_once, "workers": workers},
     )  # fmt: skip
+    if part or of:
+        options.check_both(part, of)
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         found = watch(
             workflows.batch_steps(
-                channels_of(images, channel), output, spec, kind=kind, axes=axes, overwrite=overwrite, client=client
+                channels_of(images, channel),
+                output,
+                spec,
+                kind=kind,
+                axes=axes,
+                overwrite=overwrite,
+                client=client,
+                part=(part, of) if of else None,
             )
         )
     if as_json:
         counts = {"done": found.done, "failed": found.failed, "objects": found.objects}
         say_json(counts | {"output": str(output), "images": [asdict(one) for one in found.images]})
     else:
+        tables = f"{output / 'objects.csv'}, {output / 'images.csv'}"
         failed = {"Not segmented": found.failed} if found.failed else {}
         tell({
             "Images": found.done, **failed, "Objects": found.objects, "Labels": output / "labels",
-            "Tables": f"{output / 'objects.csv'}, {output / 'images.csv'}",
+            **({} if part else {"Tables": tables}),
         })  # fmt: skip
+        if part:
+            typer.echo("When all parts are done, give the same command without --part and --of.", err=True)
     if found.failed:
         raise typer.Exit(1)

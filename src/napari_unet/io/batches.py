@@ -19,7 +19,7 @@ from ..core.results import Table
 from .atomic import atomic_file
 from .folders import check_replaced, label_names
 from .journal import Journal
-from .ledger import Ledger, stamp
+from .ledger import FILES, Ledger, check_settings, is_same, read_rows, stamp
 from .tables import write_table
 
 __all__ = ["Results"]
@@ -42,25 +42,62 @@ class Results:
         How the files of labels end.
     overwrite : bool
         Begin anew whatever is there.
+    part : (int, int), optional
+        Which part of how many this program does, while others do theirs: rows are kept apart until a program that does
+        no part takes the folder.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], kind: str, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        kind: str,
+        overwrite: bool = False,
+        part: tuple[int, int] | None = None,
+    ) -> None:
         if kind not in FORMATS:
             raise OutputError(f"Labels of many images are written as {', '.join(FORMATS)}, not as '{kind}'.")
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"'{folder}' is a file. Give a folder for the results.")
-        self.folder, self._kind, self._overwrite = folder, kind, overwrite
+        self.folder, self._kind, self._overwrite, self._part = folder, kind, overwrite, part
+        self._known: dict[str, dict[str, str]] = {}  # done by others
         self._settings = {**settings, "format": kind}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Take the folder; an OutputError says that another program has it, or that it holds other results."""
+        journal, own = Journal(self.folder / _OWN), self.folder / "images.csv"
         with ExitStack() as stack:
-            stack.enter_context(Journal(self.folder / _OWN))
-            kept = self.folder / _OWN / "settings.json"
-            self._ledger = Ledger(self.folder / "images.csv", _COLUMNS, self._settings, self._overwrite, kept=kept)
+            if self._part is None:
+                stack.enter_context(journal)
+                self._ledger = self._open(own, self._overwrite)
+                self._gather()
+            else:
+                name = "{}-of-{}".format(*self._part)
+                stack.enter_context(journal.share(name))
+                if own.is_file() and not self._overwrite:
+                    check_settings(self._kept(own), self._settings, own)
+                    self._known = read_rows(own, (*_COLUMNS, *FILES))
+                self._ledger = self._open(self.folder / f"images.part-{name}.csv", self._overwrite)
             self._stack = stack.pop_all()
         return self
+
+    def _kept(self, table: Path) -> Path:
+        return self.folder / _OWN / f"{table.stem}.settings.json"
+
+    def _open(self, table: Path, overwrite: bool = False) -> Ledger:
+        return Ledger(table, _COLUMNS, self._settings, overwrite, kept=self._kept(table))
+
+    def _gather(self) -> None:
+        """Take over what was done in parts."""
+        for table in sorted(self.folder.glob("images.part-*-of-*.csv")):
+            if self._overwrite:
+                table.unlink()
+            else:
+                self._ledger.take(self._open(table))
+
+    def _row(self, name: str) -> dict[str, str] | None:
+        return self._ledger.rows.get(name) or self._known.get(name)
 
     def __exit__(self, *_: object) -> None:
         """Let other programs have the folder."""
@@ -84,11 +121,11 @@ class Results:
         OutputError
             If an image of this name lies elsewhere, or labels there may not be replaced.
         """
-        taken = {row["labels"]: name for name, row in self._ledger.rows.items() if row["labels"]}
+        taken = {row["labels"]: name for name, row in (self._known | self._ledger.rows).items() if row["labels"]}
         places = []
         for (files, name), short in zip(images, label_names([name for _, name in images]), strict=True):
             self._ledger.check_place(name, *files)
-            told = self._ledger.rows.get(name, {}).get("labels")
+            told = (self._row(name) or {}).get("labels")
             free = taken.get(f"labels/{short}{self._kind}", name) == name
             places.append(self.folder / (told or f"labels/{short if free else name}{self._kind}"))
         if not self._overwrite:
@@ -98,13 +135,13 @@ class Results:
 
     def has(self, name: str, *files: Path) -> bool:
         """Say whether an image is segmented, is still the same, and its labels are there."""
-        row = self._ledger.rows.get(name)
-        done = row is not None and not row["failed"] and (self.folder / row["labels"]).exists()
-        return done and self._ledger.same(name, *files)
+        row = self._row(name)
+        return row is not None and not row["failed"] and is_same(row, files) and (self.folder / row["labels"]).exists()
 
     def is_changed(self, name: str) -> bool:
-        """Say whether labels were changed since they were measured, such as by hand."""
-        row = self._ledger.rows[name]
+        """Say whether labels were changed since they were measured, as by hand; a part leaves that to the whole."""
+        if (row := self._ledger.rows.get(name)) is None or self._part:
+            return False
         place = self.folder / row["labels"]
         return row["written"] != " ".join(stamp([place])) or not self._table(row["labels"]).is_file()
 
@@ -134,16 +171,25 @@ class Results:
 
     def found(self, names: Sequence[str]) -> tuple[Found, ...]:
         """Return what is said of some images; the folder may hold others from before."""
-        return tuple(_found(self._ledger.rows[name]) for name in names)
+        rows = self._known | self._ledger.rows
+        return tuple(_found(rows[name]) for name in names)
 
-    def join(self) -> None:
-        """Write the table of the objects of all images that are in the folder.
+    def join(self, names: Sequence[str]) -> None:
+        """Write the table of the objects of all images that are in the folder, unless only a part of them is done.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the images, in the order in which they are to stand in both tables, whenever each was done.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
+        if self._part:
+            return
+        self._ledger.sort(names)
         done = [row for row in self._ledger.rows.values() if row["labels"] and self._table(row["labels"]).is_file()]
         first = ["image", "well"] if any(row["well"] for row in done) else ["image"]
         names: dict[str, None] = {}

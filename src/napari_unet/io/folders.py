@@ -6,18 +6,23 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from ..core.errors import ImageError, OutputError
+from ..core.errors import ImageError, OutputError, UNetError
+from ._dicom_headers import is_dicom
 from ._zarr_reader import is_zarr
 from .choosing import UNFINISHED
-from .images import SUFFIXES
+from .dicom import find_series
+from .images import OTHERS, SUFFIXES
 from .members import images_in
+from .plugins import MICROSCOPES
 from .runs import find_manifest
 from .suffixes import stem_of, suffix_of
 
 __all__ = ["check_replaced", "find_images", "folder_of", "images_of", "label_names", "match_channels", "name_apart"]
 
 Source = str | Path
+_FILES: Final = frozenset((*OTHERS, *MICROSCOPES))
 
 
 def find_images(source: Path) -> list[Path]:
@@ -176,7 +181,9 @@ def _without_endings(name: str) -> str:
     *folders, last = name.split("/")
     if last.isdecimal() and folders and suffix_of(Path(folders[-1])) in SUFFIXES and not folders[-1].endswith(".zarr"):
         last = f"{stem_of(Path(folders.pop()))}-{last}"
-    return "/".join([*(stem_of(Path(f)) if f.endswith(".zarr") else f for f in folders), stem_of(Path(last))])
+    elif suffix_of(Path(last)) in {*SUFFIXES, *MICROSCOPES}:  # a folder of DICOM may be called 1.2.840
+        last = stem_of(Path(last))
+    return "/".join([*(stem_of(Path(f)) if f.endswith(".zarr") else f for f in folders), last])
 
 
 def check_replaced(places: Sequence[Path]) -> None:
@@ -212,10 +219,27 @@ def _walk(source: Path) -> Iterator[Path]:
         folder = Path(place)
         stores = {name for name in folders if is_zarr(folder / name)}
         folders[:] = [n for n in folders if n not in stores and not n.startswith(".") and not n.endswith(UNFINISHED)]
-        for name in (*files, *stores):
-            meant = Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-            if meant and (name not in stores or not _holds_labels_only(folder / name)):
-                yield folder / name
+        shown = [folder / name for name in files if not name.startswith(".")]
+        yield from (file for file in shown if file.suffix.lower() in _FILES)
+        yield from (folder / n for n in stores if not n.startswith(".") and not _holds_labels_only(folder / n))
+        scans = sorted(file for file in shown if file.suffix.lower() not in _FILES and is_dicom(file))
+        if scans:
+            yield from _volumes(folder, scans, alone=not folders)
+
+
+def _volumes(folder: Path, scans: list[Path], alone: bool) -> list[Path]:
+    """Return a place for each image that is in the DICOM files of a folder: its first file, or the folder."""
+    first: list[Path] = []
+    left = dict.fromkeys(scans)
+    try:
+        while left:
+            found = [series for series in find_series(next(iter(left))) if series.kind == "image"]
+            first += [Path(series.files[0]) for series in found]
+            for file in (next(iter(left)), *(Path(file) for series in found for file in series.files)):
+                left.pop(file, None)
+    except UNetError:
+        return [folder]  # what is wrong is said when it is opened
+    return [folder] if alone and len(first) == 1 else first
 
 
 def _holds_labels_only(store: Path) -> bool:

@@ -17,7 +17,9 @@ from typing import Any, Final
 from ..core.errors import OutputError
 from .atomic import write_text
 
-__all__ = ["FILES", "Ledger", "append_rows", "stamp", "whole_rows", "write_rows"]
+__all__ = [
+    "FILES", "Ledger", "append_rows", "check_settings", "is_same", "read_rows", "stamp", "whole_rows", "write_rows",
+]  # fmt: skip
 
 FILES: Final = ("bytes", "changed", "files")  # the last columns of a ledger
 
@@ -55,36 +57,25 @@ class Ledger:
         self.path, self.shown = path, shown or path
         self.columns = (*columns, *FILES)
         self.rows: dict[str, dict[str, str]] = {}
-        kept = kept or path.with_name(f"{path.stem}.settings.json")
+        self.kept = kept or path.with_name(f"{path.stem}.settings.json")
         said = json.loads(json.dumps(settings))
         self.fresh = overwrite or not (self.shown.is_file() or path.exists())
         try:
             if not self.fresh:
-                self._go_on(kept, said)
+                self._go_on(said)
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
-            for file in (path, kept):
+            for file in (path, self.kept):
                 file.unlink(missing_ok=True)
-            write_text(kept, json.dumps(said, indent=1))
+            write_text(self.kept, json.dumps(said, indent=1))
             write_rows(path, [self.columns])
         except OSError as error:
             raise self._unwritable(error, "Choose another place.") from error
 
-    def _go_on(self, kept: Path, said: Mapping[str, Any]) -> None:
+    def _go_on(self, said: Mapping[str, Any]) -> None:
         """Read what is done, and cut off what is torn."""
-        try:
-            before = json.loads(kept.read_text("utf-8"))
-        except (OSError, ValueError):
-            before = None
-        if before != said:
-            changed = [name for name in said if before.get(name) != said[name]] if isinstance(before, dict) else []
-            what = f" with another {', '.join(changed)}" if changed else ""
-            raise OutputError(
-                f"'{self.shown}' is there and was made{what or ' by something else'}. Choose another name, or allow it "
-                "to be replaced: --overwrite."
-            )
-        found = [row for row in whole_rows(self.path) if len(row) == len(self.columns)]
-        self.rows = {row[0]: dict(zip(self.columns, row, strict=True)) for row in found}
+        check_settings(self.kept, said, self.shown)
+        self.rows = read_rows(self.path, self.columns)
         self._write()
 
     def _write(self) -> None:
@@ -117,8 +108,19 @@ class Ledger:
 
     def same(self, image: str, *files: Path) -> bool:
         """Say whether an image has a row, and its files are still the same."""
-        row = self.rows.get(image)
-        return row is not None and (row["bytes"], row["changed"]) == stamp(files)
+        return image in self.rows and is_same(self.rows[image], files)
+
+    def sort(self, names: Sequence[str]) -> None:
+        """Put the rows of these images into this order, before all others."""
+        self.rows = {name: self.rows[name] for name in dict.fromkeys((*names, *self.rows)) if name in self.rows}
+        self._write()
+
+    def take(self, other: Ledger) -> None:
+        """Take over the rows of another ledger of the same columns and folder, and remove that one."""
+        self.rows |= other.rows
+        self._write()
+        for file in (other.path, other.kept):
+            file.unlink(missing_ok=True)
 
     def forget(self, image: str) -> bool:
         """Take the row of an image away; say whether there was one."""
@@ -154,6 +156,37 @@ class Ledger:
     def _place(self, files: Sequence[Path]) -> str:
         """Return where the files of an image lie, as seen from the table where that can be said."""
         return "; ".join(_seen_from(self.path.parent.resolve(), file.resolve()) for file in files)
+
+
+def check_settings(kept: Path, settings: Mapping[str, Any], shown: Path) -> None:
+    """Refuse to go on with other settings; an OutputError says which of them differ.
+
+    Parameters
+    ----------
+    kept : Path
+        Where those of the earlier run are.
+    settings : mapping
+        Plain values.
+    shown : Path
+        What the error names.
+    """
+    said = json.loads(json.dumps(settings))
+    try:
+        before = json.loads(kept.read_text("utf-8"))
+    except (OSError, ValueError):
+        before = None
+    if before != said:
+        changed = [name for name in said if before.get(name) != said[name]] if isinstance(before, dict) else []
+        what = f" with another {', '.join(changed)}" if changed else ""
+        raise OutputError(
+            f"'{shown}' is there and was made{what or ' by something else'}. Choose another name, or allow it "
+            "to be replaced: --overwrite."
+        )
+
+
+def is_same(row: Mapping[str, str], files: Sequence[Path]) -> bool:
+    """Say whether files are as they were when the row was written."""
+    return (row["bytes"], row["changed"]) == stamp(files)
 
 
 def stamp(files: Sequence[Path]) -> tuple[str, str]:
@@ -207,6 +240,12 @@ def whole_rows(file: Path) -> Sequence[list[str]]:
     except FileNotFoundError:
         return []
     return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))[1:]
+
+
+def read_rows(file: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the rows of a ledger that are whole, by the image's name."""
+    found = [row for row in whole_rows(file) if len(row) == len(columns)]
+    return {row[0]: dict(zip(columns, row, strict=True)) for row in found}
 
 
 def append_rows(file: Path, rows: Iterable[Iterable[object]]) -> None:

@@ -15,7 +15,13 @@ from ..core.axes import Image, as_image, guess_axes, parse_axes
 from ..core.errors import AxesError, ImageError, UNetError
 from ..core.lengths import millimeters
 
-__all__ = ["read_with_plugins"]
+__all__ = ["MICROSCOPES", "read_with_plugins"]
+
+# How files of microscopes end: what is looked for in folders, whether a plugin is there for it or not.
+MICROSCOPES: Final = (
+    ".czi", ".dv", ".ics", ".ims", ".lif", ".lsm", ".mrc", ".mrxs", ".nd2", ".nrrd", ".oib", ".oif", ".rec", ".scn",
+    ".sld", ".stk", ".vsi", ".zvi",
+)  # fmt: skip
 
 # napari's own reader would run a .py file; what it can read of pictures is read here.
 _NOT: Final = ("napari-unet-suite", "napari")

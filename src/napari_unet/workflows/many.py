@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.axes import Image
 from ..core.batches import FORMATS, Batch, Found
 from ..core.conflict import check_conflict
-from ..core.errors import MemoryShortError, OutputError, UNetError
+from ..core.errors import MemoryShortError, OutputError, SpecError, UNetError
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
@@ -36,6 +36,7 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     axes: str | None = None,
     overwrite: bool = False,
     client: Any = None,
+    part: tuple[int, int] | None = None,
 ) -> Steps[Batch]:
     """Segment images one after the other; a run that was stopped goes on with those that are left.
 
@@ -62,6 +63,9 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
         Begin anew where there are results, also with other settings.
     client : distributed.Client or str, optional
         A dask cluster that does it, or the address of its scheduler; labels must be ``.ome.zarr`` then.
+    part : (int, int), optional
+        Do only this part of the images, from 1, of how many: several computers that share the folders do one each, at
+        the same time or not. A call without it then completes what is missing and puts the tables together.
 
     Returns
     -------
@@ -91,28 +95,31 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     yield Progress(0, 0, "Looking for images")
     spec, folder = spec or SegmentSpec(), Path(output)
     labels = (folder / "labels").resolve()
+    if part is not None and not 1 <= part[0] <= part[1]:
+        raise SpecError(f"Part {part[0]} of {part[1]} is none: parts count from 1. Give 1 of 4, for example.")
     images = [files for files in images_of(source) if not files[0].resolve().is_relative_to(labels)]
     names = name_apart([files[0] for files in images], folder_of(source, images))
     models = [read_card(find_model(name)).sha256 for name in spec.models]
     lasting = spec.model_dump(mode="json", exclude={"model", "tiling", "device"})
-    with Results(folder, {**lasting, "model": models, "axes": axes}, kind, overwrite) as results:
+    with Results(folder, {**lasting, "model": models, "axes": axes}, kind, overwrite, part) as results:
         places = results.plan([*zip(images, names, strict=True)])
-        for done, (files, name, place) in enumerate(zip(images, names, places, strict=True)):
-            yield Progress(done, len(images), name)
+        own = [*zip(images, names, places, strict=True)][(part[0] - 1 if part else 0) :: part[1] if part else 1]
+        for done, (files, name, place) in enumerate(own):
+            yield Progress(done, len(own), name)
             if not (known := results.has(name, *files)):
                 steps = _segmented(files, Found(name), place, (spec, axes, client))
             elif results.is_changed(name):
                 steps = _measured(files, results.found([name])[0], place, (spec, axes))
             else:
                 continue
-            found, table = yield from _within(steps, name, (done, len(images)))
+            found, table = yield from _within(steps, name, (done, len(own)))
             labels_place = "" if found.failed else place.relative_to(folder).as_posix()
             found = replace(found, labels=labels_place, well=found.well if known else _well(files[0]))
             results.add(found, table, *files)
-            yield Progress(done + 1, len(images), name, found, news=_said(found))
-        yield Progress(len(images), len(images), "Putting the tables together")
-        results.join()
-        return Batch(folder, results.found(names))
+            yield Progress(done + 1, len(own), name, found, news=_said(found))
+        yield Progress(len(own), len(own), "Putting the tables together")
+        results.join(names)
+        return Batch(folder, results.found([name for _, name, _ in own]))
 
 
 def _within(steps: Steps[_Outcome], name: str, at: tuple[int, int]) -> Steps[_Outcome]:
@@ -203,7 +210,7 @@ def batch(
     show : callable, optional
         Called with every Progress.
     **options : Any
-        ``kind``, ``axes``, ``overwrite`` and ``client`` of :func:`batch_steps`, and the fields of
+        ``kind``, ``axes``, ``overwrite``, ``client`` and ``part`` of :func:`batch_steps`, and the fields of
         :class:`~napari_unet.core.specs.SegmentSpec`.
 
     Returns
@@ -216,6 +223,6 @@ def batch(
     UNetError
         See :func:`batch_steps`.
     """
-    own = {name: options.pop(name) for name in ("kind", "axes", "overwrite", "client") if name in options}
+    own = {name: options.pop(name) for name in ("kind", "axes", "overwrite", "client", "part") if name in options}
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
     return finish(batch_steps(source, output, spec, **own), show)
