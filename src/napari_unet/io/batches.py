@@ -192,11 +192,11 @@ class Results:
         self._ledger.sort(names)
         done = [row for row in self._ledger.rows.values() if row["labels"] and self._table(row["labels"]).is_file()]
         first = ["image", "well"] if any(row["well"] for row in done) else ["image"]
-        names: dict[str, None] = {}
+        columns: dict[str, None] = {}
         for row in done:
-            names |= dict.fromkeys(next(_lines(self._table(row["labels"])), []))
+            columns.update((title, None) for title in next(_lines(self._table(row["labels"])), []))
         with atomic_file(self.folder / _ALL) as part, part.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, [*first, *names], restval="", lineterminator="\n")
+            writer = csv.DictWriter(stream, [*first, *columns], restval="", lineterminator="\n")
             writer.writeheader()
             for row in done:
                 lines, own = _lines(self._table(row["labels"])), {name: row[name] for name in first}
