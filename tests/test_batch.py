@@ -160,6 +160,12 @@ def test_what_no_run_has_made_is_not_replaced(here):
     assert tifffile.imread(here / "out" / "labels" / "a.tif").sum() == 81
 
 
+def test_results_are_no_images(here):
+    good("batch", "in/a.tif", "-o", "in/results", "--model", "bright", "--format", ".tif")
+    found = workflows.batch("in", "out", model="bright")
+    assert [one.image for one in found.images] == ["a.tif", "b.tif", "bad.tif", *IMAGES[2:]]
+
+
 def test_a_plate_has_wells(here):
     write_plate(here / "plate.ome.zarr")
     said = good("batch", "plate.ome.zarr", "-o", "out", "--model", "bright")

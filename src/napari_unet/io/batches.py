@@ -17,6 +17,7 @@ from ..core.batches import FORMATS, Found
 from ..core.errors import OutputError
 from ..core.results import Table
 from .atomic import atomic_file
+from .choosing import BATCH
 from .folders import check_replaced, label_names
 from .journal import Journal
 from .ledger import FILES, Ledger, check_settings, is_same, read_rows, stamp
@@ -25,7 +26,6 @@ from .tables import write_table
 __all__ = ["Results"]
 
 _COLUMNS: Final = ("image", "well", "objects", "width", "seconds", "failed", "note", "labels", "written")
-_OWN: Final = ".batch"  # holds the settings, and a lock
 _ALL: Final = "objects.csv"
 
 
@@ -66,7 +66,7 @@ class Results:
 
     def __enter__(self) -> Self:
         """Take the folder; an OutputError says that another program has it, or that it holds other results."""
-        journal, own = Journal(self.folder / _OWN), self.folder / "images.csv"
+        journal, own = Journal(self.folder / BATCH), self.folder / "images.csv"
         with ExitStack() as stack:
             if self._part is None:
                 stack.enter_context(journal)
@@ -83,7 +83,7 @@ class Results:
         return self
 
     def _kept(self, table: Path) -> Path:
-        return self.folder / _OWN / f"{table.stem}.settings.json"
+        return self.folder / BATCH / f"{table.stem}.settings.json"
 
     def _open(self, table: Path, overwrite: bool = False) -> Ledger:
         return Ledger(table, _COLUMNS, self._settings, overwrite, kept=self._kept(table))

@@ -12,9 +12,10 @@ from typing import Final
 
 from .addresses import as_address
 
-__all__ = ["UNFINISHED", "WORK", "choose_place", "data_folder", "draft_folder", "run_folder", "work_folder"]
+__all__ = ["BATCH", "UNFINISHED", "WORK", "choose_place", "data_folder", "draft_folder", "run_folder", "work_folder"]
 
 WORK: Final = "NAPARI_UNET_WORK"  # names the folder for runs whose results go to object stores
+BATCH: Final = ".batch"  # lies in folders of what came of many images
 UNFINISHED: Final = ".unfinished"  # ends the names of folders of runs
 
 

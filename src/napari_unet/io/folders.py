@@ -11,7 +11,7 @@ from typing import Final
 from ..core.errors import ImageError, OutputError, UNetError
 from ._dicom_headers import is_dicom
 from ._zarr_reader import is_zarr
-from .choosing import UNFINISHED
+from .choosing import BATCH, UNFINISHED
 from .dicom import find_series
 from .images import OTHERS, SUFFIXES
 from .members import images_in
@@ -214,11 +214,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def _walk(source: Path) -> Iterator[Path]:
-    """Go through the images below a folder; not into a zarr, which may have millions of files, nor a run's folder."""
+    """Go through the images below a folder; not into a zarr, which may have millions of files, nor into results."""
     for place, folders, files in os.walk(source):
         folder = Path(place)
         stores = {name for name in folders if is_zarr(folder / name)}
-        folders[:] = [n for n in folders if n not in stores and not n.startswith(".") and not n.endswith(UNFINISHED)]
+        results = {"labels", "tables"} if BATCH in folders else set()
+        others = (name for name in folders if name not in stores | results)
+        folders[:] = [name for name in others if not name.startswith(".") and not name.endswith(UNFINISHED)]
         shown = [folder / name for name in files if not name.startswith(".")]
         yield from (file for file in shown if file.suffix.lower() in _FILES)
         yield from (folder / n for n in stores if not n.startswith(".") and not _holds_labels_only(folder / n))
