@@ -48,6 +48,7 @@ class FoundTable(QTableWidget):
         across, down = self.horizontalHeader(), self.verticalHeader()
         if across is not None and down is not None:
             across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            across.setResizeContentsPrecision(0)  # of the rows in sight: there may be thousands
             across.setStretchLastSection(True)
             down.setVisible(False)
         self._fit()
