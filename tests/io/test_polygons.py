@@ -177,6 +177,18 @@ def test_buildings_get_right_angles(angle):
     assert found.uneven == 0
 
 
+@pytest.mark.parametrize(("width", "height"), [(0.5, 0.8), (0.5, 1.1), (0.8, 0.5)])
+def test_buildings_of_oblong_pixels_have_straight_walls(width, height):
+    turn = np.array([[np.cos(0.44), -np.sin(0.44)], [np.sin(0.44), np.cos(0.44)]])
+    walls = np.array([(-20, -14), (20, -14), (20, 2), (0, 2), (0, 14), (-20, 14)]) @ turn.T + (500050, 5299950)
+    transform = (width, 0.0, 500000.0, 0.0, -height, 5300000.0)
+    house = shapely.Polygon(walls)
+    values = rasterize([(house, 1)], out_shape=(200, 200), transform=Affine(*transform), dtype="int32")
+    (shape,) = made(values, place(transform), right_angles=True).shapes
+    assert len(shapely.get_coordinates(shape)) == 7
+    assert shape.intersection(house).area / shape.union(house).area > 0.95
+
+
 def test_what_has_no_right_angles_is_left_as_it_is():
     values = np.zeros((60, 60), np.int32)
     for i in range(50):

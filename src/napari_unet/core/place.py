@@ -144,8 +144,8 @@ class GeoReference:
         if self.crs != other.crs and not (self.title == other.title and self.title.startswith("EPSG:")):
             return False
         if self.transform is None or other.transform is None:
-            apart = bool(self.points and other.points) and self.points != other.points
-            return self.transform == other.transform and not apart
+            elsewhere = self.points and other.points and self.points != other.points
+            return self.transform == other.transform and not elsewhere
         size = min(*self.pixel, *other.pixel)
         reach = (_REACH, _REACH, 1) * 2
         apart = (abs(m - n) * r for m, n, r in zip(self.transform, other.transform, reach, strict=True))
