@@ -109,7 +109,7 @@ def test_an_image_may_hold_shapes_of_other_classes_only(tmp_path: Path, number: 
 
 
 def test_several_classes_need_names_in_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"None of the 16 shapes .* Give every shape a property 'class'"):
+    with pytest.raises(ImageError, match=r"None of the 48 shapes .* Give every shape a property 'class'"):
         prepared(write(tmp_path, True, True, named=False), task="satellite")
 
 
