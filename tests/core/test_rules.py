@@ -42,6 +42,17 @@ def test_an_image_fails_by_a_rule(rule, fails):
     assert bool(parse_rule(rule).failed_by(ONE)) is fails
 
 
+@pytest.mark.parametrize(("side", "pixels"), [(0.1, 3), (0.05, 7), (0.02, 73), (0.01, 57), (0.025, 611)])
+def test_what_is_as_large_as_the_limit_is_not_larger(side, pixels):
+    one = [defect(area=pixels, length=pixels, side=side)]
+    square = round(side**2 * 1e6)
+    limits = {"area": f"{pixels * square / 1e6:.10g} mm2", "length": f"{pixels * round(side * 1000)} um"}
+    for word, limit in limits.items():
+        assert not parse_rule(f"{word} > {limit}").failed_by(one)
+        assert not parse_rule(f"{word} < {limit}").failed_by(one)
+        assert parse_rule(f"{word} >= {limit} and {word} <= {limit} and {word} = {limit}").failed_by(one)
+
+
 def test_the_part_that_failed_it_is_told():
     rule = parse_rule("area>1000 or class=crack and area > 0.5 mm2 and count>=1")
     assert rule.failed_by(ONE) == "class = crack and area > 0.5 mm2 and count >= 1"

@@ -87,8 +87,12 @@ def test_numbers_of_classes(drawn: Path) -> None:
 def test_shapes_of_other_classes_are_left_out(drawn: Path) -> None:
     found = drawings.read_drawing(drawn, FLAT, ("tumor",))
     np.testing.assert_array_equal(found.data, expected() == 1)
+    assert not drawings.read_drawing(drawn, FLAT, ("road",)).data.any()
+    other = drawn.with_name("other.geojson")
+    other.write_text(qupath((RING, "Road")))
+    drawings.check_classes([drawn, other], ("road",))
     with pytest.raises(ImageError, match=r"None of the 2 shapes .* is of the classes road. They are of: Stroma, Tumor"):
-        drawings.read_drawing(drawn, FLAT, ("road",))
+        drawings.check_classes([drawn], ("road",))
 
 
 def test_shapes_without_a_class_are_of_the_only_one(tmp_path: Path) -> None:

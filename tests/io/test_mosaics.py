@@ -162,6 +162,9 @@ def test_assets_of_an_item_are_bands(tmp_path):
     assert image.geo.transform == tuple(PLACE)[:6]
     assert not np.asarray(image.valid[0])[:3].any()
     assert np.asarray(image.valid[0])[3:].all()
+    (tmp_path / "B08.tif").rename(tmp_path / "B08.tiff")
+    again = read_image(item(tmp_path / "again.json", {"red": red, "nir": {"href": "B08.tiff"}}))
+    np.testing.assert_array_equal(np.asarray(again.data), bands)
     one = read_image(item(tmp_path / "one.json", {"red": red}))
     np.testing.assert_array_equal(np.asarray(one.data), bands[0])
 
@@ -253,6 +256,12 @@ def test_dates_of_one_place_are_a_movie(tmp_path):
     np.testing.assert_array_equal(labels.data, np.asarray(image.data))
     areas, _ = workflows.change(labels, unit="pixels")
     assert set(areas["t"].tolist()) == {0, 1}
+
+
+def test_dates_are_in_the_order_of_the_numbers_in_their_names(tmp_path):
+    for number in (10, 9, 100, 1):
+        write(tmp_path / f"map_{number}.tif", np.full((1, 5, 6), number, np.uint8))
+    assert read_labels(tmp_path, "tyx").data[:, 0, 0].tolist() == [1, 9, 10, 100]
 
 
 def test_dates_on_another_grid_are_brought_to_the_first(tmp_path):

@@ -17,6 +17,7 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 from skimage.measure import label
 
+from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, MissingExtraError, OutputError
 from napari_unet.core.place import GeoReference
@@ -25,6 +26,7 @@ from napari_unet.core.steps import finish
 from napari_unet.io import _georeferenced, polygons
 from napari_unet.io._outlines import outline_steps
 from napari_unet.io._shapes import as_polygons, repaired
+from napari_unet.io.labels import write_labels
 from napari_unet.io.polygons import polygon_steps, write_polygons
 
 NORTH_UP = (0.5, 0.0, 500000 + 1 / 3, 0.0, -0.5, 5300000 + 1 / 7)
@@ -175,6 +177,18 @@ def test_buildings_get_right_angles(angle):
     assert found.uneven == 0
 
 
+@pytest.mark.parametrize(("width", "height"), [(0.5, 0.8), (0.5, 1.1), (0.8, 0.5)])
+def test_buildings_of_oblong_pixels_have_straight_walls(width, height):
+    turn = np.array([[np.cos(0.44), -np.sin(0.44)], [np.sin(0.44), np.cos(0.44)]])
+    walls = np.array([(-20, -14), (20, -14), (20, 2), (0, 2), (0, 14), (-20, 14)]) @ turn.T + (500050, 5299950)
+    transform = (width, 0.0, 500000.0, 0.0, -height, 5300000.0)
+    house = shapely.Polygon(walls)
+    values = rasterize([(house, 1)], out_shape=(200, 200), transform=Affine(*transform), dtype="int32")
+    (shape,) = made(values, place(transform), right_angles=True).shapes
+    assert len(shapely.get_coordinates(shape)) == 7
+    assert shape.intersection(house).area / shape.union(house).area > 0.95
+
+
 def test_what_has_no_right_angles_is_left_as_it_is():
     values = np.zeros((60, 60), np.int32)
     for i in range(50):
@@ -214,6 +228,29 @@ def test_a_geopackage_keeps_system_numbers_classes_and_record(tmp_path):
     assert rows["area_m2"].tolist() == found.table["area_m2"].tolist()
     corners = shapely.get_coordinates(shapely.from_wkb(geometry))
     np.testing.assert_array_equal(corners, shapely.get_coordinates(found.shapes))
+
+
+@pytest.mark.parametrize("axes", ["tyx", "zyx", "yxz"])
+def test_a_time_point_or_plane_that_is_alone_is_no_obstacle(tmp_path, axes):
+    data = nested()
+    shape = [1 if axis in "tz" else data.shape["yx".index(axis)] for axis in axes]
+    labels = Image(data.reshape(shape), axes, geo=place())
+    write_labels(tmp_path / "a.gpkg", labels)
+    assert pyogrio.read_info(tmp_path / "a.gpkg")["crs"] == "EPSG:32633"
+    corners = shapely.get_coordinates(shapely.from_wkb(pyogrio.raw.read(tmp_path / "a.gpkg")[2]))
+    np.testing.assert_array_equal(corners, shapely.get_coordinates(made(nested(), place()).shapes))
+
+
+def test_objects_of_a_model_of_one_class_bear_its_name(tmp_path):
+    record = {"rule": {"name": "foreground", "classes": ["building"]}}
+    write_labels(tmp_path / "a.gpkg", Image(nested(), "yx", geo=place()), record)
+    write_labels(tmp_path / "a.tif", Image(nested(), "yx", geo=place()), record)
+    workflows.write_polygons(tmp_path / "a.tif", tmp_path / "b.gpkg")
+    for name in ("a.gpkg", "b.gpkg"):
+        meta, _, _shapes, columns = pyogrio.raw.read(tmp_path / name)
+        rows = dict(zip(meta["fields"].tolist(), columns, strict=True))
+        assert rows["class"].tolist() == ["building"] * 2
+        assert rows["label"].tolist() == [3, 7]
 
 
 def test_geojson_is_in_longitude_and_latitude(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyogrio
@@ -12,6 +13,7 @@ import rasterio
 import tifffile
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
 from napari_unet.core.axes import Image
@@ -249,14 +251,47 @@ def test_jpeg_2000_and_vrt(tmp_path):
         assert image.geo.title == "EPSG:32633"
 
 
-def test_control_points_are_not_used_and_that_is_said(tmp_path):
+@pytest.mark.parametrize("system", [CRS.from_epsg(4326), CRS()], ids=["degrees", "unknown"])
+@pytest.mark.parametrize("suffix", [".tif", ".ome.zarr"])
+def test_control_points_go_into_labels(tmp_path, system, suffix):
     path = write(tmp_path / "a.tif", noise(2, 20, 30), None, Affine.identity())
-    corners = [(0, 0), (0, 30), (20, 0), (20, 30)]
+    corners = [(0, 0, 2.5), (0.5, 30, 0), (20, 0, 0), (20, 30, 1 / 3)]
     with rasterio.open(path, "r+") as raster:
-        raster.gcps = [GroundControlPoint(y, x, 15 + x / 1e3, 45 - y / 1e3) for y, x in corners], CRS.from_epsg(4326)
+        raster.gcps = [GroundControlPoint(y, x, 15 + x / 7e3, 45 - y / 1e3, z) for y, x, z in corners], system
     image = read_image(path)
     assert image.geo.transform is None
     assert "control points" in image.geo.remarks[0]
+    target = tmp_path / f"labels{suffix}"
+    write_labels(target, Image(np.ones((20, 30), np.uint8), "yx", geo=image.geo))
+    found = read_labels(target).geo
+    assert (found.points, found.points_crs) == (image.geo.points, image.geo.points_crs)
+    if suffix == ".tif":
+        with rasterio.open(path) as one, rasterio.open(target) as other:
+            assert [p.asdict() | {"id": ""} for p in one.gcps[0]] == [p.asdict() | {"id": ""} for p in other.gcps[0]]
+            assert one.gcps[1] == other.gcps[1]
+    moved = replace(image.geo, points=image.geo.points[1:])
+    assert image.geo.same_grid(found)
+    assert not image.geo.same_grid(moved)
+
+
+def test_coefficients_are_not_used_and_that_is_said(tmp_path):
+    path = write(tmp_path / "a.tif", noise(1, 20, 30), None, Affine.identity())
+    sides = ("line", "samp")
+    terms = {f"{side}_{kind}_coeff": [1.0] * 20 for side in sides for kind in ("num", "den")}
+    ends = {f"{name}_{kind}": 10.0 for name in ("height", "lat", "line", "long", "samp") for kind in ("off", "scale")}
+    with rasterio.open(path, "r+") as raster:
+        raster.rpcs = RPC(**terms, **ends)
+    geo = read_image(path).geo
+    assert (geo.transform, geo.points) == (None, ())
+    assert "coefficients (RPC)" in geo.remarks[0]
+
+
+def test_nodata_that_is_no_number_of_its_type_is_no_news(tmp_path, caplog):
+    bands = noise(1, 20, 30).astype(np.float32)
+    bands[0, :3] = np.finfo(np.float32).min
+    path = write(tmp_path / "heights.tif", bands, nodata=-3.4028234663852886e38)
+    assert not np.asarray(read_image(path).valid[0])[:3].any()
+    assert not caplog.records
 
 
 def test_a_world_file_is_a_place(tmp_path):

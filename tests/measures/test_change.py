@@ -176,3 +176,24 @@ def test_names_of_classes_are_those_that_the_maps_tell(tmp_path):
     assert set(workflows.change([old, new], ["wood", "city"])[0]["name"]) >= {"wood", "city"}
     with pytest.raises(SpecError, match=r"Class 2 is 'town' in one map and 'lake'"):
         workflows.change([old, write("other.tif", MAPS[2], "forest", "lake")])
+
+
+def test_names_are_told_by_the_maps_of_a_folder(tmp_path):
+    geo = GeoReference((10.0, 0.0, 5e5, 0.0, -10.0, 5.3e6), CRS.from_epsg(32633).to_wkt(), "EPSG:32633")
+    rows = [{"label": number, "name": each, "color": "#102030"} for number, each in enumerate(NAMES, 1)]
+    for number, data in enumerate(MAPS):
+        place = tmp_path / f"{number}.tif"
+        workflows.write_labels(place, Image(data, "yx", (10.0, 10.0), ("meter",) * 2, geo=geo), {"classes": rows})
+    areas, _ = workflows.change(workflows.read_labels(tmp_path, "tyx"))
+    assert set(areas["name"]) == {"background", *NAMES}
+
+
+def test_maps_with_time_in_a_tiff_lie_on_the_ground(tmp_path):
+    geo = GeoReference((10.0, 0.0, 1.2e6, 0.0, -10.0, 8.4e6), CRS.from_epsg(3857).to_wkt(), "EPSG:3857", "meter")
+    maps = Image(MAPS, "tyx", (1.0, 10.0, 10.0), ("pixel", "meter", "meter"), "maps", geo=geo)
+    workflows.write_labels(tmp_path / "maps.tif", maps)
+    found = workflows.read_labels(tmp_path / "maps.tif")
+    assert (found.axes, found.geo) == ("tyx", geo)
+    areas = [workflows.change(each)[0]["area"].tolist() for each in (maps, found)]
+    assert areas[0] == areas[1]
+    assert areas[0][0] < 5000  # on the map 10000

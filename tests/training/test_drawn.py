@@ -55,7 +55,7 @@ def write(folder: Path, shapes: bool, classes: bool, named: bool = True) -> Path
 
 def prepared(data: Path, **settings: Any) -> Any:
     """Read everything as a training would."""
-    return finish(prepare(data, TrainSpec.of(name="x", validation=0, **settings)))
+    return finish(prepare(data, TrainSpec.of(**{"name": "x", "validation": 0} | settings)))
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,24 @@ def test_shapes_without_a_class_are_one(tmp_path: Path) -> None:
     assert int(found.pairs[0].labels[0:128, 0:128].max()) == 1
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_an_image_may_hold_shapes_of_other_classes_only(tmp_path: Path, number: int) -> None:
+    write(tmp_path, True, True)
+    ring = [[9, 9], [20, 9], [20, 20], [9, 9]]
+    feature = {"geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"class": "Vessel"}}
+    text = json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature"} | feature]})
+    (tmp_path / f"labels/{number}.geojson").write_text(text)
+    target = {"name": "classes", "classes": ["stroma"], "background": True}
+    settings = {"task": "satellite", "target": target, "validation": 0.3}
+    found = prepared(tmp_path, **settings)
+    assert len(found.held_out) == 1
+    assert sum("has no labeled object" in warning for warning in found.plan.warnings) == 1
+    with pytest.raises(ImageError, match=r"None of the 33 shapes .* and other files is of the classes strom"):
+        prepared(tmp_path, **settings | {"target": target | {"classes": ["strom"]}})
+
+
 def test_several_classes_need_names_in_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"None of the 16 shapes .* Give every shape a property 'class'"):
+    with pytest.raises(ImageError, match=r"None of the 48 shapes .* Give every shape a property 'class'"):
         prepared(write(tmp_path, True, True, named=False), task="satellite")
 
 

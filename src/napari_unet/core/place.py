@@ -13,6 +13,7 @@ __all__ = ["Band", "GeoReference", "other_order", "pick_bands"]
 
 Transform = tuple[float, float, float, float, float, float]
 Tag = tuple[int, str, tuple[Any, ...]]
+Point = tuple[float, float, float, float, float]
 _OFF: Final = 0.01  # pixels that are no difference
 _REACH: Final = 10_000  # pixels from the corner at which that is looked at
 _NO_TURN: Final = 1e-12  # of a pixel's size: what is turned by less is not turned
@@ -62,6 +63,11 @@ class GeoReference:
         is known of the system.
     remarks : tuple of str
         What its reader has to say.
+    points : tuple of (float, float, float, float, float)
+        Control points, where there is no transform: row and column (those of a pixel's corner are whole numbers), and
+        ``x``, ``y`` and height there.
+    points_crs : str
+        The system of these, as WKT.
     """
 
     transform: Transform | None = None
@@ -71,6 +77,8 @@ class GeoReference:
     bands: tuple[Band, ...] = ()
     tags: tuple[Tag, ...] = ()
     remarks: tuple[str, ...] = ()
+    points: tuple[Point, ...] = ()
+    points_crs: str = ""
 
     @property
     def pixel(self) -> tuple[float, float]:
@@ -136,7 +144,8 @@ class GeoReference:
         if self.crs != other.crs and not (self.title == other.title and self.title.startswith("EPSG:")):
             return False
         if self.transform is None or other.transform is None:
-            return self.transform == other.transform
+            elsewhere = self.points and other.points and self.points != other.points
+            return self.transform == other.transform and not elsewhere
         size = min(*self.pixel, *other.pixel)
         reach = (_REACH, _REACH, 1) * 2
         apart = (abs(m - n) * r for m, n, r in zip(self.transform, other.transform, reach, strict=True))
@@ -144,12 +153,14 @@ class GeoReference:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for a manifest; JSON keeps every bit of a number."""
+        points = {"points": [list(point) for point in self.points], "points_crs": self.points_crs}
         return {
             "transform": None if self.transform is None else list(self.transform),
             "crs": self.crs,
             "title": self.title,
             "unit": self.unit,
             "tags": [[number, kind, list(values)] for number, kind, values in self.tags],
+            **(points if self.points else {}),
         }
 
     @classmethod
@@ -161,8 +172,14 @@ class GeoReference:
             a, b, c, d, e, f = map(float, found)
             transform = (a, b, c, d, e, f)
         tags = tuple((int(number), str(kind), tuple(held)) for number, kind, held in values.get("tags", ()))
-        crs, title, unit = (str(values.get(name, "")) for name in ("crs", "title", "unit"))
-        return cls(transform, crs, title, unit or "pixel", (), tags)
+        crs, title, unit, system = (str(values.get(name, "")) for name in ("crs", "title", "unit", "points_crs"))
+        points = tuple(_point(held) for held in values.get("points", ()))
+        return cls(transform, crs, title, unit or "pixel", (), tags, points=points, points_crs=system)
+
+
+def _point(values: Sequence[Any]) -> Point:
+    row, column, x, y, z = map(float, values)
+    return row, column, x, y, z
 
 
 def other_order(bands: Sequence[Band], others: Sequence[Band]) -> str:

@@ -61,6 +61,8 @@ class Meaning:
         Where the labels come from.
     manifest : mapping
         How they were made.
+    kind : str
+        What all labels are that are of none of these classes, such as ``"building"``.
     """
 
     classes: Mapping[int, str] = field(default_factory=dict)
@@ -68,12 +70,14 @@ class Meaning:
     scores: Mapping[int, float] = field(default_factory=dict)
     source: str = ""
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = ""
 
     @classmethod
     def told_by(cls, manifest: Mapping[str, Any], source: str) -> Meaning:
         """Return what the record of a run says of its labels."""
-        rows = manifest.get("classes", ())
-        return cls({row["label"]: row["name"] for row in rows}, source=source, manifest=manifest)
+        rows, named = manifest.get("classes", ()), manifest.get("rule", {}).get("classes", ())
+        kind = str(named[0]) if len(named) == 1 and not rows else ""
+        return cls({row["label"]: row["name"] for row in rows}, kind=kind, source=source, manifest=manifest)
 
     @property
     def of_classes(self) -> bool:
@@ -83,7 +87,7 @@ class Meaning:
     def class_of(self, label: int) -> str | None:
         """Return the name of the class of a label, or None."""
         number = self.members.get(label, label)
-        return self.classes.get(number)
+        return self.classes.get(number) or self.kind or None
 
 
 @dataclass(frozen=True)

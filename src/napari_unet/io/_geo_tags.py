@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from pathlib import Path
@@ -24,6 +25,14 @@ _WORLD_FILES: Final = (".tfw", ".tifw", ".tiffw", ".wld")
 _RASTER_TYPE, _POINT = 1025, 2
 _CODES: Final = (3072, 2048)  # projected and geographic systems, by number
 _UNIT: Final = {1: "meter", 2: "degree"}  # of model types 1, projected, and 2, geographic
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Leave out that tifffile cannot take a raster's nodata for a number of its type: it is read as text here."""
+    return "GDAL_NODATA" not in record.getMessage()
+
+
+logging.getLogger("tifffile").addFilter(_is_of_use)
 
 
 def is_georeferenced(path: Path) -> bool:

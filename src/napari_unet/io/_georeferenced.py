@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,12 +15,14 @@ import numpy.typing as npt
 from ..core.axes import Image
 from ..core.classes import ClassRow
 from ..core.errors import ImageError, MissingExtraError, OutputError
+from ..core.place import GeoReference
+from ._comments import read_comment
 from ._geo_tags import is_georeferenced, place_of_tags, read_tags
 from ._tiff import read_tiff
 
 __all__ = [
-    "RASTERS", "has_rasterio", "is_raster", "open_placed", "read_georeferenced", "row_blocks", "whole",
-    "write_label_raster", "write_number_raster",
+    "RASTERS", "has_rasterio", "is_raster", "list_dates", "open_placed", "read_georeferenced", "read_stack",
+    "row_blocks", "whole", "write_label_raster", "write_number_raster",
 ]  # fmt: skip
 
 RASTERS: Final = (".vrt", ".jp2", ".j2k")
@@ -27,6 +30,7 @@ _TIFFS: Final = (".tif", ".tiff", ".btf", ".tf8")
 _ITEM: Final = ".json"  # of a SpatioTemporal Asset Catalog
 _AT_ONCE: Final = 1 << 25  # pixels
 _NAMED: Final = 5  # files that a remark names
+_NUMBER: Final = re.compile(r"([0-9]+)")
 
 
 def has_rasterio() -> bool:
@@ -60,8 +64,7 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
     ----------
     file : Path
         GeoTIFF, JPEG 2000 or VRT; a folder of tiles that lie side by side, or of dates of one place if the axes have
-        ``t``, in the order of their names; or a STAC item (``.json``) whose assets lie
-        on this computer.
+        ``t``, in the order of :func:`list_dates`; or a STAC item (``.json``) whose assets lie on this computer.
     axes, labels : str or None, bool
         See :func:`napari_unet.io._raster_reader.read_raster`.
 
@@ -88,6 +91,7 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
                 return _told(read_mosaic(files, file.name, str(file), labels), file, files)
             from ._dated import read_dates  # noqa: PLC0415  # rasterio is an extra
 
+            files = list_dates(file)
             return _told(read_dates(files, axes, file.name, str(file), labels), file, files)
         from ._raster_reader import read_raster  # noqa: PLC0415  # few images are rasters, and rasterio is an extra
 
@@ -104,6 +108,33 @@ def read_georeferenced(file: Path, axes: str | None = None, labels: bool = False
         scale=tuple(sizes.get(a, s) for a, s in zip(image.axes, image.scale, strict=True)),
         units=tuple(geo.unit if a in sizes else u for a, u in zip(image.axes, image.units, strict=True)),
     )
+
+
+def read_stack(file: Path, axes: str | None) -> Image:
+    """Read a TIFF that is no raster, with the place of the image that it was made of, if this program wrote it.
+
+    Parameters
+    ----------
+    file : Path
+        TIFF, such as maps of several dates, which no raster can hold.
+    axes : str or None
+        As for :func:`~napari_unet.io._tiff.read_tiff`.
+
+    Returns
+    -------
+    Image
+        Without a place where it names none.
+
+    Raises
+    ------
+    ImageError, AxesError
+        If it cannot be read.
+    """
+    image = read_tiff(file, axes)
+    try:
+        return replace(image, geo=GeoReference.from_dict(read_comment(file)["place"])) if read_tags(file) else image
+    except (KeyError, TypeError, ValueError):
+        return image
 
 
 def open_placed(file: Path | Sequence[Path]) -> Image | None:
@@ -130,6 +161,26 @@ def open_placed(file: Path | Sequence[Path]) -> Image | None:
 def _tiles_in(folder: Path) -> list[Path]:
     """List the rasters of a folder that lie somewhere on Earth, by name; empty if there are none."""
     return [file for file in _files_in(folder) if file.suffix.lower() not in _TIFFS or is_georeferenced(file)]
+
+
+def list_dates(folder: Path) -> list[Path]:
+    """List the rasters of a folder that shows one place at several dates, in their order.
+
+    Parameters
+    ----------
+    folder : Path
+        Whose files are named in the order of their dates.
+
+    Returns
+    -------
+    list of Path
+        Numbers in names count as such: 2 comes before 10.
+    """
+
+    def order(file: Path) -> list[str | int]:
+        return [int(part) if number % 2 else part for number, part in enumerate(_NUMBER.split(file.name))]
+
+    return sorted(_tiles_in(folder), key=order)
 
 
 def _files_in(folder: Path) -> list[Path]:

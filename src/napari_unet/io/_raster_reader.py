@@ -23,8 +23,12 @@ _TO_MICROMETERS: Final = {"um": 1.0, "µm": 1.0, "micrometers": 1.0, "micrometer
 _UNITS: Final = {"metre": "meter", "us survey foot": "survey_foot", "kilometre": "kilometer", "foot": "foot"}
 _NODATA: Final = 42113
 _POINTS: Final = (
-    "It lies on the map by control points or coefficients, which are not used: labels have no place. Bring it to a "
-    "grid first, for example with gdalwarp."
+    "It lies on the map by control points. They go into labels as they are, but polygons and areas are in pixels: "
+    "bring it to a grid first where you need them, for example with gdalwarp."
+)
+_COEFFICIENTS: Final = (
+    "It lies on the map by coefficients (RPC), which are not used: labels have no place. Bring it to a grid first, for "
+    "example with gdalwarp."
 )
 
 
@@ -166,8 +170,13 @@ def _place(raster: Any, numbers: list[int], path: Path) -> GeoReference:
     bands = tuple(_band(raster, number) for number in numbers)
     tags = read_tags(path) if raster.driver in ("GTiff", "COG") else ()
     if crs is None:
-        points = transform is None and (raster.gcps[0] or raster.rpcs)
-        return GeoReference(transform, bands=bands, tags=tags, remarks=(_POINTS,) if points else ())  # type: ignore[arg-type]
+        if transform is None and raster.gcps[0]:
+            points, system = raster.gcps
+            held = tuple((p.row, p.col, p.x, p.y, p.z or 0.0) for p in points)
+            known = system.to_wkt() if system else ""
+            return GeoReference(bands=bands, tags=tags, remarks=(_POINTS,), points=held, points_crs=known)
+        remarks = (_COEFFICIENTS,) if transform is None and raster.rpcs else ()
+        return GeoReference(transform, bands=bands, tags=tags, remarks=remarks)  # type: ignore[arg-type]
     epsg = crs.to_epsg()
     wkt = crs.to_wkt()
     title = f"EPSG:{epsg}" if epsg else wkt.partition('"')[2].partition('"')[0] or "a system without a name"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import rasterio
 import rasterio.shutil
 import tifffile
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
@@ -123,6 +124,9 @@ def _write_tiles(raw: Path, layout: Layout, read: Read) -> None:
         with rasterio.open(raw, "w", **facts) as raster:
             if layout.colors and layout.dtype in ("uint8", "uint16"):
                 raster.write_colormap(1, {value: tuple(color) for value, color in layout.colors.items()})
+            if layout.geo is not None and layout.geo.points:
+                points = [GroundControlPoint(*point) for point in layout.geo.points]
+                raster.gcps = points, CRS.from_wkt(layout.geo.points_crs) if layout.geo.points_crs else CRS()
             raster.update_tags(**_facts(layout))
             raster.set_band_description(1, layout.title)
             for top in range(0, height, _ROWS):

@@ -30,7 +30,7 @@ __all__ = [
 Shapes = npt.NDArray[np.object_]
 Ints = npt.NDArray[np.int64]
 _TOGETHER: Final = 500  # shapes that are simplified in one go: the time grows with the square of their number
-_STRAIGHT: Final = 1.0  # pixels that a wall may be off a straight line
+_STRAIGHT: Final = 1.0  # pixels, by their longer side, that a wall may be off a straight line
 _ALIKE: Final = 0.7  # common part of a shape and its version with right angles, of both together
 
 
@@ -142,7 +142,7 @@ def squared_steps(shapes: Shapes, stretch: float) -> Steps[tuple[Shapes, int]]:
     """
     true = shapely.transform(shapes, lambda c: c * (1.0, stretch))
     boxes = shapely.oriented_envelope(true)
-    plain = shapely.simplify(true, _STRAIGHT)
+    plain = shapely.simplify(true, _STRAIGHT * max(1.0, stretch))
     out, left = np.array(shapes), 0
     for number, (shape, simple, box) in enumerate(zip(true, plain, boxes, strict=True)):
         if number % _TOGETHER == 0:

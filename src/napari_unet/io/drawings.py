@@ -21,7 +21,7 @@ from ._windowed import Windowed
 from .regions import polygons_of
 from .suffixes import suffix_of
 
-__all__ = ["DRAWINGS", "classes_drawn", "is_drawing", "read_drawing"]
+__all__ = ["DRAWINGS", "check_classes", "classes_drawn", "is_drawing", "read_drawing"]
 
 DRAWINGS: Final = (".geojson", ".gpkg", ".shp")
 _LARGEST: Final = 2**28  # bytes of text
@@ -80,6 +80,31 @@ def classes_drawn(path: Path) -> tuple[str, ...]:
     return tuple(sorted({name for name in _read(path).classes if name}))
 
 
+def check_classes(files: Sequence[Path], classes: Sequence[str]) -> None:
+    """Check that some shape is of the classes that are wanted; a file may well hold others only.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Of shapes, see :func:`read_drawing`; no more are read than it takes.
+    classes : sequence of str
+        As there.
+
+    Raises
+    ------
+    ImageError
+        If there are shapes, and none is; or a file cannot be read.
+    """
+    known, there = _known(classes), list[str]()
+    for file in dict.fromkeys(files):
+        names = _read(file).classes
+        if any(name.casefold() in known for name in names):
+            return
+        there += names
+    if there:
+        raise _foreign(there, classes, f"'{files[0]}'" + " and other files" * (len(set(files)) > 1))
+
+
 def read_drawing(path: Path, like: Image | None, classes: Sequence[str] = (), only: str = "") -> Image:
     """Draw the shapes of a file as labels of an image: a pixel belongs to a shape if its center does.
 
@@ -94,9 +119,10 @@ def read_drawing(path: Path, like: Image | None, classes: Sequence[str] = (), on
         What they were drawn on.
     classes : sequence of str
         Each shape gets the number of its class among these, from 1; its class is what the file calls ``class``, or
-        ``classification`` (QuPath): a name, or the number itself. Shapes of other classes are left out. Of one class
-        are also shapes of which no class is said. Empty: each shape gets a number of its own, in the order of the
-        file; what the file calls ``label``, if all have another.
+        ``classification`` (QuPath): a name, or the number itself. Shapes of other classes are left out, be it all of
+        them (:func:`check_classes` finds a wrong name); it is an error where no shape says its class. Of one class are
+        also shapes of which no class is said. Empty: each shape gets a number of its own, in the order of the file;
+        what the file calls ``label``, if all have another.
     only : str
         The class of the shapes that are wanted; empty for all.
 
@@ -186,21 +212,30 @@ def _class_of(said: dict[str, Any]) -> str:
     return str(int(value)) if isinstance(value, float | np.floating) and value == int(value) else str(value).strip()
 
 
+def _known(classes: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of classes by what shapes may call them; of a single class are those of which none is said."""
+    known = {str(number): number for number in range(1, len(classes) + 1)}
+    known |= {name.strip().casefold(): number for number, name in enumerate(classes, 1)}
+    return known | ({"": 1} if len(classes) == 1 else {})
+
+
+def _foreign(names: Sequence[str], classes: Sequence[str], where: str) -> ImageError:
+    there = sorted({name or "no class" for name in names})
+    return ImageError(
+        f"None of the {len(names)} shapes in {where} is of the classes {', '.join(classes)}. They are of: "
+        f"{', '.join(there[:_NAMED])}{' and more' * (len(there) > _NAMED)}. Give every shape a property "
+        f"'{_CLASS}', or name the classes as they are there."
+    )
+
+
 def _numbered(shapes: _Shapes, classes: Sequence[str], only: str, path: Path) -> list[int]:
     """Return the label of every shape, 0 for those that are left out."""
     names = [name.casefold() for name in shapes.classes]
     if classes:
-        known = {str(number): number for number in range(1, len(classes) + 1)}
-        known |= {name.strip().casefold(): number for number, name in enumerate(classes, 1)}
-        known |= {"": 1} if len(classes) == 1 else {}
+        known = _known(classes)
         numbers = [known.get(name, 0) for name in names]
-        if names and not any(numbers):
-            there = sorted({name or "no class" for name in shapes.classes})
-            raise ImageError(
-                f"None of the {len(names)} shapes in '{path}' is of the classes {', '.join(classes)}. They are of: "
-                f"{', '.join(there[:_NAMED])}{' and more' * (len(there) > _NAMED)}. Give every shape a property "
-                f"'{_CLASS}', or name the classes as they are there."
-            )
+        if names and not any(numbers) and not any(names):
+            raise _foreign(shapes.classes, classes, f"'{path}'")
     else:
         own = [number for number in shapes.numbers if isinstance(number, int | np.integer) and number > 0]
         unique = len(set(own)) == len(names) and max(own, default=0) < np.iinfo(np.int32).max

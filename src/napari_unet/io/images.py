@@ -17,7 +17,7 @@ import PIL.Image
 from napari_unet.core.axes import AXES, Image, as_image, parse_axes
 from napari_unet.core.errors import ImageError, OutputError
 
-from ._georeferenced import RASTERS, has_rasterio, is_raster, read_georeferenced, write_number_raster
+from ._georeferenced import RASTERS, has_rasterio, is_raster, read_georeferenced, read_stack, write_number_raster
 from ._numbered import is_numbered, read_numbered
 from ._tiff import read_tiff, write_tiff
 from ._zarr import check_replaceable, write_image_zarr
@@ -205,7 +205,7 @@ def _read(file: Path, axes: str | None, labels: bool) -> Image:
             f"{', '.join(OTHERS)}."
         )
     if suffix in _TIFFS or suffix == ".npy":
-        return read_tiff(file, axes) if suffix in _TIFFS else _read_npy(file, axes)
+        return read_stack(file, axes) if suffix in _TIFFS else _read_npy(file, axes)
     return _read_other(file, axes, labels)
 
 

@@ -24,6 +24,7 @@ from ._windowed import Windowed
 __all__ = ["read_item", "read_mosaic"]
 
 _EDGE: Final = 512
+_RASTERS: Final = (".tif", ".tiff", ".jp2", ".j2k", ".vrt")  # files of a STAC item whose kind is not said
 _OFF: Final = 0.01  # pixels that a tile may lie off the grid of the others
 _OPEN: Final = 64  # tiles whose files stay open
 
@@ -247,7 +248,7 @@ def read_item(file: Path) -> Image:
 
 def _is_raster(asset: dict[str, Any]) -> bool:
     roles, kind, href = asset.get("roles") or ["data"], str(asset.get("type", "")), str(asset["href"]).lower()
-    known = kind.startswith(("image/tiff", "image/jp2", "image/vnd.stac.geotiff")) or href.endswith((".tif", ".jp2"))
+    known = kind.startswith(("image/tiff", "image/jp2", "image/vnd.stac.geotiff")) or href.endswith(_RASTERS)
     return "data" in roles and known
 
 

@@ -139,8 +139,8 @@ def _flat(labels: Image) -> Image:
         )
     if not others and labels.axes == "yx":
         return labels
-    index = tuple(slice(None) if a in "yx" else 0 for a in labels.axes)
-    data = np.asarray(labels.data[index])
+    index = tuple(slice(None) if a in "yx" else slice(0, 1) for a in labels.axes)
+    data = np.squeeze(np.asarray(labels.data[index]), tuple(i for i, a in enumerate(labels.axes) if a not in "yx"))
     return Image(data if labels.axes.index("y") < labels.axes.index("x") else data.T, "yx", name=labels.name)
 
 

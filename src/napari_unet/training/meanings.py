@@ -13,12 +13,12 @@ from ..core.errors import TrainingDataError
 from ..core.examples import Example
 from ..core.specs import TrainSpec
 from ..core.windows import Reader, windows
-from ..io.drawings import classes_drawn, is_drawing
+from ..io.drawings import check_classes, classes_drawn, is_drawing
 from ..targets import count_classes
 from ..tiling.statistics import sample_windows
 from .stored import Shelf
 
-__all__ = ["NOTHING", "counted", "marked", "valued"]
+__all__ = ["NOTHING", "check_drawn", "counted", "marked", "valued"]
 
 NOTHING: Final = "None of the training images has a labeled object. Draw some labels first."
 _CLASSES: Final = 200
@@ -65,6 +65,26 @@ def valued(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:
         _counted_around(example, count) if between and example.scribbles and not example.values else example
         for example in examples
     ]
+
+
+def check_drawn(spec: TrainSpec, examples: Sequence[Example]) -> None:
+    """Check that some shape is of the classes, where labels are shapes; those of an image may all be of others.
+
+    Parameters
+    ----------
+    spec : TrainSpec
+        With its target filled in.
+    examples : sequence of Example
+        All of the run.
+
+    Raises
+    ------
+    ImageError
+        If none is, or a file cannot be read.
+    """
+    drawn = [each.labels for each in examples if isinstance(each.labels, Path) and is_drawing(each.labels)]
+    if spec.target is not None and count_classes(spec.target):
+        check_classes(drawn, [row.name for row in spec.target.table])
 
 
 def marked(spec: TrainSpec, examples: Sequence[Example]) -> list[Example]:

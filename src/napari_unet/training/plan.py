@@ -31,7 +31,7 @@ from .frames import pair_frames
 from .gentle import gentle, gentle_words
 from .holdout import Split, check_leaks, hold_out
 from .intensities import is_ct, measure_ct, measure_fixed
-from .meanings import NOTHING, counted, marked, valued
+from .meanings import NOTHING, check_drawn, counted, marked, valued
 from .odd import VOLUME, find_flat, find_other_units
 from .pairs import Pair
 from .stored import Shelf
@@ -106,6 +106,7 @@ def prepare(data: Path | Sequence[Example], spec: TrainSpec) -> Steps[Prepared]:
     split = hold_out(examples, spec)
     yield Progress(0, 0, "Looking at the images")
     filled = fill_in(spec, examples)
+    check_drawn(filled, examples)
     learned, kept = valued(filled, split.learned), valued(filled, split.held_out)
     loader = Loader((yield from _measured(filled, spec, learned)), _known(spec))
     pairs: list[Pair] = []

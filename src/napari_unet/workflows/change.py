@@ -68,16 +68,23 @@ def _told_names(images: Sequence[Image]) -> tuple[str, ...]:
     from ..io.runs import find_manifest
 
     known: dict[int, str] = {}
-    for image in images:
-        if Path(image.source).suffix.lower() not in _TELLING:
-            continue
-        for number, name in Meaning.told_by(find_manifest(Path(image.source)), "").classes.items():
+    for file in (file for image in images for file in _files_of(Path(image.source))):
+        for number, name in Meaning.told_by(find_manifest(file), "").classes.items():
             if known.setdefault(number, name) != name:
                 raise SpecError(
-                    f"Class {number} is '{known[number]}' in one map and '{name}' in '{image.name}': they do not tell "
+                    f"Class {number} is '{known[number]}' in one map and '{name}' in '{file.name}': they do not tell "
                     "the same. Name the classes yourself (--classes) if they are the same all the same."
                 )
     return tuple(known.get(number, f"class {number}") for number in range(1, max(known, default=0) + 1))
+
+
+def _files_of(source: Path) -> list[Path]:
+    """Return the files that may tell what the classes of a map are called: of a folder of dates all of them."""
+    from ..io._georeferenced import list_dates
+
+    telling = source.suffix.lower() in _TELLING
+    files = list_dates(source) if source.is_dir() and not telling else [source]
+    return [file for file in files if file.suffix.lower() in _TELLING]
 
 
 def _map(given: Any) -> Image:

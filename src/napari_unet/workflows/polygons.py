@@ -75,7 +75,8 @@ def write_polygons_steps(
     if not facts and not isinstance(labels, Image) and Path(labels).suffix.lower() in (".tif", ".tiff", ".zarr"):
         facts = find_manifest(Path(labels))
     if not told.classes:
-        told = replace(told, classes=Meaning.told_by(facts, "").classes)
+        own = Meaning.told_by(facts, "")
+        told = replace(told, classes=own.classes, kind=told.kind or own.kind)
     polygons = yield from polygon_steps(found, spec, told)
     if scores is not None and len(polygons):
         yield Progress(0, 0, "Reading the scores")
