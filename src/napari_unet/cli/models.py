@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from .. import workflows
-from .._terminal import harmless, plain, say_json, tell, watch
+from .._terminal import Commands, Group, harmless, plain, say_json, tell, watch
 from ..core.errors import ModelError
 from ..core.model_card import ModelCard
 
@@ -23,7 +22,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, and
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
-class _Short(TyperGroup):
+class _Short(Group):
     """Lists where nothing is asked for, and shows where only a name is given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -35,7 +34,7 @@ class _Short(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = Commands(
     cls=_Short, help="List, show, add, remove and export models.",
     epilog="napari-unet models\n\nnapari-unet models nuclei\n\nnapari-unet models add my-cells.zip",
 )  # fmt: skip
