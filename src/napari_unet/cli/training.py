@@ -22,6 +22,7 @@ from ..core.model_card import is_plain
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps, finish
 from . import planning
+from .models import use_of
 
 __all__ = ["EXAMPLES", "train"]
 
@@ -196,9 +197,7 @@ def _tell_person(job: Steps[Path], as_json: bool) -> None:
     steps, start = card.training.get("steps", 0), card.training.get("settings", {}).get("start")
     few = steps < _FEW and not start
     tell(
-        {"Model": card.name, "Folder": made, "Steps": f"{steps}{_TOO_FEW * few}"}
-        | told
-        | {"Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"}
+        {"Model": card.name, "Folder": made, "Steps": f"{steps}{_TOO_FEW * few}"} | told | {"Use it": use_of(card, use)}
     )
 
 

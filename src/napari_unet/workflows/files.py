@@ -46,7 +46,7 @@ def open_image(image: Any, axes: str | None = None) -> Image:
 
 def open_labels(labels: Any, like: Image | None = None) -> Image:
     """Return labels as they were given: as such, as an array, or by what :func:`read_labels` opens."""
-    return read_labels(labels, None, like) if isinstance(labels, str | os.PathLike) else as_image(labels)
+    return read_labels(os.fspath(labels), None, like) if isinstance(labels, str | os.PathLike) else as_image(labels)
 
 
 def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:
