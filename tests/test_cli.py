@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,19 @@ def test_help_is_there_for_all(words):
     assert (
         words in ([], ["info"]) or "napari-unet " + words[0] + " " in text.split("--help")[-1] or words[0] == "models"
     )
+
+
+@pytest.mark.parametrize("words", [[], ["segment"], ["train"], ["models", "export"]], ids=str)
+def test_help_names_no_types_of_python(words):
+    text = good(*words, "--help")
+    assert not {"<bool>", "<str>", "<float>", "<list"} & set(re.findall("<[a-z]+>?", text.split("Options")[-1]))
+
+
+def test_help_flows_to_the_width_of_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in good("evaluate", "--help").splitlines()]
+    assert "scores." in lines, "the last word of a paragraph is alone only if the others were joined"
+    assert "With --tracks both are folders of the Cell Tracking Challenge, or labels in" in lines
 
 
 def test_help_is_quick_and_loads_nothing_heavy():
@@ -436,9 +450,15 @@ def test_a_stopped_training_is_finished_by_name_or_folder(annotated, here, monke
     assert (run_folder / "finish").exists()
     # The run lies among the models, not here: its name is enough.
     assert not (here / "mine.training").exists()
-    assert json.loads(good("train", "mine.training", "--finish", "--json"))["name"] == "mine"
+    for other, word in (("--steps", 5), "steps"), (("--minutes", 2), "minutes"), (("--name", "x"), "name"):
+        assert f"and {word} would be another" in bad("train", "mine.training", "--finish", *other)
+        assert not (run_folder / "finish").exists()
+    assert "planned already" in bad("train", "mine.training", "--dry-run")
+    order = ("train", "mine.training", "--finish", "--license", "CC0-1.0", "--seed", 0, "--json")
+    assert json.loads(good(*order))["name"] == "mine"
     assert not run_folder.exists()
-    assert json.loads((here / "models" / "mine" / "card.json").read_text())["recipe"].startswith("1 of 3 steps")
+    card = json.loads((here / "models" / "mine" / "card.json").read_text())
+    assert (card["license"], card["recipe"][:12]) == ("CC0-1.0", "1 of 3 steps")
 
 
 def test_a_trained_model_is_found_by_name(annotated, here, monkeypatch):

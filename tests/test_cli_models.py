@@ -89,6 +89,15 @@ def test_there_and_back(here: Path) -> None:
     assert {"again", "bright"} <= set(names())
 
 
+@pytest.mark.parametrize(("task", "verb"), [("motion", "track LABELS.tif --image"), ("cell", "segment IMAGE --output")])
+def test_how_a_model_is_used_is_said(here: Path, task: str, verb: str) -> None:
+    """A model that foretells motion finds no objects."""
+    card = here / "home" / "bright" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"task": task}))
+    good("export", "bright", "one.zip")
+    assert f"napari-unet {verb}" in good("add", "one.zip", "--name", "one")
+
+
 @pytest.mark.parametrize(("answer", "kept"), [("n\n", True), ("", True), ("y\n", False)])
 def test_removing_asks(here: Path, answer: str, kept: bool) -> None:
     done = run("remove", "bright", answer=answer)

@@ -88,6 +88,20 @@ def test_evaluate_on_the_command_line(here, volume):
     assert "Choose one of" in bad("evaluate", "true", "found", "--metrics", "nonsense")
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("evaluate", "a.tif", "a.tif", "--tracks", "--metrics", "overlap", "--binary"), "--metrics and --binary"),
+        (("evaluate", "a.tif", "a.tif", "--errors", "e.csv", "--tolerance", 2), "--tolerance"),
+        (("evaluate", "a.tif", "a.tif", "--tracks", "--local-workers", 2), "--local-workers"),
+        (("measure", "a.tif", "-o", "a.csv", "--measure", "lesions", "--local-workers", 2), "--local-workers"),
+        (("measure", "a.tif", "-o", "a.csv", "--series", 2), "--series"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(here, words, named):
+    assert named in bad(*words)
+
+
 def test_what_has_no_score_is_null(here):
     empty = Image(np.zeros((4, 5, 6), np.uint8), "zyx")
     some = Image(np.pad(np.ones((2, 2, 2), np.uint8), 1), "zyx")

@@ -127,6 +127,9 @@ def test_a_series_is_asked_for(tmp_path, bright, stack, dicom_series):
     assert "2  MR series 9" in refused.output
     assert run(*words, "--series", 2).exit_code == 0
     assert nib.load(tmp_path / "a.nii.gz").shape == (50, 96, 3)
+    words = ("report", tmp_path / "scans", tmp_path / "a.nii.gz", "-o", tmp_path / "a.html")
+    assert "--series" in run(*words).output
+    assert run(*words, "--series", 2).exit_code == 0
 
 
 def test_labels_on_another_grid_are_brought_only_where_asked(tmp_path, stack):

@@ -118,6 +118,35 @@ def test_nor_whether_it_is_given_as_a_path(found, disks, spec, tmp_path):
         segment(tmp_path / "nowhere.tif", spec)
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_measures_and_tracks_take_paths_too(tmp_path, kind):
+    labels = np.zeros((3, 24, 24), np.int32)
+    labels[:, 4:12, 4:12], labels[:, 14:20, 14:20] = 1, 2
+    scene = Image(labels, "tyx", (1.0, 0.5, 0.5), ("second", "micrometer", "micrometer"))
+    workflows.write_labels(tmp_path / "labels.tif", scene)
+    workflows.write_image(tmp_path / "image.tif", replace(scene, data=labels * np.float32(2)))
+    one, other = kind(tmp_path / "labels.tif"), kind(tmp_path / "image.tif")
+    table = workflows.measure(one, other)
+    assert table["area"].tolist() == [16.0, 9.0] * 3
+    assert table["intensity_mean"].tolist() == [2.0, 4.0] * 3
+    tracks = workflows.track(one, image=other)
+    assert tracks.counts["tracks"] == 2
+    assert workflows.relabel(one, tracks).shape == labels.shape
+    stack = tmp_path / "stack.tif"
+    workflows.write_labels(stack, Image(labels, "zyx", (1.0,) * 3, ("millimeter",) * 3))
+    found = workflows.measure_lesions(kind(stack), organ=kind(stack))
+    assert found.table["volume_ml"].tolist() == [0.192, 0.108]
+    workflows.report_lesions(tmp_path / "report.html", found, kind(stack))
+    with pytest.raises(ImageError, match=r"is the name of a file.*read_labels"):
+        as_image(one)
+
+
+def test_labels_may_be_written_as_plain_arrays(tmp_path):
+    labels = np.eye(8, dtype=np.int64)
+    workflows.write_labels(tmp_path / "a.tif", labels)
+    assert workflows.read_labels(tmp_path / "a.tif").data.tolist() == labels.tolist()
+
+
 def test_a_stack_has_objects_in_depth_and_is_measured_so(disks, spec):
     image = disks[0]
     stack = Image(np.stack([0 * image, image, image, 0 * image, image]), "zyx", (2.0, 0.5, 0.5), ("micrometer",) * 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from typing import Any, Final, TypeVar
@@ -10,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from .core.errors import UNetError
 from .core.steps import Progress, Steps, finish
 
-__all__ = ["InWords", "harmless", "plain", "say_json", "tell", "watch"]
+__all__ = ["Commands", "Group", "InWords", "harmless", "plain", "say_json", "tell", "watch"]
 
 T = TypeVar("T")
 _USER_ERROR: Final = 2
@@ -26,7 +27,44 @@ _FAULT: Final = (
 )
 
 
-class InWords(TyperGroup):
+_KINDS: Final = {"<str>": "<text>", "<float>": "<number>", "<list[str]>": "<text>", "<list[Path]>": "<path>"}
+
+
+def _worded(params: list[Any], ctx: Any) -> list[Any]:
+    """Have options say in words what they take; one that takes nothing says nothing."""
+    for each in params:
+        if isinstance(each, TyperOption) and each.metavar is None:
+            told = getattr(each, "display_type", None)  # older versions say it otherwise
+            each.metavar = "" if each.is_flag else _KINDS.get(told(ctx)) if told else None
+    return params
+
+
+class _Command(TyperCommand):
+    def __init__(self, name: str | None, *, help: str | None = None, **more: Any) -> None:
+        # Lines end where the terminal does, not where they do in the source.
+        flowing = [" ".join(part.split()) for part in inspect.cleandoc(help or "").split("\n\n")]
+        super().__init__(name, help="\n\n".join(flowing), **more)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _worded(super().get_params(ctx), ctx)
+
+
+class Group(TyperGroup):
+    """Commands that belong together."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _worded(super().get_params(ctx), ctx)
+
+
+class Commands(typer.Typer):
+    """Collects commands, whose options say in words what they take."""
+
+    def command(self, name: str | None = None, **how: Any) -> Any:
+        """Register a command; see :meth:`typer.Typer.command`."""
+        return super().command(name, cls=_Command, **how)
+
+
+class InWords(Group):
     """Says in words what went wrong, and gives each kind of trouble its exit code."""
 
     def invoke(self, ctx: Any) -> Any:

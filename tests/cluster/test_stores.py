@@ -268,6 +268,11 @@ def test_in_parts_by_commands(words, expected, server, tmp_path):
     assert [*(tmp_path / "shared").iterdir()] == []
     with pytest.raises(OutputError, match="is finished"):
         finish(workflows.finalize_steps(OUTPUT))
+    for command in (["finalize", "a.ome.zarr"], ["segment", *words, "-o", "a.ome.zarr"]):
+        found = CliRunner().invoke(cli.commands.app, [*command, "--work", str(tmp_path / "other")])
+        assert found.exit_code == 2
+        assert "lies in no object store" in found.output
+    assert not (tmp_path / "other").exists()
 
 
 def lose_key() -> None:

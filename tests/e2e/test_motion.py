@@ -18,7 +18,7 @@ from napari_unet.models.motion import foretell
 from napari_unet.models.zoo import load_model
 from napari_unet.samples.movie_spec import MovieSpec
 from napari_unet.samples.movies import Movie, simulate
-from napari_unet.workflows import track, train, write_labels, write_tracks
+from napari_unet.workflows import segment, track, train, write_labels, write_tracks
 
 
 @pytest.fixture(scope="module")
@@ -71,5 +71,7 @@ def test_what_cannot_foretell_says_so(place, movie):
         track(labels, model=str(place / "small"))
     with pytest.raises(ImageError, match="does not fit the labels"):
         track(labels, image=Image(np.asarray(movie.image.data)[:3], "tyx"), model=str(place / "small"))
+    with pytest.raises(ModelError, match="'small' foretells how objects move"):
+        segment(image, model=str(place / "small"))
     one = track(Image(labels.data[:1], "tyx"), image=Image(image.data[:1], "tyx"), model=str(place / "small"))
     assert one.counts["divisions"] == 0

@@ -221,9 +221,24 @@ def test_color_tiff(tmp_path, planar, alpha):
     data = noise(8, 9, 4 if alpha else 3, dtype=np.uint8)
     stored = data if planar == "contig" else np.moveaxis(data, -1, 0)
     extra = {"extrasamples": ["unassalpha"]} if alpha else {}
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar, **extra)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar, metadata=None, **extra)
     found = read_image(tmp_path / "a.tif")
     same(found, stored[..., :3] if planar == "contig" else stored[:3], "yxc" if planar == "contig" else "cyx")
+    if planar == "separate":
+        same(read_image(tmp_path / "a.tif", "tyx"), stored, "tyx")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")
+def test_the_last_of_four_planes_is_no_transparency(tmp_path, dtype):
+    """tifffile, and so napari, writes an array of four planes as if they were red, green, blue and transparency."""
+    planes = noise(4, 8, 9, dtype=dtype)
+    tifffile.imwrite(tmp_path / "a.tif", planes)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.series[0].axes == "SYX"
+    same(read_image(tmp_path / "a.tif"), planes, "cyx")
+    for axes in ("tyx", "zyx", "cyx"):
+        same(read_image(tmp_path / "a.tif", axes), planes, axes)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

@@ -88,7 +88,7 @@ def test_a_picture_is_no_table(folder):
 
 
 def test_bad_folders(folder, tmp_path):
-    with pytest.raises(TrainingDataError, match="two folders"):
+    with pytest.raises(TrainingDataError, match=r"There is no '.*nowhere'"):
         find_examples(tmp_path / "nowhere")
     (folder / "images" / "d.tif").touch()
     with pytest.raises(TrainingDataError, match=r"d\.tif' has no labels of the same name"):

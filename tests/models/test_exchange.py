@@ -66,8 +66,12 @@ def test_there_and_back_finds_the_same_objects(bright, disks, home, tmp_path, fo
 def test_a_zip_of_a_folder_and_a_card_stand_for_the_folder(bright, home, tmp_path):
     shutil.make_archive(str(tmp_path / "packed"), "zip", bright.parent, bright.name)
     assert add_model(tmp_path / "packed.zip", name="one").sha256 == read_card(bright).sha256
+    own = read_card(bright).target.name
+    assert add_model(tmp_path / "packed.zip", name="same", target=own).target.name == own
+    with pytest.raises(ModelError, match=f"describes objects: as '{own}', and not as 'offsets'"):
+        add_model(tmp_path / "packed.zip", name="another", target="offsets")
     assert add_model(bright / CARD, name="two").name == "two"
-    assert left(home) == ["one", "two"]
+    assert left(home) == ["one", "same", "two"]
 
 
 def test_the_same_model_makes_the_same_archive(bright, tmp_path):

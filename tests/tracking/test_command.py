@@ -62,6 +62,9 @@ def test_folders_are_written_filled_and_judged(tmp_path):
         workflows.write_labels(tmp_path / f"{name}.npy", Image(values, "tyx"))
     assert run(tmp_path / "labels.npy", "-o", tmp_path / "RES", "--axes", "tyx", "--fill-gaps").exit_code == 0
     assert run(tmp_path / "labels.npy", "-o", tmp_path / "RES", "--axes", "tyx").exit_code == 2
+    refused = run(tmp_path / "labels.npy", "-o", tmp_path / "a.csv", "--axes", "tyx", "--fill-gaps")
+    assert refused.exit_code == 2
+    assert "holds none" in refused.output
     words = ["evaluate", tmp_path / "truth.npy", tmp_path / "RES", "--tracks", "--axes", "tyx", "--json"]
     done = CliRunner().invoke(cli.app, [*map(str, words), "--errors", str(tmp_path / "errors.csv")])
     assert done.exit_code == 0, done.output

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from .. import __version__, workflows
-from .._terminal import InWords, plain, say_json, tell, watch
+from .._terminal import Commands, InWords, plain, say_json, tell, watch
 from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError
 from ..core.polygons import Meaning
@@ -31,7 +31,7 @@ _SEGMENT: Final = SegmentSpec()
 _SCORES: Final = ("AP50", "AP75", "mAP", "F1_50", "PQ")
 
 
-app = typer.Typer(
+app = Commands(
     cls=InWords, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Find, measure, track and compare cells, tumors, land cover and defects in images.",
     epilog="Try it: napari-unet demo\n\nYour own image: napari-unet segment cells.tif --output labels.tif",
@@ -137,7 +137,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
         tiling={"tile": tile, "batch": batch, "workers": workers},
     )  # fmt: skip
     if work:
-        workflows.keep_runs_in(work)
+        workflows.keep_runs_in(work, output)
     source = open_image(image, axes, series, channel)
     if region:
         spec = SegmentSpec.of(**(spec.model_dump() | {"region": workflows.read_region(region, source)}))
@@ -195,7 +195,7 @@ def finalize(
     What no part has done is done now. Image and settings are those that it was begun with.
     """
     if work:
-        workflows.keep_runs_in(work)
+        workflows.keep_runs_in(work, output)
     with workflows.open_cluster(scheduler, local_workers) as client:
         found = _segmented(workflows.finalize_steps(output, client, workers), output)
     (_say_segmented if as_json else _tell_segmented)(found, {"output": workflows.shown(output)})

@@ -13,7 +13,7 @@ from ..core.axes import Image
 from ..core.errors import SpecError
 from ..core.lesions import Growth, Lesions
 from ..core.results import Table
-from ._options import Channel
+from ._options import Channel, Series
 from .reading import open_image
 
 __all__ = ["Before", "Changes", "Classes", "Organ", "Quantity", "Scores", "measure", "report"]
@@ -82,6 +82,7 @@ def report(  # noqa: PLR0913  # a command's options are its arguments
     quantity: Quantity = "",
     title: Annotated[str, typer.Option(help="Heading. Names of files are never written.", show_default=False)] = "",
     axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as zyx.")] = None,
+    series: Series = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Write a report of lesions: one page of HTML or PDF with pictures, diameters and a table. Not for clinical use.
@@ -89,7 +90,7 @@ def report(  # noqa: PLR0913  # a command's options are its arguments
     Pictures show the first channel, the table has the intensities of all.
     """
     workflows.check_place(output, overwrite=overwrite, noun="a report")
-    source = open_image(image, axes, None, channel)
+    source = open_image(image, axes, series, channel)
     files = {"organ": organ, "scores": scores}
     found = _measured(labels, source, source.label_axes, files, classes, quantity)
     growth = _compared(before, found, source.label_axes, classes) if before else None

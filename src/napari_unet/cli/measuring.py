@@ -64,6 +64,10 @@ def evaluate(  # noqa: PLR0913  # a command's options are its arguments
     TRA, LNK, CHOTA and BC are its scores.
     """
     if tracks or errors:
+        _not_of("tracks", {
+            "--metrics": metrics != "matching", "--binary": binary, "--nested": nested, "--tolerance": tolerance,
+            "--scheduler": scheduler, "--local-workers": local_workers, "--slurm": slurm,
+        })  # fmt: skip
         tracking.evaluate((truth, predicted), errors, axes, as_json, overwrite)
         return
     pairs = workflows.match_labels(truth, predicted)
@@ -108,9 +112,12 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
         workflows.check_place(place, overwrite=overwrite)
     if channel and not image:
         raise SpecError("--channel names the next channel of an image: give the file of the first with --image.")
+    if series is not None and not image:
+        raise SpecError("--series chooses among the images of the file that --image names: give that too.")
     source = open_image(image, axes, series, channel) if image else None
     axes = source.label_axes if source and axes else axes
     if measure == "lesions":
+        _not_of("lesions", {"--scheduler": scheduler, "--local-workers": local_workers, "--slurm": slurm})
         table, rows = lesions.measure(labels, source, axes, files, classes)
     elif classes or any(files.values()):
         raise SpecError("--classes, --organ, --scores, --before and --changes are for lesions: add --measure lesions.")
@@ -121,3 +128,10 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
         rows = {"Objects": len(table["index"])}
     workflows.write_table(output, table)
     tell(rows | {"Table": output})
+
+
+def _not_of(kind: str, given: dict[str, object]) -> None:
+    """Refuse options that would change nothing."""
+    if named := [option for option, value in given.items() if value]:
+        doing = {"tracks": "Tracks are compared", "lesions": "Lesions are measured"}[kind]
+        raise SpecError(f"{doing} without {' and '.join(named)}. Leave that out.")

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from .. import workflows
-from .._terminal import harmless, plain, say_json, tell, watch
+from .._terminal import Commands, Group, harmless, plain, say_json, tell, watch
 from ..core.errors import ModelError
 from ..core.model_card import ModelCard
 
-__all__ = ["app"]
+__all__ = ["app", "use_of"]
 
 _STOPPED: Final = 130
 _NAME: Final = "Name of a model ('napari-unet models' lists them) or its folder."
@@ -23,7 +22,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, and
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
-class _Short(TyperGroup):
+class _Short(Group):
     """Lists where nothing is asked for, and shows where only a name is given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -35,7 +34,7 @@ class _Short(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = Commands(
     cls=_Short, help="List, show, add, remove and export models.",
     epilog="napari-unet models\n\nnapari-unet models nuclei\n\nnapari-unet models add my-cells.zip",
 )  # fmt: skip
@@ -93,8 +92,8 @@ def add(
     if as_json:
         say_json({"name": card.name, "folder": str(place.folder), "sha256": card.sha256})
         return
-    use = f"napari-unet segment IMAGE --output LABELS.tif --model {card.name}"
-    tell({"Model": card.name, "Folder": place.folder, **({"Tiles": card.tiles} if card.tiles else {}), "Use it": use})
+    told = {"Model": card.name, "Folder": place.folder, **({"Tiles": card.tiles} if card.tiles else {})}
+    tell(told | {"Use it": use_of(card, card.name)})
 
 
 @app.command(epilog="napari-unet models remove my-cells")
@@ -124,6 +123,13 @@ def export(
     """Write a model so that others, or other programs, can use it."""
     done = watch(workflows.export_model_steps(name, file, form, overwrite))
     say_json({"name": name, "file": str(done)}) if as_json else tell({"Model": name, "Written": done})
+
+
+def use_of(card: ModelCard, model: str | Path) -> str:
+    """Return the command that uses a model, by its name or folder."""
+    if card.task == "motion":
+        return f"napari-unet track LABELS.tif --image MOVIE.tif --model {model} --output TRACKS.csv"
+    return f"napari-unet segment IMAGE --output LABELS.tif --model {model}"
 
 
 def _agreed(question: str) -> bool:

@@ -74,6 +74,8 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     )  # fmt: skip
     options.apart({"--output": output, "--table": table})
     workflows.check_tracks_place(output, None, overwrite)
+    if fill_gaps and output.suffix:
+        raise SpecError(f"--fill-gaps draws masks, and '{output}' holds none. Leave it out, or write a folder of them.")
     if table:
         workflows.check_place(table, overwrite=overwrite)
     movie = workflows.read_labels(labels, axes)

@@ -22,6 +22,7 @@ from ..core.model_card import is_plain
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps, finish
 from . import planning
+from .models import use_of
 
 __all__ = ["EXAMPLES", "train"]
 
@@ -64,7 +65,7 @@ _Rate = Annotated[
 ]
 _Seed = Annotated[int, typer.Option(help="Same seed, images and machine: same model.")]
 _Every = Annotated[int, typer.Option(help="Steps between reports and safe points.")]
-_Threads = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
+_Threads = Annotated[int, typer.Option(help="Threads; 0 leaves the choice to PyTorch.")]
 _Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda (NVIDIA) or mps (Apple).")]
 _Devices = Annotated[
     int, typer.Option(help="Graphics cards (or processes) of this machine that share the patches of a step.")
@@ -127,6 +128,8 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     A training that was stopped goes on where it was when the same command is given again.
     """
     data = workflows.named_training(data, folder)
+    if dry_run and (finish_now or workflows.unfinished_training(data)):
+        raise SpecError("What was begun is planned already. Leave out --dry-run, or give the images.")
     if finish_now:
         data = data if workflows.unfinished_training(data) else workflows.training_folder(name or data.name, folder)
         workflows.unfinished_training(data)  # one that is damaged is refused before anything is left in it
@@ -137,17 +140,17 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     known = workflows.unfinished_training(data)
     if minutes is not None and steps != _TRAIN.steps:
         raise SpecError("A training has a time or a number of steps. Give --minutes or --steps, not both.")
-    if known is not None:
-        spec, folder = known
+    spec = planning.chosen(
+        name=name or (known[0].name if known else _TRAIN.name if dry_run else _nameless()), task=task, start=start,
+        network=network, ndim=dimensions, truth=truth, validation=validation, folds=folds, corner=corner, loss=loss,
+        balance=balance, steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth,
+        zoom=zoom, rate=rate, seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes,
+        accumulate=accumulate, license=license,
+        **planning.class_table(task, start, classes, colors, class_values, background),
+    )  # fmt: skip
+    if known:
+        folder = known[1]
     else:
-        spec = planning.chosen(
-            name=name or (_TRAIN.name if dry_run else _nameless()), task=task, start=start, network=network,
-            ndim=dimensions, truth=truth, validation=validation, folds=folds, corner=corner, loss=loss, balance=balance,
-            steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth, zoom=zoom,
-            rate=rate, seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes,
-            accumulate=accumulate, license=license,
-            **planning.class_table(task, start, classes, colors, class_values, background),
-        )  # fmt: skip
         if dry_run:
             if name:
                 _check_place(name, folder, overwrite)
@@ -194,9 +197,7 @@ def _tell_person(job: Steps[Path], as_json: bool) -> None:
     steps, start = card.training.get("steps", 0), card.training.get("settings", {}).get("start")
     few = steps < _FEW and not start
     tell(
-        {"Model": card.name, "Folder": made, "Steps": f"{steps}{_TOO_FEW * few}"}
-        | told
-        | {"Use it": f"napari-unet segment IMAGE --output LABELS.tif --model {use}"}
+        {"Model": card.name, "Folder": made, "Steps": f"{steps}{_TOO_FEW * few}"} | told | {"Use it": use_of(card, use)}
     )
 
 

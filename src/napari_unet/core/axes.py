@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -328,6 +329,10 @@ def as_image(data: Any, axes: str | Sequence[str] | None = None, **more: Any) ->
     """
     if isinstance(data, Image):
         return data
+    if isinstance(data, str | os.PathLike):
+        raise ImageError(
+            f"'{data}' is the name of a file, where an array or Image is needed. Open it: read_image, read_labels."
+        )
     if not hasattr(data, "shape") or not hasattr(data, "dtype"):
         import numpy as np
 

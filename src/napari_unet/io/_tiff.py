@@ -65,7 +65,8 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
     -------
     Image
         numpy, or arrays that read from the file if it takes more than ``LAZY_BYTES``; samples become channels,
-        transparency and axes of length 1 are dropped.
+        transparency and axes of length 1 are dropped. Nothing is taken for transparency where `axes` names no
+        channels, nor the last of four planes that tifffile was given as an array.
 
     Raises
     ------
@@ -84,7 +85,8 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
         arrays = [
             _open(path, series, (number, at)) if lazy else level.asarray() for at, level in enumerate(series.levels)
         ]
-        stored, scales, samples = str(series.axes).upper(), read_scales(file, number), _opaque_samples(series)
+        stored, scales = str(series.axes).upper(), read_scales(file, number)
+        samples = 0 if axes and "c" not in axes else _opaque_samples(series)
         called = read_channels(file, number) if "C" in stored else ()
         others = _others(file) if choice is None else ()
         kept = lazy
@@ -267,6 +269,8 @@ def _close_after(arrays: list[Any], file: tifffile.TiffFile) -> None:
 def _opaque_samples(series: tifffile.TiffPageSeries) -> int:
     """Return the number of samples without transparency, 0 if there is none to drop."""
     page = series.keyframe
+    if series.kind == "shaped" and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+        return 0  # an array of four planes, channels or dates, which tifffile writes as if they were colors
     extra = [int(e) for e in page.extrasamples]
     return page.samplesperpixel - 1 if extra and extra[-1] in _ALPHA else 0
 

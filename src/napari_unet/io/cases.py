@@ -58,6 +58,8 @@ def find_cases(folder: Path) -> list[Case]:
     """
     images = next((folder / name for name in _IMAGES if (folder / name).is_dir()), None)
     drawn = next((folder / name for name in _LABELS if (folder / name).is_dir()), None)
+    if not folder.exists():
+        raise TrainingDataError(f"There is no '{folder}'. Give a folder with images and labels in it, or a CSV table.")
     if images is None or drawn is None:
         raise TrainingDataError(
             f"'{folder}' needs two folders, 'images' and 'labels' (or 'imagesTr' and 'labelsTr'), with files of equal "

@@ -105,6 +105,11 @@ def _root(source: Path, unpacked: Path) -> Path:
 def _folder(root: Path, ready: Path, wish: Wish) -> ModelCard:
     """Take a model folder as it is."""
     card = read_card(root)
+    if wish.target not in (None, card.target.name):
+        raise ModelError(
+            f"The model '{card.name}' says itself how it describes objects: as '{card.target.name}', and not as "
+            f"'{wish.target}'. Leave that out; it is for bare networks."
+        )
     card = card.model_copy(update={"name": wish.called(card.name)})
     copy_model(root, ready, card)
     if not card.sha256:

@@ -17,14 +17,14 @@ import numpy.typing as npt
 from ..core.amounts import LARGEST, Smallest
 from ..core.axes import Image, Plane
 from ..core.bands import choose_bands
-from ..core.errors import ImageError, SpecError
+from ..core.errors import ImageError, ModelError, SpecError
 from ..core.model_card import ModelCard
 from ..core.results import MAPS, MOST_UNCERTAIN, Segmentation, hash_labels
 from ..core.sizes import decode_size
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
 from ..core.windows import windows
-from ..targets import anomaly, confidence, count_classes
+from ..targets import anomaly, confidence, count_classes, count_frames
 from ..tiling.care import Care, told
 from ..tiling.chunks import cached
 from ..tiling.fingerprint import fingerprint
@@ -126,6 +126,11 @@ def _check_alone(image: Image, used: int, card: ModelCard) -> None:
     """Refuse one channel for a model whose channels show different things; gray pictures stand for colors."""
     if used > 1 or 1 in card.channels or card.foreign is not None:
         return
+    if count_frames(card.target) > 1:
+        raise ModelError(
+            f"The model '{card.name}' foretells how objects move, from two frames at once. Choose one that finds "
+            "objects, and give this one to the tracking of what was found: 'napari-unet track', the dock that tracks."
+        )
     names = f" ({', '.join(card.bands)})" if card.bands else ""
     if "t" in image.axes and image.along("t")[0] == (card.net.inputs,):
         axes = image.axes.replace("t", "c")

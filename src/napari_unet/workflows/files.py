@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "SAMPLES", "check_place", "is_unfinished", "list_series", "match_labels", "open_image", "read_contents",
-    "read_image", "read_labels", "read_region", "read_table", "regrid", "sample", "sample_movie", "write_image",
-    "write_labels", "write_overlay", "write_table",
+    "SAMPLES", "check_place", "is_unfinished", "list_series", "match_labels", "open_image", "open_labels",
+    "read_contents", "read_image", "read_labels", "read_region", "read_table", "regrid", "sample", "sample_movie",
+    "write_image", "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -42,6 +42,11 @@ def open_image(image: Any, axes: str | None = None) -> Image:
     places = image if isinstance(image, list | tuple) else (image,)
     named = bool(places) and all(isinstance(place, str | os.PathLike) for place in places)
     return read_image(image, axes) if named else as_image(image)
+
+
+def open_labels(labels: Any, like: Image | None = None) -> Image:
+    """Return labels as they were given: as such, as an array, or by what :func:`read_labels` opens."""
+    return read_labels(os.fspath(labels), None, like) if isinstance(labels, str | os.PathLike) else as_image(labels)
 
 
 def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:
@@ -77,11 +82,12 @@ def list_series(place: str | Path) -> list[Series]:
     return list_images(Path(place)) if holds_series(Path(place)) else find_series(Path(place))
 
 
-def regrid(labels: Image, like: Image, resample: bool = False) -> Image:
-    """Bring labels onto the grid of an image; see :func:`napari_unet.io.regrid.regrid`."""
+def regrid(labels: Any, like: Any, resample: bool = False) -> Image:
+    """Bring labels onto the grid of an image, both Images or files; see :func:`napari_unet.io.regrid.regrid`."""
     from ..io.regrid import regrid as bring
 
-    return bring(labels, like, resample)
+    image = open_image(like)
+    return bring(open_labels(labels, image), image, resample)
 
 
 def read_region(source: str | Path, image: Image | None = None) -> Region:
@@ -141,15 +147,15 @@ def write_image(
 
 def write_labels(
     path: str | Path,
-    labels: Image,
+    labels: Any,
     manifest: dict[str, Any] | None = None,
     table: Table | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write labels; see :func:`napari_unet.io.labels.write_labels`."""
+    """Write labels, an Image or an array; see :func:`napari_unet.io.labels.write_labels`."""
     from ..io.labels import write_labels as write
 
-    write(Path(path), labels, manifest, table, overwrite)
+    write(Path(path), as_image(labels), manifest, table, overwrite)
 
 
 def write_overlay(path: str | Path, image: Image, labels: Image) -> None:

@@ -30,20 +30,29 @@ def choose_place(source: str | Path | None, name: str) -> Path:
     return choose(None if source is None else Path(source), name)
 
 
-def keep_runs_in(folder: str | Path) -> None:
+def keep_runs_in(folder: str | Path, output: str | Path | None = None) -> None:
     """Keep runs whose results go to object stores in a folder, from now on: in this process and those that it starts.
 
     Parameters
     ----------
     folder : path
         Made if it is not there. Where several computers work together, all of them see it under the same name.
+    output : path or str, optional
+        What is written, where that is one thing only.
 
     Raises
     ------
     OutputError
-        If it cannot be made.
+        If it cannot be made, or `output` lies in no object store.
     """
+    from ..io.addresses import as_address
     from ..io.choosing import WORK
+
+    if output is not None and not as_address(output):
+        raise OutputError(
+            f"'{output}' lies in no object store: what a run needs to go on is kept beside such a result. Leave out "
+            f"the folder '{folder}' (--work)."
+        )
 
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)

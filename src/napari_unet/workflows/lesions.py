@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..core.axes import as_image
 from ..core.lengths import in_one_unit
 from ..core.lesions import Growth, Lesions
 from ..core.steps import Progress, Steps, finish
+from .files import open_image, open_labels
 
 __all__ = [
     "compare_lesions", "compare_lesions_steps", "measure_lesions", "measure_lesions_steps", "report_lesions",
@@ -29,13 +29,13 @@ def measure_lesions_steps(
 
     Parameters
     ----------
-    labels : Image or array-like of int
+    labels : Image, array-like of int or path
         One number a lesion, or with `classes` one number a class: then every connected piece is a lesion.
-    image : Image or array-like, optional
+    image : Image, array-like, path or sequence of path, optional
         Intensities, on the same grid.
-    scores : Image or array-like, optional
+    scores : Image, array-like or path, optional
         How sure somebody is of each pixel; its mean in a lesion is the confidence.
-    organ : Image or array-like, optional
+    organ : Image, array-like or path, optional
         Not 0 inside of the organ that the lesions lie in.
     classes : bool
         Whether `labels` is a map of classes.
@@ -62,12 +62,12 @@ def measure_lesions_steps(
     from ..measures._totals import sum_up
     from ..measures.lesions import Beside, measure_steps, units
 
-    source, kinds = in_one_unit(as_image(labels)), None
+    others = [None if other is None else open_image(other) for other in (image, scores, organ)]
+    source, kinds = in_one_unit(open_labels(labels, others[0])), None
     if classes:
         yield Progress(0, 0, "Finding the lesions")
         source, found = split_classes(source)
         kinds = dict(enumerate(found.tolist(), start=1))
-    others = [None if other is None else as_image(other) for other in (image, scores, organ)]
     table = yield from measure_steps(source, others[0], Beside(others[1], others[2], kinds))
     place = None if others[0] is None else others[0].anatomy
     named = units(source, quantity or (place.quantity if place else ""), others[0])
@@ -145,7 +145,7 @@ def report_lesions_steps(
         File ending in ``.html`` or ``.pdf``; an existing one is replaced.
     lesions : Lesions
         What is reported.
-    image : Image or array-like
+    image : Image, array-like, path or sequence of path
         Of which the pictures are drawn; on the grid of the labels.
     growth : Growth, optional
         What has changed since an earlier time.
@@ -166,7 +166,7 @@ def report_lesions_steps(
     """
     from ..io.report import write_report_steps
 
-    return (yield from write_report_steps(Path(path), lesions, as_image(image), growth, title))
+    return (yield from write_report_steps(Path(path), lesions, open_image(image), growth, title))
 
 
 def report_lesions(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.anatomy import check_grid
-from ..core.axes import Image, as_image
+from ..core.axes import Image
 from ..core.errors import ImageError, SpecError
 from ..core.ground import PixelAreas
 from ..core.lengths import in_one_unit
@@ -16,7 +16,7 @@ from ..core.registry import load
 from ..core.results import Table
 from ..core.steps import Progress, Steps, finish
 from .clusters import on_workers
-from .files import read_labels
+from .files import open_image, open_labels, read_labels
 
 __all__ = ["evaluate", "evaluate_steps", "ground_of", "measure", "measure_steps"]
 
@@ -26,9 +26,9 @@ def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects"
 
     Parameters
     ----------
-    labels : Image or array-like of int
+    labels : Image, array-like of int or path
         Objects.
-    image : Image or array-like, optional
+    image : Image, array-like, path or sequence of path, optional
         Intensities, on the same grid. Its pixel sizes count where labels have none.
     measures : sequence of str
         Entries of ``measures/``.
@@ -79,8 +79,8 @@ def measure_steps(
         If workers cannot do it.
     """
     table: Table = {}
-    intensities = None if image is None else as_image(image)
-    labels = as_image(labels)
+    intensities = None if image is None else open_image(image)
+    labels = open_labels(labels, intensities)
     if intensities is not None:
         check_grid(labels, intensities)
         labels = _scaled_like(labels, intensities)

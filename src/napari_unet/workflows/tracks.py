@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..core.results import Annotation, TrackFile, Tracks, TrackScores
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
 from .clusters import on_workers
+from .files import open_image, open_labels
 
 __all__ = [
     "check_tracks_place", "follow_ids_steps", "has_tracks", "read_annotations", "read_tracks", "relabel",
@@ -30,11 +32,11 @@ def track_steps(
 
     Parameters
     ----------
-    labels : Image or array-like
+    labels : Image, array-like or path
         Arrays start with t; see :func:`napari_unet.tracking.lap.link`.
     spec : LinkSpec, optional
         Settings.
-    image : Image or array-like, optional
+    image : Image, array-like or path, optional
         What was segmented, on the same grid: how bright objects are helps to tell them apart and to see divisions.
     model : str
         Name or folder of a model that foretells motion (trained with the task ``motion``); needs the image.
@@ -66,7 +68,8 @@ def track_steps(
     from ..tracking._sense import warn_of_labels
     from ..tracking.lap import link
 
-    picture, seen = None if image is None else movie(image), movie(labels)
+    named = isinstance(image, str | os.PathLike)
+    picture, seen = None if image is None else open_image(image) if named else movie(image), movie(labels)
     if client is not None:
         network = SegmentSpec(model=_named(model, picture)) if model else None
         tracks: Tracks = yield from on_workers(client, "track_on_steps", seen, spec or LinkSpec(), picture, network)
@@ -237,5 +240,7 @@ def write_tracks(path: str | Path, tracks: Tracks, labels: Any = None, overwrite
 
 
 def movie(data: Any) -> Image:
-    """Wrap an array whose first axis is time."""
+    """Wrap an array whose first axis is time, or read labels."""
+    if isinstance(data, str | os.PathLike):
+        return open_labels(data)
     return as_image(data, {3: "tyx", 4: "tzyx"}.get(getattr(data, "ndim", 0)))

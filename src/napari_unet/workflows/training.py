@@ -52,7 +52,8 @@ def train_steps(
         ``imagesTr`` and ``labelsTr``), see :func:`~napari_unet.io.pairs.find_examples`, or the folder of a run that was
         stopped, which then goes on with its own settings.
     spec : TrainSpec, optional
-        Settings; what is not set by name follows from the data, the task and the model that is started from.
+        Settings; what is not set by name follows from the data, the task and the model that is started from. For a run
+        that goes on only what is set by name counts: where it computes and for how long.
     folder : path, optional
         Where the model goes; the user's model folder by default. Checkpoints lie beside it until it is done.
     wishes : Wishes, optional
@@ -78,17 +79,22 @@ def train_steps(
         If there is a model and it may not be replaced.
     ModelError
         If the program has a model of this name.
+    SpecError
+        If a run that goes on was begun with other settings.
     """
     check_conflict()
     yield Progress(0, 0, "Reading the annotated images")
     from ..training.folds import known_scores, train_folds
     from ..training.run import train_model
     from ..training.runs import is_run, read_order
+    from ..training.wishes import taken_back
 
     watched, scores, begun = None, None, is_run(data)
     if begun:
         order = read_order(Path(data))  # type: ignore[arg-type]  # is_run says so
-        data, spec, folder, watched = order.data, order.spec, order.folder, order.watched
+        with taken_back(Path(data)):  # type: ignore[arg-type]
+            spec = _of_today(order.spec, spec, Path(data))  # type: ignore[arg-type]
+        data, folder, watched = order.data, order.folder, order.watched
         scores = known_scores(folder) if spec.folds else None
     place = Path(folder) if folder else None
     source = Path(data) if isinstance(data, str | os.PathLike) else data
@@ -98,6 +104,22 @@ def train_steps(
     if spec.folds and scores is None:
         return (yield from train_folds(source, spec, place, wishes))
     return (yield from train_model(source, spec, place, watched, wishes, scores))
+
+
+def _of_today(begun: TrainSpec, given: TrainSpec | None, run: Path) -> TrainSpec:
+    """Return the settings of a run that goes on, with what may have changed since it was begun."""
+    from ..training.state import FREE, same_run
+
+    said = {name: getattr(given, name) for name in sorted(given.model_fields_set)} if given else {}
+    found = begun.model_copy(update={name: value for name, value in said.items() if name in FREE})
+    other = [name for name, value in said.items() if name not in FREE and value != getattr(begun, name)]
+    other += [] if same_run(begun, found) else ["minutes"]
+    if other:
+        raise SpecError(
+            f"'{run.name}' goes on with the settings that it was begun with, and {' and '.join(other)} would be "
+            f"another. Leave that out; only these may change: {', '.join(FREE)} (not from steps to minutes, or back)."
+        )
+    return found
 
 
 def train(
