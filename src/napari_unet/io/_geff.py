@@ -14,15 +14,15 @@ import numpy.typing as npt
 import zarr
 
 from napari_unet.core.errors import ImageError
-from napari_unet.core.graph import assemble
+from napari_unet.core.graph import assemble, count_frames
 from napari_unet.core.results import Table, TrackFile, Tracks
 
+from ._track_table import UNEVEN
 from .atomic import atomic_folder
 
 __all__ = ["read", "write"]
 
 _NO_UNIT: Final = ("", "pixel")
-_UNEVEN: Final = 0.1  # of a frame: times that are rounded
 _VERSION: Final = "1.1.0"
 _NAMES: Final = {"time": "t", "frame": "t", "seg_id": "label", "segmentation_id": "label", "track_id": "track"}
 
@@ -131,7 +131,7 @@ def read(path: Path) -> TrackFile:
     scale = {a: float((named.get(a) or {}).get("scale") or 1.0) for a in wanted}
     about = [named.get(a) or {} for a in wanted]
     units = [str(one.get("scaled_unit") or one.get("unit") or _own(a)) for a, one in zip(wanted, about, strict=True)]
-    scale["t"] *= _count_frames(table, named.get("t") or {})
+    scale["t"] *= _count_frames(table, named.get("t") or {}, problems)
     edges = at[known].astype(np.int64)
     for name, column in extra.items():
         extra[name] = column[known]
@@ -152,18 +152,15 @@ def read(path: Path) -> TrackFile:
     return TrackFile(_with_costs(made.tracks, edges, extra, table), None, (*problems, *made.problems))
 
 
-def _count_frames(table: Table, axis: dict[str, Any]) -> float:
+def _count_frames(table: Table, axis: dict[str, Any], problems: list[str]) -> float:
     """Count time in frames where it is in seconds or the like, and return how long a frame is."""
     values = table["t"].astype(np.float64)
-    times = np.unique(values)
-    whole = bool((times == np.rint(times)).all())
-    if (whole and (axis.get("scale") or axis.get("unit") in (None, "", "frame"))) or len(times) < 2:
+    whole = bool((values == np.rint(values)).all())
+    if (whole and (axis.get("scale") or axis.get("unit") in (None, "", "frame"))) or len(np.unique(values)) < 2:
         return 1.0
-    step = float(np.diff(times).min())
-    frames = (times - times[0]) / step
-    if np.abs(frames - np.rint(frames)).max() > _UNEVEN:
-        return 1.0
-    table["t"] = (np.rint((values - times[0]) / step) + np.rint(times[0] / step)).astype(np.int64)
+    table["t"], step, even = count_frames(values)
+    if not even:
+        problems.append(UNEVEN.format(step))
     return step
 
 
