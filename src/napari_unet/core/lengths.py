@@ -50,7 +50,7 @@ def in_one_unit(image: Image) -> Image:
 
 def scaled_like(labels: Image, image: Image) -> Image:
     """Return labels with what their image knows and they do not tell, as in PNG and NumPy files: pixel sizes, time."""
-    known = {}
+    known: dict[str, tuple[float, str]] = {}
     for group in ("zyx", "t"):
         own, other = ("".join(a for a in group if a in one.axes) for one in (labels, image))
         _, sizes, units = labels.along(own)

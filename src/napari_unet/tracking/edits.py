@@ -294,7 +294,7 @@ class Edits:
             getattr(self, verb)()
         elif verb == "carry":
             cells = [(int(frame), int(label)) for frame, label in entry["deleted"]]
-            self.carry(*(map(_as_link, entry[name]) for name in ("fixed", "forbidden")), cells)
+            self.carry(map(_as_link, entry["fixed"]), map(_as_link, entry["forbidden"]), cells)
         elif verb == "solve":
             cuts: list[Change] = [("cut", *self._pair(link)) for link in entry["cut"]]
             self._solve([*cuts, *(("join", *self._pair(link)) for link in entry["join"])])
