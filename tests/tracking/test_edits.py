@@ -192,8 +192,10 @@ def test_a_new_solve_is_one_correction():
     assert links(edits.tracks()) == before
     edits.redo()
     assert edits.solve(tracks(DIVIDED)) == 0
-    with pytest.raises(EditError, match="not among"):
+    with pytest.raises(EditError, match=r"cell 1 of frame 5 was not there \(4 such cells\)"):
         edits.solve(tracks(DIVIDED, frames=6))
+    with pytest.raises(EditError, match="cell 4 of frame 0 is not there any more"):
+        edits.solve(tracks(DIVIDED, cells=3))
 
 
 def test_names_of_tracks():

@@ -106,7 +106,7 @@ def test_corrections_hold_when_changed_masks_are_tracked_again(make: Make, viewe
     assert again is not None
     assert again is not made
     assert "3 links and cells that you corrected before stay so" in widget.status.text()
-    assert "1 are of cells that are not there now." in widget.status.text()
+    assert "1 links and cells that you corrected could not be kept: masks are gone." in widget.status.text()
     assert again.edits.children((1, 1)) == [(2, 2)]
     assert again.row((3, 9)) is None
     assert again.row((0, 5)) is not None

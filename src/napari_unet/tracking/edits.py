@@ -182,9 +182,16 @@ class Edits:
         Raises
         ------
         EditError
-            If it has cells that are not there.
+            If it has other cells: masks were changed.
         """
-        cells = zip(tracks.nodes["t"].tolist(), tracks.nodes["label"].tolist(), strict=True)
+        cells = [*zip(tracks.nodes["t"].tolist(), tracks.nodes["label"].tolist(), strict=True)]
+        own = {self._graph.cell(row) for row in range(len(self._graph.frames))}
+        if changed := own.symmetric_difference(cells) - set(self.deleted):
+            what = "is not there any more" if min(changed) in own else "was not there"
+            raise EditError(
+                f"Masks were changed since they were tracked: {say(min(changed))} {what} ({len(changed)} such cells). "
+                "Track the labels anew; what was corrected holds for the new tracks too."
+            )
         rows = np.array([self._graph.row(cell, gone=True) for cell in cells], np.int64)
         wanted = rows[tracks.edges].reshape(-1, 2)
         wanted = wanted[self._graph.there[wanted].all(axis=1)]

@@ -35,7 +35,11 @@ def carry(made: Followed) -> str:
     said = f"{count} links and cells that you corrected before stay so: Solve again fits the others to them." * (
         count > 0
     )
-    return " ".join(filter(None, [said, f"{lost} are of cells that are not there now." * (lost > 0)]))
+    return " ".join(
+        filter(
+            None, [said, f"{lost} links and cells that you corrected could not be kept: masks are gone." * (lost > 0)]
+        )
+    )
 
 
 def check_order(axes: str) -> None:
