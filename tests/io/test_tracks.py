@@ -92,6 +92,23 @@ def test_geff_of_others_with_times_in_seconds_and_edges_in_any_direction(tmp_pat
     assert read.problems == ("1 edges lie within one frame: left out.",)
 
 
+def test_nodes_of_which_something_is_missing(tmp_path):
+    root = zarr.open_group(tmp_path / "a.geff", mode="w", zarr_format=3)
+    root.attrs["geff"] = {"geff_version": "1.1.0", "directed": True, "axes": [{"name": a} for a in "tyx"]}
+    root.create_array("nodes/ids", data=np.array([3, 4, 5], np.uint64))
+    for name in ("t", "y", "x", "seg_id"):
+        root.create_array(f"nodes/props/{name}/values", data=np.array([0, 1, 2]))
+    root.create_array("nodes/props/seg_id/missing", data=np.array([False, True, False]))
+    root.create_array("edges/ids", data=np.array([[3, 4], [4, 5]], np.uint64))
+    read = read_tracks(tmp_path / "a.geff")
+    assert read.tracks.nodes["label"].tolist() == [3, 4, 5]
+    assert read.tracks.edges.tolist() == [[0, 1], [1, 2]]
+    assert read.problems == ("Some nodes have no label: labels are not known.",)
+    root["nodes/props/t"].create_array("missing", data=np.array([False, False, True]))
+    with pytest.raises(ImageError, match="no place of 1 of its nodes"):
+        read_tracks(tmp_path / "a.geff")
+
+
 def test_times_at_uneven_steps_are_numbered(tmp_path):
     root = zarr.open_group(tmp_path / "a.geff", mode="w", zarr_format=3)
     axes = [{"name": "t", "type": "time", "unit": "second"}, {"name": "y"}, {"name": "x"}]
