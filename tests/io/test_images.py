@@ -53,6 +53,28 @@ def test_ome_tiff(tmp_path, axes, shape):
     assert sizes.get("c", (1.0, "pixel")) == (1.0, "pixel")
 
 
+@pytest.mark.parametrize(
+    ("times", "unit", "step", "said"),
+    [
+        ([0.2, 3.2, 6.1, 9.2], "min", (3.0, "minute"), ""),
+        ([0, 1, 3, 7], "s", (2.0, "second"), "1 to 4 second apart. One time counts for all: 2 second."),
+        ([0, 0, 0, 0], "s", (1.0, "pixel"), ""),
+    ],
+)
+def test_the_time_between_frames_may_be_told_plane_by_plane(tmp_path, times, unit, step, said):
+    told = [time + later for time in times for later in (0.0, 0.1)]
+    metadata = {"axes": "TZYX", "Plane": {"DeltaT": told if any(times) else [0.0] * 8, "DeltaTUnit": [unit] * 8}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", noise(4, 2, 5, 7), metadata=metadata)
+    found = read_image(tmp_path / "a.ome.tif")
+    assert found.scale[0] == pytest.approx(step[0])
+    assert found.units[0] == step[1]
+    assert said in "".join(found.remarks)
+    assert bool(found.remarks) == bool(said)
+    metadata["TimeIncrement"] = 7.0
+    tifffile.imwrite(tmp_path / "b.ome.tif", noise(4, 2, 5, 7), metadata=metadata)
+    assert read_image(tmp_path / "b.ome.tif").scale[0] == 7
+
+
 STAINS = ("DAPI", "actin", "tubulin")
 
 

@@ -92,6 +92,40 @@ def test_geff_of_others_with_times_in_seconds_and_edges_in_any_direction(tmp_pat
     assert read.problems == ("1 edges lie within one frame: left out.",)
 
 
+def test_nodes_of_which_something_is_missing(tmp_path):
+    root = zarr.open_group(tmp_path / "a.geff", mode="w", zarr_format=3)
+    root.attrs["geff"] = {"geff_version": "1.1.0", "directed": True, "axes": [{"name": a} for a in "tyx"]}
+    root.create_array("nodes/ids", data=np.array([3, 4, 5], np.uint64))
+    for name in ("t", "y", "x", "seg_id"):
+        root.create_array(f"nodes/props/{name}/values", data=np.array([0, 1, 2]))
+    root.create_array("nodes/props/seg_id/missing", data=np.array([False, True, False]))
+    root.create_array("edges/ids", data=np.array([[3, 4], [4, 5]], np.uint64))
+    read = read_tracks(tmp_path / "a.geff")
+    assert read.tracks.nodes["label"].tolist() == [3, 4, 5]
+    assert read.tracks.edges.tolist() == [[0, 1], [1, 2]]
+    assert read.problems == ("Some nodes have no label: labels are not known.",)
+    root["nodes/props/t"].create_array("missing", data=np.array([False, False, True]))
+    with pytest.raises(ImageError, match="no place of 1 of its nodes"):
+        read_tracks(tmp_path / "a.geff")
+
+
+def test_times_at_uneven_steps_are_numbered(tmp_path):
+    root = zarr.open_group(tmp_path / "a.geff", mode="w", zarr_format=3)
+    axes = [{"name": "t", "type": "time", "unit": "second"}, {"name": "y"}, {"name": "x"}]
+    root.attrs["geff"] = {"geff_version": "1.1.0", "directed": True, "axes": axes}
+    root.create_array("nodes/ids", data=np.arange(4, dtype=np.uint64))
+    for name, values in (("t", [0.0, 0.2, 0.5, 0.9]), ("y", [1.0, 2, 3, 4]), ("x", [5.0, 6, 7, 8])):
+        root.create_array(f"nodes/props/{name}/values", data=np.array(values))
+    root.create_array("edges/ids", data=np.array([[0, 1], [1, 2], [2, 3]], np.uint64))
+    (tmp_path / "b.csv").write_text("track,time,y,x\n1,0.0,1,5\n1,0.2,2,6\n1,0.5,3,7\n1,0.9,4,8\n")
+    for name, step in (("a.geff", 0.3), ("b.csv", 1)):
+        read = read_tracks(tmp_path / name)
+        assert read.tracks.nodes["t"].tolist() == [0, 1, 2, 3]
+        assert len(read.tracks.edges) == 3
+        assert read.tracks.scale[0] == pytest.approx(step)
+        assert "unevenly" in read.problems[0]
+
+
 def test_a_gap_keeps_its_track_in_a_folder_that_the_challenge_takes(tmp_path):
     from ctc_metrics.scripts.validate import validate_sequence
 
@@ -186,3 +220,29 @@ def test_tables_of_other_programs(tmp_path):
     (tmp_path / "b.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ImageError, match="no column track"):
         read_tracks(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "times", "said"),
+    [
+        ("track,frame,time,y,x\n1,0,0.0,5,5\n1,1,2.5,5,6\n1,2,5.0,5,7\n", [0, 1, 2], ""),
+        ("track,time,frame,y,x\n1,0,0,5,5\n1,300,1,5,6\n1,600,2,5,7\n", [0, 1, 2], ""),
+        ("track,t,y,x\n1,5.0,5,5\n1,7.5,5,6\n1,10.0,5,7\n", [2, 3, 4], "Times are counted in frames of 2.5."),
+        ("track,t,y,x\n1,0,5,5\n1,300,5,6\n1,600,5,7\n", [0, 300, 600], "No two frames follow each other"),
+        ("track,t,y,x\n1,0,5,5\n1,,5,6\n1,1,5,7\n,2,5,7\n1,2,,5\n1,2,5,8\n", [0, 1, 2], "3 rows have no track"),
+        ("track,t,y,x,label\n1,0,5,5,1\n1,1,5,5,\n", [0, 1], "labels are not known"),
+    ],
+)
+def test_times_and_holes_in_tables(tmp_path, text, times, said):
+    (tmp_path / "a.csv").write_text(text)
+    read = read_tracks(tmp_path / "a.csv")
+    assert read.tracks.nodes["t"].tolist() == times
+    assert len(read.tracks.edges) == len(times) - 1
+    assert said in "".join(read.problems)
+    assert bool(read.problems) == bool(said)
+
+
+def test_text_where_numbers_belong_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("track,t,y,x\ncell 1,0,5,5\n")
+    with pytest.raises(ImageError, match=r"'track' .* holds text, such as 'cell 1'"):
+        read_tracks(tmp_path / "a.csv")

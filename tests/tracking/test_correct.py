@@ -49,6 +49,15 @@ def test_other_tracks_have_another_file(tmp_path):
     assert len(places) == 2
 
 
+def test_corrections_of_other_tracks_of_the_same_labels_are_told(tmp_path):
+    (tmp_path / "cells.tif").write_bytes(b"")
+    tracks, others = workflows.track(movie()), workflows.track(movie()[:2])
+    place, other = (workflows.place_corrections(found, tmp_path / "cells.tif") for found in (tracks, others))
+    workflows.correct(tracks, place)[0].do("split", (1, 1))
+    assert str(place) in workflows.correct(others, other)[1]
+    assert str(other) not in workflows.correct(tracks, place)[1]
+
+
 def test_labels_without_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_unet.io.choosing.data_folder", lambda: tmp_path)
     tracks = workflows.track(movie())

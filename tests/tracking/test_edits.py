@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -191,8 +192,10 @@ def test_a_new_solve_is_one_correction():
     assert links(edits.tracks()) == before
     edits.redo()
     assert edits.solve(tracks(DIVIDED)) == 0
-    with pytest.raises(EditError, match="not among"):
+    with pytest.raises(EditError, match=r"cell 1 of frame 5 was not there \(4 such cells\)"):
         edits.solve(tracks(DIVIDED, frames=6))
+    with pytest.raises(EditError, match="cell 4 of frame 0 is not there any more"):
+        edits.solve(tracks(DIVIDED, cells=3))
 
 
 def test_names_of_tracks():
@@ -270,6 +273,39 @@ def test_any_corrections_undone_give_the_tracks_before(chosen, things, merging):
     while again.undone:
         again.redo()
     assert state(edits) == state(again)
+
+
+@given(EDGES, EDGES, st.lists(DO, max_size=20), st.booleans())
+@settings(deadline=None, max_examples=50)
+def test_what_was_corrected_holds_for_other_tracks(chosen, others, things, merging):
+    before = Edits(tracks(forest(chosen)), merging)
+    for verb, *cells in things:
+        with suppress(EditError):
+            getattr(before, verb)() if verb in ("undo", "redo") else before.do(verb, *cells)
+    kept = []
+    small = {link for link in forest(others) if max(link[0][1], link[1][1]) < 4}
+    edits = Edits(tracks(small, cells=3), merging, lambda entry: kept.append(json.loads(json.dumps(entry))))
+    first = state(edits)
+    count, lost = edits.carry(before.fixed, before.forbidden, before.deleted)
+    found = links(edits.tracks())
+    known = {link for link in before.fixed if max(link[0][1], link[1][1]) < 4}
+    assert known <= found or merging
+    assert set(before.fixed) - known <= set(before.fixed) - set(edits.fixed)
+    assert not found & set(before.forbidden)
+    assert (lost == 0) == (all(cell[1] < 4 for cell in told(before)))
+    assert {cell for cell in before.deleted if cell[1] < 4} == set(edits.deleted)
+    assert edits.carry(before.fixed, before.forbidden, before.deleted)[0] == 0
+    again = Edits(edits.base, merging)
+    assert again.replay(kept) == []
+    assert state(again) == state(edits)
+    assert (again.fixed, again.forbidden) == (edits.fixed, edits.forbidden)
+    if count:
+        edits.undo()
+    assert state(edits) == first
+
+
+def told(edits):
+    return [cell for link in edits.fixed + edits.forbidden for cell in link] + list(edits.deleted)
 
 
 def test_costs_stay_with_their_links():

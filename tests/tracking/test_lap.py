@@ -87,6 +87,26 @@ def test_the_order_of_ids_and_the_pixel_size_do_not_matter(movie):
     assert expected.units == ("frame", "pixel", "pixel")
 
 
+def test_axes_may_have_units_of_their_own(movie):
+    made = movie(frames=9, ndim=3, edge=80)
+    same = Image(made.labels, "tzyx", (5, 2, 0.5, 0.5), ("minute", *["micrometer"] * 3))
+    mixed = Image(made.labels, "tzyx", (5, 0.002, 500, 0.5), ("minute", "mm", "nm", "micrometer"))
+    right, found = track(same), track(mixed)
+    assert found.scale == pytest.approx(right.scale)
+    assert found.units == right.units
+    assert found.edges.tolist() == right.edges.tolist()
+
+
+def test_labels_that_say_no_sizes_have_those_of_their_image(movie):
+    labels = movie(frames=9, edge=80).labels
+    image = Image(labels.astype(np.float32), "tyx", (5, 0.5, 0.25), ("minute", "micrometer", "micrometer"))
+    found = track(labels, image=image)
+    assert (found.scale, found.units) == (image.scale, image.units)
+    own = Image(labels, "tyx", (1, 2, 2), ("pixel", "nanometer", "nanometer"))
+    found = track(own, image=image)
+    assert (found.scale, found.units) == ((5, 2, 2), ("minute", "nanometer", "nanometer"))
+
+
 def test_coarse_planes_count_by_their_thickness(movie):
     truth = movie(ndim=3, edge=120, frames=9)
     thin = track(Image(truth.labels[:, ::4], "tzyx", (1, 4, 1, 1)))

@@ -49,6 +49,15 @@ def test_tracks_are_measured_in_physical_units():
     assert table["complete"].tolist() == [False, False, True, False, False, False]
 
 
+def test_what_two_cells_became_has_no_cycle_of_its_own():
+    cells = [(0, 1), (0, 2), (1, 1), (2, 1), (2, 2)]
+    nodes = dict(zip(("t", "label"), np.array(cells).T, strict=True)) | dict.fromkeys(("y", "x", "area"), np.ones(5))
+    edges = np.array([(0, 2), (1, 2), (2, 3), (2, 4)])
+    table = summarize(relink(Tracks(nodes, edges, "tyx", (1.0, 1.0, 1.0)), edges))
+    assert table["parent"].tolist() == [0, 0, 1, 3, 3]
+    assert not table["complete"].any()
+
+
 def test_frames_are_counted():
     table = frame_table(divided())
     assert table["time"].tolist() == [0, 10, 20, 30, 40, 50]

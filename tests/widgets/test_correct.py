@@ -340,3 +340,16 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_lost(docks: Docks, monkeypat
     click(viewer, 2, 30, 45)
     press(viewer, "s")
     assert len(workflows.correct(dock.followed.edits.base, dock.followed.place)[0].done) == 2
+
+
+def test_masks_that_were_changed_are_told_and_the_dock_goes_on(docks: Docks, qtbot: QtBot) -> None:
+    viewer = shown()
+    _, dock = docks(viewer)
+    viewer.layers["cells"].data[2, 50:55, 5:10] = 9
+    dock.solve()
+    finish(qtbot, dock)
+    assert "Masks were changed since they were tracked: cell 9 of frame 2 was not there" in dock.status.text()
+    viewer.layers["cells"].data[2, 50:55, 5:10] = 0
+    dock.solve()
+    finish(qtbot, dock)
+    assert dock.status.text() == "Nothing else changes."

@@ -86,6 +86,34 @@ def test_tracks_lie_on_their_labels(make: Make, viewer: ViewerModel, qtbot: QtBo
     assert "µm wide and move" in widget.status.text() or "micrometer wide and move" in widget.status.text()
 
 
+def test_corrections_hold_when_changed_masks_are_tracked_again(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:
+    widget = make(viewer)
+    widget.run()
+    finish(qtbot, widget)
+    made = widget.followed
+    assert made is not None
+    made.do("unlink", (1, 1), (2, 1))
+    made.do("confirm", (1, 1), (2, 2))
+    made.do("delete", (3, 9))
+    made.do("split", (2, 9))
+    labels = viewer.layers["cells"]
+    labels.data[0, 50:58, 50:58] = 5
+    labels.data[2][labels.data[2] == 9] = 7
+    viewer.layers.remove(made.layer)
+    widget.run()
+    finish(qtbot, widget)
+    again = widget.followed
+    assert again is not None
+    assert again is not made
+    assert "3 links and cells that you corrected before stay so" in widget.status.text()
+    assert "1 links and cells that you corrected could not be kept: masks are gone." in widget.status.text()
+    assert again.edits.children((1, 1)) == [(2, 2)]
+    assert again.row((3, 9)) is None
+    assert again.row((0, 5)) is not None
+    assert ((1, 1), (2, 1)) in again.edits.forbidden
+    assert len(again.tracks.nodes["t"]) == len(again.layer.data)
+
+
 @pytest.mark.parametrize(("choice", "values"), [("by track", [1, 2, 3, 4]), ("by lineage", [1, 2])])
 def test_labels_are_colored_in_a_new_layer(
     make: Make, viewer: ViewerModel, qtbot: QtBot, choice: str, values: list[int]

@@ -47,6 +47,33 @@ def test_lengths_stay_where_time_is_counted_in_frames(tmp_path):
     assert meta["scale"] == (1.0, 0.5, 0.5)
 
 
+def test_a_saved_layer_keeps_units_costs_and_what_became_one(tmp_path):
+    pair = np.zeros((4, 30, 60), np.uint8)
+    pair[:2, 10:20, 8:13], pair[:2, 10:20, 17:22], pair[2:, 10:20, 10:20] = 2, 3, 1
+    found = track(Image(pair, "tyx", (5.0, 0.5, 0.25), ("minute", "micrometer", "micrometer")), merging=True)
+    assert found.graph == {3: [1, 2]}
+    write_tracks(tmp_path / "a.geff", found)
+    data, meta, _ = Layer.create(*read(str(tmp_path / "a.geff"))[0]).as_layer_data_tuple()
+    bare = meta | {"metadata": {}}
+    for name, about, costs in (("b.geff", meta, found.costs), ("c.geff", bare, np.zeros(0))):
+        write_geff(str(tmp_path / name), data, about)
+        back = read_tracks(tmp_path / name).tracks
+        assert (back.scale, back.units) == (found.scale, found.units)
+        assert back.edges.tolist() == found.edges.tolist()
+        assert np.array_equal(back.costs, costs)
+    moved = data + np.array([0, 0, 1, 0])
+    write_geff(str(tmp_path / "d.geff"), moved, meta)
+    assert read_tracks(tmp_path / "d.geff").tracks.nodes["y"].min() == found.nodes["y"].min() + 1
+
+
+def test_labels_with_several_resolutions_are_saved_with_their_tracks(tmp_path):
+    write_tracks(tmp_path / "a.geff", track(labels()))
+    small = labels()[:, ::2, ::2]
+    layers = [([labels(), small], {"multiscale": True}, "labels"), read(str(tmp_path / "a.geff"))[0]]
+    write_folder(str(tmp_path / "02_RES.ctc"), layers)
+    assert read_tracks(tmp_path / "02_RES").labels.shape == labels().shape
+
+
 def test_what_is_no_tracks_is_left_to_others(tmp_path):
     assert get_reader(str(tmp_path)) is None
     assert get_reader(str(tmp_path / "a.tif")) is None

@@ -16,6 +16,7 @@ from ..core.errors import SpecError
 from ..core.linking import LinkSpec
 from ..core.results import Annotation, Tracks
 from . import _options as options
+from .reading import say
 
 __all__ = ["evaluate", "track"]
 
@@ -81,6 +82,9 @@ def track(  # noqa: PLR0913  # a command's options are its arguments
     movie = workflows.read_labels(labels, axes)
     workflows.check_tracks_place(output, movie, overwrite)
     picture = workflows.read_image(image, axes) if image else None
+    for place, read in ((labels, movie), (image, picture)):
+        if place and read:
+            say(place, read)
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         found = watch(workflows.track_steps(movie, spec, picture, model, client))
     workflows.write_tracks(output, found, workflows.relabel(movie, found, fill_gaps=fill_gaps), overwrite)

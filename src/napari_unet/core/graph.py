@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["assemble", "number", "relink"]
+__all__ = ["assemble", "count_frames", "number", "relink"]
 
 _MOST_SAID: Final = 20
+_UNEVEN: Final = 0.1  # of a frame: times that are rounded
 
 
 def relink(tracks: Tracks, edges: Ints, costs: Floats | None = None, margins: Floats | None = None) -> Tracks:
@@ -139,6 +140,35 @@ def assemble(
     units = more.get("units") or ("frame",) + ("pixel",) * (len(axes) - 1)
     empty = Tracks(columns, edges, axes, tuple(map(float, scale)), tuple(map(str, units)), name)
     return TrackFile(relink(empty, edges), None, tuple(problems))
+
+
+def count_frames(times: Floats) -> tuple[Ints, float, bool]:
+    """Count times in seconds or the like in frames.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (n,)
+        Of objects.
+
+    Returns
+    -------
+    frames : ndarray of int64, shape (n,)
+        Where steps are even, time by step; else the times are numbered from 0.
+    step : float
+        How long a frame is; the median where steps are uneven.
+    even : bool
+        Whether all times are whole steps apart.
+    """
+    import numpy as np
+
+    there, rank = np.unique(times, return_inverse=True)
+    if len(there) < 2:
+        return np.zeros(len(times), np.int64), 1.0, True
+    step = float(np.diff(there).min())
+    counted = (there - there[0]) / step
+    if np.abs(counted - np.rint(counted)).max() > _UNEVEN:
+        return rank.astype(np.int64), float(np.median(np.diff(there))), False
+    return (np.rint(counted) + np.rint(there[0] / step)).astype(np.int64)[rank], step, True
 
 
 def _links(columns: Table, problems: list[str]) -> Ints:

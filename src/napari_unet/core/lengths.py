@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .axes import Image
 
-__all__ = ["in_one_unit", "milliliters", "millimeters", "sides_words", "symbol"]
+__all__ = ["in_one_unit", "milliliters", "millimeters", "scaled_like", "sides_words", "symbol"]
 
 _MILLIMETERS: Final = {
     "nanometer": 1e-6, "micrometer": 1e-3, "micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3,
@@ -46,6 +46,21 @@ def in_one_unit(image: Image) -> Image:
     scale = tuple(known.get(axis, size) for axis, size in zip(image.axes, image.scale, strict=True))
     named = tuple(unit if axis in known else name for axis, name in zip(image.axes, image.units, strict=True))
     return replace(image, scale=scale, units=named)
+
+
+def scaled_like(labels: Image, image: Image) -> Image:
+    """Return labels with what their image knows and they do not tell, as in PNG and NumPy files: pixel sizes, time."""
+    known: dict[str, tuple[float, str]] = {}
+    for group in ("zyx", "t"):
+        own, other = ("".join(a for a in group if a in one.axes) for one in (labels, image))
+        _, sizes, units = labels.along(own)
+        if own == other and set(units) == {"pixel"} and set(sizes) == {1.0}:
+            known |= {axis: (size, unit) for axis, size, unit in zip(own, *image.along(own)[1:], strict=True)}
+    if not known:
+        return labels
+    told = dict(zip(labels.axes, zip(labels.scale, labels.units, strict=True), strict=True)) | known
+    scale, named = zip(*(told[axis] for axis in labels.axes), strict=True)
+    return replace(labels, scale=scale, units=named)
 
 
 def symbol(unit: str) -> str:

@@ -14,15 +14,15 @@ import numpy.typing as npt
 import zarr
 
 from napari_unet.core.errors import ImageError
-from napari_unet.core.graph import assemble
+from napari_unet.core.graph import assemble, count_frames
 from napari_unet.core.results import Table, TrackFile, Tracks
 
+from ._track_table import UNEVEN
 from .atomic import atomic_folder
 
 __all__ = ["read", "write"]
 
 _NO_UNIT: Final = ("", "pixel")
-_UNEVEN: Final = 0.1  # of a frame: times that are rounded
 _VERSION: Final = "1.1.0"
 _NAMES: Final = {"time": "t", "frame": "t", "seg_id": "label", "segmentation_id": "label", "track_id": "track"}
 
@@ -105,7 +105,7 @@ def read(path: Path) -> TrackFile:
         root: Any = zarr.open_group(path, mode="r")
         facts = dict(root.attrs["geff"])
         ids, pairs = np.asarray(root["nodes/ids"][:]), np.asarray(root["edges/ids"][:]).reshape(-1, 2)
-        columns = {name: np.asarray(root[f"nodes/props/{name}/values"][:]) for name in root["nodes/props"]}
+        columns = {name: _column(root[f"nodes/props/{name}"]) for name in root["nodes/props"]}
         extra = {
             name: np.asarray(root[f"edges/props/{name}/values"][:])
             for name in ("cost", "margin")
@@ -121,17 +121,22 @@ def read(path: Path) -> TrackFile:
             table.setdefault(key, column)
     if not {"t", "y", "x"} <= table.keys():
         raise ImageError(f"'{path}' says no time or no place of its nodes (t, y, x). Export the tracks with them.")
+    if lost := _count_holes(table, ("t", "y", "x", *({"z"} & table.keys()))):
+        raise ImageError(f"'{path}' says no time or no place of {lost} of its nodes. Export the tracks with them.")
+    holes = [name for name in ("label", "track") if name in table and _count_holes(table, (name,))]
+    table = {name: column for name, column in table.items() if name not in holes}
     table.setdefault("track", ids.astype(np.int64))
     order = np.argsort(ids)
     at = order[np.minimum(np.searchsorted(ids, pairs, sorter=order), max(len(ids) - 1, 0))] if len(ids) else pairs
     known = (ids[at] == pairs).all(axis=1) if len(ids) else np.zeros(len(pairs), np.bool_)
-    problems = [f"{int((~known).sum())} edges lead to nodes that are not there: left out."] if not known.all() else []
+    problems = ["Some nodes have no label: labels are not known."] * ("label" in holes)
+    problems += [f"{int((~known).sum())} edges lead to nodes that are not there: left out."] * (not known.all())
     wanted = "tzyx" if "z" in table else "tyx"
     named = {_letter(axis): axis for axis in axes}
     scale = {a: float((named.get(a) or {}).get("scale") or 1.0) for a in wanted}
     about = [named.get(a) or {} for a in wanted]
     units = [str(one.get("scaled_unit") or one.get("unit") or _own(a)) for a, one in zip(wanted, about, strict=True)]
-    scale["t"] *= _count_frames(table, named.get("t") or {})
+    scale["t"] *= _count_frames(table, named.get("t") or {}, problems)
     edges = at[known].astype(np.int64)
     for name, column in extra.items():
         extra[name] = column[known]
@@ -152,18 +157,30 @@ def read(path: Path) -> TrackFile:
     return TrackFile(_with_costs(made.tracks, edges, extra, table), None, (*problems, *made.problems))
 
 
-def _count_frames(table: Table, axis: dict[str, Any]) -> float:
+def _column(group: Any) -> npt.NDArray[Any]:
+    """Read what is known of all nodes; NaN where it is marked as missing."""
+    values = np.asarray(group["values"][:])
+    missing = np.asarray(group["missing"][:], np.bool_) if "missing" in group else np.zeros(len(values), np.bool_)
+    if missing.any() and values.ndim == 1 and values.dtype.kind in "buif":
+        values = np.where(missing, np.nan, values.astype(np.float64))
+    return values
+
+
+def _count_holes(table: Table, names: tuple[str, ...]) -> int:
+    """Count the nodes of which some column holds no number."""
+    columns = [table[name] for name in names if table[name].dtype.kind in "buif"]
+    return int((~np.logical_and.reduce([np.isfinite(column.astype(np.float64)) for column in columns])).sum())
+
+
+def _count_frames(table: Table, axis: dict[str, Any], problems: list[str]) -> float:
     """Count time in frames where it is in seconds or the like, and return how long a frame is."""
     values = table["t"].astype(np.float64)
-    times = np.unique(values)
-    whole = bool((times == np.rint(times)).all())
-    if (whole and (axis.get("scale") or axis.get("unit") in (None, "", "frame"))) or len(times) < 2:
+    whole = bool((values == np.rint(values)).all())
+    if (whole and (axis.get("scale") or axis.get("unit") in (None, "", "frame"))) or len(np.unique(values)) < 2:
         return 1.0
-    step = float(np.diff(times).min())
-    frames = (times - times[0]) / step
-    if np.abs(frames - np.rint(frames)).max() > _UNEVEN:
-        return 1.0
-    table["t"] = (np.rint((values - times[0]) / step) + np.rint(times[0] / step)).astype(np.int64)
+    table["t"], step, even = count_frames(values)
+    if not even:
+        problems.append(UNEVEN.format(step))
     return step
 
 

@@ -20,7 +20,7 @@ from napari_unet.core.errors import AxesError, ImageError
 from napari_unet.core.series import Series
 
 from ._geo_tags import as_extratags
-from ._tiff_scales import SYMBOLS, read_channels, read_scales
+from ._tiff_scales import SYMBOLS, read_channels, read_scales, tell_times
 from ._tiff_tiles import TiffTiles
 
 __all__ = ["BROKEN", "LAZY_BYTES", "MAX_PIXELS", "list_images", "read_tiff", "write_tiff"]
@@ -88,7 +88,7 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
         stored, scales = str(series.axes).upper(), read_scales(file, number)
         samples = 0 if axes and "c" not in axes else _opaque_samples(series)
         called = read_channels(file, number) if "C" in stored else ()
-        others = _others(file) if choice is None else ()
+        others = (*(_others(file) if choice is None else ()), *(tell_times(file, number) if "T" in stored else ()))
         kept = lazy
     except BROKEN as error:
         advice = 'Run: pip install "imagecodecs"' if "imagecodecs" in str(error) else "Copy or export it again"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
 import tifffile
 
 from ..core.bands import told_names
 
-__all__ = ["SYMBOLS", "read_channels", "read_scales"]
+__all__ = ["SYMBOLS", "read_channels", "read_scales", "tell_times"]
 
 _MICRO: Final = {"um", "µm", "μm", "micron", "microns", "micrometre", "\\u00b5m"}
 # OME's symbol of each unit that is written; the names are those of OME-Zarr.
@@ -39,6 +41,7 @@ _TIMES: Final = {
     "minute": ("min", "mins"), "hour": ("h", "hr", "hrs"), "day": ("d",),
 }  # fmt: skip
 Scales = dict[str, tuple[float, str]]
+_UNEVEN: Final = 0.1  # of the usual time between frames
 
 
 def read_scales(file: tifffile.TiffFile, series: int = 0) -> Scales:
@@ -61,6 +64,34 @@ def read_channels(file: tifffile.TiffFile, series: int = 0) -> tuple[str, ...]:
     return told_names([str(channel.get("Name") or "") for channel in channels])
 
 
+def tell_times(file: tifffile.TiffFile, series: int = 0) -> tuple[str, ...]:
+    """Say in words that the frames of a series were taken at uneven times; empty where nobody knows."""
+    pixels = _ome_pixels(file.ome_metadata, series) if file.is_ome and file.ome_metadata else None
+    steps, unit = ([], "") if pixels is None else _ome_steps(pixels)
+    if not steps or max(abs(step / float(np.median(steps)) - 1) for step in steps) <= _UNEVEN:
+        return ()
+    return (
+        f"Frames were taken at uneven times, {min(steps):.4g} to {max(steps):.4g} {unit} apart. One time counts for "
+        f"all: {float(np.median(steps)):.4g} {unit}.",
+    )
+
+
+def _ome_steps(pixels: ET.Element) -> tuple[list[float], str]:
+    """Return the times from frame to frame, told plane by plane, and their unit; none where one is told for all."""
+    times: dict[int, float] = {}
+    unit = "s"
+    for plane in (e for e in pixels if e.tag.rpartition("}")[2] == "Plane" and pixels.get("TimeIncrement") is None):
+        try:
+            t, taken = int(plane.get("TheT", "")), float(plane.get("DeltaT", ""))
+        except ValueError:
+            continue
+        unit = plane.get("DeltaTUnit", "s")
+        times[t] = min(times.get(t, math.inf), taken)
+    there = sorted(times)
+    steps = [(times[b] - times[a]) / (b - a) for a, b in pairwise(there)]
+    return (steps, _unit(unit)) if all(step > 0 and math.isfinite(step) for step in steps) else ([], "")
+
+
 def _ome_pixels(text: str, series: int) -> ET.Element | None:
     found = [e for e in ET.fromstring(text).iter() if e.tag.rpartition("}")[2] == "Pixels"]
     return found[series] if series < len(found) else None
@@ -75,7 +106,8 @@ def _ome_scales(text: str, series: int) -> Scales:
     for axis, field, unit in fields:
         if (size := _positive(pixels.get(field))) is not None:
             found[axis] = (size, _unit(pixels.get(f"{field}Unit", unit)))
-    return found
+    steps, unit = _ome_steps(pixels)
+    return found | ({"t": (float(np.median(steps)), unit)} if steps else {})
 
 
 def _imagej_scales(file: tifffile.TiffFile) -> Scales:

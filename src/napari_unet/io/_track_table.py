@@ -9,17 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.errors import ImageError
-from napari_unet.core.graph import assemble
+from napari_unet.core.graph import assemble, count_frames
 from napari_unet.core.results import Table, TrackFile, Tracks
 
 from .tables import read_table, write_table
 
-__all__ = ["read", "write"]
+__all__ = ["UNEVEN", "read", "write"]
 
 _NAMES: Final = {
     "track_id": "track", "trackid": "track", "tracklet_id": "track", "particle": "track",
     "frame": "t", "time": "t", "parent_track": "parent", "parent_id": "parent", "parent_track_id": "parent",
 }  # fmt: skip
+_NEEDED: Final = ("track", "t", "y", "x")
+UNEVEN: Final = "Times are unevenly spaced: they are numbered as frames, one every {:.4g} (the median)."
 
 
 def write(path: Path, tracks: Tracks) -> None:
@@ -32,17 +34,56 @@ def write(path: Path, tracks: Tracks) -> None:
 
 def read(path: Path) -> TrackFile:
     """Read a table of this program, or of another that says track, frame and place."""
-    table: Table = {}
-    for name, column in read_table(path).items():
-        key = name.strip().lower()
-        table[_NAMES.get(key, key)] = column
-    missing = [name for name in ("track", "t", "y", "x") if name not in table]
+    table, problems = _named(read_table(path)), list[str]()
+    missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise ImageError(
             f"'{path}' is no table of tracks: it has no column {', '.join(missing)}. One row for each object and frame "
             "is expected, with the columns track, t, y, x and perhaps z, label, area and parent."
         )
-    return assemble(table, path.stem, _edges(table.pop("from", None), len(table["t"])))
+    known = np.ones(len(table["t"]), np.bool_)
+    for name in (*_NEEDED, *({"z", "label", "area", "parent"} & table.keys())):
+        if table[name].dtype.kind not in "buif":
+            raise ImageError(
+                f"The column '{name}' of '{path}' holds text, such as '{table[name][0]}'. Numbers are expected below "
+                "one row of names: take rows with units or other names out."
+            )
+        if name in (*_NEEDED, "z"):
+            known &= np.isfinite(table[name].astype(np.float64))
+    edges = _edges(table.pop("from", None), len(known))
+    if not known.all():
+        problems.append(f"{int((~known).sum())} rows have no track, no time or no place: left out.")
+        table, edges = {name: column[known] for name, column in table.items()}, None
+    if "label" in table and not np.isfinite(table["label"].astype(np.float64)).all():
+        problems.append("Some rows have no label: labels are not known.")
+        del table["label"]
+    _count(table, problems)
+    made = assemble(table, path.stem, edges)
+    return TrackFile(made.tracks, None, (*problems, *made.problems))
+
+
+def _named(columns: Table) -> Table:
+    """Name columns as this program does; of several with one meaning the plainest counts, a frame before a time."""
+    found: dict[str, tuple[int, str]] = {}
+    ranks = {name: i for i, name in enumerate(_NAMES, start=1)}
+    for name in columns:
+        key = name.strip().lower()
+        found[_NAMES.get(key, key)] = min(
+            found.get(_NAMES.get(key, key), (len(ranks) + 1, "")), (ranks.get(key, 0), name)
+        )
+    used = {name for _, name in found.values()}
+    rest = {name.strip().lower(): column for name, column in columns.items() if name not in used}
+    return rest | {key: columns[name] for key, (_, name) in found.items()}
+
+
+def _count(table: Table, problems: list[str]) -> None:
+    """Count times in frames that cannot be frames; say so of those that hardly are."""
+    times = table["t"].astype(np.float64)
+    if (times != np.rint(times)).any():
+        table["t"], step, even = count_frames(times)
+        problems.append(f"Times are counted in frames of {step:.4g}." if even else UNEVEN.format(step))
+    elif np.diff(np.unique(times)).min(initial=np.inf) not in (1, np.inf):
+        problems.append("No two frames follow each other: if times are no frames, give frames in a column 'frame'.")
 
 
 def _edges(column: npt.NDArray[np.generic] | None, count: int) -> npt.NDArray[np.int64] | None:

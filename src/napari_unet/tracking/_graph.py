@@ -15,11 +15,12 @@ from napari_unet.core.results import Tracks
 __all__ = ["Change", "Graph", "opposite", "say"]
 
 Ints = npt.NDArray[np.int64]
-Verb = Literal["join", "cut", "hide", "show", "fix", "free"]
+Verb = Literal["join", "cut", "hide", "show", "fix", "free", "ban", "allow"]
 Change = tuple[Verb, int, int]
 
 _OPPOSITE: Final[dict[Verb, Verb]] = {
-    "join": "cut", "cut": "join", "hide": "show", "show": "hide", "fix": "free", "free": "fix",
+    "join": "cut", "cut": "join", "hide": "show", "show": "hide", "fix": "free", "free": "fix", "ban": "allow",
+    "allow": "ban",
 }  # fmt: skip
 
 
@@ -84,7 +85,7 @@ class Graph:
         return row
 
     def change(self, changes: Iterable[Change]) -> None:
-        """Make changes, in order; ``fix`` and ``free`` are remarks that leave the graph as it is."""
+        """Make changes, in order; ``fix``, ``ban`` and their opposites are remarks that leave the graph as it is."""
         for verb, one, other in changes:
             if verb in ("join", "cut"):
                 act = _put if verb == "join" else _take

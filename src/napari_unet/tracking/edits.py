@@ -8,7 +8,7 @@ children.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from ._graph import Change, Graph, opposite, say
 __all__ = ["Edits", "digest"]
 
 _SOLVE: Final = "solve again"
+_DECIDED: Final = ("join", "cut", "fix", "ban")
 
 
 def digest(tracks: Tracks) -> str:
@@ -181,9 +182,16 @@ class Edits:
         Raises
         ------
         EditError
-            If it has cells that are not there.
+            If it has other cells: masks were changed.
         """
-        cells = zip(tracks.nodes["t"].tolist(), tracks.nodes["label"].tolist(), strict=True)
+        cells = [*zip(tracks.nodes["t"].tolist(), tracks.nodes["label"].tolist(), strict=True)]
+        own = {self._graph.cell(row) for row in range(len(self._graph.frames))}
+        if changed := own.symmetric_difference(cells) - set(self.deleted):
+            what = "is not there any more" if min(changed) in own else "was not there"
+            raise EditError(
+                f"Masks were changed since they were tracked: {say(min(changed))} {what} ({len(changed)} such cells). "
+                "Track the labels anew; what was corrected holds for the new tracks too."
+            )
         rows = np.array([self._graph.row(cell, gone=True) for cell in cells], np.int64)
         wanted = rows[tracks.edges].reshape(-1, 2)
         wanted = wanted[self._graph.there[wanted].all(axis=1)]
@@ -193,6 +201,57 @@ class Edits:
         if changes:
             self._solve(changes)
         return len(changes)
+
+    def carry(self, fixed: Iterable[Link], forbidden: Iterable[Link], deleted: Iterable[Detection]) -> tuple[int, int]:
+        """Take over what was decided about other tracks, as one correction that can be undone.
+
+        Parameters
+        ----------
+        fixed, forbidden, deleted : iterable
+            As :attr:`fixed`, :attr:`forbidden` and :attr:`deleted` of the others tell. Cells mean the same there.
+
+        Returns
+        -------
+        count, lost : int
+            Links and cells that are taken over, and those that cannot be, because a cell is not there. What was decided
+            here already counts for neither.
+        """
+        links = [(link, yes) for yes, all_ in ((True, fixed), (False, forbidden)) for link in all_]
+        known, gone = set(self.fixed) | set(self.forbidden), set(self.deleted)
+        new: dict[str, list[Any]] = {
+            "fixed": [link for link, yes in links if yes and link not in known],
+            "forbidden": [link for link, yes in links if not yes and link not in known],
+            "deleted": [cell for cell in deleted if cell not in gone],
+        }
+        there = {name: [one for one in each if self._has(one)] for name, each in new.items()}
+        if not self.merging:  # of two parents the last one stays
+            there["fixed"] = list({child: (parent, child) for parent, child in there["fixed"]}.values())
+        changes, count = self._plan_carried(there), sum(map(len, there.values()))
+        if changes:
+            self._make(_Edit(f"keep {count} links and cells of before", changes), {"do": "carry", **there})
+        return count, sum(map(len, new.values())) - count
+
+    def _has(self, one: Any) -> bool:
+        """Say whether a cell, or both of a link, are among the tracks."""
+        try:
+            for cell in one if isinstance(one[0], Sequence) else (one,):
+                self._graph.row(cell)
+        except EditError:
+            return False
+        return True
+
+    def _plan_carried(self, there: Mapping[str, list[Any]]) -> list[Change]:
+        fixed, forbidden = ([self._pair(link) for link in there[name]] for name in ("fixed", "forbidden"))
+        gone = {self._graph.row(cell) for cell in there["deleted"]}
+        old = {(a, b) for a, b in self._graph.edges.tolist()}
+        parents, children = ({link[i] for link in fixed} for i in (0, 1))
+        let_go = {(a, b) for a, b in old if a in parents | gone or b in children | gone}
+        new = (old - let_go - set(forbidden)) | set(fixed)
+        changes: list[Change] = [("cut", a, b) for a, b in sorted(old - new)]
+        changes += [("hide", row, row) for row in sorted(gone)]
+        changes += [("join", a, b) for a, b in sorted(new - old)]
+        changes += [("fix", a, b) for a, b in sorted(set(fixed) & old)]
+        return changes + [("ban", a, b) for a, b in sorted(set(forbidden) - old)]
 
     def undo(self) -> str:
         """Take the last correction back.
@@ -240,6 +299,9 @@ class Edits:
         verb = entry["do"]
         if verb in ("undo", "redo"):
             getattr(self, verb)()
+        elif verb == "carry":
+            cells = [(int(frame), int(label)) for frame, label in entry["deleted"]]
+            self.carry(map(_as_link, entry["fixed"]), map(_as_link, entry["forbidden"]), cells)
         elif verb == "solve":
             cuts: list[Change] = [("cut", *self._pair(link)) for link in entry["cut"]]
             self._solve([*cuts, *(("join", *self._pair(link)) for link in entry["join"])])
@@ -289,6 +351,11 @@ class Edits:
         said: dict[tuple[int, int], bool] = {}
         for edit in self._done:
             if edit.words != _SOLVE:
-                said |= {(a, b): verb != "cut" for verb, a, b in edit.changes if verb in ("join", "cut", "fix")}
+                said |= {(a, b): verb in ("join", "fix") for verb, a, b in edit.changes if verb in _DECIDED}
         there, cell = self._graph.there, self._graph.cell
         return tuple((cell(a), cell(b)) for (a, b), yes in said.items() if yes is kept and there[a] and there[b])
+
+
+def _as_link(pair: Any) -> Link:
+    (t, label), (later, other) = pair
+    return (int(t), int(label)), (int(later), int(other))

@@ -64,7 +64,7 @@ def summarize(tracks: Tracks) -> Table:
         "speed": np.divide(path, time, out=np.full(len(ids), np.nan), where=time > 0),
         size: _medians(areas, begin, end),
         "growth": areas[end] / areas[begin],
-        "complete": (parent > 0) & (children > 1),
+        "complete": (parent > 0) & (np.append(children, 0)[np.searchsorted(ids, parent)] > 1) & (children > 1),
     }
 
 

@@ -150,8 +150,14 @@ class Panel(QScrollArea):
             self._ears[0](reports)
 
     def _succeeded(self, result: Any) -> None:
-        if self._ears is not None:
-            self._settle(self._ears[1](result))
+        if self._ears is None:
+            return
+        try:
+            said = self._ears[1](result)
+        except UNetError as error:  # what was made cannot be taken over, or not be written down
+            self._failed(error)
+        else:
+            self._settle(said)
 
     def complain(self, error: BaseException) -> None:
         """Show an error: its text if it was raised for the user, its kind too if nobody expected it."""

@@ -116,22 +116,61 @@ def write_folder(path: str, layers: list[LayerData]) -> list[str]:
         What was written.
     """
     place = str(Path(path).with_suffix("")) if path.lower().endswith(".ctc") else path
-    labels = next(data for data, _, kind in layers if kind == "labels")
+    labels = next(data[0] if meta.get("multiscale") else data for data, meta, kind in layers if kind == "labels")
     tracks = next(_tracks(np.asarray(data), meta) for data, meta, kind in layers if kind == "tracks")
     workflows.write_tracks(place, tracks, workflows.relabel(labels, tracks))
     return [place]
 
 
 def _tracks(data: npt.NDArray[Any], meta: dict[str, Any]) -> Tracks:
-    """Make tracks of a layer; features that have a row a point are kept."""
+    """Make tracks of a layer, with all that is known of those that were made or opened here and are the same still."""
+    record = (meta.get("metadata") or {}).get(KEY) or {}
+    known = getattr(record.get("followed"), "tracks", None) or record.get("tracks")
+    if isinstance(known, Tracks) and _is_same(known, data, meta.get("graph") or {}):
+        return _placed(known, meta)
     axes = "tzyx" if data.shape[1] == 5 else "tyx"
     table = {"track": data[:, 0].astype(np.int64)} | {a: data[:, i + 1] for i, a in enumerate(axes)}
-    known = meta.get("features")
+    features = meta.get("features")
     for name in ("label", "area"):
-        if known is not None and name in known and len(known[name]) == len(data):
-            table[name] = np.asarray(known[name])
-    parents = {int(child): int(np.ravel(above)[0]) for child, above in (meta.get("graph") or {}).items()}
-    table["parent"] = np.array([parents.get(name, 0) for name in table["track"].tolist()], np.int64)
-    scale = tuple(float(s) for s in np.ravel(meta.get("scale", ())))[-len(axes) :]
-    more: dict[str, Any] = {"scale": scale} if len(scale) == len(axes) else {}
-    return assemble(table, str(meta.get("name", "tracks")), **more).tracks
+        if features is not None and name in features and len(features[name]) == len(data):
+            table[name] = np.asarray(features[name])
+    edges = _edges(table["track"], data[:, 1], meta.get("graph") or {})
+    return _placed(assemble(table, str(meta.get("name", "tracks")), edges).tracks, meta)
+
+
+def _is_same(tracks: Tracks, data: npt.NDArray[Any], graph: dict[Any, Any]) -> bool:
+    """Say whether a layer shows these tracks; napari orders points by track and time, and may have a channel axis."""
+    places = points(tracks)
+    order, own = np.lexsort((places[:, 1], places[:, 0])), np.lexsort((data[:, 1], data[:, 0]))
+    columns = [0, 1, *range(data.shape[1] - places.shape[1] + 2, data.shape[1])]
+    if len(places) != len(data) or not np.array_equal(places[order], data[own][:, columns]):
+        return False
+    return {k: sorted(v) for k, v in tracks.graph.items()} == {int(k): sorted(np.ravel(v)) for k, v in graph.items()}
+
+
+def _edges(track: npt.NDArray[np.int64], time: npt.NDArray[Any], graph: dict[Any, Any]) -> npt.NDArray[np.int64]:
+    """Link the points of each track, and its first one with the last ones of all tracks that it comes from."""
+    order = np.lexsort((time, track))
+    same = track[order][1:] == track[order][:-1]
+    starts, ends = order[np.append(True, ~same)[: len(order)]], order[np.append(~same, True)[: len(order)]]
+    first, last = ({int(track[row]): int(row) for row in rows} for rows in (starts, ends))
+    later = same & (time[order][1:] > time[order][:-1])
+    pairs = [(last.get(int(above)), first.get(int(child))) for child, each in graph.items() for above in np.ravel(each)]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None and time[a] < time[b]]
+    return np.concatenate(
+        [np.stack([order[:-1][later], order[1:][later]], 1), np.array(known, np.int64).reshape(-1, 2)]
+    )
+
+
+def _placed(tracks: Tracks, meta: dict[str, Any]) -> Tracks:
+    """Give tracks the size and unit of each axis that a layer has, where it says more than they know."""
+    count = len(tracks.axes)
+    sizes, units = np.ravel(meta.get("scale", ())), tuple(map(str, meta.get("units") or ()))
+    if len(sizes) < count:
+        return tracks
+    at = [0, *range(len(sizes) - count + 1, len(sizes))]  # a channel axis stands behind time
+    names = [units[i] if len(units) == len(sizes) else "pixel" for i in at]
+    told = [name != "pixel" or own in ("pixel", "frame") for name, own in zip(names, tracks.units, strict=True)]
+    scale = tuple(float(sizes[i]) if new else own for i, new, own in zip(at, told, tracks.scale, strict=True))
+    named = tuple(own if name == "pixel" else name for name, own in zip(names, tracks.units, strict=True))
+    return replace(tracks, scale=scale, units=named)

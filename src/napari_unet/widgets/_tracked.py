@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
-from napari_unet.core.errors import AxesError
+from napari_unet.core.errors import AxesError, UNetError
 from napari_unet.core.sizes import equivalent_diameter
 
 from ._followed import Followed
 
-__all__ = ["check_order", "describe"]
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+__all__ = ["carry", "check_order", "describe"]
+
+_LAST: Final[WeakKeyDictionary[Labels, Any]] = WeakKeyDictionary()  # the corrections of the last tracks of some labels
+
+
+def carry(made: Followed) -> str:
+    """Make what was corrected in earlier tracks of the same labels hold for new ones, and say so in words."""
+    before, _LAST[made.labels] = _LAST.get(made.labels), made.edits
+    if before is None:
+        return ""
+    try:
+        count, lost = made.edits.carry(before.fixed, before.forbidden, before.deleted)
+    except UNetError as error:  # it was done, and could not be written down
+        made.refresh()
+        return f"What you corrected before is kept. {error}"
+    if count:
+        made.refresh()
+    said = f"{count} links and cells that you corrected before stay so: Solve again fits the others to them." * (
+        count > 0
+    )
+    return " ".join(
+        filter(
+            None, [said, f"{lost} links and cells that you corrected could not be kept: masks are gone." * (lost > 0)]
+        )
+    )
 
 
 def check_order(axes: str) -> None:

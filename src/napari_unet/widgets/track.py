@@ -26,7 +26,7 @@ from ._motion import MotionBox, TrackCall, TrackCopies
 from ._news import NEWS
 from ._panel import Panel
 from ._parts import button, row
-from ._tracked import check_order, describe
+from ._tracked import carry, check_order, describe
 from ._worker import Report
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class TrackWidget(Panel):
             return "There is nothing to follow: these labels are empty."
         made = Followed(self.viewer, layer, settings[:2], tracks, self.engine)
         made.image, made.model = self.image.layer, settings[2]
+        kept = carry(made)
         if by := _COLORS[self.colors.currentText()]:
             made.color(by)
         if self.labels.layer is layer:
@@ -162,7 +163,7 @@ class TrackWidget(Panel):
             self._can_save(True)
         counts = made.tracks.counts
         said = f"{counts['tracks']} tracks in {counts['lineages']} lineages, {counts['divisions']} divisions."
-        return " ".join(filter(None, [said, describe(made), made.news]))
+        return " ".join(filter(None, [said, describe(made), kept or made.news]))
 
     def _can_save(self, yes: bool) -> None:
         self.save.setEnabled(yes)

@@ -84,7 +84,21 @@ def correct(tracks: Tracks, place: Path | None = None, merging: bool = False) ->
             f"{refused[0]} Move the file away to begin anew."
         )
     words = f"{len(edits.done)} corrections of before are there again." if edits.done else ""
+    if not lines.entries and (others := _others(place)):
+        words = (
+            f"Corrections of other tracks of these labels are kept in '{others[-1]}': they belong to the masks and the "
+            "settings of then."
+        )
     return edits, " ".join(filter(None, [words, lines.news]))
+
+
+def _others(place: Path) -> list[Path]:
+    """List the files with corrections of other tracks of the same labels, the latest last."""
+    labels, _, _ = place.name.rpartition("tracks-")
+    if not labels:
+        return []  # in the program's own folder nobody knows whose they are
+    found = [file for file in place.parent.glob("*tracks-*.jsonl") if file.name.rpartition("tracks-")[0] == labels]
+    return sorted((file for file in found if file != place), key=lambda file: file.stat().st_mtime)
 
 
 def list_doubts(tracks: Tracks, edits: Edits | None = None) -> Table:

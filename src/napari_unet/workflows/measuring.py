@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from ..core.anatomy import check_grid
 from ..core.axes import Image
 from ..core.errors import ImageError, SpecError
 from ..core.ground import PixelAreas
-from ..core.lengths import in_one_unit
+from ..core.lengths import in_one_unit, scaled_like
 from ..core.registry import load
 from ..core.results import Table
 from ..core.steps import Progress, Steps, finish
@@ -83,7 +82,7 @@ def measure_steps(
     labels = open_labels(labels, intensities)
     if intensities is not None:
         check_grid(labels, intensities)
-        labels = _scaled_like(labels, intensities)
+        labels = scaled_like(labels, intensities)
     labels = in_one_unit(labels)
     for name in measures:
         measuring = load("measures", name)
@@ -96,17 +95,6 @@ def measure_steps(
         else:
             table |= measuring.measure(labels, intensities)
     return table
-
-
-def _scaled_like(labels: Image, image: Image) -> Image:
-    """Return labels with the pixel sizes of their image where they tell none, as in PNG and NumPy files."""
-    own = labels.label_axes
-    _, scale, units = labels.along(own)
-    if set(units) != {"pixel"} or set(scale) != {1.0} or set(own) != set(image.label_axes):
-        return labels
-    known = {a: (size, unit) for a, size, unit in zip(image.axes, image.scale, image.units, strict=True) if a in own}
-    sizes, names = zip(*(known.get(a, (1.0, "pixel")) for a in labels.axes), strict=True)
-    return replace(labels, scale=sizes, units=names)
 
 
 def ground_of(*images: Image | None) -> PixelAreas | None:

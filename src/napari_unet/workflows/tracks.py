@@ -10,6 +10,7 @@ from typing import Any
 from ..core.axes import Image, as_image
 from ..core.conflict import check_conflict
 from ..core.errors import ImageError
+from ..core.lengths import in_one_unit, scaled_like
 from ..core.linking import LinkSpec
 from ..core.motion import Motion
 from ..core.results import Annotation, TrackFile, Tracks, TrackScores
@@ -33,11 +34,12 @@ def track_steps(
     Parameters
     ----------
     labels : Image, array-like or path
-        Arrays start with t; see :func:`napari_unet.tracking.lap.link`.
+        Arrays start with t; see :func:`napari_unet.tracking.lap.link`. Lengths are counted in the unit of x.
     spec : LinkSpec, optional
         Settings.
     image : Image, array-like or path, optional
-        What was segmented, on the same grid: how bright objects are helps to tell them apart and to see divisions.
+        What was segmented, on the same grid: how bright objects are helps to tell them apart and to see divisions. The
+        size of its pixels and the time between its frames hold for labels that do not say theirs.
     model : str
         Name or folder of a model that foretells motion (trained with the task ``motion``); needs the image.
     client : distributed.Client or str, optional
@@ -70,6 +72,7 @@ def track_steps(
 
     named = isinstance(image, str | os.PathLike)
     picture, seen = None if image is None else open_image(image) if named else movie(image), movie(labels)
+    seen = in_one_unit(seen if picture is None else scaled_like(seen, picture))
     if client is not None:
         network = SegmentSpec(model=_named(model, picture)) if model else None
         tracks: Tracks = yield from on_workers(client, "track_on_steps", seen, spec or LinkSpec(), picture, network)
