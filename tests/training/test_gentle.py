@@ -16,7 +16,7 @@ from napari_unet.models.cards import read_card
 from napari_unet.models.store import read_network, write_model
 from napari_unet.training.course import Around
 from napari_unet.training.fit import fit
-from napari_unet.training.gentle import gentle, goes_on, rose
+from napari_unet.training.gentle import gentle, goes_on, pressed, rose
 from napari_unet.training.looks import Looks
 from napari_unet.training.plan import prepare
 from napari_unet.training.run import make_card
@@ -158,3 +158,52 @@ def test_scores_are_compared_by_the_most_telling():
     assert not rose({"mAP": 0.5, "Dice": 0.8}, {"mAP": 0.5, "Dice": 0.8})
     assert rose({"mAP": 0.0, "Dice": 0.1}, {"mAP": 0.0, "Dice": 0.2})
     assert rose({}, {"mAP": 0.5})
+
+
+def test_where_a_model_finds_few_objects_there_is_little_to_lose(start):
+    planned = finish(prepare([example(0)], TrainSpec(name="finer", start=str(start)))).plan.spec
+    bad, good = {"AP50": 0.4, "mAP": 0.19}, {"AP50": 0.4, "mAP": 0.2}
+    fast = pressed(planned, {"name", "start"}, bad)
+    assert (fast.rate, fast.frozen) == (pytest.approx(10 * planned.rate), 0)
+    assert fast.model_copy(update={"rate": planned.rate, "frozen": planned.frozen}) == planned
+    assert pressed(planned, {"frozen"}, bad).frozen == planned.frozen
+    for named, before in (((), good), ((), {}), ({"rate"}, bad)):
+        assert pressed(planned, named, before) == planned
+    lent = planned.model_copy(update={"rate": 0.1 * USUAL.rate})
+    assert pressed(lent, (), bad) == lent
+
+
+@pytest.fixture(scope="module")
+def blind(start, tmp_path_factory):
+    """A model that finds nothing: its scores are all below any threshold."""
+    card, folder = read_card(start), tmp_path_factory.mktemp("blind") / "blind"
+    network = read_network(start, card)
+    with torch.no_grad():
+        network.head.bias[:2] -= 9
+    write_model(folder, card.model_copy(update={"name": "blind"}), network)
+    return folder
+
+
+def test_the_card_and_the_curve_say_how_fast_it_learned(blind, tmp_path):
+    shown = []
+    workflows.train([example(0)], going_on(blind, steps=4, every=2), tmp_path / "finer", shown.append)
+    assert any("10 times as fast as was planned" in p.news for p in shown)
+    card = read_card(tmp_path / "finer")
+    assert f"rate {0.3 * USUAL.rate:g}" in card.recipe
+    assert card.training["settings"]["rate"] == pytest.approx(0.3 * USUAL.rate)
+    rows = workflows.training_curve(tmp_path / "finer" / "training")
+    assert max(row.rate for row in rows) > 0.03 * USUAL.rate
+
+
+def test_it_goes_on_as_fast_as_it_began(blind, tmp_path):
+    whole = workflows.train([example(0)], going_on(blind, steps=6, every=2), tmp_path / "whole")
+    steps = workflows.train_steps([example(0)], going_on(blind, steps=6, every=2), tmp_path / "parts")
+    for progress in steps:
+        if isinstance(progress.payload, Epoch) and progress.payload.step == 4:
+            break
+    steps.close()
+    parts = workflows.train([example(0)], going_on(blind, steps=6, every=2), tmp_path / "parts")
+    gently = workflows.train([example(0)], going_on(blind, steps=6, every=2, rate=0.03 * USUAL.rate), tmp_path / "slow")
+    losses = [[row.loss for row in workflows.training_curve(one / "training")] for one in (whole, parts, gently)]
+    assert len(losses[0]) == 3
+    assert losses[0] == losses[1] != losses[2]

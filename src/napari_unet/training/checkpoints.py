@@ -37,6 +37,11 @@ class Checkpoints:
         self.folder, self.said = folder, ""
         self.last, self.previous, self.best = (folder / f"{name}.pt" for name in ("last", "previous", "best"))
 
+    @property
+    def there(self) -> bool:
+        """Whether there is a safe point, be it readable or not."""
+        return self.last.exists() or self.previous.exists()
+
     def read(self, device: str) -> State | None:
         """Return the newest safe point that can be read, or None if the run has none.
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..core.errors import Cancelled, TrainingError
 from ..core.results import Epoch
+from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
 from .checkpoints import Checkpoints
 from .curve import Curve
@@ -56,6 +57,8 @@ class Around:
         Who looks at the network at each report; the first process only.
     before : dict of float
         Validation of the model that it starts from.
+    pressed : TrainSpec or None
+        How fast it learns, if otherwise than planned; the first process tells the others.
     history : History or None
         Of the run, once it has begun.
     steps : int
@@ -66,6 +69,7 @@ class Around:
     wishes: Wishes = field(default_factory=Wishes)
     look: Looker | None = None
     before: dict[str, float] = field(default_factory=dict)
+    pressed: TrainSpec | None = None
     history: History | None = None
     steps: int = 0
 

@@ -108,6 +108,9 @@ def fit(
     net = spec.net.model_copy(update={"outputs": len(learn.CHANNELS) + 1})
     fitting = spec.model_copy(update={"patch": patch(net, spec.patch)})
     device = around.ranks.device(device)
+    told = around.pressed or spec
+    pace_of = around.ranks.agree([told.rate, told.warmup, told.frozen], device)
+    spec = spec.model_copy(update=dict(zip(("rate", "warmup", "frozen"), pace_of, strict=True)))
     sampler, keep = Sampler(pairs, fitting, learn, device), Checkpoints(folder)
     run = Run(spec, net, device, _fingerprint(pairs), around.ranks)
     if spec.start:

@@ -3,23 +3,26 @@
 A network that has learned from many images is moved far by the first steps of an optimizer that knows nothing of it
 yet, and by a few images that are all alike: what it knew is lost before anything is learned (McCloskey and Cohen 1989).
 So the rate is much lower and rises slowly (as Howard and Ruder 2018 do it for language models), and the statistics of
-normalizations stay those of many images. The model that is started from is judged first, and is the best so far. One
-that learned something else lends its weights: less is to be kept, and the rate is in between.
+normalizations stay those of many images. The model that is started from is judged first, and is the best so far. Where
+it finds few of the objects there is little to lose: the rate is ten times higher, and statistics follow the new images.
+One that learned something else lends its weights: less is to be kept, and the rate is in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from ..core.model_card import ModelCard
 from ..core.specs import TrainSpec
 
-__all__ = ["gentle", "gentle_words", "goes_on", "rose", "telling"]
+__all__ = ["gentle", "gentle_words", "goes_on", "pressed", "rose", "telling"]
 
 _USUAL: Final = TrainSpec()
 _GENTLE: Final = {"rate": 0.03 * _USUAL.rate, "warmup": 0.1, "frozen": 1.0}
 _LENT: Final = {"rate": 0.1 * _USUAL.rate}
+_PRESSED: Final = {"rate": 0.3 * _USUAL.rate, "warmup": 0.1, "frozen": 0.0}
+_LITTLE: Final = 0.2  # mean AP, below which there is little to lose
 _SAME: Final = ("target", "normalize", "diameter", "grid")  # what decides, beside the network, what weights mean
 _TELLING: Final = ("mDice", "mAP", "Dice")  # scores, the most telling first
 
@@ -63,6 +66,29 @@ def gentle(given: TrainSpec, planned: TrainSpec, card: ModelCard) -> dict[str, A
     """
     wanted = _GENTLE if goes_on(planned, card) else _LENT
     return {name: value for name, value in wanted.items() if name not in given.model_fields_set}
+
+
+def pressed(spec: TrainSpec, named: Collection[str], before: Mapping[str, float]) -> TrainSpec:
+    """Return the settings of a training that goes on from a model which is no good on such images: it learns faster.
+
+    Parameters
+    ----------
+    spec : TrainSpec
+        As planned.
+    named : collection of str
+        The settings that were given by name, which stay.
+    before : mapping of float
+        Scores of the model that is started from, on images of the kind that is learned; empty if it was not judged.
+
+    Returns
+    -------
+    TrainSpec
+        The same one where the model does well enough, where the rate was given, or where it is no model that goes on.
+    """
+    gently = "rate" not in named and spec.start and spec.rate == _GENTLE["rate"]
+    if not gently or before.get("mAP", 1.0) >= _LITTLE:
+        return spec
+    return spec.model_copy(update={name: value for name, value in _PRESSED.items() if name not in named})
 
 
 def gentle_words(spec: TrainSpec) -> str:

@@ -12,7 +12,7 @@ from ..core.specs import PLANNED, TrainSpec
 from ..io.atomic import write_text
 from .state import FREE, same_run
 
-__all__ = ["keep_plan", "planned_before"]
+__all__ = ["keep_plan", "named_before", "planned_before"]
 
 _PLAN: Final = "plan.json"
 
@@ -70,3 +70,11 @@ def planned_before(run: Path, given: TrainSpec) -> TrainSpec | None:
     if not same_run(before, given) or left_open[0] != left_open[1]:
         return None
     return planned.model_copy(update={name: getattr(given, name) for name in FREE})
+
+
+def named_before(run: Path) -> frozenset[str]:
+    """Return the settings that were given by name when a run was begun; all of them where nothing tells it."""
+    try:
+        return frozenset(json.loads((run / _PLAN).read_text("utf-8"))["given"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset(TrainSpec.model_fields)

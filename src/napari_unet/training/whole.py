@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -24,10 +24,11 @@ from ..models.model import Model
 from ..models.store import read_network, write_model
 from ..models.zoo import load_model
 from ..targets import target
+from .checkpoints import Checkpoints
 from .course import Around
 from .fit import check_before, fit
-from .gentle import goes_on, rose
-from .kept import keep_plan
+from .gentle import goes_on, pressed, rose
+from .kept import keep_plan, named_before
 from .looks import Looks
 from .patches import Pair
 from .ranks import Ranks, is_first, joined
@@ -40,6 +41,7 @@ from .wishes import PAUSE, Wishes
 
 __all__ = ["Material", "train_whole"]
 
+_BEFORE = "before.json"  # scores of the model that a run begins with
 _KEPT = ("log.csv", "plan.json", "events")  # of a run's folder, in the model's
 
 
@@ -133,7 +135,9 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
 
 def _write_down(material: Material, run: Path) -> None:
     """Keep what was asked for and how it was planned, unless the folder holds another run."""
-    check_before(material.pairs, material.spec, run)
+    if not Checkpoints(run).there:
+        (run / _BEFORE).unlink(missing_ok=True)  # of another start, perhaps
+    check_before(material.pairs, _pressed(material.spec, run), run)
     write_order(material.order)
     if material.plan is not None and material.given is not None:
         keep_plan(run, material.given, material.plan)
@@ -151,6 +155,12 @@ def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps
     note_state(run, "running")
     try:
         around.before = yield from _before(spec, looks, run)
+        around.pressed = fast = _pressed(spec, run)
+        if fast != spec:
+            said = f"So there is little to lose: it learns {fast.rate / spec.rate:g} times as fast as was planned."
+            yield Progress(0, 0, "starting", news=said)
+            recipe = material.card.recipe.replace(f"rate {spec.rate:g}", f"rate {fast.rate:g}")
+            material = replace(material, spec=fast, card=material.card.model_copy(update={"recipe": recipe}))
         network = yield from fit(material.pairs, spec, run, device, around=around)
         yield Progress(0, 0, "Judging the model on the held-out images" if material.held_out else "Writing the model")
         return _finish(material, network, around, run)
@@ -166,7 +176,7 @@ def _before(spec: TrainSpec, looks: Looks, run: Path) -> Steps[dict[str, float]]
     """Return the scores of the model that is started from; they are measured once."""
     if not spec.start or not (looks.held_out or goes_on(spec, read_card(find_model(spec.start)))):
         return {}
-    file, where = run / "before.json", _where(looks)
+    file, where = run / _BEFORE, _where(looks)
     if not file.is_file():
         yield Progress(0, 0, f"Judging '{spec.start}' {where}")
         model = load_model(spec.start, looks.device)
@@ -178,6 +188,12 @@ def _before(spec: TrainSpec, looks: Looks, run: Path) -> Steps[dict[str, float]]
     told = ", ".join(f"{name} {value:.3f}" for name, value in before.items())
     yield Progress(0, 0, "starting", news=f"'{spec.start}' {where}, before: {told}.")
     return before
+
+
+def _pressed(spec: TrainSpec, run: Path) -> TrainSpec:
+    """Return how fast a run learns, by the scores of the model that it was begun with: the same when it goes on."""
+    file = run / _BEFORE
+    return pressed(spec, named_before(run), json.loads(file.read_text("utf-8"))) if file.is_file() else spec
 
 
 def _where(looks: Looks) -> str:
