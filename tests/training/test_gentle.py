@@ -16,7 +16,7 @@ from napari_unet.models.cards import read_card
 from napari_unet.models.store import read_network, write_model
 from napari_unet.training.course import Around
 from napari_unet.training.fit import fit
-from napari_unet.training.gentle import gentle, goes_on, pressed, rose
+from napari_unet.training.gentle import _LONG, gentle, goes_on, pressed, rose
 from napari_unet.training.looks import Looks
 from napari_unet.training.plan import prepare
 from napari_unet.training.run import make_card
@@ -167,6 +167,10 @@ def test_where_a_model_finds_few_objects_there_is_little_to_lose(start):
     assert (fast.rate, fast.frozen) == (pytest.approx(10 * planned.rate), 0)
     assert fast.model_copy(update={"rate": planned.rate, "frozen": planned.frozen}) == planned
     assert pressed(planned, {"frozen"}, bad).frozen == planned.frozen
+    for short in ({"steps": 499}, {"minutes": 4.9}):
+        hurried = planned.model_copy(update=short)
+        assert pressed(hurried, (), bad) == hurried, "it would not settle"
+    assert pressed(planned.model_copy(update={"minutes": 5.0, "steps": 10}), (), bad).rate == fast.rate
     for named, before in (((), good), ((), {}), ({"rate"}, bad)):
         assert pressed(planned, named, before) == planned
     lent = planned.model_copy(update={"rate": 0.1 * USUAL.rate})
@@ -184,7 +188,8 @@ def blind(start, tmp_path_factory):
     return folder
 
 
-def test_the_card_and_the_curve_say_how_fast_it_learned(blind, tmp_path):
+def test_the_card_and_the_curve_say_how_fast_it_learned(blind, tmp_path, monkeypatch):
+    monkeypatch.setitem(_LONG, "steps", 1)
     shown = []
     workflows.train([example(0)], going_on(blind, steps=4, every=2), tmp_path / "finer", shown.append)
     assert any("10 times as fast as was planned" in p.news for p in shown)
@@ -195,7 +200,8 @@ def test_the_card_and_the_curve_say_how_fast_it_learned(blind, tmp_path):
     assert max(row.rate for row in rows) > 0.03 * USUAL.rate
 
 
-def test_it_goes_on_as_fast_as_it_began(blind, tmp_path):
+def test_it_goes_on_as_fast_as_it_began(blind, tmp_path, monkeypatch):
+    monkeypatch.setitem(_LONG, "steps", 1)
     whole = workflows.train([example(0)], going_on(blind, steps=6, every=2), tmp_path / "whole")
     steps = workflows.train_steps([example(0)], going_on(blind, steps=6, every=2), tmp_path / "parts")
     for progress in steps:

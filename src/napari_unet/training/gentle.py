@@ -4,8 +4,8 @@ A network that has learned from many images is moved far by the first steps of a
 yet, and by a few images that are all alike: what it knew is lost before anything is learned (McCloskey and Cohen 1989).
 So the rate is much lower and rises slowly (as Howard and Ruder 2018 do it for language models), and the statistics of
 normalizations stay those of many images. The model that is started from is judged first, and is the best so far. Where
-it finds few of the objects there is little to lose: the rate is ten times higher, and statistics follow the new images.
-One that learned something else lends its weights: less is to be kept, and the rate is in between.
+it finds few of the objects there is little to lose, and in a training of some minutes (not in one of a hundred steps)
+more to gain: the rate is ten times higher, and statistics follow the new images. One that learned something else lends its weights: less is to be kept, and the rate is in between.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _GENTLE: Final = {"rate": 0.03 * _USUAL.rate, "warmup": 0.1, "frozen": 1.0}
 _LENT: Final = {"rate": 0.1 * _USUAL.rate}
 _PRESSED: Final = {"rate": 0.3 * _USUAL.rate, "warmup": 0.1, "frozen": 0.0}
 _LITTLE: Final = 0.2  # mean AP, below which there is little to lose
+_LONG: Final = {"minutes": 5.0, "steps": 500}  # from which on a higher rate has the time to settle
 _SAME: Final = ("target", "normalize", "diameter", "grid")  # what decides, beside the network, what weights mean
 _TELLING: Final = ("mDice", "mAP", "Dice")  # scores, the most telling first
 
@@ -83,10 +84,12 @@ def pressed(spec: TrainSpec, named: Collection[str], before: Mapping[str, float]
     Returns
     -------
     TrainSpec
-        The same one where the model does well enough, where the rate was given, or where it is no model that goes on.
+        The same one where the model does well enough, where the time is short, where the rate was given, or where it is
+        no model that goes on.
     """
     gently = "rate" not in named and spec.start and spec.rate == _GENTLE["rate"]
-    if not gently or before.get("mAP", 1.0) >= _LITTLE:
+    short = spec.steps < _LONG["steps"] if spec.minutes is None else spec.minutes < _LONG["minutes"]
+    if not gently or short or before.get("mAP", 1.0) >= _LITTLE:
         return spec
     return spec.model_copy(update={name: value for name, value in _PRESSED.items() if name not in named})
 
