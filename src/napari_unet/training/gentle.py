@@ -5,7 +5,8 @@ yet, and by a few images that are all alike: what it knew is lost before anythin
 So the rate is much lower and rises slowly (as Howard and Ruder 2018 do it for language models), and the statistics of
 normalizations stay those of many images. The model that is started from is judged first, and is the best so far. Where
 it finds few of the objects there is little to lose, and in a training of some minutes (not in one of a hundred steps)
-more to gain: the rate is ten times higher, and statistics follow the new images. One that learned something else lends its weights: less is to be kept, and the rate is in between.
+more to gain: the rate is ten times higher, and statistics follow the new images. One that learned something else lends
+its weights: less is to be kept, and the rate is in between.
 """
 
 from __future__ import annotations
