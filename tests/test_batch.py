@@ -126,6 +126,15 @@ def test_what_was_corrected_is_measured_again_and_kept(here, kind):
     assert label_hash(labels_of(place)) == napari_unet.segment("in/a.tif", spec).hash
 
 
+def test_labels_that_were_spoiled_fail_alone(here):
+    workflows.batch(["in/a.tif", "in/b.tif"], "out", SegmentSpec(model="bright"), kind=".tif")
+    (here / "out" / "labels" / "a.tif").write_bytes(b"spoiled")
+    found = workflows.batch(["in/a.tif", "in/b.tif"], "out", SegmentSpec(model="bright"), kind=".tif")
+    assert "changed and cannot be measured" in found.images[0].failed
+    assert found.images[1].objects > 0
+    assert {row["image"] for row in rows(here / "out" / "objects.csv")} == {"b.tif"}
+
+
 def test_other_settings_are_not_mixed_in(here):
     good("batch", "in/a.tif", "in/b.tif", "-o", "out", "--model", "bright", "--workers", "1")
     good("batch", "in/b.tif", "in/a.tif", "-o", "out", "--model", "bright", "--device", "cpu")

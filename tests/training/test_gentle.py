@@ -213,3 +213,17 @@ def test_it_goes_on_as_fast_as_it_began(blind, tmp_path, monkeypatch):
     losses = [[row.loss for row in workflows.training_curve(one / "training")] for one in (whole, parts, gently)]
     assert len(losses[0]) == 3
     assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("minutes", [(0.1, 0.03), (0.04, 0.1)])
+def test_a_run_that_goes_on_for_another_time_keeps_its_rate(blind, tmp_path, minutes, monkeypatch):
+    monkeypatch.setitem(_LONG, "minutes", 0.05)
+    first, then = (going_on(blind, steps=6, every=2, minutes=each) for each in minutes)
+    steps = workflows.train_steps([example(0)], first, tmp_path / "finer")
+    for progress in steps:
+        if isinstance(progress.payload, Epoch) and progress.payload.step > 0:
+            break
+    steps.close()
+    workflows.train([example(0)], then, tmp_path / "finer")
+    rate = read_card(tmp_path / "finer").training["settings"]["rate"]
+    assert rate == pytest.approx((0.3 if minutes[0] > 0.05 else 0.03) * USUAL.rate)

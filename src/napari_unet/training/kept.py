@@ -12,7 +12,7 @@ from ..core.specs import PLANNED, TrainSpec
 from ..io.atomic import write_text
 from .state import FREE, same_run
 
-__all__ = ["keep_plan", "named_before", "planned_before"]
+__all__ = ["begun_with", "keep_plan", "planned_before"]
 
 _PLAN: Final = "plan.json"
 
@@ -72,9 +72,21 @@ def planned_before(run: Path, given: TrainSpec) -> TrainSpec | None:
     return planned.model_copy(update={name: getattr(given, name) for name in FREE})
 
 
-def named_before(run: Path) -> frozenset[str]:
-    """Return the settings that were given by name when a run was begun; all of them where nothing tells it."""
+def begun_with(run: Path) -> tuple[TrainSpec, frozenset[str]] | None:
+    """Return the plan that a run was begun with, and the settings that were given by name; None where nothing tells.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+
+    Returns
+    -------
+    TrainSpec, frozenset of str
+        Also where the run goes on for another time than it was begun for.
+    """
     try:
-        return frozenset(json.loads((run / _PLAN).read_text("utf-8"))["given"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return frozenset(TrainSpec.model_fields)
+        said = json.loads((run / _PLAN).read_text("utf-8"))
+        return TrainSpec.of(**said["spec"]), frozenset(said["given"])
+    except (OSError, ValueError, KeyError, TypeError, SpecError):
+        return None

@@ -28,7 +28,7 @@ from .checkpoints import Checkpoints
 from .course import Around
 from .fit import check_before, fit
 from .gentle import goes_on, pressed, rose
-from .kept import keep_plan, named_before
+from .kept import begun_with, keep_plan
 from .looks import Looks
 from .patches import Pair
 from .ranks import Ranks, is_first, joined
@@ -192,8 +192,12 @@ def _before(spec: TrainSpec, looks: Looks, run: Path) -> Steps[dict[str, float]]
 
 def _pressed(spec: TrainSpec, run: Path) -> TrainSpec:
     """Return how fast a run learns, by the scores of the model that it was begun with: the same when it goes on."""
-    file = run / _BEFORE
-    return pressed(spec, named_before(run), json.loads(file.read_text("utf-8"))) if file.is_file() else spec
+    file, begun = run / _BEFORE, begun_with(run)
+    if begun is None or not file.is_file():
+        return spec
+    planned, named = begun
+    fast = pressed(planned, named, json.loads(file.read_text("utf-8")))
+    return spec.model_copy(update={name: getattr(fast, name) for name in ("rate", "warmup", "frozen")})
 
 
 def _where(looks: Looks) -> str:

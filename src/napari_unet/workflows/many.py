@@ -164,10 +164,15 @@ def _measured(files: Sequence[Path], found: Found, place: Path, how: tuple[Segme
     from .files import find_manifest
 
     spec, axes = how
-    image = read_image(files, axes)
-    labels, manifest = read_labels(place, like=image), find_manifest(place)
-    there = Segmentation(labels, found.objects, found.width, found.seconds, manifest)
-    made = yield from with_table(there, image, spec)
+    try:
+        image = read_image(files, axes)
+        labels, manifest = read_labels(place, like=image), find_manifest(place)
+        there = Segmentation(labels, found.objects, found.width, found.seconds, manifest)
+        made = yield from with_table(there, image, spec)
+    except (OutputError, MemoryShortError):
+        raise
+    except UNetError as error:
+        return replace(found, failed=f"Its labels were changed and cannot be measured: {error}"), {}
     return _outcome(found, made, image, found.seconds)
 
 
