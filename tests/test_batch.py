@@ -126,6 +126,18 @@ def test_what_was_corrected_is_measured_again_and_kept(here, kind):
     assert label_hash(labels_of(place)) == napari_unet.segment("in/a.tif", spec).hash
 
 
+def test_rings_around_objects_are_measured_too(here):
+    good("batch", "in/a.tif", "-o", "out", "--model", "bright", "--around", "5")
+    table = workflows.read_table(here / "out" / "objects.csv")
+    labels = workflows.read_labels(here / "out" / "labels" / "a.ome.zarr")
+    alone = workflows.measure(labels, workflows.read_image(here / "in" / "a.tif"), around=5)
+    for name in ("ring_area", "cell_area", "ring_intensity_mean", "intensity_ratio"):
+        np.testing.assert_allclose(table[name], alone[name])
+    assert "made with another around" in bad("batch", "in/a.tif", "-o", "out", "--model", "bright")
+    assert "is no distance" in bad("batch", "in/a.tif", "-o", "new", "--model", "bright", "--around", "far")
+    assert not (here / "new").exists()
+
+
 def test_labels_that_were_spoiled_fail_alone(here):
     workflows.batch(["in/a.tif", "in/b.tif"], "out", SegmentSpec(model="bright"), kind=".tif")
     (here / "out" / "labels" / "a.tif").write_bytes(b"spoiled")

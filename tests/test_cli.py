@@ -565,6 +565,26 @@ def test_measure(here, disks):
     bad("measure", "labels.tif", "--image", "small.npy", "-o", "new.csv")
 
 
+def test_around(here, disks):
+    workflows.write_labels("nuclei.tif", Image(disks[1], "yx", (0.5, 0.5), ("micrometer",) * 2))
+    good("measure", "nuclei.tif", "--image", "cells.tif", "--around", "2 um", "-o", "table.csv")
+    table = workflows.read_table("table.csv")
+    assert {"ring_area", "cell_area", "ring_intensity_mean", "cell_intensity_sum", "intensity_ratio"} <= table.keys()
+    good("grow", "nuclei.tif", "--by", "4", "-o", "cells.ome.zarr")
+    assert json.loads(good("grow", "nuclei.tif", "--by", "2 um", "--ring", "-o", "rings.tif", "--json"))["ring"]
+    cells, rings = workflows.read_labels("cells.ome.zarr"), workflows.read_labels("rings.tif")
+    assert (cells.scale, cells.units) == ((0.5, 0.5), ("micrometer",) * 2)
+    np.testing.assert_array_equal(np.asarray(cells.data), disks[1] + np.asarray(rings.data))
+    areas = np.bincount(np.asarray(rings.data).ravel(), minlength=43)[1:] * 0.25
+    np.testing.assert_allclose(table["ring_area"], areas)
+    assert "is no distance" in bad("grow", "nuclei.tif", "--by", "far", "-o", "new.tif")
+    assert "of unknown size" in bad("grow", "cells.tif", "--by", "2 um", "-o", "new.tif")
+    assert "exists" in bad("grow", "nuclei.tif", "--by", "4", "-o", "rings.tif")
+    assert "object store" in bad("grow", "nuclei.tif", "--by", "4", "-o", "memory://x.ome.zarr")
+    lesions = bad("measure", "nuclei.tif", "--measure", "lesions", "--around", "4", "-o", "new.csv")
+    assert "without --around" in lesions
+
+
 def test_models(here, bright):
     assert "bright" in good("models")
     cards = json.loads(good("models", "--json"))

@@ -6,15 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .workflows import batch, evaluate, info, list_models, load_model, load_task, measure, read_image  # noqa: I001  # short
+    from .workflows import batch, evaluate, grow, info, list_models, load_model, load_task, measure, read_image  # noqa: I001  # short
     from .workflows import read_labels, read_region, sample, segment, segment_steps, track, track_steps, train
     from .workflows import train_steps, write_labels, write_table
 
     __version__: str
 
 __all__ = [
-    "batch", "evaluate", "info", "list_models", "load_model", "load_task", "measure", "read_image", "read_labels",
-    "read_region", "sample", "segment", "segment_steps", "track", "track_steps", "train", "train_steps",
+    "batch", "evaluate", "grow", "info", "list_models", "load_model", "load_task", "measure", "read_image",
+    "read_labels", "read_region", "sample", "segment", "segment_steps", "track", "track_steps", "train", "train_steps",
     "write_labels", "write_table",
 ]  # fmt: skip
 _HOME: Final = dict.fromkeys(__all__, ".workflows") | {"__version__": "._version"}

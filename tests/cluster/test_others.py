@@ -77,6 +77,14 @@ def test_the_same_measures_of_a_movie(client, movie):
     same(workflows.measure(labels, image, client=client), workflows.measure(labels, image))
 
 
+def test_the_same_rings(client, wide, movie):
+    for places, axes in ((wide, "yx"), (movie, "tyx")):
+        labels, image = opened(places, axes)
+        expected = workflows.measure(labels, image, around=7)
+        assert expected["ring_area"].max() > 0
+        same(workflows.measure(labels, image, client=client, around=7), expected)
+
+
 def test_the_same_tracks(client, movie):
     labels, image = opened(movie, "tyx")
     for picture in (None, image):

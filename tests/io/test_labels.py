@@ -288,3 +288,10 @@ def test_labels_that_say_no_axes_have_those_of_their_image(tmp_path, name):
     for other in (None, Image(np.zeros((2, 3, 4, 5, 6)), "tczyx"), Image(np.zeros((5, 6)), "yx")):
         with pytest.raises(AxesError, match="read in several ways"):
             read_labels(tmp_path / name, like=other)
+
+
+def test_an_address_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="only 'segment' writes"):
+        write_labels("memory://x.ome.zarr", Image(np.eye(5, dtype=int), "yx"))
+    assert not any(tmp_path.iterdir())

@@ -139,7 +139,8 @@ def test_the_command_that_does_the_same(dock: SegmentWidget, images: Path) -> No
     assert said[:5] == ["napari-unet", "batch", str(images), "--output", str(images.with_name("day 1-cells"))]
     assert said[-1] == "--confidence"
     spec = SegmentSpec(diameter=20, threshold=0.4)
-    line = as_batch(spec, Path("in"), Path("out"), ".tif", "tyx")
+    line = as_batch(spec, Path("in"), Path("out"), ".tif", {"axes": "tyx", "around": "5 µm"})
     assert line == (
-        "napari-unet batch in --output out --model nuclei --diameter 20.0 --threshold 0.4 --axes tyx --format .tif"
+        "napari-unet batch in --output out --model nuclei --diameter 20.0 --threshold 0.4 --axes tyx "
+        "--around '5 µm' --format .tif"
     )

@@ -13,7 +13,7 @@ from ..core.runtimes import RUNTIMES
 from ..core.specs import SegmentSpec
 
 __all__ = [
-    "Anomaly", "Average", "Background", "Batch", "Binary", "Channel", "Channels", "Confidence", "Diameter",
+    "Anomaly", "Around", "Average", "Background", "Batch", "Binary", "Channel", "Channels", "Confidence", "Diameter",
     "DropoutSamples", "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models",
     "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table",
     "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "check_both",
@@ -52,6 +52,14 @@ Models = Annotated[
 ]
 Diameter = Annotated[
     float | None, typer.Option(help="Typical width of the objects in pixels.", show_default="measured")
+]
+Around = Annotated[
+    str,
+    typer.Option(
+        help="Measure the ring around each object, too, such as the cytoplasm around a nucleus: how far it reaches, in "
+        "pixels or with a unit: '5 um'.",
+        show_default="nothing",
+    ),
 ]
 Channel = Annotated[
     list[Path] | None,

@@ -40,6 +40,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     link_z: options.LinkZ = _SEGMENT.link_z,
     average: options.Average = _SEGMENT.average,
     dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
+    around: options.Around = "",
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="A column that says where averaged answers differ.")
     ] = False,
@@ -96,6 +97,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
                 overwrite=overwrite,
                 client=client,
                 part=(part, of) if of else None,
+                around=around,
             )
         )
     if as_json:

@@ -52,6 +52,7 @@ app.command(epilog=inspection.EXAMPLES)(inspection.inspect)
 app.command(epilog=change.EXAMPLES)(change.change)
 app.command(epilog=measuring.EVALUATE)(measuring.evaluate)
 app.command(epilog=measuring.MEASURE)(measuring.measure)
+app.command(epilog=measuring.GROW)(measuring.grow)
 app.command(hidden=True)(driving.drive)
 
 _Model = Annotated[str, typer.Option(help="Name of a model ('napari-unet models' lists them) or its folder.")]

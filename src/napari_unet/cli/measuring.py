@@ -16,11 +16,16 @@ from . import lesions
 from . import tracks as tracking
 from .reading import open_image
 
-__all__ = ["EVALUATE", "MEASURE", "evaluate", "measure"]
+__all__ = ["EVALUATE", "GROW", "MEASURE", "evaluate", "grow", "measure"]
 
 EVALUATE: Final = "napari-unet evaluate true.tif found.tif\n\nnapari-unet evaluate true-labels found-labels --json"
+GROW: Final = (
+    "napari-unet grow nuclei.tif --by '5 um' --output cells.tif\n\n"
+    "napari-unet grow nuclei.ome.zarr --by 12 --ring --output cytoplasm.ome.zarr"
+)
 MEASURE: Final = (
     "napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv\n\n"
+    "napari-unet measure nuclei.tif --image cells.tif --around '5 um' --output cells.csv\n\n"
     "napari-unet measure tumors.tif --measure lesions --output tumors.csv\n\n"
     "napari-unet measure lesions.nii.gz --image T1.nii.gz --channel FLAIR.nii.gz --output lesions.csv"
 )
@@ -89,6 +94,7 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     image: Annotated[Path | None, typer.Option(help="Image whose intensities to measure.")] = None,
     channel: options.Channel = None,
     axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as tyx.")] = None,
+    around: options.Around = "",
     measure: Annotated[str, typer.Option(help="What to measure: objects, or lesions (with diameters).")] = "objects",
     classes: lesions.Classes = False,
     organ: lesions.Organ = None,
@@ -117,17 +123,48 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     source = open_image(image, axes, series, channel) if image else None
     axes = source.label_axes if source and axes else axes
     if measure == "lesions":
-        _not_of("lesions", {"--scheduler": scheduler, "--local-workers": local_workers, "--slurm": slurm})
+        _not_of(
+            "lesions",
+            {"--around": around, "--scheduler": scheduler, "--local-workers": local_workers, "--slurm": slurm},
+        )
         table, rows = lesions.measure(labels, source, axes, files, classes)
     elif classes or any(files.values()):
         raise SpecError("--classes, --organ, --scores, --before and --changes are for lesions: add --measure lesions.")
     else:
         given = workflows.read_labels(labels, axes, source)
         with workflows.open_cluster(scheduler, local_workers, slurm) as client:
-            table = watch(workflows.measure_steps(given, source, (measure,), client))
+            table = watch(workflows.measure_steps(given, source, (measure,), client, around))
         rows = {"Objects": len(table["index"])}
     workflows.write_table(output, table)
     tell(rows | {"Table": output})
+
+
+def grow(  # noqa: PLR0913  # a command's options are its arguments
+    labels: Annotated[Path, typer.Argument(help="Labels, as 'segment' writes them.", show_default=False)],
+    by: Annotated[str, typer.Option(help="How far: pixels, or with a unit: '5 um'.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Labels to write: .ome.zarr (any size), .tif, .nii.gz, .png ...")
+    ],
+    ring: Annotated[
+        bool, typer.Option("--ring", help="Leave out the objects themselves: the ring around each, under its number.")
+    ] = False,
+    image: Annotated[Path | None, typer.Option(help="Image that knows how large the pixels are.")] = None,
+    axes: Annotated[str | None, typer.Option(help="What the dimensions are, such as tyx.")] = None,
+    as_json: _Json = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Let every object grow, where no other is nearer: cells from nuclei, or the ring around each.
+
+    The numbers stay: a cell has that of its nucleus.
+    """
+    source = open_image(image, axes) if image else None
+    given = workflows.read_labels(labels, source.label_axes if source and axes else axes, source)
+    workflows.check_place(output, given, overwrite)
+    workflows.write_labels(output, workflows.grow(given, by, ring, source), overwrite=overwrite)
+    if as_json:
+        say_json({"labels": str(labels), "by": by, "ring": ring, "output": str(output)})
+        return
+    tell({"Labels": output})
 
 
 def _not_of(kind: str, given: dict[str, object]) -> None:

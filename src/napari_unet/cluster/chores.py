@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..core.axes import Image
@@ -19,6 +19,7 @@ from ..io.addresses import origin_of
 from ..io.images import read_image
 from ..io.labels import read_labels
 from ..io.pairs import read_judged
+from ..measures._around import grow
 from ..measures._parts import Parts, Sums
 from ..metrics._judging import judge
 from ..models import motion
@@ -122,12 +123,15 @@ class Chore:
         Fields of :class:`~napari_unet.core.specs.SegmentSpec`, where a network is asked.
     measured : dict or None
         See :func:`~napari_unet.models.motion.measure_motion`.
+    around : dict or None
+        Where the rings around objects are measured: how far they reach (``distance``), and ``scale`` of the labels.
     """
 
     labels: Source | None = None
     image: Source | None = None
     model: dict[str, Any] | None = None
     measured: dict[str, Any] | None = None
+    around: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -163,7 +167,10 @@ class Bench:
         """Measure a part; see :class:`~napari_unet.measures._parts.Parts`."""
         parts = getattr(self._own, "parts", None)
         if parts is None:
-            parts = self._own.parts = Parts(self._labels(), self.image)
+            labels = self._labels()
+            if (around := self.chore.around) is not None:
+                labels = grow(replace(labels, scale=tuple(around["scale"])), around["distance"], ring=True)
+            parts = self._own.parts = Parts(labels, self.image)
         steps = parts.measure(number)
         while True:
             try:

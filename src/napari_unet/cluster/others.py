@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..core.errors import ClusterError
 from ..core.steps import Progress
 from ..io.addresses import as_address
+from ..measures._around import add_rings, grow
 from ..measures._parts import Parts
 from ..measures.objects import tabulate
 from ..metrics._judging import conclude
@@ -37,7 +39,7 @@ _AT_ONCE: Final = 8  # frames of a job at most: the frame before the first is re
 _FOR_EACH: Final = 4  # jobs for each thread at least, so that none waits for another at the end
 
 
-def measure_on_steps(client: Client, labels: Image, image: Image | None) -> Steps[Table]:
+def measure_on_steps(client: Client, labels: Image, image: Image | None, around: float = 0.0) -> Steps[Table]:
     """Measure all objects on the workers of a cluster.
 
     Parameters
@@ -46,11 +48,14 @@ def measure_on_steps(client: Client, labels: Image, image: Image | None) -> Step
         Connected.
     labels, image : Image
         From files that workers can open too; see :func:`~napari_unet.measures.objects.measure`.
+    around : float
+        Measure the rings around objects, too, and how far these reach in the unit of the labels; 0: do not.
 
     Returns
     -------
     dict of str to ndarray
-        The same as :func:`~napari_unet.measures.objects.measure`.
+        The same as :func:`~napari_unet.measures.objects.measure`, and with `around` as
+        :func:`~napari_unet.measures._around.add_rings`.
 
     Yields
     ------
@@ -69,7 +74,15 @@ def measure_on_steps(client: Client, labels: Image, image: Image | None) -> Step
     yield from _asked(client, chore)
     orders = ((number, "measure", (number,)) for number in range(len(parts)))
     yield from _done(Hands(client, chore), orders, parts.add, (0, len(parts), "Measuring the objects"))
-    return tabulate(labels, parts)
+    table = tabulate(labels, parts)
+    if not around:
+        return table
+    # Workers open the file anew: what it does not say of its pixels is told.
+    chore = replace(chore, around={"distance": around, "scale": list(labels.scale)})
+    parts = Parts(grow(labels, around, ring=True), image)
+    orders = ((number, "measure", (number,)) for number in range(len(parts)))
+    yield from _done(Hands(client, chore), orders, parts.add, (0, len(parts), "Measuring around the objects"))
+    return add_rings(table, labels, parts)
 
 
 def track_on_steps(

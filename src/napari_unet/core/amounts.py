@@ -1,4 +1,4 @@
-"""Areas and volumes as people write them: 12.3 mm², 0.5 ml, 2 km²."""
+"""Lengths, areas and volumes as people write them: 5 µm, 12.3 mm², 0.5 ml, 2 km²."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Final
 from .errors import SpecError
 from .lengths import millimeters, symbol
 
-__all__ = ["LARGEST", "UNITS", "Smallest", "amount_words", "count_pixels", "countable", "smallest_of", "split_amounts"]
+__all__ = [
+    "LARGEST", "UNITS", "Smallest", "amount_words", "count_pixels", "countable", "distance_in", "smallest_of",
+    "split_amounts",
+]  # fmt: skip
 
 Smallest = float | tuple[float, ...]
 """The fewest pixels of an object, or of the pieces of each class; infinite where only the largest piece is kept."""
@@ -20,6 +23,7 @@ LARGEST: Final = "largest"
 # What they are worth in mm² and mm³, small ones first.
 _AREAS: Final = {"µm²": 1e-6, "mm²": 1.0, "cm²": 1e2, "m²": 1e6, "ha": 1e10, "km²": 1e12}
 _VOLUMES: Final = {"µm³": 1e-9, "mm³": 1.0, "ml": 1e3, "l": 1e6, "m³": 1e9}
+_LENGTHS: Final = ("nm", "µm", "mm", "cm", "m")
 _SHOWN: Final = {2: ("µm²", "mm²", "m²", "km²"), 3: ("µm³", "mm³", "ml", "m³")}
 UNITS: Final = {2: _AREAS, 3: _VOLUMES}
 _PIXELS: Final = ("", "px", "pixel", "pixels", "voxel", "voxels")
@@ -52,6 +56,43 @@ def amount_words(value: float, units: Sequence[str]) -> str:
     name = fitting[-1] if fitting else names[0]
     number = size / known[name]
     return f"{number:.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
+
+
+def distance_in(text: str | float, scale: float, unit: str) -> float:
+    """Read a distance, and say how long it is in the unit of an image.
+
+    Parameters
+    ----------
+    text : str or float
+        A number of pixels, or with a unit, such as ``"5 um"``.
+    scale, unit : float, str
+        Of the image along x.
+
+    Returns
+    -------
+    float
+        In `unit`; greater than 0.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, or the image does not know the size of its pixels.
+    """
+    found = re.fullmatch(_NUMBER, str(text))
+    name = "" if found is None else found[2].replace("\N{GREEK SMALL LETTER MU}", "µ").replace("um", "µm")
+    if found is None or not (name in _LENGTHS or name in _PIXELS) or not float(found[1].replace(",", ".")):
+        raise SpecError(
+            f"'{str(text).strip()}' is no distance. Write a number of pixels, or with a unit: {', '.join(_LENGTHS)}."
+        )
+    number = float(found[1].replace(",", "."))
+    if name in _PIXELS:
+        return number * scale
+    if math.isnan(millimeters(unit)):
+        raise SpecError(
+            f"The image has pixels of unknown size ({symbol(unit)}): '{str(text).strip()}' cannot be told in them. "
+            "Give the distance in pixels, or set scale and units of the image."
+        )
+    return number * millimeters(name) / millimeters(unit)
 
 
 def count_pixels(text: str, scale: Sequence[float], units: Sequence[str]) -> float | None:

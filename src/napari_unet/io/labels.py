@@ -80,6 +80,10 @@ def write_labels(
     ImageError
         If the values are not labels.
     """
+    if address := as_address(path):
+        raise OutputError(
+            f"'{address}': only 'segment' writes labels to an object store. Give a file or folder, and copy it there."
+        )
     target = Path(path)
     suffix = suffix_of(target)
     if suffix not in WRITTEN:

@@ -176,7 +176,8 @@ def check_settings(kept: Path, settings: Mapping[str, Any], shown: Path) -> None
     except (OSError, ValueError):
         before = None
     if before != said:
-        changed = [name for name in said if before.get(name) != said[name]] if isinstance(before, dict) else []
+        both = {**said, **before} if isinstance(before, dict) else {}
+        changed = [name for name in both if before.get(name) != said.get(name)]
         what = f" with another {', '.join(changed)}" if changed else ""
         raise OutputError(
             f"'{shown}' is there and was made{what or ' by something else'}. Choose another name, or allow it "

@@ -22,7 +22,7 @@ from ._outline import Outlines
 from ._parts import Parts, Sums
 from ._source import spatial
 
-__all__ = ["measure", "measure_steps", "tabulate", "units"]
+__all__ = ["counted_steps", "measure", "measure_steps", "tabulate", "units"]
 
 _ZYX: Final = {"z": 0, "y": 1, "x": 2}
 
@@ -94,6 +94,30 @@ def measure_steps(labels: Image, image: Image | None = None) -> Steps[Table]:
         As :func:`measure`.
     """
     parts = Parts(labels, image)
+    yield from counted_steps(parts, "Measuring the objects")
+    return tabulate(labels, parts)
+
+
+def counted_steps(parts: Parts, words: str) -> Steps[None]:
+    """Measure all parts, one after the other.
+
+    Parameters
+    ----------
+    parts : Parts
+        None of them measured.
+    words : str
+        What is done, for the user.
+
+    Yields
+    ------
+    Progress
+        One for every window.
+
+    Raises
+    ------
+    ImageError
+        If the values are not labels.
+    """
     for number in range(len(parts)):
         steps, before = parts.measure(number), parts.windows(number)
         while True:
@@ -103,8 +127,7 @@ def measure_steps(labels: Image, image: Image | None = None) -> Steps[Table]:
                 parts.add(number, end.value)
                 break
             before += 1
-            yield Progress(before, parts.windows(len(parts)), "Measuring the objects")
-    return tabulate(labels, parts)
+            yield Progress(before, parts.windows(len(parts)), words)
 
 
 def tabulate(labels: Image, parts: Parts) -> Table:

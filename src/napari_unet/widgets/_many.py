@@ -48,11 +48,13 @@ class ManyRows(QWidget):
     def __init__(self, engine: ModuleType | Any, dock: SegmentWidget) -> None:
         super().__init__()
         self._engine, self._dock, self._pace = engine, dock, Pace()
-        self.source, self.output, self.axes = QLineEdit(), QLineEdit(), QLineEdit()
+        self.source, self.output, self.axes, self.around = (QLineEdit() for _ in range(4))
         self.source.setPlaceholderText("a folder of images, or a plate (.zarr)")
         self.output.setPlaceholderText("a folder for labels and tables")
         self.axes.setPlaceholderText("as the files say")
         self.axes.setToolTip("What the dimensions are where the files do not say it, such as tyx: one letter each.")
+        self.around.setPlaceholderText("nothing; such as 5 µm, or 12 (pixels)")
+        self.around.setToolTip("Measure the ring around each object, too, such as the cytoplasm around a nucleus.")
         self.kind = QComboBox()
         self.kind.addItems([*FORMATS])
         self.kind.setToolTip("OME-Zarr takes images of any size, and a run that was stopped goes on within an image.")
@@ -69,6 +71,7 @@ class ManyRows(QWidget):
         form.addRow("Results", _with_button(self.output, self._ask_output))
         form.addRow("Labels as", self.kind)
         form.addRow("Axes", self.axes)
+        form.addRow("Around", self.around)
         form.addRow(self.replace)
         buttons = QWidget()
         layout = row((self.start, 1), (self.copy, 1))
@@ -115,10 +118,11 @@ class ManyRows(QWidget):
             return
         with dock.complaining():
             spec, source, output = self._meant()
-            overwrite, self._pace = self.replace.isChecked(), Pace()
+            overwrite, around, self._pace = self.replace.isChecked(), self.around.text().strip(), Pace()
+            how = {"kind": kind, "axes": axes, "overwrite": overwrite} | ({"around": around} if around else {})
             self.table.begin(source, output)
             dock.begin(
-                lambda: _told(engine.batch_steps(source, output, spec, kind=kind, axes=axes, overwrite=overwrite)),
+                lambda: _told(engine.batch_steps(source, output, spec, **how)),
                 self._polled,
                 self._done,
             )
@@ -127,7 +131,8 @@ class ManyRows(QWidget):
         """Put the shell command that does the same on the clipboard."""
         with self._dock.complaining():
             spec, source, output = self._meant()
-            copy(as_batch(spec, source, output, self.kind.currentText(), self.axes.text().strip()))
+            more = {"axes": self.axes.text().strip(), "around": self.around.text().strip()}
+            copy(as_batch(spec, source, output, self.kind.currentText(), more))
             self._dock.say("Copied.")
 
     def _polled(self, reports: list[Report]) -> None:
@@ -172,7 +177,7 @@ def _with_button(line: QLineEdit, ask: Any) -> QWidget:
     return box
 
 
-def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, axes: str) -> str:
+def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, more: dict[str, str]) -> str:
     """Write a run over many images as a shell command.
 
     Parameters
@@ -183,13 +188,13 @@ def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, axes: str
         Folders of the images and of the results.
     kind : str
         How files of labels end.
-    axes : str
-        Of the images; empty where they say it themselves.
+    more : dict of str
+        ``axes`` of the images and what is measured ``around`` objects; empty where nothing is said.
 
     Returns
     -------
     str
         One line, quoted for the shell of this system.
     """
-    more: dict[str, Any] = {"axes": axes, "format": "" if kind == FORMATS[0] else kind}
-    return shell_line(["napari-unet", "batch", str(source), "--output", str(output), *option_words(spec, more)])
+    words = option_words(spec, {**more, "format": "" if kind == FORMATS[0] else kind})
+    return shell_line(["napari-unet", "batch", str(source), "--output", str(output), *words])

@@ -17,6 +17,7 @@ from napari_unet.core.lesions import Growth, Lesions
 from napari_unet.core.results import Table
 from napari_unet.core.steps import Progress, Steps
 
+from ._around import AroundRows
 from ._chooser import LayerBox
 from ._layers import layer_axes, layer_image
 from ._lesion_table import LesionTable
@@ -57,10 +58,12 @@ class MeasureWidget(Panel):
         self.labels = LayerBox(napari_viewer, LabelsLayer)
         self.images = LayerBox(napari_viewer, ImageLayer, nothing="no intensities")
         self.rows = LesionRows(napari_viewer)
+        self.around = AroundRows(napari_viewer)
         self.form.addRow("What", self.what)
         self.form.addRow("Labels", self.labels)
         self.form.addRow("Image", self.images)
         self.form.addRow(self.rows)
+        self.form.addRow(self.around)
         self.table_of_lesions = LesionTable(napari_viewer)
         self.column.addWidget(self.table_of_lesions, 1)
         self.save = button("Save table …", "Write the measurements to a file: CSV or Parquet.", self.ask_where)
@@ -82,6 +85,7 @@ class MeasureWidget(Panel):
     def _labels_changed(self, _text: str = "") -> None:
         self.table = self.lesions = None
         self.rows.setVisible(self.wants_lesions)
+        self.around.setVisible(not self.wants_lesions)
         self.page.setVisible(self.wants_lesions)
         self._allow()
         if self.job is None:
@@ -106,12 +110,11 @@ class MeasureWidget(Panel):
             self.complain(error)
             return
         engine = self.engine
+        steps = lesion_steps(engine, labels, image, options) if options else self.around.steps(engine, labels, image)
 
         def make() -> Steps[Any]:
             yield Progress(0, 0, "Measuring")
-            if options:
-                return (yield from lesion_steps(engine, labels, image, options))
-            return (yield from engine.measure_steps(labels, image))
+            return (yield from steps)
 
         def polled(reports: list[Report]) -> None:
             self.follow(reports)
@@ -122,14 +125,17 @@ class MeasureWidget(Panel):
             if options:
                 self.rows.show_lesions(layer, found[0], options["classes"])
                 return self._found_lesions(image, *found)
-            return self._measured(layer, found)
+            return self._measured(layer, *found)
 
         self.begin(make, polled, done)
         self.say("Measuring …")
 
-    def _measured(self, layer: Layer, table: Table) -> str:
+    def _measured(self, layer: Layer, table: Table, rings: Image | None) -> str:
         layer.features = table
         self.table = table
+        if rings is not None:
+            self.around.show_rings(layer, rings)
+            self.table = table  # choosing among the layers anew has forgotten it
         self._allow()
         count = len(table["index"])
         return f"Measured {count} object{'s' * (count != 1)}. Hold the mouse over one to see its values."

@@ -63,7 +63,7 @@ from .lesions import (
     report_lesions_steps,
 )
 from .many import batch, batch_steps
-from .measuring import evaluate, evaluate_steps, measure, measure_steps
+from .measuring import around_steps, evaluate, evaluate_steps, grow, measure, measure_steps
 from .models import (
     FORMATS,
     ModelPlace,
@@ -115,24 +115,23 @@ from .training import (
 from .viewing import show
 
 __all__ = [
-    "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps",
-    "batch", "batch_steps", "change", "change_steps", "check_conflict", "check_model_place", "check_place",
-    "check_tracks_place", "choose_place", "collect", "collect_steps", "compare_lesions", "compare_lesions_steps",
-    "correct", "draw_lineages", "drive_run", "drop_draft", "edit_labels_steps", "evaluate", "evaluate_steps",
-    "export_model", "export_model_steps", "finalize_steps", "find_draft", "find_manifest", "find_unfinished",
-    "finish_training", "follow_ids_steps", "follow_run_steps", "forget_edits", "has_draft", "has_tracks",
-    "hold_training", "info", "inspect", "inspect_image_steps", "inspect_steps", "is_training", "is_unfinished",
-    "keep_draft", "keep_runs_in", "list_collections", "list_damaged", "list_doubts", "list_models", "list_runs",
-    "list_series", "load_model", "load_task", "locate_model", "look_at_cluster_steps", "match_channels",
+    "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "around_steps", "audit",
+    "audit_steps", "batch", "batch_steps", "change", "change_steps", "check_conflict", "check_model_place",
+    "check_place", "check_tracks_place", "choose_place", "collect", "collect_steps", "compare_lesions",
+    "compare_lesions_steps", "correct", "draw_lineages", "drive_run", "drop_draft", "edit_labels_steps", "evaluate",
+    "evaluate_steps", "export_model", "export_model_steps", "finalize_steps", "find_draft", "find_manifest",
+    "find_unfinished", "finish_training", "follow_ids_steps", "follow_run_steps", "forget_edits", "grow", "has_draft",
+    "has_tracks", "hold_training", "info", "inspect", "inspect_image_steps", "inspect_steps", "is_training",
+    "is_unfinished", "keep_draft", "keep_runs_in", "list_collections", "list_damaged", "list_doubts", "list_models",
+    "list_runs", "list_series", "load_model", "load_task", "locate_model", "look_at_cluster_steps", "match_channels",
     "match_labels", "measure", "measure_lesions", "measure_lesions_steps", "measure_steps", "named_training",
     "new_wishes", "on_cluster_steps", "open_cluster", "open_pyramid", "place_corrections", "plan", "plan_steps",
-    "preflight", "preflight_steps", "preview_patches", "preview_patches_steps", "read_annotations",
-    "read_contents", "read_image", "read_labels", "read_region", "read_table", "read_tracks", "regrid",
-    "relabel", "relabel_steps", "remove_model", "report_lesions", "report_lesions_steps", "said_by_training",
-    "sample", "sample_movie", "score_annotations_steps", "score_tracks", "score_tracks_steps", "segment",
-    "segment_part_steps", "segment_steps", "show", "shown", "start_run", "summarize_frames", "summarize_tracks",
-    "track", "track_steps", "train", "train_apart_steps", "train_steps",
-    "training_curve", "training_folder", "undo_edit",
-    "unfinished_training", "write_image", "write_labels", "write_overlay", "write_picture", "write_polygons",
-    "write_polygons_steps", "write_table", "write_tracks",
+    "preflight", "preflight_steps", "preview_patches", "preview_patches_steps", "read_annotations", "read_contents",
+    "read_image", "read_labels", "read_region", "read_table", "read_tracks", "regrid", "relabel", "relabel_steps",
+    "remove_model", "report_lesions", "report_lesions_steps", "said_by_training", "sample", "sample_movie",
+    "score_annotations_steps", "score_tracks", "score_tracks_steps", "segment", "segment_part_steps", "segment_steps",
+    "show", "shown", "start_run", "summarize_frames", "summarize_tracks", "track", "track_steps", "train",
+    "train_apart_steps", "train_steps", "training_curve", "training_folder", "undo_edit", "unfinished_training",
+    "write_image", "write_labels", "write_overlay", "write_picture", "write_polygons", "write_polygons_steps",
+    "write_table", "write_tracks",
 ]  # fmt: skip

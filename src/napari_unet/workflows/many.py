@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.amounts import distance_in
 from ..core.axes import Image
 from ..core.batches import FORMATS, Batch, Found
 from ..core.conflict import check_conflict
@@ -16,6 +17,7 @@ from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
 from .files import check_place, read_image, read_labels
+from .measuring import around_steps
 from .objects import segment_steps, with_table
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     overwrite: bool = False,
     client: Any = None,
     part: tuple[int, int] | None = None,
+    around: str | float = "",
 ) -> Steps[Batch]:
     """Segment images one after the other; a run that was stopped goes on with those that are left.
 
@@ -66,6 +69,8 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     part : (int, int), optional
         Do only this part of the images, from 1, of how many: several computers that share the folders do one each, at
         the same time or not. A call without it then completes what is missing and puts the tables together.
+    around : str or float, optional
+        Measure the ring around each object, too; see :func:`~napari_unet.workflows.measuring.measure`.
 
     Returns
     -------
@@ -100,16 +105,19 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     images = [files for files in images_of(source) if not files[0].resolve().is_relative_to(labels)]
     names = name_apart([files[0] for files in images], folder_of(source, images))
     models = [read_card(find_model(name)).sha256 for name in spec.models]
-    lasting = spec.model_dump(mode="json", exclude={"model", "tiling", "device"})
+    if str(around).strip():
+        distance_in(around, 1.0, "micrometer")  # what cannot be read is said before the first image
+    lasting: dict[str, Any] = {"around": str(around)} if str(around).strip() else {}
+    lasting |= spec.model_dump(mode="json", exclude={"model", "tiling", "device"})
     with Results(folder, {**lasting, "model": models, "axes": axes}, kind, overwrite, part) as results:
         places = results.plan([*zip(images, names, strict=True)])
         own = [*zip(images, names, places, strict=True)][(part[0] - 1 if part else 0) :: part[1] if part else 1]
         for done, (files, name, place) in enumerate(own):
             yield Progress(done, len(own), name)
             if not (known := results.has(name, *files)):
-                steps = _segmented(files, Found(name), place, (spec, axes, client))
+                steps = _segmented(files, Found(name), place, (spec, axes, client, around))
             elif results.is_changed(name):
-                steps = _measured(files, results.found([name])[0], place, (spec, axes))
+                steps = _measured(files, results.found([name])[0], place, (spec, axes, around))
             else:
                 continue
             found, table = yield from _within(steps, name, (done, len(own)))
@@ -136,10 +144,10 @@ def _within(steps: Steps[_Outcome], name: str, at: tuple[int, int]) -> Steps[_Ou
 
 
 def _segmented(
-    files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None, Any]
+    files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None, Any, str | float]
 ) -> Steps[_Outcome]:
     """Segment an image and measure what is found; what is wrong with it alone is said of it."""
-    start, (spec, axes, client) = time.perf_counter(), how
+    start, (spec, axes, client, around) = time.perf_counter(), how
     try:
         image = read_image(files, axes)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -152,6 +160,7 @@ def _segmented(
         made = yield from segment_steps(
             image, spec, None, preview=False, output=place, overwrite=place.exists(), client=client
         )
+        made = yield from _with_rings(made, image, spec, around)
     except (OutputError, MemoryShortError):
         raise
     except UNetError as error:
@@ -159,16 +168,27 @@ def _segmented(
     return _outcome(found, made, image, time.perf_counter() - start)
 
 
-def _measured(files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None]) -> Steps[_Outcome]:
+def _with_rings(made: Segmentation, image: Image, spec: SegmentSpec, around: str | float) -> Steps[Segmentation]:
+    """Measure around the objects, too, if that is asked for."""
+    from ..tiling.unreadable import mended
+
+    table = yield from around_steps(made.table, made.labels, mended(image, spec), around)
+    return replace(made, table=table)
+
+
+def _measured(
+    files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None, str | float]
+) -> Steps[_Outcome]:
     """Measure labels again that were changed since, such as by hand."""
     from .files import find_manifest
 
-    spec, axes = how
+    spec, axes, around = how
     try:
         image = read_image(files, axes)
         labels, manifest = read_labels(place, like=image), find_manifest(place)
         there = Segmentation(labels, found.objects, found.width, found.seconds, manifest)
         made = yield from with_table(there, image, spec)
+        made = yield from _with_rings(made, image, spec, around)
     except (OutputError, MemoryShortError):
         raise
     except UNetError as error:
@@ -215,7 +235,7 @@ def batch(
     show : callable, optional
         Called with every Progress.
     **options : Any
-        ``kind``, ``axes``, ``overwrite``, ``client`` and ``part`` of :func:`batch_steps`, and the fields of
+        ``kind``, ``axes``, ``overwrite``, ``client``, ``part`` and ``around`` of :func:`batch_steps`, and the fields of
         :class:`~napari_unet.core.specs.SegmentSpec`.
 
     Returns
@@ -228,6 +248,7 @@ def batch(
     UNetError
         See :func:`batch_steps`.
     """
-    own = {name: options.pop(name) for name in ("kind", "axes", "overwrite", "client", "part") if name in options}
+    known = {"kind", "axes", "overwrite", "client", "part", "around"} & options.keys()
+    own = {name: options.pop(name) for name in known}
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
     return finish(batch_steps(source, output, spec, **own), show)

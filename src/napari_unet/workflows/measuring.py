@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.amounts import distance_in
 from ..core.anatomy import check_grid
 from ..core.axes import Image
 from ..core.errors import ImageError, SpecError
@@ -17,10 +18,16 @@ from ..core.steps import Progress, Steps, finish
 from .clusters import on_workers
 from .files import open_image, open_labels, read_labels
 
-__all__ = ["evaluate", "evaluate_steps", "ground_of", "measure", "measure_steps"]
+__all__ = ["around_steps", "evaluate", "evaluate_steps", "ground_of", "grow", "measure", "measure_steps"]
 
 
-def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects",), client: Any = None) -> Table:
+def measure(
+    labels: Any,
+    image: Any = None,
+    measures: Sequence[str] = ("objects",),
+    client: Any = None,
+    around: str | float = "",
+) -> Table:
     """Measure every object.
 
     Parameters
@@ -34,6 +41,9 @@ def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects"
     client : distributed.Client or str, optional
         A dask cluster whose workers do it, or the address of its scheduler. Labels and image are files that all
         workers see. The table is the same. Measures other than ``objects`` are computed here.
+    around : str or float, optional
+        Measure the ring around each object, too, such as the cytoplasm around a nucleus: how far it reaches, in pixels
+        or with a unit (``"5 um"``). See :func:`~napari_unet.measures._around.add_rings` for the columns.
 
     Returns
     -------
@@ -44,20 +54,26 @@ def measure(labels: Any, image: Any = None, measures: Sequence[str] = ("objects"
     ------
     RegistryError
         If a measure is unknown.
+    SpecError
+        If `around` cannot be read, or is asked for without the measure ``objects``.
     ClusterError
         If workers cannot do it.
     """
-    return finish(measure_steps(labels, image, measures, client))
+    return finish(measure_steps(labels, image, measures, client, around))
 
 
 def measure_steps(
-    labels: Any, image: Any = None, measures: Sequence[str] = ("objects",), client: Any = None
+    labels: Any,
+    image: Any = None,
+    measures: Sequence[str] = ("objects",),
+    client: Any = None,
+    around: str | float = "",
 ) -> Steps[Table]:
     """Measure every object, step by step.
 
     Parameters
     ----------
-    labels, image, measures, client : Any
+    labels, image, measures, client, around : Any
         As for :func:`measure`.
 
     Returns
@@ -72,29 +88,118 @@ def measure_steps(
 
     Raises
     ------
-    RegistryError
-        If a measure is unknown.
-    ClusterError
-        If workers cannot do it.
+    RegistryError, SpecError, ClusterError
+        As for :func:`measure`.
     """
     table: Table = {}
-    intensities = None if image is None else open_image(image)
-    labels = open_labels(labels, intensities)
-    if intensities is not None:
-        check_grid(labels, intensities)
-        labels = scaled_like(labels, intensities)
-    labels = in_one_unit(labels)
+    labels, intensities = _on_one_grid(labels, image)
+    distance = _distance(around, labels)
+    if distance and "objects" not in measures:
+        raise SpecError(f"What lies around objects is measured with 'objects', not with '{', '.join(measures)}'.")
     for name in measures:
         measuring = load("measures", name)
         if client is not None and name == "objects":
-            table |= yield from on_workers(client, "measure_on_steps", labels, intensities)
+            table |= yield from on_workers(client, "measure_on_steps", labels, intensities, distance)
         elif hasattr(measuring, "measure_steps"):
             table |= yield from measuring.measure_steps(labels, intensities)
         elif name == "classes":
             table |= measuring.measure(labels, intensities, ground_of(labels, intensities))
         else:
             table |= measuring.measure(labels, intensities)
+        if client is None and name == "objects" and distance:
+            from ..measures._around import measure_steps as measure_around
+
+            table = yield from measure_around(table, labels, intensities, distance)
     return table
+
+
+def around_steps(table: Table, labels: Image, image: Image | None, around: str | float) -> Steps[Table]:
+    """Measure what lies around objects that are measured.
+
+    Parameters
+    ----------
+    table : dict of ndarray
+        With the columns of the measure ``objects``.
+    labels, image : Image
+        As they were measured.
+    around : str or float
+        As for :func:`measure`; empty for nothing.
+
+    Returns
+    -------
+    dict of ndarray
+        The table with more columns.
+
+    Yields
+    ------
+    Progress
+        While it goes on.
+
+    Raises
+    ------
+    SpecError
+        If `around` cannot be read.
+    """
+    labels, image = _on_one_grid(labels, image)
+    distance = _distance(around, labels)
+    if not distance or not ({"area_px", "volume_px"} & table.keys()):
+        return table
+    from ..measures._around import measure_steps as measure_around
+
+    return (yield from measure_around(table, labels, image, distance))
+
+
+def grow(labels: Any, by: str | float, ring: bool = False, image: Any = None) -> Image:
+    """Let every object grow, where no other is nearer: cells from nuclei.
+
+    Parameters
+    ----------
+    labels : Image, array-like of int or path
+        Objects.
+    by : str or float
+        How far, in pixels or with a unit (``"5 um"``).
+    ring : bool
+        Leave out the objects themselves: what is left is the ring around each, with the same number.
+    image : Image, array-like, path or sequence of path, optional
+        Whose pixel sizes count where labels have none.
+
+    Returns
+    -------
+    Image
+        Labels on the same grid, computed where they are read; see :func:`~napari_unet.measures._around.grow`.
+
+    Raises
+    ------
+    SpecError
+        If the distance cannot be read, or the pixel size is not known.
+    AxesError, ImageError
+        If these are no labels.
+    """
+    from ..measures._around import grow as let_grow
+
+    labels, _ = _on_one_grid(labels, image)
+    distance = _distance(by, labels)
+    if not distance:
+        raise SpecError("Say how far objects are to grow: a number of pixels, or with a unit, such as '5 um'.")
+    return let_grow(labels, distance, ring)
+
+
+def _on_one_grid(labels: Any, image: Any) -> tuple[Image, Image | None]:
+    """Open labels and their image; sizes of pixels are those that one of them knows, in one unit."""
+    intensities = None if image is None else open_image(image)
+    found = open_labels(labels, intensities)
+    if intensities is not None:
+        check_grid(found, intensities)
+        found = scaled_like(found, intensities)
+    return in_one_unit(found), intensities
+
+
+def _distance(around: str | float, labels: Image) -> float:
+    """Return how far around objects something is asked for, in the unit of their labels; 0 for nothing."""
+    if not str(around).strip():
+        return 0.0
+    (scale,), (unit,) = labels.along("x")[1:]
+    return distance_in(around, scale, unit)
 
 
 def ground_of(*images: Image | None) -> PixelAreas | None:
