@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
 import math
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ from ..commands import bad, good
 
 FLAT = Image(np.zeros((60, 90), np.uint8), "yx")
 STACK = Image(np.zeros((4, 20, 30), np.uint8), "zyx")
+# Saved and filled by ImageJ 1.52i, in an image of 70 rows and 80 columns: zlib, base 85; the pixels as bits.
+FILLED = json.loads(Path(__file__).with_name("imagej_rois.json").read_text("utf-8"))
 BOX = [[2, 3], [9, 3], [9, 8], [2, 8]]
 
 
@@ -131,6 +135,14 @@ def test_rounded_and_turned_ones(tmp_path: Path) -> None:
         else:  # ImageJ draws it with 72 corners
             expected = (u / (length / 2)) ** 2 + (v / (length / 4)) ** 2 <= 1
             assert np.count_nonzero(found != expected) < 8
+
+
+@pytest.mark.parametrize("kind", sorted(FILLED))
+def test_what_imagej_has_saved_has_the_pixels_that_it_fills(tmp_path: Path, kind: str) -> None:
+    roi, filled = (zlib.decompress(base64.b85decode(FILLED[kind][name])) for name in ("roi", "filled"))
+    (tmp_path / "a.roi").write_bytes(roi)
+    expected = np.unpackbits(np.frombuffer(filled, np.uint8)).reshape(70, 80)
+    np.testing.assert_array_equal(drawn(tmp_path / "a.roi", Image(np.zeros((70, 80), np.uint8), "yx")), expected)
 
 
 def test_splines_go_through_their_corners_and_bulge(tmp_path: Path) -> None:

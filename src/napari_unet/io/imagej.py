@@ -38,7 +38,8 @@ _ELLIPSE: Final = 72  # corners, as in ImageJ
 _STEPS: Final = 16  # corners for a stretch of a curve
 _BULGE: Final = 1e-3  # pixels that an oval may lie outside of the polygon that stands for it
 _ROUNDEST: Final = 1000  # corners
-_MOST_SMOOTH: Final = 2**16  # corners of a spline
+_FEWEST_SMOOTH, _MOST_SMOOTH = 100, 2**16  # corners of a spline
+_LEAST_STEP, _BEYOND = 1e-3, 7
 # ImageJ leaves out a pixel whose center lies on the left or lower side of an outline, and takes the others
 # (ij.process.PolygonFiller): as if the outline lay a little to the right, and far less than that higher.
 _ASIDE: Final = np.array([1e-6, -1e-9])
@@ -221,13 +222,18 @@ def _turned(roi: ImagejRoi) -> Floats:
 
 
 def _smooth(corners: Floats) -> Floats:
-    """Return points on the closed cubic spline through corners."""
+    """Return points on the closed spline through corners that ImageJ lays: its parameter is the root of the way."""
     if len(corners) > _MOST_SMOOTH:
         raise ValueError(f"a spline has {len(corners)} corners")
     closed = np.concatenate([corners, corners[:1]])
-    return np.asarray(
-        CubicSpline(np.arange(len(closed)), closed, bc_type="periodic")(np.arange(len(corners) * _STEPS) / _STEPS)
-    )
+    ways = np.hypot(*np.diff(closed, axis=0).T)
+    at = np.concatenate([[0.0], np.cumsum(np.maximum(np.sqrt(ways), _LEAST_STEP))])
+    count = min(max(_FEWEST_SMOOTH, int(ways.sum() / 2)), _MOST_SMOOTH)
+    # It goes on beyond both ends for some corners, instead of being periodic.
+    more = min(_BEYOND, len(corners))
+    longer = np.concatenate([at[-more - 1 : -1] - at[-1], at, at[1 : more + 1] + at[-1]])
+    points = np.concatenate([closed[-more - 1 : -1], closed, closed[1 : more + 1]])
+    return np.asarray(CubicSpline(longer, points, bc_type="natural")(np.linspace(0, at[-1], count)))
 
 
 def _flattened(path: npt.NDArray[np.float32]) -> list[Floats]:
