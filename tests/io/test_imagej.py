@@ -369,6 +369,8 @@ def test_beside_images_in_folders_and_tables(tmp_path: Path) -> None:
     saved(tmp_path / "labels", traced(BOX), name="two.zip")
     assert [each.labels.name for each in find_examples(tmp_path)] == ["one.roi", "two.zip"]  # type: ignore[union-attr]
     pairs = match_labels(tmp_path / "labels", tmp_path / "images")
+    saved(tmp_path / "images", traced(BOX), name="two.zip")  # outlines beside labels
+    assert match_labels(tmp_path / "labels", tmp_path / "images") == pairs
     true, found = read_judged(*pairs[1])
     assert true.data.any()
     assert true.shape == found.shape

@@ -67,4 +67,4 @@ def _measurements(row: dict[str, Any], pixel: float) -> dict[str, float]:
     found = {"Area px^2": row["pixels"]}
     if math.isfinite(pixel):
         found["Area µm^2"] = round(row["pixels"] * pixel, _DECIMALS)
-    return found | ({"Confidence": row["confidence"]} if math.isfinite(row["confidence"]) else {})
+    return found | ({"Confidence": round(row["confidence"], _DECIMALS)} if math.isfinite(row["confidence"]) else {})
