@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import napari_unet
 from napari_unet.cli import app
 from napari_unet.core.axes import Image
-from napari_unet.core.errors import OutputError, SpecError, TrainingDataError
+from napari_unet.core.errors import SpecError, TrainingDataError
 from napari_unet.core.examples import Example
 from napari_unet.core.place import GeoReference
 from napari_unet.core.specs import SegmentSpec, TilingSpec, TrainSpec
@@ -141,8 +141,12 @@ def test_shares_and_confidence_are_of_what_was_seen(land, tmp_path):
         assert set(rows["class"]) <= {"road", "grass", "roof"}
         assert (rows["confidence"] > 0.3).all()
         assert set(rows["source"]) == {image.name}
-    with pytest.raises(OutputError, match="longitude and latitude"):
-        napari_unet.segment(replace(image, geo=None), SegmentSpec.of(model=str(land)), output=tmp_path / "no.geojson")
+    napari_unet.segment(replace(image, geo=None), SegmentSpec.of(model=str(land)), output=tmp_path / "flat.geojson")
+    rows = [each["properties"] for each in json.loads((tmp_path / "flat.geojson").read_text("utf-8"))["features"]]
+    assert {row["objectType"] for row in rows} == {"annotation"}
+    assert {row["classification"]["name"] for row in rows} <= {"road", "grass", "roof"}
+    assert min(row["measurements"]["Confidence"] for row in rows) > 0.3
+    assert sum(row["measurements"]["Area px^2"] for row in rows) == height * (width - 20)
 
 
 def test_the_command_line_speaks_of_classes(land, tmp_path):

@@ -139,8 +139,12 @@ def test_polygons_by_the_command(tmp_path):
 
 
 def test_what_cannot_be_written_is_said_before_the_work(tile, disks, tmp_path):
-    with pytest.raises(OutputError, match="longitude and latitude"):
-        workflows.check_place(tmp_path / "a.geojson", workflows.sample()[0])
+    stack = Image(np.zeros((3, 8, 9), np.int32), "zyx")
+    for name in ("a.geojson", "a.zip"):
+        for image in (workflows.sample()[0], stack):
+            assert workflows.check_place(tmp_path / name, image) == ""
+    with pytest.raises(OutputError, match="holds one plane"):
+        workflows.check_place(tmp_path / "a.gpkg", stack)
     assert workflows.check_place(tmp_path / "a.geojson", workflows.read_image(tile)) == ""
     (tmp_path / "there.gpkg").write_text("")
     with pytest.raises(OutputError, match="--overwrite"):

@@ -291,20 +291,22 @@ def test_systems_that_are_not_known_are_kept_or_named(tmp_path):
     assert found.table["area_m2"][0] == 0.25
     write_polygons(tmp_path / "a.gpkg", found)
     assert pyogrio.read_info(tmp_path / "a.gpkg")["total_bounds"] == pytest.approx(shapely.total_bounds(found.shapes))
-    for geo in (local, None):
-        with pytest.raises(OutputError, match="GeoPackage instead"):
-            write_polygons(tmp_path / "b.geojson", made(nested(), geo))
+    with pytest.raises(OutputError, match="GeoPackage instead"):
+        write_polygons(tmp_path / "b.geojson", found)
+    with pytest.raises(OutputError, match="in pixels"):
+        write_polygons(tmp_path / "b.zip", found)
     write_polygons(tmp_path / "c.gpkg", made(nested()))
-    with pytest.raises(OutputError, match=r"\.gpkg, \.geojson"):
+    with pytest.raises(OutputError, match=r"\.gpkg, \.geojson, \.zip"):
         write_polygons(tmp_path / "a.shp", found)
 
 
 def test_several_planes_and_missing_packages_are_refused(monkeypatch):
     with pytest.raises(ImageError, match="one plane"):
-        finish(polygon_steps(Image(np.ones((2, 3, 4), np.int32), "zyx")))
+        finish(polygon_steps(Image(np.ones((2, 3, 4), np.int32), "zyx", geo=place())))
     one = finish(polygon_steps(Image(np.ones((1, 3, 4), np.int32), "zyx", geo=place())))
     assert one.shapes[0].area == 3.0
     assert one.ground.geo.title == "EPSG:32633"
     monkeypatch.setattr(polygons, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"napari-unet-suite\[geo\]"):
-        made(nested())
+        made(nested(), place())
+    assert len(made(nested())) == 2

@@ -101,7 +101,9 @@ def test_text(tmp_path):
         ("a.geojson", '{"kind": "Polygon"}', "could not be read"),
         ("a.geojson", '{"type": "Polygon", "coordinates": [[[1], [2]]]}', "could not be read"),
         ("a.geojson", "[" * 100_000, "could not be read"),
-        ("a.roi", "", "use one of"),
+        ("a.roi", "", "could not be read as ROIs"),
+        ("a.zip", "", "no set of ROIs"),
+        ("a.jpg", "", "use one of"),
     ],
 )
 def test_what_cannot_be_read_is_said(name, text, said, tmp_path):

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, TrainingDataError
 from napari_unet.core.specs import TrainSpec
 from napari_unet.core.steps import finish
+from napari_unet.io.images import write_image
+from napari_unet.io.labels import write_labels
 from napari_unet.training.plan import prepare
 
 KINDS = {1: "Tumor", 2: "Stroma"}
@@ -119,3 +122,24 @@ def test_classes_of_shapes_and_pixels_cannot_be_counted(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "labels/2.tif", np.ones((128, 128), np.uint8))
     with pytest.raises(TrainingDataError, match="Some labels are shapes and others are pixels"):
         prepared(tmp_path, task="organ")
+
+
+def test_rois_of_stacks_teach_on_their_slices(tmp_path: Path) -> None:
+    found = []
+    for name in ("drawn", "painted"):
+        for kind in ("images", "labels"):
+            (tmp_path / name / kind).mkdir(parents=True)
+        for number in range(2):
+            labels = np.zeros((3, 64, 64), np.int32)
+            for plane, (_, top, left, bottom, right) in enumerate(boxes(number)[:3]):
+                labels[plane, top : bottom + 10, left % 30 : right % 30 + 20] = plane + 1
+            noise = np.random.default_rng(number).normal(60, 8, labels.shape)
+            image = Image(np.clip(noise + 90 * (labels > 0), 0, 255).astype(np.uint8), "zyx")
+            write_image(tmp_path / name / f"images/{number}.ome.zarr", image)
+            end = ".zip" if name == "drawn" else ".ome.zarr"
+            write_labels(tmp_path / name / f"labels/{number}{end}", Image(labels, "zyx"))
+        found.append(prepared(tmp_path / name, task="cell"))
+    assert len(found[0].pairs) == len(found[1].pairs) == 6
+    for one, other in zip(found[0].pairs, found[1].pairs, strict=True):
+        window = tuple(slice(0, n) for n in one.labels.shape)
+        np.testing.assert_array_equal(np.asarray(one.labels[window]), np.asarray(other.labels[window]))

@@ -168,6 +168,7 @@ def test_a_large_image_gets_a_place(
         ("a.cells", "a.cells.ome.zarr", True),
         ("a.TIF", "a.TIF", False),
         ("a.gpkg", "a.gpkg", False),
+        ("a.zip", "a.zip", False),
     ],
 )
 def test_names(make: Make, viewer: ViewerModel, text: str, name: str, streams: bool) -> None:

@@ -40,7 +40,7 @@ Labels = Annotated[
         "--output",
         "-o",
         help="Labels to write; the ending chooses: .ome.zarr (also s3://bucket/x.ome.zarr), .tif, .nii.gz, .dcm "
-        "(DICOM-SEG), .npy, .png, .gpkg or .geojson.",
+        "(DICOM-SEG), .npy, .png, .gpkg, .geojson (QuPath) or .zip (ImageJ ROIs).",
     ),
 ]
 Models = Annotated[
@@ -122,8 +122,8 @@ Runtime = Annotated[str, typer.Option(help=f"What computes: auto, {', '.join(RUN
 Region = Annotated[
     str | None,
     typer.Option(
-        help="Look only inside: a file of shapes (.csv from napari, .geojson, .gpkg) or y,x of the corners in pixels: "
-        "'0,0 0,99 49,99'.",
+        help="Look only inside: a file of shapes (.csv from napari, .geojson, .gpkg, .roi) or y,x of the corners in "
+        "pixels: '0,0 0,99 49,99'.",
         show_default="everywhere",
     ),
 ]
@@ -143,7 +143,8 @@ Batch = Annotated[int, typer.Option("--batch", help="Tiles computed together.")]
 Workers = Annotated[int, typer.Option(help="Threads; 0 uses all cores.")]
 Table = Annotated[Path | None, typer.Option(help="Measure the objects too, and write a .csv here.")]
 Polygons = Annotated[
-    Path | None, typer.Option(help="Write the objects as polygons, too: .gpkg or .geojson; see 'napari-unet polygons'.")
+    Path | None,
+    typer.Option(help="Write the objects as polygons, too: .gpkg, .geojson or .zip; see 'napari-unet polygons'."),
 ]
 Scheduler = Annotated[
     str, typer.Option(help="Compute on a dask cluster: address of its scheduler, such as tcp://10.0.0.1:8786.")

@@ -1,4 +1,4 @@
-"""Labels as polygons on the map."""
+"""Labels as polygons: on the map, for QuPath and for ImageJ."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ _SPEC: Final = PolygonSpec()
 
 def polygons(  # noqa: PLR0913  # a command's options are its arguments
     labels: Annotated[Path, typer.Argument(help="Labels, as 'segment' writes them.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .gpkg or .geojson.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .gpkg, .geojson or .zip.")],
     simplify: Annotated[
         float, typer.Option(help="Detail to leave out, pixels; shared borders stay shared. 0: exact.")
     ] = _SPEC.simplify,
     right_angles: Annotated[bool, typer.Option(help="Give polygons right angles, as buildings have.")] = False,
-    min_area: Annotated[float, typer.Option(help="Leave out what is smaller, square meters.")] = _SPEC.min_area,
+    min_area: Annotated[
+        float, typer.Option(help="Leave out what is smaller: square meters; pixels where there is no map.")
+    ] = _SPEC.min_area,
     fill_holes: Annotated[bool, typer.Option(help="Fill holes in objects.")] = False,
     parts: Annotated[
         bool | None,
@@ -43,10 +45,12 @@ def polygons(  # noqa: PLR0913  # a command's options are its arguments
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Turn labels into polygons that open on a map: one for each label, wherever the image was cut into tiles.
+    """Turn labels into polygons that open on a map, in QuPath or in ImageJ: one for each label.
 
-    A GeoPackage (.gpkg) keeps the coordinates of the labels; GeoJSON is in longitude and latitude. Each polygon has
-    its label, class, area in square meters, number of pixels, centroid, confidence and source.
+    A GeoPackage (.gpkg) keeps the coordinates of the labels. GeoJSON is in longitude and latitude, or in pixels for
+    QuPath where the labels lie on no map. A .zip is for the ROI Manager of ImageJ and Fiji; stacks and movies have
+    polygons on each plane. On a map each polygon has its label, class, area in square meters, number of pixels,
+    centroid, confidence and source.
     """
     spec = PolygonSpec.of(
         simplify=simplify, right_angles=right_angles, min_area=min_area, holes="fill" if fill_holes else "keep",

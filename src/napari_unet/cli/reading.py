@@ -57,7 +57,8 @@ def regrid(  # noqa: PLR0913  # a command's options are its arguments
     labels: Annotated[
         Path,
         typer.Argument(
-            help="Labels: any file of labels, DICOM-SEG, RTSTRUCT, .geojson, .gpkg or .shp.", show_default=False
+            help="Labels: any file of labels, DICOM-SEG, RTSTRUCT, .geojson, .gpkg, .shp, .roi or .zip of ImageJ.",
+            show_default=False,
         ),
     ],
     like: Annotated[Path, typer.Option(help="Image on whose grid they are to lie.", show_default=False)],
@@ -83,7 +84,8 @@ def regrid(  # noqa: PLR0913  # a command's options are its arguments
     """Put labels onto the grid of their image, and into another kind of file: medical ones, and shapes that are drawn.
 
     Voxels that coincide are copied. Where the grids differ nothing is guessed: it is refused without --resample.
-    Structures that overlap are taken one after the other, by name (--only). Shapes of a map or of QuPath become pixels.
+    Structures that overlap are taken one after the other, by name (--only). Shapes of a map, of QuPath or of ImageJ
+    become pixels.
     """
     image = open_image(like, None, number)
     workflows.check_place(output, image, overwrite)

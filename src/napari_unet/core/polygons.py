@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Meaning", "PolygonSpec", "Polygons"]
+__all__ = ["SUFFIXES", "Meaning", "PolygonSpec", "Polygons"]
+
+# What polygons are written to: maps, maps and QuPath, the ROI Manager of ImageJ.
+SUFFIXES: Final = (".gpkg", ".geojson", ".zip")
 
 
 class PolygonSpec(Spec):
@@ -30,7 +33,7 @@ class PolygonSpec(Spec):
     right_angles : bool
         Give every polygon right angles, as buildings have. Neighbors may then overlap a little.
     min_area : float
-        Leave out what is smaller, square meters; pixels where the image has no place.
+        Leave out what is smaller, square meters; pixels where the polygons are in pixels, or lie on no map.
     holes : {"keep", "fill"}
         What to do with holes in objects. Filled, an object covers those that lie in its holes.
     each : {"auto", "object", "part"}
@@ -96,11 +99,12 @@ class Polygons:
 
     Attributes
     ----------
-    shapes : ndarray of MultiPolygon
-        In the coordinate reference system of the image.
+    shapes : ndarray of Polygon or MultiPolygon
+        In the coordinate reference system of the image; in pixels, counted from the corner of the first one, where it
+        has no place.
     table : dict of ndarray
         One row each: ``label``, ``class``, ``area_m2``, ``pixels``, ``x`` and ``y`` (centroid), ``confidence``,
-        ``source``.
+        ``source``. Of stacks and movies also ``t`` and ``z``, the plane, counted from 0: an object is a row for each.
     ground : Ground
         What turns pixels into coordinates; see :mod:`napari_unet.io._ground`.
     repaired : int
@@ -109,6 +113,8 @@ class Polygons:
         How many were left without right angles, because none were like them.
     small : int
         How many were left out because they are small.
+    meaning : Meaning
+        What is known of the labels.
     """
 
     shapes: npt.NDArray[np.object_]
@@ -117,6 +123,7 @@ class Polygons:
     repaired: int = 0
     uneven: int = 0
     small: int = 0
+    meaning: Meaning = field(default_factory=Meaning)
 
     def __len__(self) -> int:
         return len(self.shapes)

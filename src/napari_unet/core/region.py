@@ -9,7 +9,7 @@ from typing import Final
 
 from .errors import SpecError
 
-__all__ = ["AREAS", "Polygon", "Region", "outline", "parse_region", "region_text"]
+__all__ = ["AREAS", "Polygon", "Region", "joined", "outline", "parse_region", "region_text"]
 
 Polygon = tuple[tuple[float, float], ...]
 Region = tuple[Polygon, ...]
@@ -66,6 +66,27 @@ def _ellipse(box: list[tuple[float, float]]) -> list[tuple[float, float]]:
         )
         for turn in turns
     ]
+
+
+def joined(rings: Sequence[Sequence[Sequence[float]]]) -> Polygon:
+    """Return one outline that goes around an area, to each of its holes and other parts, around that and back.
+
+    Parameters
+    ----------
+    rings : sequence of sequence of (float, float)
+        Outlines, x before y; what lies in an odd number of them is inside.
+
+    Returns
+    -------
+    tuple of (float, float)
+        Vertices ``(y, x)``.
+    """
+    closed = [[(float(y), float(x)) for x, y, *_ in ring] for ring in rings]
+    start = closed[0][0]
+    path = closed[0]
+    for hole in closed[1:]:
+        path = [*path, start, *hole, hole[0]]
+    return tuple(path if len(closed) == 1 else [*path, start])
 
 
 def region_text(region: Iterable[Polygon]) -> str:

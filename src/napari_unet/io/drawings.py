@@ -1,7 +1,8 @@
-"""Shapes that somebody has drawn, on a map or in QuPath, as labels of the image that they lie on."""
+"""Shapes that somebody has drawn, on a map, in QuPath or ImageJ, as labels of the image that they lie on."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -16,14 +17,17 @@ from ..core.axes import Image
 from ..core.errors import ImageError, MissingExtraError, SpecError
 from ..core.rasterize import Polygons
 from ..core.region import Region
+from ._slices import ALL, ANYWHERE, Slice, on_planes
 from ._tiff import LAZY_BYTES
 from ._windowed import Windowed
+from .imagej import SUFFIXES as ROIS
+from .imagej import read_rois
 from .regions import polygons_of
 from .suffixes import suffix_of
 
 __all__ = ["DRAWINGS", "check_classes", "classes_drawn", "is_drawing", "read_drawing"]
 
-DRAWINGS: Final = (".geojson", ".gpkg", ".shp")
+DRAWINGS: Final = (".geojson", ".gpkg", ".shp", *ROIS)
 _LARGEST: Final = 2**28  # bytes of text
 _CLASS, _NUMBER = "class", "label"  # what a class and a number are called, in files that this program writes, too
 _NAMED: Final = 5  # classes in a message
@@ -40,18 +44,36 @@ class _Shapes(NamedTuple):
     crs: str | None
     classes: list[str]
     numbers: list[Any]
+    slices: list[Slice]
+    remarks: tuple[str, ...] = ()
 
 
 class _Drawn(Windowed):
-    """Shapes as labels, drawn where they are asked for."""
+    """Shapes as labels, drawn where they are asked for, each on its planes."""
 
-    def __init__(self, shapes: Region, numbers: Ints, shape: tuple[int, int]) -> None:
-        self._polygons, self._numbers = Polygons(shapes), numbers
+    def __init__(self, parts: Region, numbers: Ints, planes: npt.NDArray[np.int64], shape: tuple[int, ...]) -> None:
+        self._parts, self._numbers, self._planes = parts, numbers, planes
         self.shape, self.dtype = shape, np.dtype(np.int32)
-        self.chunks = tuple(min(n, 1024) for n in shape)
+        self.chunks = tuple(min(n, 1024) if axis > len(shape) - 3 else 1 for axis, n in enumerate(shape))
+        self._held: tuple[tuple[int, ...], Polygons, Ints] | None = None
 
     def _read(self, window: Sequence[slice]) -> Ints:
-        return self._polygons.labels(window[0], window[1], self._numbers)
+        *outer, rows, columns = window
+        found = np.zeros([part.stop - part.start for part in window], np.int32)
+        for at in itertools.product(*(range(part.start, part.stop) for part in outer)):
+            polygons, numbers = self._on(at)
+            place = tuple(i - part.start for i, part in zip(at, outer, strict=True))
+            found[place] = polygons.labels(rows, columns, numbers)
+        return found
+
+    def _on(self, plane: tuple[int, ...]) -> tuple[Polygons, Ints]:
+        """Return the shapes of a plane; those of the last one are kept."""
+        held = self._held
+        if held is None or held[0] != plane:
+            there = ((self._planes == ALL) | (self._planes == np.array(plane, np.int64))).all(1)
+            polygons = Polygons([self._parts[i] for i in np.flatnonzero(there)])
+            self._held = held = (plane, polygons, self._numbers[there])
+        return held[1], held[2]
 
 
 def is_drawing(path: Path) -> bool:
@@ -114,23 +136,26 @@ def read_drawing(path: Path, like: Image | None, classes: Sequence[str] = (), on
         ``.geojson``: on the map of the image, as for :func:`~napari_unet.io.regions.region_from_json`; in pixels,
         counted from the corner of the first one as QuPath does, where the image does not say where it lies.
         ``.gpkg`` and ``.shp``: on the map of the image, in the reference system of the file; of several layers the
-        first.
+        first. ``.roi`` and ``.zip``: ROIs of ImageJ in pixels, see :func:`~napari_unet.io.imagej.read_rois`.
     like : Image or None
         What they were drawn on.
     classes : sequence of str
         Each shape gets the number of its class among these, from 1; its class is what the file calls ``class``, or
         ``classification`` (QuPath): a name, or the number itself. Shapes of other classes are left out, be it all of
         them (:func:`check_classes` finds a wrong name); it is an error where no shape says its class. Of one class are
-        also shapes of which no class is said. Empty: each shape gets a number of its own, in the order of the file;
-        what the file calls ``label``, if all have another.
+        also shapes of which no class is said. ROIs have the class that their properties call so, or the number of
+        their group. Empty: each shape has the number that the file calls ``label`` (ROIs, and objects of QuPath, also
+        one that is their name), the next free one where it says none. Where two have the same on one plane, all are
+        numbered in the order of the file, in stacks the second of them gets a free one.
     only : str
         The class of the shapes that are wanted; empty for all.
 
     Returns
     -------
     Image
-        Axes ``yx``, int32, with the place of `like`. Where shapes overlap, the last one is seen. Above 256 MB drawn
-        where it is read.
+        Axes ``yx``, int32, with the place of `like`; where shapes say on which planes they lie (ROIs, objects of
+        QuPath), of a stack or movie also its ``t`` and ``z``. A ROI without a slice is on all. Where shapes overlap,
+        the last one is seen. Above 256 MB drawn where it is read.
 
     Raises
     ------
@@ -148,16 +173,18 @@ def read_drawing(path: Path, like: Image | None, classes: Sequence[str] = (), on
         raise ImageError(f"There is no file '{path}'. Check the name.")
     shapes = _read(path)
     numbers = np.array(_numbered(shapes, classes, only, path), np.int32)
-    flat, scale, units = like.along("yx")
+    outer, planes = on_planes(shapes.slices, like, path.name)
+    axes = outer + "yx"
+    shape, scale, units = like.along(axes)
     owners = np.array(shapes.owners, np.int64)
-    wanted = numbers[owners] > 0 if len(owners) else np.zeros(0, bool)
+    wanted = numbers[owners] > 0
     parts = tuple(part for part, kept in zip(_placed(shapes, like, path), wanted, strict=True) if kept)
-    beside = bool(parts) and not Polygons(parts).meet(slice(0, flat[0]), slice(0, flat[1]))
+    beside = bool(parts) and not Polygons(parts).meet(slice(0, shape[-2]), slice(0, shape[-1]))
     said = (f"None of the shapes of '{path.name}' lies on '{like.name}'.",) if beside else ()
-    drawn = _Drawn(parts, numbers[owners[wanted]] if len(owners) else numbers, (flat[0], flat[1]))
-    data = drawn if drawn.dtype.itemsize * flat[0] * flat[1] > LAZY_BYTES else drawn[:, :]
-    place: dict[str, Any] = {"geo": like.geo and like.geo.without_bands, "start": like.start_of("yx")}
-    return Image(data, "yx", scale, units, path.name, str(path), remarks=said, **place)
+    drawn = _Drawn(parts, numbers[owners[wanted]], planes[owners[wanted]], shape)
+    data = drawn if drawn.dtype.itemsize * math.prod(shape) > LAZY_BYTES else drawn[()]
+    place: dict[str, Any] = {"geo": like.geo and like.geo.without_bands, "start": like.start_of(axes)}
+    return Image(data, axes, scale, units, path.name, str(path), remarks=(*shapes.remarks, *said), **place)
 
 
 def _read(path: Path) -> _Shapes:
@@ -165,6 +192,8 @@ def _read(path: Path) -> _Shapes:
     try:
         if suffix_of(path) == ".geojson":
             return _of_text(path)
+        if suffix_of(path) in ROIS:
+            return _of_rois(path)
         if find_spec("pyproj") is None:
             raise MissingExtraError("pyproj", "geo", f"Reading '{path.name}'")
         from ._map_regions import read_layer  # noqa: PLC0415  # pyproj is an extra
@@ -176,6 +205,15 @@ def _read(path: Path) -> _Shapes:
         raise ImageError(f"'{path}': {error}") from error
 
 
+def _of_rois(path: Path) -> _Shapes:
+    rois, others = read_rois(path)
+    said = (f"{others} points, lines or texts in '{path.name}' have no inside and were left out.",) if others else ()
+    return _Shapes(
+        tuple(roi.outline for roi in rois), list(range(len(rois))), None, [roi.kind for roi in rois],
+        [roi.number for roi in rois], [Slice(roi.position, roi.t, roi.z) for roi in rois], said,
+    )  # fmt: skip
+
+
 def _of_text(path: Path) -> _Shapes:
     try:
         if path.stat().st_size > _LARGEST:
@@ -184,6 +222,7 @@ def _of_text(path: Path) -> _Shapes:
         features = node.get("features", [node]) if isinstance(node, dict) else node
         there = [one for one in features if one.get("type") != "Feature" or one["geometry"] is not None]
         found = _shapes(there, [one.get("properties") or {} for one in there], None)
+        found = found._replace(slices=_slices(there))
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ImageError(f"'{path}' could not be read as shapes: {error}. Export it again.") from error
     if find_spec("pyproj") is None:
@@ -199,8 +238,21 @@ def _shapes(nodes: Sequence[Any], said: Sequence[dict[str, Any]], crs: str | Non
     if not all(math.isfinite(value) for own in parts for part in own for corner in part for value in corner):
         raise SpecError("Some corners are no numbers. Draw these shapes again.")
     low = [{str(name).lower(): value for name, value in one.items()} for one in said]
-    classes = [_class_of(one) for one in low]
-    return _Shapes(tuple(one for own in parts for one in own), owners, crs, classes, [one.get(_NUMBER) for one in low])
+    every = tuple(one for own in parts for one in own)
+    return _Shapes(every, owners, crs, list(map(_class_of, low)), list(map(_number_of, low)), [ANYWHERE] * len(parts))
+
+
+def _slices(nodes: Sequence[Any]) -> list[Slice]:
+    """Return the planes of features as QuPath says them: the first one is not said, unless none is."""
+    said = [node.get("plane", (node.get("geometry") or {}).get("plane")) for node in nodes]
+    first = Slice(0, 1, 1) if any(said) else ANYWHERE
+    return [Slice(0, int(one.get("t", 0)) + 1, int(one.get("z", 0)) + 1) if one else first for one in said]
+
+
+def _number_of(said: dict[str, Any]) -> Any:
+    """Return the label of a shape, None if there is none; QuPath keeps names only."""
+    name = said.get("name") if "objecttype" in said else None
+    return int(name) if said.get(_NUMBER) is None and isinstance(name, str) and name.isdecimal() else said.get(_NUMBER)
 
 
 def _class_of(said: dict[str, Any]) -> str:
@@ -237,15 +289,28 @@ def _numbered(shapes: _Shapes, classes: Sequence[str], only: str, path: Path) ->
         if names and not any(numbers) and not any(names):
             raise _foreign(shapes.classes, classes, f"'{path}'")
     else:
-        own = [number for number in shapes.numbers if isinstance(number, int | np.integer) and number > 0]
-        unique = len(set(own)) == len(names) and max(own, default=0) < np.iinfo(np.int32).max
-        numbers = [int(number) for number in own] if unique else list(range(1, len(names) + 1))
+        numbers = _own_numbers(shapes)
     if not (wanted := only.strip().casefold()):
         return numbers
     if wanted not in names:
         there = sorted(set(filter(None, shapes.classes)))
         raise ImageError(f"'{path}' holds nothing that is called '{only}'. It holds: {', '.join(there) or 'no names'}.")
     return [number if name == wanted else 0 for number, name in zip(numbers, names, strict=True)]
+
+
+def _own_numbers(shapes: _Shapes) -> list[int]:
+    """Return the labels of shapes where each is an object, the next free ones where they have none."""
+    most = np.iinfo(np.int32).max - len(shapes.numbers)
+    own = [int(n) if isinstance(n, int | np.integer) and 0 < n < most else 0 for n in shapes.numbers]
+    seen, free = set[tuple[Slice, int]](), max(own, default=0)
+    for at, key in enumerate(zip(shapes.slices, own, strict=True)):
+        if key in seen and not any(map(any, shapes.slices)):
+            return list(range(1, len(own) + 1))
+        if not key[1] or key in seen:
+            free += 1
+            own[at] = free
+        seen.add(key if key[1] else (key[0], free))
+    return own
 
 
 def _placed(shapes: _Shapes, like: Image, path: Path) -> Region:

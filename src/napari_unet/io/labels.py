@@ -16,6 +16,7 @@ import PIL.Image
 
 from napari_unet.core.axes import AXES, Image, parse_axes
 from napari_unet.core.errors import AxesError, ImageError, OutputError
+from napari_unet.core.polygons import SUFFIXES as POLYGONS
 from napari_unet.core.polygons import Meaning
 from napari_unet.core.results import Table
 from napari_unet.core.steps import finish
@@ -37,8 +38,7 @@ from .tables import write_table
 __all__ = ["SUFFIXES", "WRITTEN", "as_facts", "read_labels", "table_path", "write_labels"]
 
 SUFFIXES: Final = (".zarr", ".tif", ".tiff", ".npy", ".png", *NIFTI, ".dcm")
-_POLYGONS: Final = (".gpkg", ".geojson")
-WRITTEN: Final = (*SUFFIXES, *_POLYGONS)
+WRITTEN: Final = (*SUFFIXES, *POLYGONS)
 _LOSSY: Final = (".jpg", ".jpeg")
 _MAX_PNG: Final = 65535
 _MAX_BYTE: Final = 255
@@ -62,8 +62,8 @@ def write_labels(
         plane that is alone is no axis; of an image that lies somewhere on Earth a cloud-optimized GeoTIFF, piece by
         piece. ``.npy``: int32, or int64 where needed; keeps no scale. ``.png``: one plane of up to 65535 (uint16);
         keeps no scale. ``.nii`` or ``.nii.gz``: on the grid of the source, with its affine and codes bit by bit (uint8,
-        uint16 or int32 as needed). ``.dcm``: a DICOM-SEG of the series they were made of. ``.gpkg`` or
-        ``.geojson``: polygons, see :func:`~napari_unet.io.polygons.write_polygons`.
+        uint16 or int32 as needed). ``.dcm``: a DICOM-SEG of the series they were made of. ``.gpkg``, ``.geojson`` or
+        ``.zip``: polygons, see :func:`~napari_unet.io.polygons.write_polygons`.
     labels : Image
         Whole numbers from 0, without channels (or one).
     manifest : mapping, optional
@@ -93,10 +93,11 @@ def write_labels(
     facts = as_facts({name: place.to_dict() for name, place in known.items() if place} | dict(manifest or {}))
     if suffix == ".zarr":
         _write_zarr(target, ordered, facts, overwrite)
-    elif suffix in _POLYGONS:
-        from .polygons import polygon_steps, write_polygons  # noqa: PLC0415  # it compiles, and needs an extra
+    elif suffix in POLYGONS:
+        from .polygons import in_pixels, polygon_steps, write_polygons  # noqa: PLC0415  # it compiles
 
         told = Meaning.told_by(facts, ordered.source or ordered.name)
+        ordered = replace(ordered, geo=None) if in_pixels(target, ordered.geo) else ordered
         write_polygons(target, finish(polygon_steps(ordered, meaning=told)), facts)
     elif suffix in (".tif", ".tiff") and ordered.geo is not None and ordered.axes == "yx" and has_rasterio():
         write_label_raster(target, ordered, facts)
@@ -133,7 +134,7 @@ def read_labels(
     path : path-like
         A file of :func:`write_labels`, or any image file with one channel of whole numbers; of an OME-Zarr image its
         first label image. With the extra ``medical`` also ``.nii``, ``.nii.gz``, DICOM-SEG and RTSTRUCT. Shapes:
-        ``.geojson``, and with the extra ``geo`` ``.gpkg`` and ``.shp``, see
+        ``.geojson``, ROIs of ImageJ (``.roi``, ``.zip``), and with the extra ``geo`` ``.gpkg`` and ``.shp``, see
         :func:`~napari_unet.io.drawings.read_drawing`.
     axes : str or sequence of str, optional
         As in :func:`~napari_unet.io.images.read_image`.

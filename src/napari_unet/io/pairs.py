@@ -239,6 +239,7 @@ def match_labels(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
     ----------
     truth, predicted : Path
         Two files, or two folders of files with equal names; the endings may differ, and what is no image is left out.
+        Where labels and shapes bear one name, the labels are taken.
 
     Returns
     -------
@@ -307,6 +308,9 @@ def _by_name(folder: Path) -> dict[str, Path]:
         if suffix_of(file) not in (*SUFFIXES, *DRAWINGS) or file.name.startswith("."):
             continue
         name = stem_of(file)
+        if name in found and is_drawing(file) != is_drawing(found[name]):
+            found[name] = min(file, found[name], key=is_drawing)  # outlines of the labels that lie beside them
+            continue
         if name in found:
             raise ImageError(f"'{found[name]}' and '{file}' bear the same name. Keep one of them in the folder.")
         found[name] = file

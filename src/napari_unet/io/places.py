@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Final
 
 from ..core.axes import Image
 from ..core.errors import OutputError
+from ..core.polygons import SUFFIXES as POLYGONS
 from ._zarr import check_replaceable
 from ._zarr_reader import is_zarr
 from .addresses import as_address
@@ -21,8 +21,6 @@ from .suffixes import suffix_of
 from .tables import TABLES, check_table
 
 __all__ = ["check_apart", "check_folder", "check_place"]
-
-_POLYGONS: Final = (".gpkg", ".geojson")
 
 
 def check_place(path: Path, image: Image | None = None, overwrite: bool = False, noun: str = "labels") -> str:
@@ -61,7 +59,7 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
         "labels": LABELS,
         "an image": WRITTEN,
         "a report": (".html", ".pdf"),
-        "polygons": _POLYGONS,
+        "polygons": POLYGONS,
     }[noun]
     suffix = suffix_of(path)
     if suffix not in known:
@@ -69,7 +67,7 @@ def check_place(path: Path, image: Image | None = None, overwrite: bool = False,
     check_table(path)
     if image is not None and suffix == ".png":
         _check_flat(path, image)
-    if image is not None and suffix in _POLYGONS:
+    if image is not None and suffix in POLYGONS:
         _check_polygons(path, image)
     if image is not None:
         check_apart(path, image)
@@ -155,15 +153,11 @@ def _check_flat(path: Path, image: Image) -> None:
 
 
 def _check_polygons(path: Path, image: Image) -> None:
-    from .polygons import check_packages  # noqa: PLC0415  # it compiles, and few want polygons
+    from .polygons import check_packages, in_pixels  # noqa: PLC0415  # it compiles, and few want polygons
 
-    check_packages()
-    _check_flat(path, image)
-    if path.suffix.lower() == ".geojson" and not (image.geo and image.geo.crs and image.geo.transform):
-        raise OutputError(
-            f"'{path}': GeoJSON is in longitude and latitude, but '{image.name}' does not say in which coordinate "
-            "reference system it lies. Choose a name that ends in .gpkg."
-        )
+    if not in_pixels(path, image.geo):
+        check_packages()
+        _check_flat(path, image)
 
 
 def _check_taken(path: Path, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""Regions from files: shapes that napari has saved (CSV), GeoJSON, GeoPackage, and plain text."""
+"""Regions from files: shapes that napari has saved (CSV), GeoJSON, GeoPackage, ROIs of ImageJ, and plain text."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Any, Final
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, MissingExtraError, SpecError
-from napari_unet.core.region import Polygon, Region, outline, parse_region
+from napari_unet.core.region import Polygon, Region, joined, outline, parse_region
 
+from .imagej import SUFFIXES as ROIS
+from .imagej import read_rois
 from .tables import read_table
 
 __all__ = ["SUFFIXES", "polygons_of", "read_region", "region_from_json"]
 
 _LAYERS: Final = (".gpkg", ".shp")
-SUFFIXES: Final = (".csv", ".geojson", ".json", ".txt", *_LAYERS)
+SUFFIXES: Final = (".csv", ".geojson", ".json", ".txt", *_LAYERS, *ROIS)
 _LARGEST: Final = 2**28  # bytes
 _KIND: Final = "shape-type"
+_HALF: Final = 0.5  # pixel: ImageJ counts from the corner of the first one, regions from its center
+_DECIMALS: Final = 3
 
 
 def read_region(path: Path, image: Image | None = None) -> Region:
@@ -31,7 +35,8 @@ def read_region(path: Path, image: Image | None = None) -> Region:
     path : Path
         ``.csv``: a Shapes layer as napari saves it; of more than two coordinates the last two, y and x, are taken.
         ``.geojson`` or ``.json``: see :func:`region_from_json`. ``.gpkg`` and ``.shp``: areas on the map of the image,
-        in the reference system of the file. ``.txt``: see :func:`~napari_unet.core.region.region_text`.
+        in the reference system of the file. ``.roi`` and ``.zip``: see :func:`~napari_unet.io.imagej.read_rois`.
+        ``.txt``: see :func:`~napari_unet.core.region.region_text`.
     image : Image, optional
         In which to look; what is drawn on a map is brought to its pixels.
 
@@ -58,6 +63,8 @@ def read_region(path: Path, image: Image | None = None) -> Region:
         raise ImageError(f"'{path}' is too large for a region ({path.stat().st_size} bytes). Simplify the outlines.")
     if suffix in _LAYERS:
         found = _read_layer(path, image)
+    elif suffix in ROIS:
+        found = _read_rois(path)
     else:
         found = _read_shapes(path) if suffix == ".csv" else _read_text(path, image)
     if not found:
@@ -82,6 +89,22 @@ def _read_shapes(path: Path) -> Region:
             raise ImageError(f"'{path}' has corners that are no numbers: {corner}. Save the shapes again.") from error
         shapes.setdefault(str(index), (str(kind), []))[1].append((y, x))
     return tuple(outline(kind, corners) for kind, corners in shapes.values())
+
+
+def _read_rois(path: Path) -> Region:
+    rois, others = read_rois(path)
+    if others:
+        raise SpecError(
+            f"'{path}' holds {others} points, lines or texts, which have no inside to look at. Remove them."
+        )
+    if len({(roi.position, roi.t, roi.z) for roi in rois}) > 1:
+        raise SpecError(
+            f"The ROIs in '{path}' lie on several slices, but a region is the same in all planes and time points. Save "
+            "those of one slice."
+        )
+    return tuple(
+        tuple((round(y - _HALF, _DECIMALS), round(x - _HALF, _DECIMALS)) for y, x in roi.outline) for roi in rois
+    )
 
 
 def _read_layer(path: Path, image: Image | None) -> Region:
@@ -182,16 +205,6 @@ def polygons_of(node: Any) -> Iterator[Polygon]:
             yield from polygons_of(node["geometry"])
     elif kind in ("Polygon", "MultiPolygon"):
         for rings in [node["coordinates"]] if kind == "Polygon" else node["coordinates"]:
-            yield _joined(rings)
+            yield joined(rings)
     else:
         raise SpecError(f"A {kind} has no inside to look at. Keep areas only: Polygon and MultiPolygon.")
-
-
-def _joined(rings: list[list[list[float]]]) -> Polygon:
-    """Return one outline that goes around the area, to each of its holes, around that and back."""
-    closed = [[(float(y), float(x)) for x, y, *_ in ring] for ring in rings]
-    start = closed[0][0]
-    path = closed[0]
-    for hole in closed[1:]:
-        path = [*path, start, *hole, hole[0]]
-    return tuple(path if len(closed) == 1 else [*path, start])

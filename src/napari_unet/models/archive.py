@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from typing import Final
 
 from ..core.errors import ModelError
 from ..io.atomic import atomic_folder
+from ..io.zips import ENCRYPTED, directory_size, leads_out
 
 __all__ = ["KINDS", "Limits", "check_hashes", "list_members", "unpack"]
 
@@ -32,8 +32,6 @@ KINDS: Final = frozenset({*_TEXTS, *_WEIGHTS, *_PICTURES})
 _CHUNK: Final = 2**20
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DIRECTORY: Final = 2**22  # bytes that a table of contents may take
-_END: Final = struct.Struct("<4s4H2LH")  # the record at the end of a zip file
-_ENCRYPTED: Final = 0x1
 _RESERVED: Final = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 
@@ -167,14 +165,8 @@ def _check_end(archive: Path) -> None:
     """Refuse what is no zip file, and tables of contents that would fill the memory when they are read."""
     if not archive.is_file() or not zipfile.is_zipfile(archive):
         raise ModelError(f"'{archive}' is no zip archive. Models travel as .zip files, folders, .onnx or .pt files.")
-    size = archive.stat().st_size
-    with archive.open("rb") as file:
-        file.seek(max(0, size - _END.size - 2**16))
-        tail = file.read()
-    # As zipfile looks for it: at the very end, else the last one before a comment.
-    at = len(tail) - _END.size
-    at = at if tail[at : at + 4] == b"PK\5\6" and tail[-2:] == b"\0\0" else tail.rfind(b"PK\5\6", 0, at + 4)
-    if at < 0 or _END.unpack_from(tail, at)[5] > _DIRECTORY:
+    size = directory_size(archive)
+    if size is None or size > _DIRECTORY:
         raise ModelError(f"'{archive.name}' has too large a table of contents to be a model. It is not opened.")
 
 
@@ -208,13 +200,13 @@ def _trouble(member: zipfile.ZipInfo, name: str) -> str:
     """Say what is wrong with a member, or return nothing."""
     parts = (name[:-1] if name.endswith("/") else name).split("/")
     kind = stat.S_IFMT(member.external_attr >> 16)
-    if member.flag_bits & _ENCRYPTED:
+    if member.flag_bits & ENCRYPTED:
         return "which is encrypted: unpack it with its password first, then add the folder"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a link or a device, which a model has no use for"
     if member.compress_type not in _METHODS:
         return "compressed in a way that is not read here: pack it as an ordinary zip"
-    if name.startswith("/") or ".." in parts or "" in parts or "." in parts:
+    if leads_out(name):
         return "a name that leads out of the folder"
     if _FORBIDDEN.search(name) or any(_RESERVED.match(part) or part[-1] in ". " for part in parts):
         return "a name that means something else on some systems"

@@ -1,4 +1,4 @@
-"""Labels layers as files of medical programs."""
+"""Labels layers as files of medical programs, of maps, of QuPath and ImageJ."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     path : str
-        Ends in ``.nii.gz`` or ``.nii`` (NIfTI) or ``.dcm`` (DICOM-SEG).
+        Ends in ``.nii.gz`` or ``.nii`` (NIfTI), ``.dcm`` (DICOM-SEG), ``.tif`` (GeoTIFF), ``.gpkg``, ``.geojson`` or
+        ``.zip`` (ROIs of ImageJ).
     data : array-like of int
         Of the layer.
     meta : dict

@@ -21,7 +21,7 @@ from ._settings import output_name
 __all__ = ["PlaceRow"]
 
 _SUFFIX: Final = ".ome.zarr"
-_KNOWN: Final = (".zarr", ".tif", ".tiff", ".npy", ".png", ".nii", ".gz", ".dcm", ".gpkg", ".geojson")
+_KNOWN: Final = (".zarr", ".tif", ".tiff", ".npy", ".png", ".nii", ".gz", ".dcm", ".gpkg", ".geojson", ".zip")
 
 
 class PlaceRow(QWidget):
@@ -133,7 +133,7 @@ class PlaceRow(QWidget):
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
-            self, "Save labels to", self.line.text(), "Labels (*.ome.zarr *.tif *.nii.gz *.dcm *.gpkg *.geojson)",
+            self, "Save labels to", self.line.text(), "Labels (*.ome.zarr *.tif *.nii.gz *.dcm *.gpkg *.geojson *.zip)",
             options=QFileDialog.Option.DontConfirmOverwrite,
         )  # fmt: skip
         if path:

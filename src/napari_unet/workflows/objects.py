@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..core.axes import Image
 from ..core.conflict import check_conflict
 from ..core.errors import OutputError
+from ..core.polygons import SUFFIXES as POLYGONS
 from ..core.polygons import Meaning
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from ..models._scorer import Scorer
 
 __all__ = ["measured_steps", "segment", "segment_steps", "with_table"]
-
-_POLYGONS: Final = (".gpkg", ".geojson")
 
 
 def segment_steps(  # noqa: PLR0913  # the face of the verb
@@ -84,7 +83,7 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
     check_conflict()
     source, spec = open_image(image), spec or SegmentSpec()
     place = _place(output, source)
-    if place is not None and place.suffix.lower() in _POLYGONS:
+    if place is not None and place.suffix.lower() in POLYGONS:
         spec = spec.model_copy(update={"confidence": True})  # which is a column of theirs
     if client is not None:
         found, task = yield from segment_on(client, source, spec, (place, overwrite), _looking(preview))
@@ -187,7 +186,7 @@ def _place(output: str | Path | None, source: Image) -> Path | None:
 
     place = Path(output)
     check_apart(place, source)
-    if place.suffix.lower() in _POLYGONS:
+    if place.suffix.lower() in POLYGONS:
         check_place(place, source, overwrite=True)
     return place
 
@@ -214,7 +213,7 @@ def _found(
     if place is not None:
         check_place(place, source, overwrite or place.suffix.lower() != ".zarr")  # not after hours of work
     found = yield from segment_image(source, spec, model, preview=bool(preview))
-    if place is not None and place.suffix.lower() in _POLYGONS:
+    if place is not None and place.suffix.lower() in POLYGONS:
         told = Meaning.told_by(found.manifest, source.source or source.name)
         yield from write_polygons_steps(found.labels, place, None, told, found.confidence, overwrite=True)
     elif place is not None:

@@ -1,4 +1,4 @@
-"""Labels as polygons on the map."""
+"""Labels as polygons: on the map, for QuPath and for ImageJ."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def write_polygons_steps(
     Parameters
     ----------
     labels : Image or path
-        Whole numbers from 0 (background), one plane.
+        Whole numbers from 0 (background); on a map one plane.
     output : path
-        ``.gpkg``: a GeoPackage in the coordinate reference system of the labels. ``.geojson``: longitude and latitude.
+        ``.gpkg``: a GeoPackage in the coordinate reference system of the labels. ``.geojson``: longitude and latitude,
+        or pixels for QuPath where the labels lie on no map. ``.zip``: ROIs for the ROI Manager of ImageJ.
     spec : PolygonSpec, optional
         Settings.
     meaning : Meaning, optional
@@ -66,7 +67,7 @@ def write_polygons_steps(
     check_place(place, found, overwrite, "polygons")
     yield Progress(0, 0, "Reading the labels")
     from ..io.labels import as_facts
-    from ..io.polygons import polygon_steps
+    from ..io.polygons import in_pixels, polygon_steps
     from ..io.polygons import write_polygons as write
     from ..io.runs import find_manifest
 
@@ -77,7 +78,8 @@ def write_polygons_steps(
     if not told.classes:
         own = Meaning.told_by(facts, "")
         told = replace(told, classes=own.classes, kind=told.kind or own.kind)
-    polygons = yield from polygon_steps(found, spec, told)
+    placed = replace(found, geo=None) if in_pixels(place, found.geo) else found
+    polygons = yield from polygon_steps(placed, spec, told)
     if scores is not None and len(polygons):
         yield Progress(0, 0, "Reading the scores")
         means = _means(found, scores if isinstance(scores, Image) else read_image(scores), polygons)
@@ -91,10 +93,12 @@ def _means(labels: Image, scores: Image, polygons: Polygons) -> Any:
     """Return the mean score of each polygon's label."""
     from ..measures._means import means
 
-    if scores.channels > 1 or scores.along("yx")[0] != labels.along("yx")[0]:
+    axes = labels.label_axes
+    fits = scores.axes == axes and scores.shape == labels.along(axes)[0]
+    if scores.channels > 1 or scores.along("yx")[0] != labels.along("yx")[0] or ({*axes} - {*"yx"} and not fits):
         raise ImageError(
             f"The scores '{scores.name}' have {scores.channels} band(s) of {scores.along('yx')[0]} pixels, the labels "
-            f"one of {labels.along('yx')[0]}. Give scores of one band on the grid of the labels."
+            f"one of {labels.along('yx')[0]}. Give scores of one band on the grid of the labels, with all its planes."
         )
     if scores.geo and labels.geo and not scores.geo.same_grid(labels.geo):
         raise ImageError(f"The scores '{scores.name}' lie elsewhere than the labels. Give scores on their grid.")
