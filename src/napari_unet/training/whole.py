@@ -16,7 +16,7 @@ from ..core.model_card import ModelCard
 from ..core.results import Plan
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
-from ..io.atomic import write_text
+from ..io.atomic import clear, write_text
 from ..io.journal import Journal
 from ..models.cards import find_model, read_card
 from ..models.devices import choose_device
@@ -127,7 +127,7 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
             (run / PAUSE).unlink(missing_ok=True)
             wishes.watch(run)
             said = yield from _first(material, run, ranks, wishes)
-    shutil.rmtree(run, ignore_errors=True)
+    clear(run)
     if said:
         yield Progress(0, 0, "done", news=said)
     return folder
