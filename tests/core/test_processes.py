@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from napari_unet.core.errors import UNetError
-from napari_unet.core.processes import again
+from napari_unet.core.processes import again, shell_line
 
 FLAGS = {"CREATE_NO_WINDOW": 1, "CREATE_NEW_PROCESS_GROUP": 2, "BELOW_NORMAL_PRIORITY_CLASS": 4, "DETACHED_PROCESS": 8}
 
@@ -37,3 +37,15 @@ def test_a_packed_program_is_told_so(monkeypatch, name, value):
     monkeypatch.setattr(sys, name, value, raising=False)
     with pytest.raises(UNetError, match="packed into one program"):
         again(["train"])
+
+
+def test_a_line_for_the_shells_of_windows(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    words = [r"C:\data\a b.tif", "--channels", "0,2", r"D:\R&D;(1)\x.tif", "", "area > 2", "x\\ y\\", "µm.tif"]
+    assert shell_line(words) == (
+        r'"C:\data\a b.tif" --channels "0,2" "D:\R&D;(1)\x.tif" "" "area > 2" "x\ y\\" "µm.tif"'
+    )
+
+
+def test_a_line_for_other_shells():
+    assert shell_line(["napari-unet", "a b", "x"]) == "napari-unet 'a b' x"

@@ -97,6 +97,8 @@ def test_folders_with_files_of_many_images(tmp_path):
 
 def test_names_of_labels_tell_images_apart():
     assert label_names(["a.tif", "a.png", "day.1/a.tif", "b.v2.tif"]) == ["a.tif", "a.png", "day.1/a", "b.v2"]
+    # Many disks keep one file under two names that differ in case.
+    assert label_names(["a.tif", "A.png", "b.tif"]) == ["a.tif", "A.png", "b"]
 
 
 def test_a_change_of_the_file_is_one_of_its_images(tmp_path):

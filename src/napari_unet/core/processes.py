@@ -1,16 +1,20 @@
-"""Starting this program once more, as a process of its own."""
+"""Starting this program once more: as a process of its own, or by a line for a shell."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from .errors import UNetError
 
-__all__ = ["again"]
+__all__ = ["again", "shell_line"]
+
+_BARE: Final = re.compile(r"[\w.:\\/+=~-]+", re.ASCII)  # what the shells of Windows take as it stands
 
 
 def again(
@@ -56,3 +60,23 @@ def again(
         "args": [sys.executable, "-m", "napari_unet", *words], "env": told, "creationflags": flags,
         "start_new_session": outlives and sys.platform != "win32",
     }  # fmt: skip
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Quote the words of a command for the shell of this system.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command and what it is given.
+
+    Returns
+    -------
+    str
+        One line; on Windows for PowerShell as well as for the command prompt. To the first a comma parts words, and to
+        both ``&``, ``;``, ``>`` and brackets are more than letters.
+    """
+    if sys.platform != "win32":
+        return shlex.join(words)
+    # With a blank in front it is quoted, whatever it is.
+    return " ".join(w if _BARE.fullmatch(w) else '"' + subprocess.list2cmdline([f" {w}"])[2:] for w in words)

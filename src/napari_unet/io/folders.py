@@ -173,8 +173,8 @@ def label_names(names: Sequence[str]) -> list[str]:
         file), ``"plate/B/3/0"`` (a field of a plate).
     """
     short = [_without_endings(name) for name in names]
-    count = Counter(short)
-    return [one if count[one] == 1 else name for one, name in zip(short, names, strict=True)]
+    count = Counter(map(str.casefold, short))  # many disks take "A" and "a" for one name
+    return [one if count[one.casefold()] == 1 else name for one, name in zip(short, names, strict=True)]
 
 
 def _without_endings(name: str) -> str:
