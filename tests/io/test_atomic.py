@@ -10,6 +10,7 @@ import pytest
 from napari_unet.core.errors import OutputError
 from napari_unet.io import atomic
 from napari_unet.io.atomic import atomic_file, atomic_folder, clear
+from napari_unet.io.runs import RunFolder
 
 
 def names(folder):
@@ -167,3 +168,35 @@ def test_clearing_removes_what_it_can(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "unlink", fails)
     clear(tmp_path / "run")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["b"]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_paths_that_are_too_long_for_windows_are_known_at_once(tmp_path, monkeypatch, allowed):
+    short, long = tmp_path, tmp_path / ("folder" * 20)
+    long.mkdir()
+    real = Path.touch
+
+    def touch(self, *arguments, **more):
+        if len(str(self)) > 259 and not allowed:
+            raise FileNotFoundError(2, "The system cannot find the path specified")
+        real(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, "touch", touch)
+    monkeypatch.setattr(atomic, "_WAITS", True)
+
+    def both(folder):
+        with atomic_folder(folder / "a.zarr") as temporary:
+            (temporary / "x").write_text("one", "utf-8")
+        with RunFolder(folder / "b.zarr") as run:
+            run.journal.begin({"tile": 1})
+            assert [f.name for f in run.folder.iterdir() if f.name.startswith("x")] == []
+
+    both(short)
+    if allowed:
+        both(long)
+        return
+    with pytest.raises(OutputError, match=r"too long a path.*Windows takes 259"):
+        both(long)
+    with pytest.raises(OutputError, match="too long a path"):
+        RunFolder(long / "b.zarr").__enter__()
+    assert not names(long)

@@ -16,11 +16,13 @@ from napari_unet.core.errors import OutputError
 
 from .suffixes import suffix_of
 
-__all__ = ["atomic_file", "atomic_folder", "clear", "patiently", "put_in_place", "sync", "write_text"]
+__all__ = ["atomic_file", "atomic_folder", "check_depth", "clear", "patiently", "put_in_place", "sync", "write_text"]
 
 R = TypeVar("R")
 _WAITS: Final = sys.platform == "win32"  # there nothing can be renamed or removed while a program has it open
 _PATIENCE: Final = 1.5  # seconds that a reader, an indexer or a virus scanner has to let go of a file
+_USUAL: Final = 259  # characters of a path on Windows, where nobody has allowed longer ones
+_INSIDE: Final = 110  # characters of the path of a part of labels, and of its name while it is written
 _PAUSE: Final = 0.01  # seconds before the second try, then twice as long each time
 
 
@@ -60,6 +62,35 @@ def clear(folder: Path) -> None:
     with suppress(OSError):
         patiently(_remove, folder)
     shutil.rmtree(folder, ignore_errors=True)  # of what is in use, all else
+
+
+def check_depth(folder: Path, more: int = _INSIDE) -> None:
+    """Refuse a folder in which the paths of files would be longer than Windows takes them.
+
+    Parameters
+    ----------
+    folder : Path
+        Whole; it is there.
+    more : int
+        Characters that come after it.
+
+    Raises
+    ------
+    OutputError
+        If a file with a path of that length cannot be written there.
+    """
+    length = len(str(folder)) + 1 + more
+    if not _WAITS or length <= _USUAL:
+        return
+    long = folder / ("x" * more)
+    try:
+        long.touch()
+        long.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"'{folder}' is too long a path: with what is written in it, it has {length} characters, and Windows takes "
+            f"{_USUAL}. Choose a folder with a shorter path, or have long paths allowed (Microsoft: LongPathsEnabled)."
+        ) from error
 
 
 def _remove(folder: Path) -> None:
@@ -132,6 +163,7 @@ def atomic_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iter
         raise OutputError(f"'{path}' exists. Choose another name, remove it first or ask to overwrite it.")
     with _beside(target, path) as temporary:
         temporary.mkdir()
+        check_depth(temporary)
         yield temporary
         _put(temporary, target)
 

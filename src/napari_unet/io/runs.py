@@ -18,7 +18,7 @@ from ._comments import read_comment
 from ._zarr import check_replaceable
 from ._zarr_reader import read_manifest
 from .addresses import as_address
-from .atomic import clear, put_in_place
+from .atomic import check_depth, clear, put_in_place
 from .choosing import run_folder
 from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
@@ -67,12 +67,17 @@ class RunFolder:
         self.journal = Journal(self.folder)
 
     def __enter__(self) -> Self:
-        """Take the folder; an OutputError says that another program has it, or that it is damaged."""
+        """Take the folder; an OutputError says that another program has it, or it is damaged or too long a path."""
         if not self.address and not self.output.parent.is_dir():
             raise OutputError(
                 f"'{self.output}' cannot be written: the folder '{self.output.parent}' does not exist. Create it first."
             )
         self.journal.__enter__()
+        try:
+            check_depth(self.folder)
+        except OutputError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
