@@ -169,6 +169,14 @@ def test_text_is_read_and_written_as_utf_8():
                 assert said, f"{file.name}, line {node.lineno}: {ast.unparse(node)}"
 
 
+def test_parts_of_paths_are_written_with_slashes():
+    """What one system writes another may read: Windows reads both kinds of slashes, and writes the other one."""
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str" and node.args:
+                assert ".relative_to(" not in ast.unparse(node.args[0]), f"{file.name}, line {node.lineno}"
+
+
 def test_floors_are_kept(root):
     tool = Path(sys.executable).with_name("lint-imports")
     run = subprocess.run([tool, "--no-cache"], cwd=root, capture_output=True, text=True, check=False)
