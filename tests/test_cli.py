@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -19,6 +20,8 @@ import pytest
 import tifffile
 
 from napari_unet import cli, workflows
+from napari_unet._terminal import tell
+from napari_unet.cli import commands
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import MissingExtraError
 from napari_unet.core.results import label_hash
@@ -51,6 +54,15 @@ def here(tmp_path, disks, bright, monkeypatch):
 
 def left(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
+
+
+@pytest.mark.parametrize("code_page", ["cp1252", "cp437"])
+def test_letters_that_a_code_page_does_not_know_end_no_command(code_page, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, code_page, write_through=True))
+    monkeypatch.setattr(commands, "app", lambda prog_name: tell({"Labels": "日本.tif"}))
+    commands.main()
+    assert rb"\u65e5\u672c.tif" in written.getvalue()
 
 
 # Help

@@ -13,6 +13,7 @@ from importlib.metadata import entry_points, metadata, requires
 from pathlib import Path
 
 import pytest
+import yaml
 from npe2 import PluginManifest
 
 import napari_unet
@@ -130,10 +131,50 @@ def test_manifest_is_found_through_its_entry_point():
 
 def test_manifest_is_visible_at_the_root(root):
     link = root / "napari.yaml"
-    assert link.resolve() == (root / "src" / "napari_unet" / "napari.yaml").resolve()
-    if os.name == "posix":
+    if os.name == "posix":  # Git for Windows writes a file with the name in it, where it may make no links
+        assert link.resolve() == (root / "src" / "napari_unet" / "napari.yaml").resolve()
         assert link.is_symlink()
         assert os.readlink(link) == "src/napari_unet/napari.yaml"  # noqa: PTH115  # as it is written, unresolved
+
+
+@pytest.mark.parametrize("name", ["test", "release"])
+def test_workflows_ask_for_little_and_name_what_is_there(root, name):
+    told = yaml.safe_load((root / ".github" / "workflows" / f"{name}.yml").read_text("utf-8"))
+    assert told["permissions"] == {"contents": "read"}
+    for job in told["jobs"].values():
+        assert job.get("permissions", {"id-token": "write"}) == {"id-token": "write"}
+        assert all(re.search(r"@(release/)?v\d+$", step["uses"]) for step in job["steps"] if "uses" in step)
+    assert all((root / place).exists() for place in told.get("env", {}).get("ENGINE", "src").split())
+
+
+def test_reports_of_problems_come_with_versions(root):
+    forms = [yaml.safe_load(file.read_text("utf-8")) for file in (root / ".github" / "ISSUE_TEMPLATE").glob("*.yml")]
+    asked = [form for form in forms if "body" in form]
+    assert len(asked) == 2
+    assert all("napari-unet info" in str(form["body"]) for form in asked)
+
+
+def test_text_is_read_and_written_as_utf_8():
+    """Windows takes its code page where nothing is said."""
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                first = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""
+                least = {"read_text": 1, "write_text": 2}.get(node.func.attr, 0)
+                if node.func.attr == "open" and first in ("r", "w", "a", "x", "r+", "w+", "a+"):
+                    least = 3
+                if least and isinstance(node.func.value, ast.Name) and node.func.value.id == "self":
+                    continue
+                said = len(node.args) >= least or any(word.arg == "encoding" for word in node.keywords)
+                assert said, f"{file.name}, line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_parts_of_paths_are_written_with_slashes():
+    """What one system writes another may read: Windows reads both kinds of slashes, and writes the other one."""
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str" and node.args:
+                assert ".relative_to(" not in ast.unparse(node.args[0]), f"{file.name}, line {node.lineno}"
 
 
 def test_floors_are_kept(root):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import re
+import sys
 from typing import Any, Final, TypeVar
 
 import typer
@@ -16,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from .core.errors import UNetError
 from .core.steps import Progress, Steps, finish
 
-__all__ = ["Commands", "Group", "InWords", "harmless", "plain", "say_json", "tell", "watch"]
+__all__ = ["Commands", "Group", "InWords", "harmless", "plain", "say_anything", "say_json", "tell", "watch"]
 
 T = TypeVar("T")
 _USER_ERROR: Final = 2
@@ -110,6 +112,16 @@ def tell(rows: dict[str, Any]) -> None:
 def harmless(value: Any) -> str:
     """Return a value as text without what a terminal would obey: a stranger's words are words and nothing else."""
     return _CONTROLS.sub("", str(value))
+
+
+def say_anything() -> None:
+    """Have characters that the terminal or a file does not know written as their numbers: they must not end a command.
+
+    Windows writes files and pipes in the code page of the country, which knows few letters of others.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say_json(value: Any) -> None:

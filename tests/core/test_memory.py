@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_unet.core import memory
 from napari_unet.core.axes import Image
 
 
-def test_memory_is_known_or_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(memory, "_MEMORY", tmp_path / "meminfo")
+def test_memory_is_known_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=4096, available=3072))
+    assert (memory.free_memory(), memory.total_memory()) == (3072, 4096)
+
+    def unknown() -> None:
+        raise FileNotFoundError("/proc/meminfo")
+
+    monkeypatch.setattr(psutil, "virtual_memory", unknown)
     assert memory.free_memory() is None
-    (tmp_path / "meminfo").write_text("MemTotal: 4 kB\nMemAvailable:     3 kB\n")
-    assert memory.free_memory() == 3 * 1024
-    (tmp_path / "meminfo").write_text("MemTotal: 4 kB\n")
-    assert memory.free_memory() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_that_of_the_system() -> None:
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text("utf-8").splitlines())
+    assert memory.total_memory() == int(lines["MemTotal"].split()[0]) * 1024
 
 
 @pytest.mark.parametrize(

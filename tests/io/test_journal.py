@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,3 +114,47 @@ def test_a_place_that_cannot_be_written(tmp_path):
         (journal.folder / "trees").write_text("in the way")
         with pytest.raises(OutputError):
             journal.put("trees", "0", values=np.zeros(3))
+
+
+class Msvcrt(SimpleNamespace):
+    """Locks of Windows: of bytes, from where the file stands, for the file that was opened."""
+
+    LK_NBLCK, LK_UNLCK = 2, 0
+
+    def __init__(self):
+        super().__init__(held=[])
+
+    def locking(self, handle, mode, length):
+        start = os.lseek(handle, 0, os.SEEK_CUR)
+        mine = (handle, os.fstat(handle).st_ino, range(start, start + length))
+        if mode == self.LK_UNLCK:
+            self.held.remove(mine)
+            return
+        for _, file, taken in self.held:
+            if file == mine[1] and taken.start < start + length and start < taken.stop:
+                raise OSError(errno.EACCES, "Permission denied")
+        self.held.append(mine)
+
+
+def test_locks_of_windows_are_given_back_at_once(tmp_path, monkeypatch):
+    locks = Msvcrt()
+    monkeypatch.setitem(sys.modules, "msvcrt", locks)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with Journal(tmp_path / "run") as whole:
+        assert len(locks.held) == 1
+        with pytest.raises(InUseError):
+            Journal(tmp_path / "run").__enter__()
+        with pytest.raises(InUseError), whole.share("1-of-2"):
+            pass
+        whole.begin({"tile": 1})
+    assert not locks.held
+    parts = Journal(tmp_path / "run")
+    with parts.share("1-of-2"), parts.share("2-of-2"), parts.alone("end"):
+        assert len(locks.held) == 5
+        with pytest.raises(InUseError):
+            Journal(tmp_path / "run").__enter__()
+        with pytest.raises(InUseError), parts.share("1-of-2"):
+            pass
+    assert not locks.held
+    with Journal(tmp_path / "run") as whole:
+        assert whole.manifest == {"tile": 1}

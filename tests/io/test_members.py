@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ntpath
+from pathlib import PureWindowsPath
+
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
 from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.io import folders
 from napari_unet.io.batches import Results
 from napari_unet.io.contents import read_contents
-from napari_unet.io.folders import find_images, images_of, label_names
+from napari_unet.io.folders import find_images, images_of, label_names, name_apart
 from napari_unet.io.images import read_image
 from napari_unet.io.ledger import stamp
 from napari_unet.io.members import images_in, plate_images, well_of
@@ -97,6 +101,8 @@ def test_folders_with_files_of_many_images(tmp_path):
 
 def test_names_of_labels_tell_images_apart():
     assert label_names(["a.tif", "a.png", "day.1/a.tif", "b.v2.tif"]) == ["a.tif", "a.png", "day.1/a", "b.v2"]
+    # Many disks keep one file under two names that differ in case.
+    assert label_names(["a.tif", "A.png", "b.tif"]) == ["a.tif", "A.png", "b"]
 
 
 def test_a_change_of_the_file_is_one_of_its_images(tmp_path):
@@ -154,3 +160,24 @@ def test_series_of_scans_are_images(tmp_path, dicom_series):
     assert {int(np.asarray(read_image(file).data).min()) for file in found[1:]} == {0, 1}
     (tmp_path / "cells.czi").write_bytes(b"some")
     assert tmp_path / "cells.czi" in find_images(tmp_path), "said to need a plugin, not left out"
+
+
+def test_images_of_several_drives_are_told_apart_by_them(monkeypatch):
+    class Drive(PureWindowsPath):
+        def resolve(self):
+            return self
+
+    monkeypatch.setattr(folders.os.path, "commonpath", ntpath.commonpath)
+    monkeypatch.setattr(folders, "Path", Drive)
+    files = [Drive(name) for name in ("C:/data/a.tif", "D:/day 1/a.tif", "//server/share/a.tif")]
+    assert name_apart(files) == ["C/data/a.tif", "D/day 1/a.tif", "server-share/a.tif"]
+    assert name_apart([Drive("C:/data/a/x.tif"), Drive("C:/data/b/x.tif")]) == ["a/x.tif", "b/x.tif"]
+
+
+def test_labels_that_came_earlier_are_not_replaced_by_those_of_a_name_in_other_letters(tmp_path):
+    for name in ("a.tif", "A.png"):
+        tifffile.imwrite(tmp_path / name, np.zeros((4, 4), np.uint8))
+    with Results(tmp_path / "out", {}, ".ome.zarr") as results:
+        results._ledger.rows["a.tif"] = {"image": "a.tif", "labels": "labels/a.ome.zarr", "files": "../a.tif"}
+        (place,) = results.plan([((tmp_path / "A.png",), "A.png")])
+    assert place.name == "A.png.ome.zarr"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -139,6 +141,22 @@ def test_large_files_are_not_loaded(tmp_path, monkeypatch):
         tuple(slice(None, None, -1 if m else 1) for m in found.anatomy.mirrored)
     ]
     np.testing.assert_array_equal(np.asarray(found.data), turned)
+
+
+def test_what_was_unpacked_goes_with_the_image_whether_or_not_open_files_can_be_removed(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    save(tmp_path / "a.nii.gz", volume(9, 8, 7))
+    monkeypatch.setattr(nifti, "LAZY_BYTES", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+    def refuse(self, missing_ok=False):
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    found = read_image(tmp_path / "a.nii.gz")
+    assert isinstance(found.data, np.memmap)
+    del found
+    assert not [*(tmp_path / "temporary").iterdir()]
 
 
 def test_four_dimensions_are_time_unless_said_otherwise(tmp_path):

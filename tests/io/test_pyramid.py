@@ -254,3 +254,20 @@ def test_what_changes_while_it_is_loaded_is_loaded_again() -> None:
     shelf.peek(0, window)
     assert shelf.fetch()
     assert (shelf.peek(0, window)[0] == 5).all()
+
+
+def test_a_file_that_is_being_removed_shows_nothing_and_ends_nothing(tmp_path, monkeypatch):
+    """On Windows who opens it meanwhile, or removes it while it is read, is refused."""
+    sketch, window = Sketch(tmp_path / "shown.parts", "yx"), (slice(0, 2), slice(0, 2))
+    sketch.start()
+    sketch.add([Part(0, window, np.ones((2, 2), np.int32))])
+
+    def refuse(self, *arguments, **more):
+        raise PermissionError(13, "in use")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        patched.setattr(Path, "unlink", refuse)
+        assert not sketch.read(0, window).any()
+        sketch.close()
+    assert sketch.read(0, window).all()

@@ -62,7 +62,7 @@ def test_a_processor_is_to_see_large_objects_first():
 
 @pytest.mark.parametrize(("device", "zoom"), [("cpu", 0.35), ("cuda", 1)])
 def test_a_wide_class_beside_a_narrow_one_is_planned_by_what_learns(monkeypatch, device, zoom):
-    monkeypatch.setattr("napari_unet.training.plan.choose_device", lambda wanted: device)
+    monkeypatch.setattr("napari_unet.training.plan.choose_device", lambda wanted, ndim: device)
     labels = np.zeros((300, 260), np.int32)
     labels[:90, :190], labels[200:290, 100:105] = 1, 2
     image = (labels * 80 + np.random.default_rng(0).normal(50, 9, labels.shape)).astype(np.float32)
@@ -94,7 +94,7 @@ def thigh():
     ("device", "spacing", "patch"), [("cpu", (3.3, 2.857, 2.857), 48), ("cuda", (3.3, 1.0, 1.0), 96)]
 )
 def test_volumes_are_planned_by_what_learns(monkeypatch, device, spacing, patch):
-    monkeypatch.setattr("napari_unet.training.plan.choose_device", lambda wanted: device)
+    monkeypatch.setattr("napari_unet.training.plan.choose_device", lambda wanted, ndim: device)
     spec = planned([thigh()], ndim=3).spec
     assert spec.grid.spacing == pytest.approx(spacing, rel=0.01)
     assert spec.patch == patch

@@ -27,7 +27,7 @@ from napari_unet.io.pairs import find_examples, read_example
 from napari_unet.metrics.matching import count
 from napari_unet.models.cards import read_card
 from napari_unet.samples.simulated import nuclei
-from napari_unet.training import looks, validate
+from napari_unet.training import looks, process, validate
 from napari_unet.training.events import done_line, error_line, progress_line, read_line
 from napari_unet.training.plan import prepare
 from napari_unet.training.record import describe_data, verdict
@@ -457,6 +457,22 @@ def test_what_libraries_print_does_not_end_the_listening(tmp_path, monkeypatch):
     child.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(child))
     assert finish(workflows.train_apart_steps([example(0)], spec(), tmp_path / "tiny")) == Path("here")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for Python")
+def test_what_a_child_could_not_remove_is_removed(tmp_path, monkeypatch):
+    child, run = tmp_path / "child", workflows.training_folder("tiny", tmp_path / "tiny")
+    clean = f"find '{run}' -mindepth 1 ! -name process.txt -delete"
+    child.write_text(f"#!/bin/sh\n{clean}\necho '{done_line('here').strip()}'\n", "utf-8")
+    child.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(child))
+    finish(workflows.train_apart_steps([example(0)], spec(), tmp_path / "tiny"))
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(("status", "words"), [(3, "status 3"), (0xC0000005, "status 0xc0000005")])
+def test_the_end_of_a_child_is_named_as_its_system_names_it(tmp_path, status, words):
+    assert words in process._obituary(status, tmp_path)
 
 
 @pytest.mark.parametrize("value", [1, 255, 2**31 + 5])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from .. import __version__, workflows
-from .._terminal import Commands, InWords, plain, say_json, tell, watch
+from .._terminal import Commands, InWords, plain, say_anything, say_json, tell, watch
 from ..core.axes import Image
 from ..core.errors import MissingExtraError, OutputError
 from ..core.polygons import Meaning
@@ -331,4 +331,5 @@ def _has_screen() -> bool:
 
 def main() -> None:
     """Run the command line of this process; the entry point of ``napari-unet``."""
+    say_anything()
     app(prog_name="napari-unet")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,7 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["free_memory", "is_large", "total_memory"]
 
-_MEMORY: Final = Path("/proc/meminfo")
 _LABEL_BYTES: Final = 4
 _SHARE: Final = 4  # labels may take a quarter of what is free
 _PIXELS: Final = 2**28
@@ -19,20 +17,21 @@ _PIXELS: Final = 2**28
 
 def free_memory() -> int | None:
     """Return the bytes that can be allocated, or None where the system does not say."""
-    return _read("MemAvailable")
+    return _ask("available")
 
 
 def total_memory() -> int | None:
     """Return the bytes that the machine has, or None where the system does not say."""
-    return _read("MemTotal")
+    return _ask("total")
 
 
-def _read(entry: str) -> int | None:
-    if not _MEMORY.exists():
+def _ask(entry: str) -> int | None:
+    import psutil
+
+    try:
+        return int(getattr(psutil.virtual_memory(), entry))
+    except (OSError, RuntimeError, ValueError):  # a container without /proc, for example
         return None
-    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines() if ":" in line)
-    value = lines.get(entry, "").split()
-    return int(value[0]) * 1024 if value else None
 
 
 def is_large(image: Image) -> bool:

@@ -24,7 +24,7 @@ from rasterio.windows import Window
 from ..core.errors import OutputError
 from ..core.place import GeoReference
 from ._raster_arrays import CACHE_BYTES
-from .atomic import atomic_file
+from .atomic import atomic_file, patiently
 
 __all__ = ["Layout", "write_cog"]
 
@@ -166,6 +166,6 @@ def _side_files(temporary: Path, path: Path) -> Iterator[None]:
     try:
         yield
         if beside.is_file():
-            os.replace(beside, f"{os.path.realpath(path)}.aux.xml")
+            patiently(os.replace, beside, f"{os.path.realpath(path)}.aux.xml")
     finally:
         beside.unlink(missing_ok=True)

@@ -4,16 +4,98 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from napari_unet.core.errors import OutputError
 
 from .suffixes import suffix_of
 
-__all__ = ["atomic_file", "atomic_folder", "put_in_place", "sync", "write_text"]
+__all__ = ["atomic_file", "atomic_folder", "check_depth", "clear", "patiently", "put_in_place", "sync", "write_text"]
+
+R = TypeVar("R")
+_WAITS: Final = sys.platform == "win32"  # there nothing can be renamed or removed while a program has it open
+_PATIENCE: Final = 1.5  # seconds that a reader, an indexer or a virus scanner has to let go of a file
+_USUAL: Final = 259  # characters of a path on Windows, where nobody has allowed longer ones
+_INSIDE: Final = 110  # characters of the path of a part of labels, and of its name while it is written
+_PAUSE: Final = 0.01  # seconds before the second try, then twice as long each time
+
+
+def patiently(do: Callable[..., R], *arguments: Any) -> R:
+    """Rename, replace or remove something; on Windows again and again for a while, if another program has it open.
+
+    Parameters
+    ----------
+    do : callable
+        Such as ``os.replace``; done twice it does no harm.
+    *arguments : Any
+        For `do`.
+
+    Returns
+    -------
+    Any
+        What `do` returned.
+
+    Raises
+    ------
+    OSError
+        If it cannot be done.
+    """
+    end, pause = time.monotonic() + _PATIENCE, _PAUSE
+    while True:
+        try:
+            return do(*arguments)
+        except PermissionError:
+            if not _WAITS or time.monotonic() >= end:
+                raise
+        time.sleep(pause)
+        pause *= 2
+
+
+def clear(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as that can be done."""
+    with suppress(OSError):
+        patiently(_remove, folder)
+    shutil.rmtree(folder, ignore_errors=True)  # of what is in use, all else
+
+
+def check_depth(folder: Path, more: int = _INSIDE) -> None:
+    """Refuse a folder in which the paths of files would be longer than Windows takes them.
+
+    Parameters
+    ----------
+    folder : Path
+        Whole; it is there.
+    more : int
+        Characters that come after it.
+
+    Raises
+    ------
+    OutputError
+        If a file with a path of that length cannot be written there.
+    """
+    length = len(str(folder)) + 1 + more
+    if not _WAITS or length <= _USUAL:
+        return
+    long = folder / ("x" * more)
+    try:
+        long.touch()
+        long.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"'{folder}' is too long a path: with what is written in it, it has {length} characters, and Windows takes "
+            f"{_USUAL}. Choose a folder with a shorter path, or have long paths allowed (Microsoft: LongPathsEnabled)."
+        ) from error
+
+
+def _remove(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 @contextmanager
@@ -43,7 +125,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         if not temporary.is_file():
             raise OutputError(f"Nothing was written to '{path}'.")
         sync(temporary)
-        os.replace(temporary, target)
+        patiently(os.replace, temporary, target)
         sync(target.parent)
 
 
@@ -81,6 +163,7 @@ def atomic_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iter
         raise OutputError(f"'{path}' exists. Choose another name, remove it first or ask to overwrite it.")
     with _beside(target, path) as temporary:
         temporary.mkdir()
+        check_depth(temporary)
         yield temporary
         _put(temporary, target)
 
@@ -124,15 +207,15 @@ def _put(new: Path, target: Path, aside: Path | None = None) -> None:
 def _swap(new: Path, target: Path, old: Path) -> None:
     """Move `new` to `target`; a folder that is there is moved aside first and back if that fails."""
     if not target.exists():
-        os.rename(new, target)
+        patiently(os.rename, new, target)
         return
-    os.rename(target, old)
+    patiently(os.rename, target, old)
     try:
-        os.rename(new, target)
+        patiently(os.rename, new, target)
     except OSError:
-        os.rename(old, target)
+        patiently(os.rename, old, target)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    clear(old)
 
 
 @contextmanager
@@ -156,7 +239,7 @@ def _beside(target: Path, shown: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
+            clear(temporary)
         with suppress(OSError):
             temporary.unlink()
 

@@ -121,12 +121,14 @@ class Results:
         OutputError
             If an image of this name lies elsewhere, or labels there may not be replaced.
         """
-        taken = {row["labels"]: name for name, row in (self._known | self._ledger.rows).items() if row["labels"]}
+        taken = {
+            row["labels"].casefold(): name for name, row in (self._known | self._ledger.rows).items() if row["labels"]
+        }
         places = []
         for (files, name), short in zip(images, label_names([name for _, name in images]), strict=True):
             self._ledger.check_place(name, *files)
             told = (self._row(name) or {}).get("labels")
-            free = taken.get(f"labels/{short}{self._kind}", name) == name
+            free = taken.get(f"labels/{short}{self._kind}".casefold(), name) == name
             places.append(self.folder / (told or f"labels/{short if free else name}{self._kind}"))
         if not self._overwrite:
             waiting = [p for p, (files, name) in zip(places, images, strict=True) if not self.has(name, *files)]

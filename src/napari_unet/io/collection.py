@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -112,7 +113,8 @@ def grow(folder: Path, image: Image, known: Known, left: Callable[[Polygon, Regi
     named = {Path(row[name]).name for row in [*kept, added] for name in ("labels", "region")}
     for file in [*(folder / "labels").iterdir(), *(folder / "regions").iterdir()]:
         if file.name not in named and not file.name.startswith("."):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # on Windows one that somebody looks at stays until the next time
+                file.unlink()
     return replaced
 
 

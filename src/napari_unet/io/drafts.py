@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Final
 
 from ..core.axes import Image
 from ..core.errors import OutputError
+from .atomic import clear
 from .choosing import draft_folder
 from .edits import Change
 from .journal import MANIFEST, Journal
@@ -69,7 +69,7 @@ def find_draft(output: Path) -> Change | None:
     """
     journal = Journal(draft_folder(output))  # not held: what is read was written whole
     try:
-        about = json.loads((journal.folder / MANIFEST).read_text())
+        about = json.loads((journal.folder / MANIFEST).read_text("utf-8"))
         axes = str(about["axes"])
         window = {str(a): slice(int(start), int(stop)) for a, (start, stop) in about["window"].items()}
     except FileNotFoundError:
@@ -84,4 +84,4 @@ def drop_draft(output: Path) -> None:
     """Remove corrections that were kept, if there are any."""
     folder = draft_folder(output)
     (folder / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(folder)

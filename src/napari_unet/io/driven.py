@@ -6,7 +6,6 @@ Each has a folder in the user's data. The process holds a lock in it as long as 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any, Final
 from ..core.errors import InUseError, OutputError
 from ..core.levels import level_shapes
 from ..core.results import Piece
-from .atomic import write_text
+from .atomic import clear, write_text
 from .choosing import data_folder
 from .journal import Journal
 from .levels import Part
@@ -208,7 +207,7 @@ def new_driven(order: Mapping[str, Any]) -> Driven:
         If it cannot be written.
     """
     for old in [each for each in list_driven() if each.state != "running"][_MOST:]:
-        shutil.rmtree(old.folder, ignore_errors=True)
+        clear(old.folder)
     folder = _folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     try:
         folder.mkdir(parents=True)

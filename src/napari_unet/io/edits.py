@@ -334,7 +334,7 @@ def _store_digests(new: Path, group: Path, digests: npt.NDArray[np.uint8]) -> li
 
 
 def _store_record(root: Path, new: Path, group: Path, record: Mapping[str, Any]) -> list[str]:
-    about = json.loads((root / group / "zarr.json").read_text())
+    about = json.loads((root / group / "zarr.json").read_text("utf-8"))
     about["attributes"]["napari-unet"] = as_facts(record)
-    (new / group / "zarr.json").write_text(json.dumps(about, indent=2))
+    (new / group / "zarr.json").write_text(json.dumps(about, indent=2), "utf-8")
     return [(group / "zarr.json").as_posix()]

@@ -148,14 +148,20 @@ def name_apart(files: Sequence[Path], folder: Path | None = None) -> list[str]:
     Returns
     -------
     list of str
-        Without a folder of it: without the folders that all have in common.
+        Without a folder of it: without the folders that all have in common. Of files on several drives of Windows the
+        letter of the drive is the first folder: ``"D/day 1/a.tif"``.
     """
     if folder is not None:
         return [file.relative_to(folder).as_posix() for file in files]
     if len({file.parent for file in files}) == 1:
         return [file.name for file in files]
-    root = Path(os.path.commonpath([file.resolve().parent for file in files]))
-    return [file.resolve().relative_to(root).as_posix() for file in files]
+    whole = [file.resolve() for file in files]
+    try:
+        root = Path(os.path.commonpath([file.parent for file in whole]))
+    except ValueError:  # they lie on several drives
+        drives = [file.parts[0].strip("\\/").replace(":", "").replace("\\", "-") for file in whole]
+        return ["/".join(filter(None, (drive, *file.parts[1:]))) for drive, file in zip(drives, whole, strict=True)]
+    return [file.relative_to(root).as_posix() for file in whole]
 
 
 def label_names(names: Sequence[str]) -> list[str]:
@@ -173,8 +179,8 @@ def label_names(names: Sequence[str]) -> list[str]:
         file), ``"plate/B/3/0"`` (a field of a plate).
     """
     short = [_without_endings(name) for name in names]
-    count = Counter(short)
-    return [one if count[one] == 1 else name for one, name in zip(short, names, strict=True)]
+    count = Counter(map(str.casefold, short))  # many disks take "A" and "a" for one name
+    return [one if count[one.casefold()] == 1 else name for one, name in zip(short, names, strict=True)]
 
 
 def _without_endings(name: str) -> str:

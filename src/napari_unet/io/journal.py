@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import struct
 import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
 from ..core.errors import InUseError, OutputError
-from .atomic import atomic_file
+from .atomic import atomic_file, patiently
 
 __all__ = ["MANIFEST", "Journal", "packed_size"]
 
@@ -73,7 +74,7 @@ class Journal:
         file = self.folder / MANIFEST
         if file.exists():
             try:
-                self.manifest = dict(json.loads(file.read_text()))
+                self.manifest = dict(json.loads(file.read_text("utf-8")))
             except (OSError, ValueError, TypeError) as error:
                 self.close()
                 raise OutputError(self._damaged(file)) from error
@@ -112,6 +113,7 @@ class Journal:
                 (whole, zlib.crc32(name.encode()) % _BYTES, self._held()),
             ):
                 self._hold(stream, words, byte)
+                stack.callback(_let_go, stream, byte)
             yield
 
     @contextmanager
@@ -124,7 +126,10 @@ class Journal:
                     break
                 except InUseError:
                     time.sleep(_PAUSE)
-            yield
+            try:
+                yield
+            finally:
+                _let_go(stream)
 
     def _hold(self, stream: Any, held: str, byte: int | None = None) -> None:
         """Lock a file of the folder; `held` is what to say if another program has it."""
@@ -147,7 +152,8 @@ class Journal:
     def close(self) -> None:
         """Let other programs have the folder; the entries stay."""
         if self._lock is not None:
-            self._lock.close()  # which lets go of the lock too
+            _let_go(self._lock)
+            self._lock.close()
             self._lock = None
 
     def begin(self, manifest: Mapping[str, Any]) -> None:
@@ -159,7 +165,7 @@ class Journal:
             JSON-like.
         """
         with atomic_file(self.folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1))
+            temporary.write_text(json.dumps(manifest, indent=1), "utf-8")
         self.manifest = dict(json.loads(json.dumps(manifest)))
 
     def has(self, kind: str, key: str) -> bool:
@@ -230,7 +236,7 @@ class Journal:
 
     def drop(self, kind: str, key: str) -> None:
         """Forget an entry, if it is there."""
-        self._file(kind, key).unlink(missing_ok=True)
+        patiently(self._file(kind, key).unlink, True)
 
     def _file(self, kind: str, key: str) -> Path:
         return self.folder / kind / f"{key}.part"
@@ -286,9 +292,19 @@ def _take(stream: Any, byte: int | None = None) -> None:
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415  # there is no other place for it
 
-        stream.seek(byte or 0)
+        os.lseek(stream.fileno(), byte or 0, os.SEEK_SET)
         msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, _BYTES if byte is None else 1)
     else:
         import fcntl  # noqa: PLC0415
 
         fcntl.flock(stream.fileno(), (fcntl.LOCK_EX if byte is None else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+
+
+def _let_go(stream: Any, byte: int | None = None) -> None:
+    """Give back what :func:`_take` took: Windows does so when a file is closed, too, but not at once."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        with suppress(OSError):
+            os.lseek(stream.fileno(), byte or 0, os.SEEK_SET)
+            msvcrt.locking(stream.fileno(), msvcrt.LK_UNLCK, _BYTES if byte is None else 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ from ..core.errors import ImageError, OutputError
 from ..core.steps import Steps
 from ._zarr import create_labels, finish_labels_steps, mend_groups, open_labels, shard_files, write_digests
 from ._zarr_reader import read_manifest, read_zarr
-from .atomic import sync
+from .atomic import clear, patiently, sync
 from .labels import as_facts
 
 __all__ = ["LabelStore", "stored_labels"]
@@ -66,7 +65,7 @@ class LabelStore:
                     "the same disk, then give the same command again: the run goes on where it was."
                 )
             if there is None:
-                shutil.rmtree(folder, ignore_errors=True)
+                clear(folder)
             return create_labels(folder, name, self._frame, ndim) if there is None else there
         except OSError as error:
             raise OutputError(_unwritable(folder, error)) from error
@@ -108,10 +107,9 @@ class LabelStore:
     def _put(self, place: Window, block: npt.NDArray[np.uint32]) -> None:
         try:
             for file in shard_files(self._level, place):
-                file.unlink(
-                    missing_ok=True
-                )  # zarr reads a shard before it writes one: half a shard, after a power cut, would stop it
-            self._level[place] = block
+                # zarr reads a shard before it writes one: half a shard, after a power cut, would stop it.
+                patiently(file.unlink, True)
+            patiently(self._level.__setitem__, place, block)
             for file in shard_files(self._level, place):
                 sync(file)
         except OSError as error:
@@ -164,7 +162,7 @@ class LabelStore:
         """
         try:
             for half in self.folder.rglob("*.partial"):  # zarr was writing when the program was killed
-                half.unlink()
+                patiently(half.unlink, True)
             if digests is not None:
                 write_digests(self.folder / "labels" / self.name, digests)
             yield from finish_labels_steps(self.folder, self.name, self._frame, as_facts(manifest))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gzip
 import math
 import os
@@ -10,7 +9,6 @@ import shutil
 import tempfile
 import zlib
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -200,17 +198,12 @@ def _voxels(path: Path, found: Any, size: int) -> npt.NDArray[Any]:
     """
     if size <= LAZY_BYTES or path.suffix.lower() != ".gz":
         return np.asanyarray(found.dataobj.get_unscaled())
-    handle, name = tempfile.mkstemp(suffix=".raw", prefix="napari-unet-")
-    try:
-        with gzip.open(path) as packed, os.fdopen(handle, "wb") as plain:
-            packed.seek(int(found.dataobj.offset))
-            shutil.copyfileobj(packed, plain, 1 << 22)
-        return np.memmap(name, found.dataobj.dtype, "r", 0, found.dataobj.shape, "F")
-    finally:
-        try:
-            Path(name).unlink()  # what is mapped stays readable until nobody has it any more
-        except OSError:  # not on Windows
-            atexit.register(partial(Path(name).unlink, missing_ok=True))
+    # What is mapped stays readable until nobody has it any more, and the file is gone then, also on Windows.
+    with gzip.open(path) as packed, tempfile.NamedTemporaryFile(suffix=".raw", prefix="napari-unet-") as plain:
+        packed.seek(int(found.dataobj.offset))
+        shutil.copyfileobj(packed, plain, 1 << 22)
+        plain.flush()
+        return np.memmap(plain, found.dataobj.dtype, "r", 0, found.dataobj.shape, "F")
 
 
 def _with_axes(raw: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[Any], str]:

@@ -17,6 +17,7 @@ from ..core.results import Piece
 from ..core.windows import Window, since
 from ._zarr_reader import read_zarr
 from .addresses import as_address
+from .atomic import clear
 from .choosing import run_folder
 from .levels import Labels, Part, slabs, thinned
 from .shelf import Shelf
@@ -218,7 +219,7 @@ class Pyramid:
         sketch, self._sketch = self._sketch, None
         if sketch is not None and sketch.file.parent != run_folder(self.output):
             sketch.close()
-            sketch.file.parent.rmdir()
+            clear(sketch.file.parent)
 
     def _read_coarse(self) -> None:
         for level, values in self.coarse.items():

@@ -142,9 +142,9 @@ def claim_of(folder: Path, make: bool = True) -> str:
     file = folder / _CLAIM
     if make and not file.exists():
         with atomic_file(file) as temporary:
-            temporary.write_text(uuid.uuid4().hex)
+            temporary.write_text(uuid.uuid4().hex, "utf-8")
     try:
-        return file.read_text()
+        return file.read_text("utf-8")
     except FileNotFoundError:
         return ""
 

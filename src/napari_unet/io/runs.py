@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from ._comments import read_comment
 from ._zarr import check_replaceable
 from ._zarr_reader import read_manifest
 from .addresses import as_address
-from .atomic import put_in_place
+from .atomic import check_depth, clear, put_in_place
 from .choosing import run_folder
 from .journal import MANIFEST, Journal
 from .label_store import LabelStore, stored_labels
@@ -68,12 +67,17 @@ class RunFolder:
         self.journal = Journal(self.folder)
 
     def __enter__(self) -> Self:
-        """Take the folder; an OutputError says that another program has it, or that it is damaged."""
+        """Take the folder; an OutputError says that another program has it, or it is damaged or too long a path."""
         if not self.address and not self.output.parent.is_dir():
             raise OutputError(
                 f"'{self.output}' cannot be written: the folder '{self.output.parent}' does not exist. Create it first."
             )
         self.journal.__enter__()
+        try:
+            check_depth(self.folder)
+        except OutputError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,7 +85,7 @@ class RunFolder:
         empty = not self.journal.manifest
         self.journal.close()
         if empty:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            clear(self.folder)
 
     @property
     def begun(self) -> dict[str, Any]:
@@ -157,7 +161,7 @@ class RunFolder:
         check_replaceable(self.output)
         Swaps(self.output).forget()  # corrections of the labels that are replaced
         aside = self.folder / _REPLACED
-        shutil.rmtree(aside, ignore_errors=True)
+        clear(aside)
         put_in_place(self.folder / _STORE, self.output, aside)
 
     def discard(self) -> None:
@@ -165,7 +169,7 @@ class RunFolder:
         # The record goes first: what is left of a folder without it, should the program be killed now, is nothing.
         (self.folder / MANIFEST).unlink(missing_ok=True)
         self.journal.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        clear(self.folder)
 
 
 def store_of(output: Path, image: Image, ndim: int, make: bool = True, work: str = "") -> LabelStore:
@@ -274,7 +278,7 @@ def peek(output: Path, work: str = "") -> dict[str, Any]:
         Empty if there is none, or its record is damaged.
     """
     try:
-        return dict(json.loads((RunFolder(output, work).folder / MANIFEST).read_text()))
+        return dict(json.loads((RunFolder(output, work).folder / MANIFEST).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 

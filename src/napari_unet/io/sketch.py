@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from numcodecs.zstd import Zstd
 
 from ..core.errors import OutputError
 from ..core.windows import Window, meet, since
+from .atomic import patiently
 from .levels import Labels, Part
 
 __all__ = ["Sketch"]
@@ -173,13 +175,14 @@ class Sketch:
                     labels, both = _decode(stream, entry), meet(entry.window, window)
                     if labels is not None and both is not None:
                         out[since(both, window)] = labels[since(both, entry.window)]
-        except FileNotFoundError:
-            pass  # the run is over: its labels are elsewhere by now
+        except (FileNotFoundError, PermissionError):
+            pass  # the run is over: its labels are elsewhere by now; Windows refuses a file that is being removed
         return out
 
     def close(self) -> None:
         """Take the file away."""
-        self.file.unlink(missing_ok=True)
+        with suppress(PermissionError):  # on Windows somebody still reads it
+            patiently(self.file.unlink, True)
 
     def _enter(self, level: int, entry: _Entry) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import OutputError
-from .atomic import atomic_file, sync
+from .atomic import atomic_file, clear, patiently, sync
 
 __all__ = ["Swaps"]
 
@@ -46,7 +46,7 @@ class Swaps:
         """Return an empty folder for the new files of the next change; each goes where it belongs below the root."""
         draft = self.folder / f"{self._next():06d}{_DRAFT}"
         try:
-            shutil.rmtree(draft, ignore_errors=True)
+            clear(draft)
             (draft / "new").mkdir(parents=True)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -75,9 +75,9 @@ class Swaps:
             for name in files:
                 sync(new / name)
             with atomic_file(draft / _PLAN) as temporary:
-                temporary.write_text(json.dumps(plan))
+                temporary.write_text(json.dumps(plan), "utf-8")
             ready = draft.with_name(draft.name.removesuffix(_DRAFT))
-            os.rename(draft, ready)
+            patiently(os.rename, draft, ready)
             sync(self.folder)
             self._apply(ready)
         except OSError as error:
@@ -96,7 +96,7 @@ class Swaps:
             raise OutputError(f"There is nothing to undo in '{self.root}'.")
         try:
             going = done[-1].with_name(done[-1].name + _UNDO)
-            os.rename(done[-1], going)
+            patiently(os.rename, done[-1], going)
             self._take_back(going)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -108,7 +108,7 @@ class Swaps:
         try:
             for folder in sorted(self.folder.iterdir()):
                 if folder.name.endswith((_DRAFT, _GONE)) or not (folder / _PLAN).is_file():
-                    shutil.rmtree(folder, ignore_errors=True)
+                    clear(folder)
                 elif folder.name.endswith(_UNDO):
                     self._take_back(folder)
                 elif not (folder / _DONE).exists():
@@ -142,14 +142,14 @@ class Swaps:
             if old and not kept.exists():
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 half = kept.with_name(kept.name + ".half")
-                half.unlink(missing_ok=True)
+                patiently(half.unlink, True)
                 _keep(target, half)
-                os.rename(half, kept)
+                patiently(os.rename, half, kept)
             if new:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(coming, target)
+                patiently(os.replace, coming, target)
             else:
-                target.unlink(missing_ok=True)
+                patiently(target.unlink, True)
             sync(target.parent)
         (folder / _DONE).touch()
         sync(folder)
@@ -158,17 +158,17 @@ class Swaps:
         for name, (_new, old) in _plan(folder).items():
             target, kept = self.root / name, folder / "old" / name
             if kept.exists():
-                os.replace(kept, target)
+                patiently(os.replace, kept, target)
             elif not old:
-                target.unlink(missing_ok=True)
+                patiently(target.unlink, True)
             sync(target.parent)
         self._remove(folder)
 
     def _remove(self, folder: Path) -> None:
         # Under another name first: half a folder must not be taken for a change that is to be done.
         gone = folder.with_name(folder.name.split(".")[0] + _GONE)
-        os.rename(folder, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        patiently(os.rename, folder, gone)
+        clear(gone)
 
     def _unwritable(self, error: OSError) -> OutputError:
         return OutputError(
@@ -179,7 +179,7 @@ class Swaps:
 
 def _plan(folder: Path) -> dict[str, tuple[bool, bool]]:
     """Return of each file whether there is a new one, and whether there was an old one."""
-    found = json.loads((folder / _PLAN).read_text())
+    found = json.loads((folder / _PLAN).read_text("utf-8"))
     return {str(name): (bool(new), bool(old)) for name, (new, old) in found.items()}
 
 

@@ -64,7 +64,7 @@ def find_unfinished(image: Image, folders: Sequence[Path] = ()) -> list[Unfinish
     for folder in dict.fromkeys([*folders, data_folder() / "labels"]):
         for run, _ in zip(sorted(folder.glob("*.zarr.unfinished")), range(_MOST), strict=False):
             try:
-                begun = json.loads((run / "manifest.json").read_text())
+                begun = json.loads((run / "manifest.json").read_text("utf-8"))
                 shown, settings = begun["identity"]["image"], dict(begun["identity"]["settings"])
                 # Where a model lies is no part of what a run is, but it has to be found again.
                 settings |= {name: begun["errand"]["spec"][name] for name in ("model",) if name not in settings}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import torch
+from torch.nn import functional
 
 from ..core.errors import MemoryShortError, ModelError
 
@@ -20,6 +22,7 @@ __all__ = [
     "count_devices",
     "device_memory",
     "fast_precision",
+    "mixed",
     "on_device",
     "one_thread",
 ]
@@ -29,16 +32,31 @@ R = TypeVar("R")
 # network less. Torch looks at this when it makes its first array; a choice of the user's stays.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 _SHORT: Final = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED", "bad_alloc")
+_VOLUME: Final = 3  # axes
+_PLANES: Final[tuple[Any, Any, Any, str]] = (
+    functional.conv2d,
+    functional.conv_transpose2d,
+    functional.max_pool2d,
+    "bilinear",
+)
+_VOLUMES: Final[tuple[Any, Any, Any, str]] = (
+    functional.conv3d,
+    functional.conv_transpose3d,
+    functional.max_pool3d,
+    "trilinear",
+)
 _TENSOR_CORES: Final = (7, 0)  # compute capability from which on half precision is the fast one
 
 
-def choose_device(wanted: str = "auto") -> str:
+def choose_device(wanted: str = "auto", ndim: int = 2) -> str:
     """Return the device to use.
 
     Parameters
     ----------
     wanted : str
         ``"auto"`` takes a graphics card if there is one; else ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+    ndim : int
+        Spatial dimensions of the network.
 
     Returns
     -------
@@ -48,16 +66,52 @@ def choose_device(wanted: str = "auto") -> str:
     Raises
     ------
     ModelError
-        If the wanted device is not there.
+        If the wanted device is not there, or cannot compute such a network.
     """
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() and not _apple_lacks(ndim) else "cpu"
     there = count_devices()
     kind, colon, number = wanted.partition(":")
     if not (number.isdecimal() if colon else not number) or int(number or 0) >= there.get(kind, 0):
         ready = ", ".join(k for k, count in there.items() if count)
         raise ModelError(f"The device '{wanted}' is not available here. Choose one of: auto, {ready}.")
+    if kind == "mps" and (lacks := _apple_lacks(ndim)):
+        what = "volumes" if ndim == _VOLUME else "planes"
+        raise ModelError(
+            f"Apple's graphics cannot compute networks of {what} with the torch and the macOS that are here ({lacks}). "
+            "Choose the device cpu, or update both."
+        )
     return wanted if kind == "cuda" else kind
+
+
+@lru_cache
+def _apple_lacks(ndim: int) -> str:
+    """Say what Apple's graphics cannot do of a network; empty if it can. Tried: it depends on torch and on macOS."""
+    try:
+        there, here = (_try_network(ndim, device) for device in ("mps", "cpu"))
+    except (RuntimeError, TypeError, ValueError) as error:
+        return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+    alike = all(torch.allclose(one.cpu(), other, 0.01, 0.01) for one, other in zip(there, here, strict=True))
+    return "" if alike else "they compute something else than the processor"
+
+
+def _try_network(ndim: int, device: str) -> list[torch.Tensor]:
+    """Compute what every U-Net is made of, there and back; return the values and their slopes."""
+    conv, up, pool, enlarge = _PLANES if ndim < _VOLUME else _VOLUMES
+    shapes = ((2, 2, *[4] * ndim), (2, 2, *[3] * ndim), (2, 2, *[2] * ndim))
+    x, kernel, back = [torch.linspace(-1, 1, math.prod(s)).reshape(s).to(device).requires_grad_() for s in shapes]
+    found = up(pool(functional.batch_norm(conv(x, kernel, padding=1), None, None, training=True), 2), back, stride=2)
+    found = functional.interpolate(found, scale_factor=2, mode=enlarge)
+    return [found.detach(), *torch.autograd.grad(found.square().sum(), (x, kernel, back))]
+
+
+def mixed(device: str) -> AbstractContextManager[Any]:
+    """Return the context in which a network learns: with numbers of 16 bits where they are fast."""
+    if not bfloat16_is_fast(device):
+        return nullcontext()  # not all devices know the other context, even turned off
+    return torch.autocast(torch.device(device).type, torch.bfloat16)
 
 
 def bfloat16_is_fast(device: str) -> bool:
@@ -151,6 +205,8 @@ def on_device(device: str, work: Callable[..., R], *arguments: Any) -> R:
     short.__traceback__ = None
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
     name = "The computer" if device == "cpu" else f"The graphics card '{device}'"
     raise MemoryShortError(
         f"{name} has too little memory for tiles of this size. Choose a smaller tile (half as wide takes a quarter) or "

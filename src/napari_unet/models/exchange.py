@@ -17,7 +17,7 @@ from typing import Final
 
 from ..core.errors import ModelError, OutputError
 from ..core.model_card import ModelCard, is_plain
-from ..io.atomic import atomic_file, atomic_folder
+from ..io.atomic import atomic_file, atomic_folder, patiently
 from ._arrivals import Wish, prepare
 from .bioimage_writer import write_package
 from .cards import (
@@ -137,8 +137,8 @@ def remove_model(name: str) -> Path:
         gone = part.with_name(f".{uuid.uuid4().hex[:12]}.old")
         try:
             # In one step, so that half a model is never found under its name.
-            os.rename(part, gone)
-            shutil.rmtree(gone)
+            patiently(os.rename, part, gone)
+            patiently(shutil.rmtree, gone)
         except OSError as error:
             raise OutputError(f"'{part}' could not be removed: {error}. Close what has its files open.") from error
     return folder

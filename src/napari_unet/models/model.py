@@ -44,7 +44,7 @@ class Model:
 
     def __init__(self, card: ModelCard, network: nn.Module, device: str = "auto", runtime: str = "auto") -> None:
         self.card = card
-        self.runtime, self.device = choose_runtime(runtime, device)
+        self.runtime, self.device = choose_runtime(runtime, device, card.net.ndim)
         self.halo, self.multiple = halo(card.net), multiple(card.net)
         self._margin = per_axis(self.halo, card.net.ndim)
         self._target = target(card.target)

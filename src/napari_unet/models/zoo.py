@@ -46,7 +46,7 @@ def load_model(name: str = "nuclei", device: str = "auto", runtime: str = "auto"
     card = read_card(folder)
     if card.foreign is not None and device == "auto":
         device = "cpu"
-    chosen, where = choose_runtime(runtime, device)
+    chosen, where = choose_runtime(runtime, device, card.net.ndim)
     if card.foreign is not None and chosen != "torch":
         raise ModelError(
             f"The model '{card.name}' was made by another program and brings its own runtime. Choose the runtime "

@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile
 import torch
 
 from ..core.errors import OutputError, TrainingDataError
-from ..io.atomic import sync
+from ..io.atomic import patiently, sync
 
 __all__ = ["Checkpoints"]
 
@@ -102,8 +102,8 @@ class Checkpoints:
         try:
             # Killed between the two, the run goes on from the previous one.
             if self.last.exists():
-                os.replace(self.last, self.previous)
-            os.replace(part, self.last)
+                patiently(os.replace, self.last, self.previous)
+            patiently(os.replace, part, self.last)
             sync(self.folder)
         except OSError as error:
             raise _no_place(self.last, error) from error
@@ -123,7 +123,7 @@ class Checkpoints:
         """
         part = self._write_part(state, self.best)
         try:
-            os.replace(part, self.best)
+            patiently(os.replace, part, self.best)
             sync(self.folder)
         except OSError as error:
             raise _no_place(self.best, error) from error

@@ -154,7 +154,7 @@ def _judged(
         return known["scores"], known["min_size"], known["said"]
     plain: list[list[Judged]] = []
     single: list[Judged] = []
-    device = choose_device(spec.device)
+    device = choose_device(spec.device, spec.net.ndim if spec.net else 2)
     for number, part in enumerate(parts, 1):
         own = _model_of(place, number)
         card = read_card(own)

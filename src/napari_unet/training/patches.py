@@ -92,13 +92,14 @@ class Sampler:
     target : Target
         The representation to learn.
     device : str
-        Where images are resampled and changed; what is known of them stays on the CPU.
+        Where the network is. On NVIDIA's cards images are resampled and changed there, too: not all others can.
     """
 
     def __init__(self, pairs: Sequence[Pair], spec: TrainSpec, target: Target, device: str = "cpu") -> None:
         if not any(len(pair.spots) for pair in pairs):
             raise TrainingDataError("None of the training images has a labeled object. Draw some labels first.")
-        self.pairs, self.spec, self.target, self.device = list(pairs), spec, target, device
+        self.pairs, self.spec, self.target = list(pairs), spec, target
+        self.device = device if device.startswith("cuda") else "cpu"
         self._classes = getattr(target, "CLASSES", 0) > 0
         weight = np.array([pair.weight for pair in self.pairs], float)
         if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
@@ -124,7 +125,7 @@ class Sampler:
         Returns
         -------
         Batch
-            The image on the sampler's device, everything else on the CPU.
+            The image where it was resampled, everything else on the CPU.
         """
         parts = []
         for number in range(self.spec.batch)[part]:

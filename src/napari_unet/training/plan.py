@@ -293,7 +293,7 @@ def _planned(given: TrainSpec, filled: TrainSpec, facts: Fingerprint) -> TrainSp
     """Decide what was not set by name."""
     free = {"diameter", "patch", "depth", "batch"} - given.model_fields_set
     chosen: dict[str, Any] = {}
-    processor = choose_device(filled.device) == "cpu"
+    processor = choose_device(filled.device, filled.net.ndim if filled.net else 2) == "cpu"
     if "diameter" in free and not given.start:
         chosen["diameter"] = facts.diameter_for(filled)
     if filled.grid is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +14,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from ..core.errors import TrainingError, UNetError
+from ..core.processes import again
 from ..core.steps import Progress, Steps
+from ..io.atomic import clear
 from ..io.journal import Journal
 from .events import read_line
 from .runs import Order, note_state, run_folder, write_order
@@ -27,8 +28,7 @@ _GRACE: Final = 0.75  # seconds that the child has to reach a safe point
 _LAST_WORDS: Final = 1500  # characters
 _SAID: Final = "process.txt"
 _END: Final = ""
-# The screen of the parent goes first. Elsewhere than on Windows the child sees to it itself.
-_GIVES_WAY: Final = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+_CODES: Final = 2**31  # from there on Windows counts what ends a process, and names it in hexadecimal
 
 
 def train_apart(order: Order) -> Steps[Path]:
@@ -60,12 +60,11 @@ def train_apart(order: Order) -> Steps[Path]:
     run = run_folder(order.folder, order.spec.name)
     with Journal(run):  # what another program trains stays as it is
         asked = write_order(order, asked=any(run.glob("*.pt")))
-    words = [sys.executable, "-m", "napari_unet", "train", str(asked), "--events", "--while-parent-lives"]
+    how = again(["train", str(asked), "--events", "--while-parent-lives"], gives_way=True)
     with (run / _SAID).open("wb") as said:
         child = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8",
+            **how, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8",
             errors="replace",  # of what other libraries print; what cannot be decoded must not end the listening
-            creationflags=_GIVES_WAY,
         )  # fmt: skip
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(child.stdout, lines), daemon=True).start()
@@ -76,6 +75,8 @@ def train_apart(order: Order) -> Steps[Path]:
         _stop(child)
         if child.returncode and run.is_dir():
             note_state(run, "stopped")
+        elif run.is_dir() and [file.name for file in run.iterdir()] == [_SAID]:
+            clear(run)  # on Windows the child could not remove what it wrote to
 
 
 def _listen(stream: IO[str] | None, lines: queue.SimpleQueue[str]) -> None:
@@ -115,7 +116,7 @@ def _follow(child: subprocess.Popen[str], lines: queue.SimpleQueue[str], run: Pa
 
 def _obituary(status: int, run: Path) -> str:
     """Say how a child ended that did not say so itself."""
-    how = f"with the status {status}"
+    how = f"with the status {status if status < _CODES else hex(status)}"
     if status < 0:
         with suppress(ValueError):
             how = f"killed by the signal {signal.Signals(-status).name}"

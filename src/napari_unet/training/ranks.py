@@ -11,7 +11,6 @@ import hashlib
 import os
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from ..core.errors import SpecError, TrainingError
+from ..core.processes import again
 from ..core.specs import TrainSpec
 
 __all__ = ["Ranks", "is_first", "joined"]
@@ -226,14 +226,16 @@ def _start_others(spec: TrainSpec, run: Path) -> list[subprocess.Popen[bytes]]:
     port = os.environ.get("MASTER_PORT") or (_PORT if spec.nodes > 1 else _free_port())
     world = {"MASTER_PORT": port, "WORLD_SIZE": str(spec.devices * spec.nodes)}
     first = int(node) * spec.devices
-    words = [sys.executable, "-m", "napari_unet", "train", str(run)]
     others = []
     for local in range(1, spec.devices):
         mine = world | {"RANK": str(first + local), "LOCAL_RANK": str(local)}
         with (run / f"process-{local}.txt").open("wb") as said:
             others.append(
                 subprocess.Popen(
-                    words, env=os.environ | mine, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
+                    **again(["train", str(run)], env=mine),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=said,
                 )
             )
     os.environ.update(world | {"RANK": str(first), "LOCAL_RANK": "0"})

@@ -242,7 +242,7 @@ def _tracks(tracks: Tracks | Path, run: Path) -> str:
     file = run / "tracks" / f"{_short(*map(np.ascontiguousarray, columns), np.ascontiguousarray(tracks.edges))}.csv"
     file.parent.mkdir(exist_ok=True)
     write_tracks(file, tracks)
-    return str(file.relative_to(run))
+    return file.relative_to(run).as_posix()
 
 
 def _place(what: Image | Path | tuple[Path, ...], run: Path, room: str) -> str:
@@ -262,7 +262,7 @@ def _place(what: Image | Path | tuple[Path, ...], run: Path, room: str) -> str:
     if not file.exists():
         image = Image(data, what.axes, what.scale, what.units, what.name)
         write_labels(file, image) if room == "labels" else write_image(file, image)
-    return str(file.relative_to(run))
+    return file.relative_to(run).as_posix()
 
 
 def _same_file(image: Image) -> Path | None:

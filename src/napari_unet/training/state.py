@@ -12,7 +12,7 @@ from torch import nn
 
 from ..core.errors import TrainingDataError, TrainingError
 from ..core.specs import NetSpec, TrainSpec
-from ..models.model import bfloat16_is_fast
+from ..models.devices import mixed
 from ..nets import build
 from .optimizer import Optimizer
 from .patches import Batch
@@ -280,8 +280,7 @@ class Run:
             image = image.contiguous(memory_format=torch.channels_last)
         # What a network drops must not depend on where a run was stopped, nor be the same for all parts.
         torch.manual_seed((self.spec.seed * 1_000_003 + self.step + part.start * _SPREAD) % 2**63)
-        kind = torch.device(self.device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=bfloat16_is_fast(self.device)):
+        with mixed(self.device):
             scores = self.network(image)
         value = loss(scores, batch) / len(self.parts)
         value.backward()  # type: ignore[no-untyped-call]

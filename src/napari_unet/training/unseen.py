@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..core.specs import AugmentSpec, TrainSpec
-from ..models.model import bfloat16_is_fast
+from ..models.devices import mixed
 from ..nets import patch
 from ..targets import Target
 from .loss import compare
@@ -75,8 +75,7 @@ class Unseen:
         return total / _PATCHES
 
     def _of(self, network: nn.Module, batch: Batch) -> float:
-        kind = torch.device(self._device).type
-        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16_is_fast(self._device)):
+        with torch.inference_mode(), mixed(self._device):
             scores = network(batch.image.to(self._device))
         return float(self._loss(scores.float(), batch))
 

@@ -16,7 +16,7 @@ from ..core.model_card import ModelCard
 from ..core.results import Plan
 from ..core.specs import TrainSpec
 from ..core.steps import Progress, Steps
-from ..io.atomic import write_text
+from ..io.atomic import clear, write_text
 from ..io.journal import Journal
 from ..models.cards import find_model, read_card
 from ..models.devices import choose_device
@@ -110,7 +110,7 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
         If the disk has too little room, or something cannot be written.
     """
     spec, folder = material.spec, material.order.folder
-    device = choose_device(spec.device)
+    device = _device(spec)
     Ranks(world=spec.devices * spec.nodes).parts(spec)  # refused before anything is written
     run = run_folder(folder, spec.name)
     wishes = wishes or Wishes()
@@ -127,7 +127,7 @@ def train_whole(material: Material, wishes: Wishes | None = None) -> Steps[Path]
             (run / PAUSE).unlink(missing_ok=True)
             wishes.watch(run)
             said = yield from _first(material, run, ranks, wishes)
-    shutil.rmtree(run, ignore_errors=True)
+    clear(run)
     if said:
         yield Progress(0, 0, "done", news=said)
     return folder
@@ -143,10 +143,14 @@ def _write_down(material: Material, run: Path) -> None:
         keep_plan(run, material.given, material.plan)
 
 
+def _device(spec: TrainSpec) -> str:
+    return choose_device(spec.device, spec.net.ndim if spec.net else 2)
+
+
 def _first(material: Material, run: Path, ranks: Ranks, wishes: Wishes) -> Steps[str]:
     """Do what the first process does; return what is to be said at the end."""
     spec, order = material.spec, material.order
-    device = ranks.device(choose_device(spec.device))
+    device = ranks.device(_device(spec))
     looks = Looks(material.held_out, material.learned, spec, material.card, run, order.watched)
     looks.device = device
     if spec.target is not None and any(len(pair.spots) for pair in material.held):

@@ -19,13 +19,14 @@ from qtpy.QtWidgets import (
 
 from napari_unet.core.batches import FORMATS, Batch, Found
 from napari_unet.core.errors import ImageError, SpecError
+from napari_unet.core.processes import shell_line
 from napari_unet.core.specs import SegmentSpec
 from napari_unet.core.steps import Steps
 
 from ._found import FoundTable
 from ._outcome import progress_words
 from ._parts import button, copy, row
-from ._settings import option_words, shell_line
+from ._settings import option_words
 from ._worker import Pace, Report
 
 if TYPE_CHECKING:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -14,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from napari_unet.core.errors import UNetError
 from napari_unet.core.linking import LinkSpec
 from napari_unet.core.model_card import ModelCard
+from napari_unet.core.processes import shell_line
 
 from ._parts import button, copy, row
 
@@ -87,7 +85,7 @@ def as_command(call: TrackCall) -> str:
         words += ["--image", call.image or _IMAGE]
     if call.model:
         words += ["--model", call.model]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return shell_line(words)
 
 
 def as_python(call: TrackCall) -> str:

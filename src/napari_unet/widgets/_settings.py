@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
 from napari_unet.core.errors import UNetError
+from napari_unet.core.processes import shell_line
 from napari_unet.core.region import region_text
 from napari_unet.core.results import MAPS
 from napari_unet.core.runtimes import RUNTIMES
@@ -17,7 +15,7 @@ from napari_unet.core.specs import SegmentSpec
 
 __all__ = [
     "CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "in_the_dock",
-    "option_words", "order_words", "output_name", "shell_line",
+    "option_words", "order_words", "output_name",
 ]  # fmt: skip
 
 Source = str | Sequence[str] | None
@@ -182,11 +180,6 @@ def option_words(spec: SegmentSpec, more: dict[str, Any]) -> list[str]:
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [text])]
     return words
-
-
-def shell_line(words: Sequence[str]) -> str:
-    """Quote the words of a command for the shell of this system."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def as_python(spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None) -> str:

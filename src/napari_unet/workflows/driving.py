@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.errors import ClusterError, ImageError, OutputError, UNetError
+from ..core.processes import again
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps
 from ..core.workers import Workers
@@ -80,12 +80,9 @@ def start_run(
         raise OutputError(f"A run is writing '{place}' right now. Reattach to it, or cancel it first.")
     where = {"output": place, "overwrite": overwrite, "work": str(work_folder()), "cluster": list(cluster)}
     run = new_driven(told | where | {"image": fingerprint(image)})
-    words = [sys.executable, "-m", "napari_unet", "drive", str(run.folder)]
-    apart: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "win32":
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
+    how = again(["drive", str(run.folder)], outlives=True)
     with run.log.open("wb") as log:
-        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **apart)
+        child = subprocess.Popen(**how, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     _children[:] = [*(each for each in _children if each.poll() is None), child]
     return run
 

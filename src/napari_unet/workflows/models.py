@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -197,6 +196,7 @@ def export_model_steps(name: str, file: str | Path, format: str | None = None, o
     """
     file, new = Path(file), not Path(file).exists()
     yield Progress(0, 0, "Writing the model")
+    from ..io.atomic import clear
     from ..models.exchange import export_model as export
 
     done = export(name, file, format or _format(file), overwrite=overwrite)
@@ -204,7 +204,7 @@ def export_model_steps(name: str, file: str | Path, format: str | None = None, o
         yield Progress(1, 1, "Written")
     except GeneratorExit:
         if new and done.is_dir():
-            shutil.rmtree(done, ignore_errors=True)
+            clear(done)
         elif new:
             done.unlink(missing_ok=True)
         raise

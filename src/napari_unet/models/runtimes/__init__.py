@@ -52,14 +52,14 @@ class Engine(Protocol):
         """Compute the first scores as they are stored; with tables, of an image's own values."""
 
 
-def choose_runtime(wanted: str = "auto", device: str = "auto") -> tuple[str, str]:
+def choose_runtime(wanted: str = "auto", device: str = "auto", ndim: int = 2) -> tuple[str, str]:
     """Return the runtime to use, and the device.
 
     Parameters
     ----------
     wanted : str
         ``"auto"``, which is ``"torch"``, or one of :data:`~napari_unet.core.runtimes.RUNTIMES`.
-    device : str
+    device, ndim : str, int
         As for :func:`~napari_unet.models.devices.choose_device`.
 
     Returns
@@ -76,7 +76,7 @@ def choose_runtime(wanted: str = "auto", device: str = "auto") -> tuple[str, str
     if runtime not in RUNTIMES:
         raise ModelError(f"The runtime '{wanted}' is unknown. Choose one of: auto, {', '.join(RUNTIMES)}.")
     if not runtime.startswith("openvino"):
-        return runtime, choose_device(device)
+        return runtime, choose_device(device, ndim)
     if device not in ("auto", "cpu"):
         raise ModelError(
             f"The runtime '{runtime}' computes on the processor, not on '{device}'. Choose the device 'cpu'."
