@@ -73,6 +73,20 @@ def test_each_image_gets_the_labels_that_it_gets_alone(here, bright, kind):
     assert "well" not in table[0]
 
 
+def test_one_of_several_images_is_chosen(here):
+    stage = "in/day 1/stage.ome.tif"
+    good("batch", stage, "--series", "2", "-o", "out", "--model", "bright")
+    assert [row["image"] for row in rows(here / "out" / "images.csv")] == ["2"]
+    alone = napari_unet.segment(here / stage / "2", model="bright")
+    assert label_hash(labels_of(here / "out" / "labels" / "2.ome.zarr")) == alone.hash
+    words = ("-o", "new", "--model", "bright", "--series")
+    assert "has no series 5" in bad("batch", stage, *words, "5")
+    assert "2 are given" in bad("batch", stage, "in/a.tif", *words, "1")
+    done = run("inspect", stage, "--series", "1", "-o", "report.csv", "--model", "bright", "--json")
+    told = json.loads(done.stdout)
+    assert (told["passed"], told["failed"], told["errors"]) == (0, 1, 0)
+
+
 def test_a_stopped_run_goes_on(here, monkeypatch):
     steps = workflows.batch_steps("in", "out", SegmentSpec(model="bright"))
     for progress in steps:

@@ -45,7 +45,7 @@ def test_bad_values_are_named(qtbot: QtBot, field: str, text: str) -> None:
 
 
 def test_threads_of_a_training_are_left_to_pytorch(qtbot: QtBot) -> None:
-    form = PlanForm("nuclei")
+    form = PlanForm("cell")
     qtbot.addWidget(form.native)
     assert form.fields["threads"].label == "Threads (0: PyTorch's choice)"
 

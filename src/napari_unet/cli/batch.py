@@ -13,7 +13,7 @@ from .._terminal import say_json, tell, watch
 from ..core.batches import FORMATS
 from ..core.specs import SegmentSpec
 from . import _options as options
-from .reading import channels_of
+from .reading import channels_of, one_of
 
 __all__ = ["EXAMPLES", "batch"]
 
@@ -32,6 +32,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     model: options.Models = None,
     diameter: options.Diameter = None,
+    series: options.Series = None,
     channel: options.Channel = None,
     channels: options.Channels = None,
     threshold: options.Threshold = None,
@@ -88,7 +89,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         found = watch(
             workflows.batch_steps(
-                channels_of(images, channel),
+                channels_of(one_of(images, series), channel),
                 output,
                 spec,
                 kind=kind,

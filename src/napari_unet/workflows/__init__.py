@@ -22,6 +22,7 @@ from .driving import drive_run, follow_run_steps, list_runs, start_run
 from .files import (
     SAMPLES,
     check_place,
+    choose_series,
     find_manifest,
     is_unfinished,
     list_series,
@@ -117,9 +118,9 @@ from .viewing import show
 __all__ = [
     "FORMATS", "SAMPLES", "Collection", "ModelPlace", "add_model", "add_model_steps", "audit", "audit_steps",
     "batch", "batch_steps", "change", "change_steps", "check_conflict", "check_model_place", "check_place",
-    "check_tracks_place", "choose_place", "collect", "collect_steps", "compare_lesions", "compare_lesions_steps",
-    "correct", "draw_lineages", "drive_run", "drop_draft", "edit_labels_steps", "evaluate", "evaluate_steps",
-    "export_model", "export_model_steps", "finalize_steps", "find_draft", "find_manifest", "find_unfinished",
+    "check_tracks_place", "choose_place", "choose_series", "collect", "collect_steps", "compare_lesions",
+    "compare_lesions_steps", "correct", "draw_lineages", "drive_run", "drop_draft", "edit_labels_steps", "evaluate",
+    "evaluate_steps", "export_model", "export_model_steps", "finalize_steps", "find_draft", "find_manifest", "find_unfinished",
     "finish_training", "follow_ids_steps", "follow_run_steps", "forget_edits", "has_draft", "has_tracks",
     "hold_training", "info", "inspect", "inspect_image_steps", "inspect_steps", "is_training", "is_unfinished",
     "keep_draft", "keep_runs_in", "list_collections", "list_damaged", "list_doubts", "list_models", "list_runs",
