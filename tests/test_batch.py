@@ -87,6 +87,13 @@ def test_one_of_several_images_is_chosen(here):
     assert (told["passed"], told["failed"], told["errors"]) == (0, 1, 0)
 
 
+@pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")
+def test_what_the_reader_of_an_image_has_to_say_is_told(here):
+    tifffile.imwrite(here / "planes.tif", np.zeros((3, 20, 20), np.uint16))
+    done = run("inspect", "planes.tif", "-o", "report.csv", "--model", "bright")
+    assert "planes.tif: 3 planes were taken for channels" in done.stderr
+
+
 def test_a_stopped_run_goes_on(here, monkeypatch):
     steps = workflows.batch_steps("in", "out", SegmentSpec(model="bright"))
     for progress in steps:

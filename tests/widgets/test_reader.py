@@ -116,6 +116,15 @@ def test_other_channels_are_a_layer_each(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(image.levels[0]), data[:, number, ::2, ::2])
 
 
+@pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")
+def test_planes_that_were_taken_for_channels_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", said.append)
+    tifffile.imwrite(tmp_path / "a.tif", noise(3, 32, 48))
+    assert len(opened(tmp_path / "a.tif").layers) == 3
+    assert [text[:37] for text in said] == ["3 planes were taken for channels, bec"]
+
+
 def test_what_lies_elsewhere_is_shown_there_and_known_by_the_layer(tmp_path: Path) -> None:
     data = np.zeros((2, 3, 64, 80), np.uint16)
     image = Image(data, "ctyx", (1, 2, 0.5, 0.5), start=(0, 0, 7, -3))

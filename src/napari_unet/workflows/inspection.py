@@ -205,6 +205,8 @@ def _judged(
     start = time.perf_counter()
     try:
         image = read_image(files)
+        if image.said:
+            yield Progress(*at, f"Inspecting {name}", news=f"{name}: {' '.join(image.said)}")
         if wanted.pixel_size is not None:
             image = _scaled(image, wanted.pixel_size)
         if keep is not None:
