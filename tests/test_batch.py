@@ -13,8 +13,9 @@ import napari_unet
 from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError
-from napari_unet.core.results import label_hash
+from napari_unet.core.results import Segmentation, label_hash
 from napari_unet.core.specs import SegmentSpec
+from napari_unet.core.steps import Progress
 
 from .commands import bad, good, run
 from .io.test_members import write_plate
@@ -85,6 +86,46 @@ def test_one_of_several_images_is_chosen(here):
     done = run("inspect", stage, "--series", "1", "-o", "report.csv", "--model", "bright", "--json")
     told = json.loads(done.stdout)
     assert (told["passed"], told["failed"], told["errors"]) == (0, 1, 0)
+
+
+def test_classes_are_told_by_their_shares(here, monkeypatch):
+    """A row of a table of classes is no object."""
+
+    def classified(image, *_given, output, **_named):
+        values = np.full(image.shape, 1, np.int32)
+        values[: image.shape[0] // 4] = 2
+        rows = [{"label": n, "name": name, "color": ""} for n, name in enumerate(("forest", "lake; or sea"), 1)]
+        share = (values == 2).mean()
+        table = {
+            "index": np.array([1, 2]),
+            "name": np.array(["forest", "lake; or sea"]),
+            "share": np.array([1 - share, share]),
+        }
+        workflows.write_labels(output, Image(values, "yx"), {"classes": rows})
+        yield Progress(1, 1)
+        return Segmentation(Image(values, "yx"), 2, 0.0, 1.0, {"classes": rows}, table)
+
+    monkeypatch.setattr("napari_unet.workflows.many.segment_steps", classified)
+    words = ("batch", "in/a.tif", "in/b.tif", "-o", "out", "--model", "bright")
+    assert "forest 75.00%; lake; or sea 25.00% (mean of 2 images)" in good(*words)
+    told = json.loads(good(*words, "--json"))
+    assert told["classes"] == {"forest": 0.75, "lake; or sea": 0.25}, "also where nothing was left to do"
+    assert told["objects"] == 0
+    said = rows(here / "out" / "images.csv")
+    assert [(row["objects"], row["classes"]) for row in said] == [("", "forest 75.00%; lake; or sea 25.00%")] * 2
+
+
+def test_results_of_before_go_on(here):
+    """Tables of images had no column of classes."""
+    good("batch", "in/a.tif", "-o", "out", "--model", "bright")
+    table = here / "out" / "images.csv"
+    before = rows(table)
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, [name for name in before[0] if name != "classes"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(before)
+    good("batch", "in/a.tif", "-o", "out", "--model", "bright")
+    assert rows(table) == before, "it was not done again"
 
 
 @pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")

@@ -90,6 +90,20 @@ def test_a_folder_with_the_settings_of_the_dock(dock: SegmentWidget, qtbot: QtBo
     assert "Found 3 cells in 1 image. 1 could not be segmented" in dock.status.text()
 
 
+def test_classes_are_told_by_their_shares(
+    dock: SegmentWidget, qtbot: QtBot, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped = (Found("a.tif", shares=(("land", 0.75), ("water", 0.25))), Found("b.tif", shares=(("land", 0.25),)))
+    monkeypatch.setitem(globals(), "FOUND", mapped)
+    dock.many.source.setText(str(images))
+    run(dock, qtbot)
+    assert [line[1] for line in texts(dock)] == ["land 75.00%; water 25.00%", "land 25.00%"]
+    title = dock.many.table.horizontalHeaderItem(1)
+    assert title is not None
+    assert title.text() == "Classes"
+    assert "Found land 50.00%; water 12.50% on average of 2 images." in dock.status.text()
+
+
 def test_a_double_click_opens_an_image_with_its_labels(dock: SegmentWidget, qtbot: QtBot, images: Path) -> None:
     dock.many.source.setText(str(images))
     run(dock, qtbot)

@@ -10,7 +10,7 @@ import typer
 
 from .. import workflows
 from .._terminal import say_json, tell, watch
-from ..core.batches import FORMATS
+from ..core.batches import FORMATS, in_words
 from ..core.specs import SegmentSpec
 from . import _options as options
 from .reading import channels_of, one_of
@@ -101,12 +101,15 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
         )
     if as_json:
         counts = {"done": found.done, "failed": found.failed, "objects": found.objects}
+        counts |= {"classes": dict(found.shares)} if found.shares else {}
         say_json(counts | {"output": str(output), "images": [asdict(one) for one in found.images]})
     else:
         tables = f"{output / 'objects.csv'}, {output / 'images.csv'}"
         failed = {"Not segmented": found.failed} if found.failed else {}
+        mean = f"{in_words(found.shares)} (mean of {found.done} image{'s' * (found.done != 1)})"
+        said = {"Classes": mean} if found.shares else {"Objects": found.objects}
         tell({
-            "Images": found.done, **failed, "Objects": found.objects, "Labels": output / "labels",
+            "Images": found.done, **failed, **said, "Labels": output / "labels",
             **({} if part else {"Tables": tables}),
         })  # fmt: skip
         if part:

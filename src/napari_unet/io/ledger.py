@@ -235,17 +235,22 @@ def write_rows(file: Path, rows: Iterable[Iterable[object]]) -> None:
 
 def whole_rows(file: Path) -> Sequence[list[str]]:
     """Return the rows of a table without its title, and without a last line that has no end."""
+    return _whole(file)[1:]
+
+
+def _whole(file: Path) -> list[list[str]]:
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
         return []
-    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))[1:]
+    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the rows of a ledger that are whole, by the image's name."""
-    found = [row for row in whole_rows(file) if len(row) == len(columns)]
-    return {row[0]: dict(zip(columns, row, strict=True)) for row in found}
+    """Return the rows of a ledger that are whole, by the image's name; a column that it has not is empty."""
+    titles, *rows = _whole(file) or [[]]
+    told = [dict(zip(titles, row, strict=True)) for row in rows if len(row) == len(titles)]
+    return {row[columns[0]]: {name: row.get(name, "") for name in columns} for row in told if columns[0] in row}
 
 
 def append_rows(file: Path, rows: Iterable[Iterable[object]]) -> None:

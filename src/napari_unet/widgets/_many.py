@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.core.batches import FORMATS, Batch, Found
+from napari_unet.core.batches import FORMATS, Batch, Found, in_words
 from napari_unet.core.errors import ImageError, SpecError
 from napari_unet.core.specs import SegmentSpec
 from napari_unet.core.steps import Steps
@@ -145,7 +145,9 @@ class ManyRows(QWidget):
         self.table.list(found.images)
         failed = f" {found.failed} could not be segmented: see the notes." if found.failed else ""
         images = f"{found.done} image{'s' * (found.done != 1)}"
-        return f"Found {found.objects} {self._dock.models.noun} in {images}.{failed} Saved: {found.folder}."
+        what = in_words(found.shares) or f"{found.objects} {self._dock.models.noun}"
+        where = "on average of" if found.shares else "in"
+        return f"Found {what} {where} {images}.{failed} Saved: {found.folder}."
 
 
 def _told(steps: Steps[Batch]) -> Steps[Batch]:

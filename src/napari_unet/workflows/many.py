@@ -51,8 +51,8 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
         :func:`~napari_unet.workflows.inspection.match_channels` finds them in folders.
     output : path
         Folder of the results: ``labels/``, ``tables/`` (one an image), ``objects.csv`` (all of them) and ``images.csv``
-        (how many objects, how wide, how long it took, what went wrong). Where labels were corrected by hand since, they
-        are kept, and measured again.
+        (how many objects and how wide, or which classes, how long it took, what went wrong). Where labels were
+        corrected by hand since, they are kept, and measured again.
     spec : SegmentSpec, optional
         Settings, for all images alike.
     kind : {".ome.zarr", ".tif", ".nii.gz", ".png", ".npy"}
@@ -180,8 +180,9 @@ def _outcome(found: Found, made: Segmentation, image: Image, seconds: float) -> 
     doubt = str(made.manifest.get("doubt", ""))
     notes = [*image.said, doubt, made.unseen and f"Not seen: {made.unseen}."]
     told = replace(
-        found, objects=len(made.table.get("index", ())), width=made.diameter if made.sized else 0.0, seconds=seconds,
-        note=" ".join(filter(None, notes)),
+        found, objects=0 if made.classes else len(made.table.get("index", ())),
+        shares=tuple(made.shares.items()) if made.classes else (), width=made.diameter if made.sized else 0.0,
+        seconds=seconds, note=" ".join(filter(None, notes)),
     )  # fmt: skip
     return told, made.table
 
