@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ from ._settings import option_words, shell_line
 from ._worker import Pace, Report
 
 if TYPE_CHECKING:
+    from ._cluster import ClusterRows
     from .segment import SegmentWidget
 
 __all__ = ["ManyRows", "as_batch"]
@@ -116,18 +119,17 @@ class ManyRows(QWidget):
         with dock.complaining():
             spec, source, output = self._meant()
             overwrite, self._pace = self.replace.isChecked(), Pace()
+            make = partial(engine.batch_steps, source, output, spec, kind=kind, axes=axes, overwrite=overwrite)
+            steps = _sent(dock.cluster, engine, make, kind)
             self.table.begin(source, output)
-            dock.begin(
-                lambda: _told(engine.batch_steps(source, output, spec, kind=kind, axes=axes, overwrite=overwrite)),
-                self._polled,
-                self._done,
-            )
+            dock.begin(lambda: _told(steps()), self._polled, self._done)
 
     def copy_command(self) -> None:
         """Put the shell command that does the same on the clipboard."""
         with self._dock.complaining():
             spec, source, output = self._meant()
-            copy(as_batch(spec, source, output, self.kind.currentText(), self.axes.text().strip()))
+            kind, axes = self.kind.currentText(), self.axes.text().strip()
+            copy(as_batch(spec, source, output, kind, axes, self._dock.cluster.chosen))
             self._dock.say("Copied.")
 
     def _polled(self, reports: list[Report]) -> None:
@@ -148,6 +150,19 @@ class ManyRows(QWidget):
         what = in_words(found.shares) or f"{found.objects} {self._dock.models.noun}"
         where = "on average of" if found.shares else "in"
         return f"Found {what} {where} {images}.{failed} Saved: {found.folder}."
+
+
+def _sent(
+    cluster: ClusterRows, engine: ModuleType | Any, make: Callable[..., Steps[Batch]], kind: str
+) -> Callable[[], Steps[Batch]]:
+    """Return what makes the steps of a run, on the cluster that is chosen; an error says what cannot be done there."""
+    if cluster.keep.isChecked():
+        raise SpecError("'Go on when napari is closed' (Cluster) is for one image. Uncheck it, or use a terminal.")
+    if not any(cluster.chosen):
+        return make
+    if kind != FORMATS[0]:
+        raise ImageError(f"Workers write labels as {FORMATS[0]}. Choose that under 'Labels as', or compute here.")
+    return partial(engine.on_cluster_steps, make, *cluster.chosen, cluster.note)
 
 
 def _told(steps: Steps[Batch]) -> Steps[Batch]:
@@ -174,7 +189,9 @@ def _with_button(line: QLineEdit, ask: Any) -> QWidget:
     return box
 
 
-def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, axes: str) -> str:
+def as_batch(
+    spec: SegmentSpec, source: Path, output: Path, kind: str, axes: str, cluster: tuple[str, int] = ("", 0)
+) -> str:
     """Write a run over many images as a shell command.
 
     Parameters
@@ -187,6 +204,8 @@ def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, axes: str
         How files of labels end.
     axes : str
         Of the images; empty where they say it themselves.
+    cluster : tuple of str and int
+        The address of a scheduler, and a number of processes of this computer.
 
     Returns
     -------
@@ -194,4 +213,5 @@ def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, axes: str
         One line, quoted for the shell of this system.
     """
     more: dict[str, Any] = {"axes": axes, "format": "" if kind == FORMATS[0] else kind}
+    more |= dict(zip(("scheduler", "local_workers"), cluster, strict=True))
     return shell_line(["napari-unet", "batch", str(source), "--output", str(output), *option_words(spec, more)])
