@@ -140,6 +140,22 @@ class Image:
             tuple(self.units[i] for i in where),
         )
 
+    def scaled(self, **sizes: tuple[float, str]) -> Image:
+        """Return the same image with other sizes of its pixels.
+
+        Parameters
+        ----------
+        **sizes : tuple of (float, str)
+            By axis, such as ``y=(0.5, "micrometer")``; axes that the image has not are left out.
+
+        Returns
+        -------
+        Image
+            Nothing is copied.
+        """
+        known = [sizes.get(a, old) for a, *old in zip(self.axes, self.scale, self.units, strict=True)]
+        return replace(self, scale=tuple(float(size) for size, _ in known), units=tuple(str(unit) for _, unit in known))
+
     def start_of(self, axes: str) -> tuple[float, ...]:
         """Return where the named axes start, in that order."""
         return tuple(self.start[self.axes.index(a)] for a in axes)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
-from napari_unet.core.errors import UNetError
 from napari_unet.core.region import region_text
 from napari_unet.core.results import MAPS
 from napari_unet.core.runtimes import RUNTIMES
@@ -17,10 +16,11 @@ from napari_unet.core.specs import SegmentSpec
 
 __all__ = [
     "CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "in_the_dock",
-    "option_words", "order_words", "output_name", "shell_line",
+    "option_words", "output_name", "shell_line",
 ]  # fmt: skip
 
 Source = str | Sequence[str] | None
+Sizes = Sequence[tuple[str, float, str]]
 PLACEHOLDER: Final = "IMAGE.tif"
 # How the settings are called on the screen, what an empty line stands for, and what can be chosen.
 LABELS: Final = {
@@ -41,9 +41,6 @@ LABELS: Final = {
     "tiling.batch": "Tiles at once",
     "tiling.workers": "Threads (0: all)",
 }
-_ABOVE: Final = {
-    "model": "Model", "diameter": "Object width", "min_size": "Smallest kept", "region": "Only inside",
-}  # fmt: skip
 _OWN: Final = "the model's own"
 HINTS: Final = {
     "channels": "all", "threshold": _OWN, "min_score": _OWN, "background": "look everywhere",
@@ -82,43 +79,6 @@ def changed(spec: SegmentSpec) -> dict[str, Any]:
         Keyword arguments that rebuild the spec. The model is always named, so that another default changes nothing.
     """
     return {"model": spec.model, **spec.model_dump(exclude_defaults=True, exclude={"model"})}
-
-
-def order_words(order: dict[str, Any]) -> str:
-    """Say what a run was begun with; empty where that is not known.
-
-    Parameters
-    ----------
-    order : dict
-        What it is to do, see :class:`~napari_unet.io.driven.Driven`.
-
-    Returns
-    -------
-    str
-        Settings that differ from the usual ones, in the words of the dock, and what those in the dock are for.
-    """
-    try:
-        told = _spec_words(SegmentSpec.of(**order["spec"]))
-    except (KeyError, UNetError):
-        return ""
-    address, local = order.get("cluster") or ("", 0)
-    where = f"; Scheduler: {address}" if address else f"; Local workers: {local}" if local else ""
-    return f"This run was begun with {told}{where}. All else as usual. What the dock shows is for the next run."
-
-
-def _spec_words(spec: SegmentSpec) -> str:
-    flat: dict[str, Any] = {}
-    for name, value in changed(spec).items():
-        flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
-    if spec.region is not None:
-        flat["region"] = f"{len(spec.region)} area{'s' * (len(spec.region) != 1)}"
-    return "; ".join(f"{(LABELS | _ABOVE).get(name, name)}: {_word(value)}" for name, value in flat.items())
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def output_name(source: str | None, noun: str = "labels", suffix: str = ".tif") -> str:
@@ -189,7 +149,9 @@ def shell_line(words: Sequence[str]) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def as_python(spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None) -> str:
+def as_python(
+    spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None, sizes: Sizes = ()
+) -> str:
     """Write a run as Python.
 
     Parameters
@@ -202,6 +164,8 @@ def as_python(spec: SegmentSpec, source: Source, axes: str | None = None, output
         Axes of the image, one letter each.
     output : str, optional
         Where the labels are written; nowhere if missing.
+    sizes : sequence of (str, float, str)
+        Axes whose pixels have another size than their file says, and that size with its unit.
 
     Returns
     -------
@@ -212,8 +176,10 @@ def as_python(spec: SegmentSpec, source: Source, axes: str | None = None, output
     options += f", output={output!r}" if output else ""
     places = source if isinstance(source, str) else list(source or ()) or PLACEHOLDER
     reading = f"{places!r}, axes={axes!r}" if axes else f"{places!r}"
+    given = ", ".join(f"{axis}=({size!r}, {unit!r})" for axis, size, unit in sizes)
+    given = f".scaled({given})" if given else ""
     return (
         "import napari_unet\n\n"
-        f"image = napari_unet.read_image({reading})\n"
+        f"image = napari_unet.read_image({reading}){given}\n"
         f"result = napari_unet.segment(image{options})\n"
     )
