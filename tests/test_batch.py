@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -248,6 +249,26 @@ def test_a_plate_has_wells(here):
     ]  # fmt: skip
     assert all("without any contrast" in row["note"] for row in told)
     assert (here / "out" / "objects.csv").read_text().startswith("image,well,")
+
+
+def test_labels_go_into_the_plate(here):
+    plate = write_plate(here / "plate.ome.zarr")
+    words = ("batch", "plate.ome.zarr", "--model", "bright", "--into-plate", "nuclei", "-o")
+    good(*words, "out")
+    fields = [plate / each for each in ("B/3/0", "B/3/1", "A/10/0")]
+    for field in fields:
+        beside = here / "out" / "labels" / f"{field.relative_to(plate).as_posix()}.ome.zarr"
+        assert workflows.find_manifest(field) == workflows.find_manifest(beside)
+        assert np.array_equal(labels_of(field), labels_of(beside))
+    before = (here / "out" / "images.csv").read_text()
+    shutil.rmtree(fields[1] / "labels")
+    good(*words, "out")
+    assert (here / "out" / "images.csv").read_text() == before, "labels in it do not make it another image"
+    assert (fields[1] / "labels" / "nuclei").is_dir(), "what is missing is put there again"
+    assert "holds other labels" in bad(*words, "others")
+    assert not (here / "others" / "labels").exists(), "refused before anything was done"
+    assert "is no OME-Zarr" in bad("batch", "in/a.tif", *words[2:], "others")
+    assert "are .ome.zarr beside them" in bad(*words, "others", "--format", ".tif")
 
 
 def test_channels_in_folders_of_their_own(here):

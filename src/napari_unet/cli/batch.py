@@ -19,7 +19,7 @@ __all__ = ["EXAMPLES", "batch"]
 
 EXAMPLES: Final = (
     "napari-unet batch my-images --output results\n\n"
-    "napari-unet batch plate.ome.zarr --output results --diameter 22\n\n"
+    "napari-unet batch plate.ome.zarr --output results --diameter 22 --into-plate nuclei\n\n"
     "napari-unet batch dapi --channel actin --model my-cells --output results --format .tif"
 )
 _SEGMENT: Final = SegmentSpec()
@@ -58,6 +58,13 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
         str | None, typer.Option(help="What the dimensions are where images do not say it, such as tyx.")
     ] = None,
     kind: Annotated[str, typer.Option("--format", help=f"How files of labels end: {', '.join(FORMATS)}.")] = FORMATS[0],
+    into_plate: Annotated[
+        str,
+        typer.Option(
+            help="Write the labels into the images, too, under this name: all are OME-Zarr then, such as a plate.",
+            show_default="beside them only",
+        ),
+    ] = "",
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
     slurm: options.Slurm = None,
@@ -97,6 +104,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
                 overwrite=overwrite,
                 client=client,
                 part=(part, of) if of else None,
+                inside=into_plate,
             )
         )
     if as_json:

@@ -195,7 +195,8 @@ def stamp(files: Sequence[Path]) -> tuple[str, str]:
     Parameters
     ----------
     files : sequence of Path
-        A folder, such as an OME-Zarr, stands for all files in it, and one of several images of a file for the file.
+        A folder, such as an OME-Zarr, stands for all files in it, but for the labels of an image, and one of several
+        images of a file for the file.
 
     Returns
     -------
@@ -211,7 +212,10 @@ def stamp(files: Sequence[Path]) -> tuple[str, str]:
 
 def _size_and_time(file: Path) -> tuple[int, int]:
     """Return bytes and nanoseconds; of a folder those of all files in it, and the latest."""
-    found = [each.stat() for each in file.rglob("*") if each.is_file()] if file.is_dir() else [file.stat()]
+    inner = file / "labels"  # of an image, they are no part of it
+    skipped = inner.is_dir() and any(each.is_dir() and each != inner for each in file.iterdir())
+    files = (each for each in file.rglob("*") if each.is_file() and not (skipped and each.is_relative_to(inner)))
+    found = [each.stat() for each in files] if file.is_dir() else [file.stat()]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
 

@@ -37,6 +37,7 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     overwrite: bool = False,
     client: Any = None,
     part: tuple[int, int] | None = None,
+    inside: str = "",
 ) -> Steps[Batch]:
     """Segment images one after the other; a run that was stopped goes on with those that are left.
 
@@ -66,6 +67,9 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     part : (int, int), optional
         Do only this part of the images, from 1, of how many: several computers that share the folders do one each, at
         the same time or not. A call without it then completes what is missing and puts the tables together.
+    inside : str
+        A name, under which the labels are written into the images as well (OME-NGFF ``labels/<name>``): all of them are
+        OME-Zarr then, such as the fields of a plate, and so are the labels.
 
     Returns
     -------
@@ -92,6 +96,8 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
 
     if address := as_address(output):
         raise OutputError(f"'{address}': results of many images go to a folder of this computer. Copy them from there.")
+    if inside and kind != FORMATS[0]:
+        raise SpecError(f"Labels that are written into their images are {FORMATS[0]} beside them, too, not '{kind}'.")
     yield Progress(0, 0, "Looking for images")
     spec, folder = spec or SegmentSpec(), Path(output)
     labels = (folder / "labels").resolve()
@@ -104,6 +110,7 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     with Results(folder, {**lasting, "model": models, "axes": axes}, kind, overwrite, part) as results:
         places = results.plan([*zip(images, names, strict=True)])
         own = [*zip(images, names, places, strict=True)][(part[0] - 1 if part else 0) :: part[1] if part else 1]
+        _check_inside([(files, place) for files, _, place in own], inside, overwrite)
         for done, (files, name, place) in enumerate(own):
             yield Progress(done, len(own), name)
             if not (known := results.has(name, *files)):
@@ -111,15 +118,42 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
             elif results.is_changed(name):
                 steps = _measured(files, results.found([name])[0], place, (spec, axes))
             else:
+                _put_inside(files[0], inside, place)
                 continue
             found, table = yield from _within(steps, name, (done, len(own)))
             labels_place = "" if found.failed else place.relative_to(folder).as_posix()
             found = replace(found, labels=labels_place, well=found.well if known else _well(files[0]))
+            if not found.failed:
+                _put_inside(files[0], inside, place)
             results.add(found, table, *files)
             yield Progress(done + 1, len(own), name, found, news=_said(found))
         yield Progress(len(own), len(own), "Putting the tables together")
+        _consolidate([files[0] for files, *_ in own], inside)
         results.join(names)
         return Batch(folder, results.found([name for _, name, _ in own]))
+
+
+def _check_inside(own: Sequence[tuple[Sequence[Path], Path]], inside: str, overwrite: bool) -> None:
+    """Refuse labels that cannot be written into their images, before anything is done."""
+    from ..io.inner_labels import check_inside
+
+    for files, place in own if inside else ():
+        check_inside(files[0], inside, overwrite, place)
+
+
+def _put_inside(image: Path, inside: str, place: Path) -> None:
+    """Write labels into their image; what may not be replaced was refused before."""
+    from ..io.inner_labels import put_inside
+
+    if inside:
+        put_inside(image, inside, place, overwrite=True)
+
+
+def _consolidate(images: Sequence[Path], inside: str) -> None:
+    from ..io.inner_labels import consolidate_again
+
+    if inside:
+        consolidate_again(images)
 
 
 def _within(steps: Steps[_Outcome], name: str, at: tuple[int, int]) -> Steps[_Outcome]:
@@ -216,7 +250,7 @@ def batch(
     show : callable, optional
         Called with every Progress.
     **options : Any
-        ``kind``, ``axes``, ``overwrite``, ``client`` and ``part`` of :func:`batch_steps`, and the fields of
+        ``kind``, ``axes``, ``overwrite``, ``client``, ``part`` and ``inside`` of :func:`batch_steps`, and the fields of
         :class:`~napari_unet.core.specs.SegmentSpec`.
 
     Returns
@@ -229,6 +263,8 @@ def batch(
     UNetError
         See :func:`batch_steps`.
     """
-    own = {name: options.pop(name) for name in ("kind", "axes", "overwrite", "client", "part") if name in options}
+    own = {
+        name: options.pop(name) for name in ("kind", "axes", "overwrite", "client", "part", "inside") if name in options
+    }
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
     return finish(batch_steps(source, output, spec, **own), show)
