@@ -32,7 +32,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     model: options.Models = None,
     diameter: options.Diameter = None,
-    series: options.Series = None,
+    series: options.OneSeries = None,
     channel: options.Channel = None,
     channels: options.Channels = None,
     threshold: options.Threshold = None,

@@ -42,7 +42,7 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
         float, typer.Option(help="Share of an image, 0 to 1, that may hold no numbers; with more nobody knows.")
     ] = 0.0,
     labels: Annotated[Path | None, typer.Option(help="Folder for the labels, as OME-Zarr.")] = None,
-    series: options.Series = None,
+    series: options.OneSeries = None,
     channel: options.Channel = None,
     channels: options.Channels = None,
     average: options.Average = _SEGMENT.average,

@@ -103,6 +103,7 @@ class Lines:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_file(self.path) as temporary:
                     temporary.write_bytes(self._header + b"".join(map(_line, self.entries)))
+                self._size = self.path.stat().st_size
             with self.path.open("r+b") as file:
                 self._size = start = file.seek(0, os.SEEK_END)
                 try:
