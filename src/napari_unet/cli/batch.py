@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -108,7 +108,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
             )
         )
     if as_json:
-        counts = {"done": found.done, "failed": found.failed, "objects": found.objects}
+        counts: dict[str, Any] = {"done": found.done, "failed": found.failed, "objects": found.objects}
         counts |= {"classes": dict(found.shares)} if found.shares else {}
         say_json(counts | {"output": str(output), "images": [asdict(one) for one in found.images]})
     else:

@@ -153,8 +153,9 @@ class Image:
         Image
             Nothing is copied.
         """
-        known = [sizes.get(a, old) for a, *old in zip(self.axes, self.scale, self.units, strict=True)]
-        return replace(self, scale=tuple(float(size) for size, _ in known), units=tuple(str(unit) for _, unit in known))
+        own = dict(zip(self.axes, zip(self.scale, self.units, strict=True), strict=True))
+        known = [sizes.get(axis, own[axis]) for axis in self.axes]
+        return replace(self, scale=tuple(size for size, _ in known), units=tuple(unit for _, unit in known))
 
     def start_of(self, axes: str) -> tuple[float, ...]:
         """Return where the named axes start, in that order."""

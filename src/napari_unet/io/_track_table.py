@@ -83,12 +83,14 @@ def _take_sizes(table: Table) -> dict[str, tuple[float, str]]:
     for name in [f"{axis}_{unit}" for axis in "tzyx" for unit in _UNITS if axis in table]:
         if name not in table:
             continue
-        counted, scaled = table[name[0]].astype(np.float64), table[name]
-        if scaled.dtype.kind not in "if" or (name[0] == "t" and not np.array_equal(counted, np.rint(counted))):
+        if table[name].dtype.kind not in "if":
+            continue
+        counted, scaled = (table[key].astype(np.float64) for key in (name[0], name))
+        if name[0] == "t" and not np.array_equal(counted, np.rint(counted)):
             continue
         there = np.isfinite(counted) & np.isfinite(scaled)
-        counted, scaled = counted[there], scaled[there].astype(np.float64)
-        size = float(f"{counted @ scaled / max(float(counted @ counted), _TINY):.12g}")
+        counted, scaled = counted[there], scaled[there]
+        size = float(f"{float(np.dot(counted, scaled)) / max(float(np.dot(counted, counted)), _TINY):.12g}")
         if np.allclose(scaled, counted * size, rtol=1e-6, atol=1e-9 * abs(size)):
             del table[name]
             if size > 0:  # else all of it lies at 0
@@ -97,7 +99,8 @@ def _take_sizes(table: Table) -> dict[str, tuple[float, str]]:
 
 
 def _sized(tracks: Tracks, sizes: dict[str, tuple[float, str]]) -> Tracks:
-    known = [sizes.get(a, old) for a, *old in zip(tracks.axes, tracks.scale, tracks.units, strict=True)]
+    own = dict(zip(tracks.axes, zip(tracks.scale, tracks.units, strict=True), strict=True))
+    known = [sizes.get(axis, own[axis]) for axis in tracks.axes]
     return replace(tracks, scale=tuple(size for size, _ in known), units=tuple(unit for _, unit in known))
 
 

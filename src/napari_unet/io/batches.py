@@ -211,8 +211,9 @@ class Results:
 
 def _found(row: Mapping[str, str]) -> Found:
     texts = {name: row[name] for name in ("image", "well", "failed", "note", "labels")}
-    counts = {"objects": int(row["objects"] or 0), "shares": read_words(row["classes"])}
-    return Found(**counts, width=float(row["width"]), seconds=float(row["seconds"]), **texts)
+    objects, shares = int(row["objects"] or 0), read_words(row["classes"])
+    width, seconds = float(row["width"]), float(row["seconds"])
+    return Found(objects=objects, shares=shares, width=width, seconds=seconds, **texts)
 
 
 def _lines(file: Path) -> Iterator[list[str]]:

@@ -163,7 +163,7 @@ def _list(inner: Path, name: str, old: bool) -> None:
         if not (inner / ".zgroup").is_file():
             write_text(inner / ".zgroup", json.dumps({"zarr_format": 2}))
     else:
-        told = {"zarr_format": 3, "node_type": "group", "attributes": {}} | told
+        told = {"zarr_format": 3, "node_type": "group", "attributes": {}, **told}
         listed = told["attributes"].setdefault("ome", {"version": "0.5"})
     names = listed.get("labels") or []
     if name not in names or not file.is_file():
