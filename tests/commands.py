@@ -17,7 +17,7 @@ def run(*words: Any, answer: str | None = None) -> Result:
 def good(*words: Any, **more: Any) -> str:
     """Give a command that must do what it is asked, and return what it prints."""
     done = run(*words, **more)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, (done.output, done.exception)
     return done.stdout
 
 

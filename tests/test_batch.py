@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ import napari_unet
 from napari_unet import workflows
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import OutputError
-from napari_unet.core.results import label_hash
+from napari_unet.core.results import Segmentation, label_hash
 from napari_unet.core.specs import SegmentSpec
+from napari_unet.core.steps import Progress
 
 from .commands import bad, good, run
 from .io.test_members import write_plate
@@ -71,6 +73,67 @@ def test_each_image_gets_the_labels_that_it_gets_alone(here, bright, kind):
     own = workflows.read_table(here / "out" / "tables" / "day 1" / "stage-2.csv")
     assert [float(row["area"]) for row in table if row["image"] == IMAGES[3]] == own["area"].tolist()
     assert "well" not in table[0]
+
+
+def test_one_of_several_images_is_chosen(here):
+    stage = "in/day 1/stage.ome.tif"
+    good("batch", stage, "--series", "2", "-o", "out", "--model", "bright")
+    assert [row["image"] for row in rows(here / "out" / "images.csv")] == ["2"]
+    alone = napari_unet.segment(here / stage / "2", model="bright")
+    assert label_hash(labels_of(here / "out" / "labels" / "2.ome.zarr")) == alone.hash
+    words = ("-o", "new", "--model", "bright", "--series")
+    assert "has no series 5" in bad("batch", stage, *words, "5")
+    assert "2 are given" in bad("batch", stage, "in/a.tif", *words, "1")
+    done = run("inspect", stage, "--series", "1", "-o", "report.csv", "--model", "bright", "--json")
+    told = json.loads(done.stdout)
+    assert (told["passed"], told["failed"], told["errors"]) == (0, 1, 0)
+
+
+def test_classes_are_told_by_their_shares(here, monkeypatch):
+    """A row of a table of classes is no object."""
+
+    def classified(image, *_given, output, **_named):
+        values = np.full(image.shape, 1, np.int32)
+        values[: image.shape[0] // 4] = 2
+        rows = [{"label": n, "name": name, "color": ""} for n, name in enumerate(("forest", "lake; or sea"), 1)]
+        share = (values == 2).mean()
+        table = {
+            "index": np.array([1, 2]),
+            "name": np.array(["forest", "lake; or sea"]),
+            "share": np.array([1 - share, share]),
+        }
+        workflows.write_labels(output, Image(values, "yx"), {"classes": rows})
+        yield Progress(1, 1)
+        return Segmentation(Image(values, "yx"), 2, 0.0, 1.0, {"classes": rows}, table)
+
+    monkeypatch.setattr("napari_unet.workflows.many.segment_steps", classified)
+    words = ("batch", "in/a.tif", "in/b.tif", "-o", "out", "--model", "bright")
+    assert "forest 75.00%; lake; or sea 25.00% (mean of 2 images)" in good(*words)
+    told = json.loads(good(*words, "--json"))
+    assert told["classes"] == {"forest": 0.75, "lake; or sea": 0.25}, "also where nothing was left to do"
+    assert told["objects"] == 0
+    said = rows(here / "out" / "images.csv")
+    assert [(row["objects"], row["classes"]) for row in said] == [("", "forest 75.00%; lake; or sea 25.00%")] * 2
+
+
+def test_results_of_before_go_on(here):
+    """Tables of images had no column of classes."""
+    good("batch", "in/a.tif", "-o", "out", "--model", "bright")
+    table = here / "out" / "images.csv"
+    before = rows(table)
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, [name for name in before[0] if name != "classes"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(before)
+    good("batch", "in/a.tif", "-o", "out", "--model", "bright")
+    assert rows(table) == before, "it was not done again"
+
+
+@pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")
+def test_what_the_reader_of_an_image_has_to_say_is_told(here):
+    tifffile.imwrite(here / "planes.tif", np.zeros((3, 20, 20), np.uint16))
+    done = run("inspect", "planes.tif", "-o", "report.csv", "--model", "bright")
+    assert "planes.tif: 3 planes were taken for channels" in done.stderr
 
 
 def test_a_stopped_run_goes_on(here, monkeypatch):
@@ -198,6 +261,26 @@ def test_a_plate_has_wells(here):
     ]  # fmt: skip
     assert all("without any contrast" in row["note"] for row in told)
     assert (here / "out" / "objects.csv").read_text().startswith("image,well,")
+
+
+def test_labels_go_into_the_plate(here):
+    plate = write_plate(here / "plate.ome.zarr")
+    words = ("batch", "plate.ome.zarr", "--model", "bright", "--into-plate", "nuclei", "-o")
+    good(*words, "out")
+    fields = [plate / each for each in ("B/3/0", "B/3/1", "A/10/0")]
+    for field in fields:
+        beside = here / "out" / "labels" / f"{field.relative_to(plate).as_posix()}.ome.zarr"
+        assert workflows.find_manifest(field) == workflows.find_manifest(beside)
+        assert np.array_equal(labels_of(field), labels_of(beside))
+    before = (here / "out" / "images.csv").read_text()
+    shutil.rmtree(fields[1] / "labels")
+    good(*words, "out")
+    assert (here / "out" / "images.csv").read_text() == before, "labels in it do not make it another image"
+    assert (fields[1] / "labels" / "nuclei").is_dir(), "what is missing is put there again"
+    assert "holds other labels" in bad(*words, "others")
+    assert not (here / "others" / "labels").exists(), "refused before anything was done"
+    assert "is no OME-Zarr" in bad("batch", "in/a.tif", *words[2:], "others")
+    assert "are .ome.zarr beside them" in bad(*words, "others", "--format", ".tif")
 
 
 def test_channels_in_folders_of_their_own(here):

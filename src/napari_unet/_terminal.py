@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from .core.errors import UNetError
 from .core.steps import Progress, Steps, finish
@@ -33,11 +33,14 @@ _KINDS: Final = {"<str>": "<text>", "<float>": "<number>", "<list[str]>": "<text
 
 
 def _worded(params: list[Any], ctx: Any) -> list[Any]:
-    """Have options say in words what they take; one that takes nothing says nothing."""
+    """Have parameters say in words what they take; an option that takes nothing says nothing."""
     for each in params:
+        told = getattr(each, "display_type", None)  # older versions say it otherwise
+        words = _KINDS.get(told(ctx)) if told else None
         if isinstance(each, TyperOption) and each.metavar is None:
-            told = getattr(each, "display_type", None)  # older versions say it otherwise
-            each.metavar = "" if each.is_flag else _KINDS.get(told(ctx)) if told else None
+            each.metavar = "" if each.is_flag else words
+        elif isinstance(each, TyperArgument) and words:  # its metavar would be its name
+            each.display_type = lambda ctx, words=words: words  # type: ignore[method-assign, misc]
     return params
 
 

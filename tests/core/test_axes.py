@@ -196,3 +196,10 @@ def test_what_cannot_be_read_says_where(error):
     (plane,) = as_image(lazy, name="broken").planes(2)
     with pytest.raises(ImageError, match=r"'broken' could not be read at the pixels y 0 to 3, x 0 to 3: .*gone"):
         plane.read((slice(0, 4), slice(0, 4)))
+
+
+def test_other_sizes_of_pixels():
+    image = as_image(np.zeros((2, 3, 4)), "tyx", scale=(5, 1, 1), units=("second", "pixel", "pixel"), start=(0, 7, 8))
+    found = image.scaled(x=(0.5, "micrometer"), y=(0.25, "micrometer"), z=(3, "micrometer"))
+    assert (found.scale, found.units) == ((5, 0.25, 0.5), ("second", "micrometer", "micrometer"))
+    assert (found.data is image.data, found.start) == (True, (0, 7, 8))

@@ -263,6 +263,22 @@ def test_the_last_of_four_planes_is_no_transparency(tmp_path, dtype):
         same(read_image(tmp_path / "a.tif", axes), planes, axes)
 
 
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")
+def test_planes_that_were_taken_for_channels_are_told(tmp_path, count):
+    path, planes = tmp_path / "a.tif", noise(count, 8, 9)
+    tifffile.imwrite(path, planes)
+    said = f"{count} planes were taken for channels, because the file does not say what they are. If they are a stack"
+    assert [remark[: len(said)] for remark in read_image(path).said] == [said]
+    assert "--axes zyx" in read_image(path).said[0]
+    assert read_image(path, "zyx").said == ()
+    for told in ({"metadata": {"axes": "CYX"}}, {"imagej": True}, {"ome": True}):
+        tifffile.imwrite(path, planes, **told)
+        assert read_image(path).said == (), told
+    tifffile.imwrite(path, noise(8, 9, 3, dtype=np.uint8))
+    assert read_image(path).said == ()
+
+
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_large_tiff_is_lazy(tmp_path, monkeypatch, compression):
     monkeypatch.setattr("napari_unet.io._tiff.LAZY_BYTES", 100)

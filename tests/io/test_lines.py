@@ -100,6 +100,20 @@ def test_a_file_that_was_taken_away_is_written_again(tmp_path):
     assert Lines(path, ABOUT).entries == [{"do": 1}, {"do": 2}]
 
 
+def test_entries_of_two_writers_never_mix(tmp_path):
+    path, later = tmp_path / "a.jsonl", tmp_path / "a-2.jsonl"
+    Lines(path, ABOUT).add({"do": 0})
+    one, other = Lines(path, ABOUT), Lines(path, ABOUT)
+    other.add({"do": 1})
+    with pytest.raises(OutputError, match=r"another window or layer.*a-2\.jsonl"):
+        one.add({"do": 2})
+    assert one.path == later
+    other.add({"do": 3})
+    one.add({"do": 4})
+    assert Lines(path, ABOUT).entries == [{"do": i} for i in (0, 1, 3)]
+    assert Lines(later, ABOUT).entries == [{"do": i} for i in (0, 2, 4)]
+
+
 def test_what_cannot_be_written_is_tried_again(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     lines = Lines(path, ABOUT)

@@ -17,7 +17,7 @@ from napari_unet.io.contents import read_contents
 from napari_unet.io.folders import find_images, images_of, label_names, name_apart
 from napari_unet.io.images import read_image
 from napari_unet.io.ledger import stamp
-from napari_unet.io.members import images_in, plate_images, well_of
+from napari_unet.io.members import choose_series, images_in, plate_images, well_of
 
 WELLS = {"B/3": ("0", "1"), "A/10": ("0",), "C/1": ()}
 
@@ -97,6 +97,21 @@ def test_folders_with_files_of_many_images(tmp_path):
         "broken", "one", "plate/B/3/0", "plate/B/3/1", "plate/A/10/0", "stage-1", "stage-2", "sub/scan/0", "sub/scan/1",
     ]  # fmt: skip
     assert int(np.asarray(read_image(tmp_path / "stage.ome.tif" / "2").data)[0, 0]) == 1
+
+
+def test_one_of_several_images_is_chosen(tmp_path, dicom_series):
+    pytest.importorskip("pydicom")
+    write_stage(tmp_path / "stage.ome.tif", 2)
+    assert choose_series(tmp_path / "stage.ome.tif", 2) == tmp_path / "stage.ome.tif" / "2"
+    with pytest.raises(ImageError, match=r"has no series 3.*\(--series\):\n  1 "):
+        choose_series(tmp_path / "stage.ome.tif", 3)
+    values = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    for number in (1, 2):
+        dicom_series(tmp_path / "scans" / str(number), values + number, SeriesNumber=number)
+    chosen = read_image(choose_series(tmp_path / "scans", 2))
+    assert np.array_equal(np.asarray(chosen.data), np.asarray(read_image(tmp_path / "scans", series=2).data))
+    with pytest.raises(ImageError, match=r"which '.*' is not. Give a folder in it"):
+        choose_series(write_plate(tmp_path / "plate.zarr"), 1)
 
 
 def test_names_of_labels_tell_images_apart():

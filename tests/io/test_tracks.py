@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.core.results import Tracks
 from napari_unet.samples.movie_spec import MovieSpec
 from napari_unet.samples.movies import Movie, simulate
-from napari_unet.workflows import read_tracks, relabel, track, write_tracks
+from napari_unet.workflows import read_table, read_tracks, relabel, track, write_tracks
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,28 @@ def test_nothing_is_lost(movie, tmp_path, name):
         assert np.allclose(np.sort(back.tracks.nodes[key]), np.sort(truth.nodes[key]))
     if name == "folder":
         assert np.array_equal(np.asarray(back.labels.data) > 0, np.asarray(movie.labels.data) > 0)
+
+
+def test_a_table_keeps_sizes_and_units(movie, tmp_path):
+    found = replace(movie.tracks(), scale=(2.5, 0.325, 0.1), units=("minute", "micrometer", "micrometer"))
+    write_tracks(tmp_path / "a.csv", found)
+    table = read_table(tmp_path / "a.csv")
+    assert np.array_equal(table["x_micrometer"], found.nodes["x"] * 0.1)
+    assert np.array_equal(table["t_minute"], found.nodes["t"] * 2.5)
+    back = read_tracks(tmp_path / "a.csv").tracks
+    assert (back.scale, back.units) == (found.scale, found.units)
+    assert back.nodes.keys() == found.nodes.keys()
+    assert all(np.array_equal(back.nodes[key], found.nodes[key]) for key in found.nodes)
+    write_tracks(tmp_path / "b.csv", movie.tracks())
+    assert read_table(tmp_path / "b.csv").keys() == {*found.nodes, "from"}, "as before where nothing is known"
+
+
+def test_other_columns_are_no_sizes(tmp_path):
+    text = "track,t,y,x,x_error,z_index,y_micrometer\n1,0,5,5,0,0,1\n1,1,5,6,0,0,7\n"
+    (tmp_path / "a.csv").write_text(text)
+    found = read_tracks(tmp_path / "a.csv").tracks
+    assert (found.scale, found.units) == ((1, 1, 1), ("frame", "pixel", "pixel"))
+    assert found.nodes["y_micrometer"].tolist() == [1, 7], "what is not in proportion is left alone"
 
 
 def test_geff_keeps_costs_scale_and_units_and_is_geff(movie, tmp_path):

@@ -160,8 +160,36 @@ def test_the_command_writes_both_tables(tmp_path, monkeypatch):
     with (tmp_path / "change.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if (row["name_from"], row["name_to"]) == ("forest", "town")]
     assert [row["pixels"] for row in rows] == ["50"]
-    assert (tmp_path / "areas.csv").is_file()
+    assert said["named"] == ["2019", "2024"]
+    with (tmp_path / "areas.csv").open(newline="") as stream:
+        assert [(row["t"], row["date"]) for row in csv.DictReader(stream) if row["name"] == "town"] == [
+            ("0", "2019"), ("1", "2024"),
+        ]  # fmt: skip
+    result = CliRunner().invoke(app, [*words, "--overwrite"])
+    assert "2019 to 2024" in result.output
     assert CliRunner().invoke(app, words).exit_code == 2  # never replaced unasked
+
+
+def test_axes_are_those_of_each_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for year, data in zip((2019, 2024), MAPS, strict=False):
+        np.save(f"{year}.npy", data.T)
+    words = ["change", "2019.npy", "2024.npy", "-o", "change.csv", "--areas", "areas.csv"]
+    assert "has 2 dimensions" in bad(*words, "--axes", "tyx")
+    assert CliRunner().invoke(app, [*words, "--axes", "xy"]).exit_code == 0
+
+
+def test_dates_bear_the_names_of_their_files(tmp_path):
+    places = [tmp_path / day / "cover.tif" for day in ("may", "june", "july")]
+    for place, data in zip(places, MAPS, strict=True):
+        place.parent.mkdir()
+        tifffile.imwrite(place, data)
+    areas, changes = workflows.change(places)
+    assert list(dict.fromkeys(areas["date"].tolist())) == ["may/cover", "june/cover", "july/cover"]
+    assert set(zip(changes["date_from"].tolist(), changes["date_to"].tolist(), strict=True)) == {
+        ("may/cover", "june/cover"), ("june/cover", "july/cover"), ("may/cover", "july/cover"),
+    }  # fmt: skip
+    assert "date" not in workflows.change(MAPS)[0]
 
 
 def test_names_of_classes_are_those_that_the_maps_tell(tmp_path):
@@ -185,6 +213,7 @@ def test_names_are_told_by_the_maps_of_a_folder(tmp_path):
         place = tmp_path / f"{number}.tif"
         workflows.write_labels(place, Image(data, "yx", (10.0, 10.0), ("meter",) * 2, geo=geo), {"classes": rows})
     areas, _ = workflows.change(workflows.read_labels(tmp_path, "tyx"))
+    assert list(dict.fromkeys(areas["date"].tolist())) == ["0", "1", "2"]
     assert set(areas["name"]) == {"background", *NAMES}
 
 

@@ -155,6 +155,15 @@ def test_the_command_says_that_all_is_well(files):
     assert found["objects_differing"] == []
 
 
+def test_the_command_takes_one_of_several_images(disks, bright, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "stage.ome.tif") as writer:
+        for part in (disks[0], disks[0][::-1]):
+            writer.write(part, metadata={"axes": "YX"})
+    napari_unet.segment(tmp_path / "stage.ome.tif" / "2", model=str(bright), output=tmp_path / "a.tif")
+    assert run(tmp_path / "a.tif", tmp_path / "stage.ome.tif").exit_code == 2
+    assert run(tmp_path / "a.tif", tmp_path / "stage.ome.tif", "--series", 2).exit_code == 0
+
+
 def test_the_command_lists_what_differs(files, bright, tmp_path, monkeypatch):
     labels, image = files
     real = Model.predict_inner

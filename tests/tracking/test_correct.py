@@ -58,6 +58,23 @@ def test_corrections_of_other_tracks_of_the_same_labels_are_told(tmp_path):
     assert str(other) not in workflows.correct(tracks, place)[1]
 
 
+def test_the_same_tracks_corrected_twice_at_a_time_keep_both(tmp_path):
+    (tmp_path / "cells.tif").write_bytes(b"")
+    tracks = workflows.track(movie())
+    place = workflows.place_corrections(tracks, tmp_path / "cells.tif")
+    one, other = (workflows.correct(tracks, place)[0] for _ in range(2))
+    one.do("swap", (1, 1), (1, 2))
+    with pytest.raises(OutputError, match="another window or layer"):
+        other.do("split", (1, 1))
+    one.undo()
+    other.do("split", (2, 2))
+    assert one.place == place
+    again, news = workflows.correct(tracks, place)
+    assert again.undone == ["swap cell 1 of frame 1, cell 2 of frame 1"]
+    assert f"Other corrections of the same tracks, made at the same time, are kept in '{other.place}'." in news
+    assert workflows.correct(tracks, other.place)[0].done == ["split cell 1 of frame 1", "split cell 2 of frame 2"]
+
+
 def test_labels_without_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_unet.io.choosing.data_folder", lambda: tmp_path)
     tracks = workflows.track(movie())

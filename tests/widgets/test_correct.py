@@ -339,7 +339,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_lost(docks: Docks, monkeypat
     assert numbers(viewer, 1) != [1] * 5
     click(viewer, 2, 30, 45)
     press(viewer, "s")
-    assert len(workflows.correct(dock.followed.edits.base, dock.followed.place)[0].done) == 2
+    assert len(workflows.correct(dock.followed.edits.base, dock.followed.edits.place)[0].done) == 2
 
 
 def test_masks_that_were_changed_are_told_and_the_dock_goes_on(docks: Docks, qtbot: QtBot) -> None:

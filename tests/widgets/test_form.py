@@ -8,6 +8,7 @@ from pytestqt.qtbot import QtBot
 from napari_unet.core.errors import SpecError
 from napari_unet.core.specs import NetSpec, SegmentSpec, TilingSpec, TrainSpec
 from napari_unet.widgets._form import Form, explain
+from napari_unet.widgets._plan_form import PlanForm
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,12 @@ def test_bad_values_are_named(qtbot: QtBot, field: str, text: str) -> None:
     form.fields[field].value = text
     with pytest.raises(SpecError, match=field):
         form.spec()
+
+
+def test_threads_of_a_training_are_left_to_pytorch(qtbot: QtBot) -> None:
+    form = PlanForm("cell")
+    qtbot.addWidget(form.native)
+    assert form.fields["threads"].label == "Threads (0: PyTorch's choice)"
 
 
 def test_channels_are_numbers_or_names(qtbot: QtBot) -> None:

@@ -35,6 +35,10 @@ FOUND = (
 class ManyEngine(FakeEngine):
     """Finds three objects in the first image, and cannot read the second."""
 
+    def on_cluster_steps(self, make: Any, scheduler: str, workers: int, _note: Any) -> Steps[Batch]:
+        self.cluster = scheduler, workers
+        return (yield from make(client="connected"))
+
     def batch_steps(self, source: Path, output: Path, spec: SegmentSpec, **how: Any) -> Steps[Batch]:
         self.asked = source, output, spec, how
         for number, found in enumerate(FOUND, 1):
@@ -88,6 +92,43 @@ def test_a_folder_with_the_settings_of_the_dock(dock: SegmentWidget, qtbot: QtBo
     assert texts(dock) == [["a.tif", "3", "12.3 px", ""], ["b.tif", "", "", f"not segmented: {FOUND[1].failed}"]]
     assert dock.lines.text() == "", "what the table says is not said again"
     assert "Found 3 cells in 1 image. 1 could not be segmented" in dock.status.text()
+
+
+def test_rows_of_the_cluster_count(dock: SegmentWidget, qtbot: QtBot, images: Path) -> None:
+    dock.many.source.setText(str(images))
+    dock.cluster.local.setValue(2)
+    run(dock, qtbot)
+    assert dock.engine.cluster == ("", 2)
+    assert dock.engine.asked[3]["client"] == "connected"
+    dock.many.copy_command()
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    assert clipboard.text().endswith("--local-workers 2")
+    dock.cluster.address.setText("tcp://there:8786")
+    dock.many.copy_command()
+    assert clipboard.text().endswith("--scheduler tcp://there:8786")
+    dock.many.kind.setCurrentText(".tif")
+    dock.many.run()
+    assert dock.job is None
+    assert "Workers write labels as .ome.zarr" in dock.status.text()
+    dock.cluster.keep.setChecked(True)
+    dock.many.run()
+    assert dock.job is None
+    assert "is for one image" in dock.status.text()
+
+
+def test_classes_are_told_by_their_shares(
+    dock: SegmentWidget, qtbot: QtBot, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped = (Found("a.tif", shares=(("land", 0.75), ("water", 0.25))), Found("b.tif", shares=(("land", 0.25),)))
+    monkeypatch.setitem(globals(), "FOUND", mapped)
+    dock.many.source.setText(str(images))
+    run(dock, qtbot)
+    assert [line[1] for line in texts(dock)] == ["land 75.00%; water 25.00%", "land 25.00%"]
+    title = dock.many.table.horizontalHeaderItem(1)
+    assert title is not None
+    assert title.text() == "Classes"
+    assert "Found land 50.00%; water 12.50% on average of 2 images." in dock.status.text()
 
 
 def test_a_double_click_opens_an_image_with_its_labels(dock: SegmentWidget, qtbot: QtBot, images: Path) -> None:

@@ -19,6 +19,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from npe2 import PluginManifest
 from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QGuiApplication
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
@@ -32,6 +33,7 @@ from napari_unet.widgets._classes import classes_of
 from napari_unet.widgets._drawn import stored_in
 from napari_unet.widgets._layers import layer_axes, layer_image, source_of
 from napari_unet.widgets._reader import get_reader, read
+from napari_unet.widgets.segment import SegmentWidget
 
 PLUGIN = "napari-unet-suite"
 MANIFEST = PluginManifest.from_file(Path(_reader.__file__).parents[1] / "napari.yaml")
@@ -114,6 +116,15 @@ def test_other_channels_are_a_layer_each(tmp_path: Path) -> None:
         image = layer_image(layer, "tyx")
         np.testing.assert_array_equal(np.asarray(image.data), data[:, number])
         np.testing.assert_array_equal(np.asarray(image.levels[0]), data[:, number, ::2, ::2])
+
+
+@pytest.mark.filterwarnings("ignore:.*are stored as RGB:DeprecationWarning")
+def test_planes_that_were_taken_for_channels_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", said.append)
+    tifffile.imwrite(tmp_path / "a.tif", noise(3, 32, 48))
+    assert len(opened(tmp_path / "a.tif").layers) == 3
+    assert [text[:37] for text in said] == ["3 planes were taken for channels, bec"]
 
 
 def test_what_lies_elsewhere_is_shown_there_and_known_by_the_layer(tmp_path: Path) -> None:
@@ -318,6 +329,31 @@ def test_what_other_readers_hand_over(tmp_path: Path, kind: str, several: bool) 
             window = tuple(slice(1, n - 1) for n in plane.shape_of(level))
             expected = data[plane.at[0], :: 1 + level, :: 1 + level][window]
             np.testing.assert_array_equal(plane.read(window, level)[0], expected)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_scale_that_the_file_does_not_say_is_copied_or_told(qtbot: QtBot, tmp_path: Path, own: bool) -> None:
+    path, known = tmp_path / "a.ome.tif", {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(path, noise(64, 96), metadata={"axes": "YX", **known})
+    viewer = opened(path)
+    if not own:
+        viewer.layers.clear()
+        layer = viewer.add_image(noise(64, 96), scale=(0.5, 0.5), units=("um", "um"))
+        layer._source = layer.source.model_copy(update={"path": str(path)})
+    widget = SegmentWidget(viewer, "cell")
+    qtbot.addWidget(widget)
+    clipboard = QGuiApplication.clipboard()
+    widget.copies.python.click()
+    assert ".scaled(" not in clipboard.text()
+    widget.copies.command.click()
+    assert widget.status.text() == "Copied."
+    viewer.layers[0].scale = (0.25, 0.5)
+    widget.copies.python.click()
+    assert f"read_image({str(path)!r}, axes='yx').scaled(y=(0.25, 'micrometer'))" in clipboard.text()
+    widget.copies.command.click()
+    assert (
+        "takes the pixel sizes of the file, and those of the layer differ: y 0.25 micrometer." in widget.status.text()
+    )
 
 
 def test_on_screen(make_napari_viewer: Any, qtbot: QtBot, tmp_path: Path) -> None:

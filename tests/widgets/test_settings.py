@@ -82,6 +82,11 @@ def test_the_model_is_always_named() -> None:
     assert "model='nuclei'" in as_python(SegmentSpec(), "a.tif")
 
 
+def test_sizes_that_the_file_does_not_say_are_told() -> None:
+    code = as_python(SegmentSpec(), "a.tif", None, None, [("y", 0.5, "micrometer"), ("x", 0.25, "micrometer")])
+    assert "read_image('a.tif').scaled(y=(0.5, 'micrometer'), x=(0.25, 'micrometer'))\n" in code
+
+
 def test_output_name() -> None:
     assert output_name("/data/slide.ome.tif", "cells") == "slide-cells.tif"
     assert output_name("/data/stage.ome.tif/3", "cells") == "stage-3-cells.tif"

@@ -14,6 +14,7 @@ from napari.layers import Tracks as TracksLayer
 from pytestqt.qtbot import QtBot
 
 from napari_unet import workflows
+from napari_unet.core.errors import OutputError
 from napari_unet.core.steps import Progress
 from napari_unet.widgets.track import TrackWidget
 
@@ -84,6 +85,25 @@ def test_tracks_lie_on_their_labels(make: Make, viewer: ViewerModel, qtbot: QtBo
     assert np.array_equal(labels.data, before)
     assert widget.status.text().startswith("4 tracks in 2 lineages, 1 divisions. Cells are ")
     assert "µm wide and move" in widget.status.text() or "micrometer wide and move" in widget.status.text()
+
+
+def test_tracks_that_are_made_twice_have_a_file_of_corrections_each(
+    make: Make, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    widget, made = make(viewer), []
+    for _ in range(2):
+        widget.run()
+        finish(qtbot, widget)
+        made.append(widget.followed)
+    first, second = made
+    assert first is not None
+    assert second is not None
+    second.do("unlink", (1, 1), (2, 1))
+    with pytest.raises(OutputError, match="another window or layer"):
+        first.do("delete", (3, 9))
+    assert first.edits.place != second.edits.place
+    for one in made:
+        assert workflows.correct(one.edits.base, one.edits.place)[0].done == one.edits.done
 
 
 def test_corrections_hold_when_changed_masks_are_tracked_again(make: Make, viewer: ViewerModel, qtbot: QtBot) -> None:

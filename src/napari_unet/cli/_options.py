@@ -15,8 +15,8 @@ from ..core.specs import SegmentSpec
 __all__ = [
     "Anomaly", "Around", "Average", "Background", "Batch", "Binary", "Channel", "Channels", "Confidence", "Diameter",
     "DropoutSamples", "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models",
-    "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source", "Table",
-    "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "check_both",
+    "OneSeries", "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source",
+    "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "check_both",
     "check_part", "chosen_channels",
 ]  # fmt: skip
 
@@ -32,6 +32,14 @@ Series = Annotated[
     typer.Option(
         help="Which image of a DICOM folder or a TIFF file with several; 'napari-unet series' lists them.",
         show_default="the only, of TIFF the first",
+    ),
+]
+OneSeries = Annotated[
+    int | None,
+    typer.Option(
+        "--series",
+        help="Only this image of a DICOM folder or a TIFF file with several; 'napari-unet series' lists them.",
+        show_default="all of them",
     ),
 ]
 Labels = Annotated[

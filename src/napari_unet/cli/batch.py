@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from .. import workflows
 from .._terminal import say_json, tell, watch
-from ..core.batches import FORMATS
+from ..core.batches import FORMATS, in_words
 from ..core.specs import SegmentSpec
 from . import _options as options
-from .reading import channels_of
+from .reading import channels_of, one_of
 
 __all__ = ["EXAMPLES", "batch"]
 
 EXAMPLES: Final = (
     "napari-unet batch my-images --output results\n\n"
-    "napari-unet batch plate.ome.zarr --output results --diameter 22\n\n"
+    "napari-unet batch plate.ome.zarr --output results --diameter 22 --into-plate nuclei\n\n"
     "napari-unet batch dapi --channel actin --model my-cells --output results --format .tif"
 )
 _SEGMENT: Final = SegmentSpec()
@@ -32,6 +32,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     model: options.Models = None,
     diameter: options.Diameter = None,
+    series: options.OneSeries = None,
     channel: options.Channel = None,
     channels: options.Channels = None,
     threshold: options.Threshold = None,
@@ -58,6 +59,13 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
         str | None, typer.Option(help="What the dimensions are where images do not say it, such as tyx.")
     ] = None,
     kind: Annotated[str, typer.Option("--format", help=f"How files of labels end: {', '.join(FORMATS)}.")] = FORMATS[0],
+    into_plate: Annotated[
+        str,
+        typer.Option(
+            help="Write the labels into the images, too, under this name: all are OME-Zarr then, such as a plate.",
+            show_default="beside them only",
+        ),
+    ] = "",
     scheduler: options.Scheduler = "",
     local_workers: options.LocalWorkers = 0,
     slurm: options.Slurm = None,
@@ -89,7 +97,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     with workflows.open_cluster(scheduler, local_workers, slurm) as client:
         found = watch(
             workflows.batch_steps(
-                channels_of(images, channel),
+                channels_of(one_of(images, series), channel),
                 output,
                 spec,
                 kind=kind,
@@ -98,16 +106,20 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
                 client=client,
                 part=(part, of) if of else None,
                 around=around,
+                inside=into_plate,
             )
         )
     if as_json:
-        counts = {"done": found.done, "failed": found.failed, "objects": found.objects}
+        counts: dict[str, Any] = {"done": found.done, "failed": found.failed, "objects": found.objects}
+        counts |= {"classes": dict(found.shares)} if found.shares else {}
         say_json(counts | {"output": str(output), "images": [asdict(one) for one in found.images]})
     else:
         tables = f"{output / 'objects.csv'}, {output / 'images.csv'}"
         failed = {"Not segmented": found.failed} if found.failed else {}
+        mean = f"{in_words(found.shares)} (mean of {found.done} image{'s' * (found.done != 1)})"
+        said = {"Classes": mean} if found.shares else {"Objects": found.objects}
         tell({
-            "Images": found.done, **failed, "Objects": found.objects, "Labels": output / "labels",
+            "Images": found.done, **failed, **said, "Labels": output / "labels",
             **({} if part else {"Tables": tables}),
         })  # fmt: skip
         if part:

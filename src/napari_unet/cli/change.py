@@ -29,7 +29,9 @@ def change(  # noqa: PLR0913  # a command's options are its arguments
     classes: Annotated[str, typer.Option(help="Names of the classes 1, 2 and so on: building,land.")] = "",
     unit: Annotated[str, typer.Option(help="Of areas: m2, ha, km2, mm2 or pixels.", show_default="m2 if known")] = "",
     unknown: Annotated[bool, typer.Option("--unknown", help="0 means that nothing is known there.")] = False,
-    axes: Annotated[str | None, typer.Option(help="What the dimensions of a single file are, such as tyx.")] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="What the dimensions of a file are: tyx, or yx where each date is a file.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for scripts, and nothing else.")
     ] = False,
@@ -41,7 +43,7 @@ def change(  # noqa: PLR0913  # a command's options are its arguments
         if place is not None:
             workflows.check_place(place, overwrite=overwrite)
     names = [word.strip() for word in classes.split(",")] if classes else []
-    maps = [workflows.read_labels(file, axes if len(labels) == 1 else None) for file in labels]
+    maps = [workflows.read_labels(file, axes) for file in labels]
     for file, one in zip(labels, maps, strict=True):
         say(file, one)
     sizes, changes = watch(workflows.change_steps(maps, names, unit, empty=not unknown))
@@ -51,11 +53,15 @@ def change(  # noqa: PLR0913  # a command's options are its arguments
     first, last = min(sizes["t"]), max(sizes["t"])
     per = {(t, n): a for t, n, a in zip(sizes["t"], sizes["name"], sizes["area"], strict=True)}
     known = list(dict.fromkeys(sizes["name"].tolist()))
+    dates = list(dict.fromkeys(sizes["date"].tolist())) if "date" in sizes else []
     if as_json:
         rows = {name: {"first": float(per[first, name]), "last": float(per[last, name])} for name in known}
-        say_json({"unit": str(sizes["unit"][0]), "dates": int(last) + 1, "classes": rows, "output": str(output)})
+        named = {"named": dates} if dates else {}
+        facts = {"unit": str(sizes["unit"][0]), "dates": int(last) + 1, **named, "classes": rows}
+        say_json(facts | {"output": str(output)})
         return
     tell(
-        {n: f"{per[first, n]:,.6g} to {per[last, n]:,.6g} {sizes['unit'][0]}" for n in known}
+        ({"Dates": f"{dates[0]} to {dates[-1]}"} if dates else {})
+        | {n: f"{per[first, n]:,.6g} to {per[last, n]:,.6g} {sizes['unit'][0]}" for n in known}
         | {"Table": output} | ({"Areas": areas} if areas else {})
     )  # fmt: skip

@@ -12,7 +12,7 @@ from .._terminal import say_json, tell, watch
 from ..core.audit import Audit
 from ..core.preflight import Preflight
 from ..core.steps import Steps
-from ._options import Channel
+from ._options import Channel, Series
 
 __all__ = ["audit", "look_ahead"]
 
@@ -23,6 +23,7 @@ _LISTED: Final = 20
 def audit(  # noqa: PLR0913  # a command's options are its arguments
     labels: Annotated[Path, typer.Argument(help="Labels that 'segment' wrote: .ome.zarr or .tif.", show_default=False)],
     image: Annotated[Path, typer.Argument(help="The image they are of.", show_default=False)],
+    series: Series = None,
     channel: Channel = None,
     model: Annotated[
         list[str] | None,
@@ -45,7 +46,7 @@ def audit(  # noqa: PLR0913  # a command's options are its arguments
     """
     if table:
         workflows.check_place(table, overwrite=True)
-    files = [image, *(channel or ())]
+    files = [image if series is None else workflows.choose_series(image, series), *(channel or ())]
     steps = workflows.audit_steps(
         labels, files, model=tuple(model) if model else None, device=device, workers=workers, scratch=scratch
     )

@@ -274,19 +274,12 @@ def _facts(found: Segmentation) -> dict[str, Any]:
     return {
         "objects": found.objects, "diameter": found.diameter, "seconds": round(found.seconds, 3),
         "megapixels_per_second": round(speed, 3), **{key: found.manifest[key] for key in keys},
-        "sized": found.sized, "classes": [row.name for row in found.classes], "shares": _shares(found),
+        "sized": found.sized, "classes": [row.name for row in found.classes],
+        "shares": {name: round(share, 6) for name, share in found.shares.items()},
         "not_a_number": found.manifest.get("not_a_number", 0), "unreadable": found.manifest.get("unreadable", []),
         **{key: found.manifest[key] for key in ("agreement_percent",) if key in found.manifest},
         **{key: found.manifest["image"][key] for key in ("channels",) if key in found.manifest.get("image", {})},
     }  # fmt: skip
-
-
-def _shares(found: Segmentation) -> dict[str, float]:
-    """Return the share of each class that is there, where it was measured."""
-    if not {"name", "share"} <= set(found.table):
-        return {}
-    pairs = zip(found.table["name"].tolist(), found.table["share"].tolist(), strict=True)
-    return {name: round(share, 6) for name, share in pairs}
 
 
 def _summary(facts: dict[str, Any]) -> dict[str, Any]:

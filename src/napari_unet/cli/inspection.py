@@ -12,7 +12,7 @@ from .._terminal import say_json, tell, watch
 from ..core.inspecting import InspectSpec
 from ..core.specs import SegmentSpec
 from . import _options as options
-from .reading import channels_of
+from .reading import channels_of, one_of
 
 __all__ = ["EXAMPLES", "inspect"]
 
@@ -42,6 +42,7 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
         float, typer.Option(help="Share of an image, 0 to 1, that may hold no numbers; with more nobody knows.")
     ] = 0.0,
     labels: Annotated[Path | None, typer.Option(help="Folder for the labels, as OME-Zarr.")] = None,
+    series: options.OneSeries = None,
     channel: options.Channel = None,
     channels: options.Channels = None,
     average: options.Average = _SEGMENT.average,
@@ -63,7 +64,7 @@ def inspect(  # noqa: PLR0913  # a command's options are its arguments
         uncertainty=average != "none" or len(model) > 1, device=device, tiling={"workers": workers},
     )  # fmt: skip
     how = InspectSpec.of(rule=fail_if, pixel_size=pixel_size, unseen=unseen)
-    sources = channels_of(images, channel)
+    sources = channels_of(one_of(images, series), channel)
     found = watch(workflows.inspect_steps(sources, output, spec, how, labels=labels, overwrite=overwrite))
     if as_json:
         say_json({"passed": found.passed, "failed": found.failed, "errors": found.errors, "defects": found.defects})

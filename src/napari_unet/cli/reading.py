@@ -13,7 +13,7 @@ from .._terminal import say_json, tell
 from ..core.axes import Image
 from ..core.errors import SpecError
 
-__all__ = ["EXAMPLES", "channels_of", "open_image", "regrid", "say", "series"]
+__all__ = ["EXAMPLES", "channels_of", "one_of", "open_image", "regrid", "say", "series"]
 
 EXAMPLES: Final = (
     "napari-unet regrid outlines.dcm --like ct-folder --output mask.nii.gz\n\n"
@@ -147,6 +147,36 @@ def channels_of(images: list[Path], further: Sequence[Path] | None) -> Sequence[
             "each channel into a folder of their own, under the same names, and give the folders."
         )
     return workflows.match_channels([*images, *further])
+
+
+def one_of(images: list[Path], series: int | None) -> list[Path]:
+    """Return images, or of a file that holds several the one that was chosen.
+
+    Parameters
+    ----------
+    images : list of Path
+        Images or folders.
+    series : int, optional
+        Which of a single TIFF file or DICOM folder; without it all.
+
+    Returns
+    -------
+    list of Path
+        One, where one was chosen.
+
+    Raises
+    ------
+    SpecError
+        If several files are given.
+    """
+    if series is None:
+        return images
+    if len(images) > 1:
+        raise SpecError(
+            f"--series is for one file that holds several images, but {len(images)} are given. Without it all images "
+            "of all files are taken."
+        )
+    return [workflows.choose_series(images[0], series)]
 
 
 def say(path: Path, image: Image) -> None:

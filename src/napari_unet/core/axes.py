@@ -140,6 +140,23 @@ class Image:
             tuple(self.units[i] for i in where),
         )
 
+    def scaled(self, **sizes: tuple[float, str]) -> Image:
+        """Return the same image with other sizes of its pixels.
+
+        Parameters
+        ----------
+        **sizes : tuple of (float, str)
+            By axis, such as ``y=(0.5, "micrometer")``; axes that the image has not are left out.
+
+        Returns
+        -------
+        Image
+            Nothing is copied.
+        """
+        own = dict(zip(self.axes, zip(self.scale, self.units, strict=True), strict=True))
+        known = [sizes.get(axis, own[axis]) for axis in self.axes]
+        return replace(self, scale=tuple(size for size, _ in known), units=tuple(unit for _, unit in known))
+
     def start_of(self, axes: str) -> tuple[float, ...]:
         """Return where the named axes start, in that order."""
         return tuple(self.start[self.axes.index(a)] for a in axes)

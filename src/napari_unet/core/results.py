@@ -94,6 +94,12 @@ class Segmentation:
         return tuple(ClassRow(**row) for row in self.manifest.get("classes", ()))
 
     @property
+    def shares(self) -> dict[str, float]:
+        """Share of each class that is there, 0 to 1, by its name; empty where none was measured."""
+        found = self.table if {"name", "share"} <= set(self.table) else {"name": (), "share": ()}
+        return {str(name): float(share) for name, share in zip(found["name"], found["share"], strict=True)}
+
+    @property
     def sized(self) -> bool:
         """Whether `diameter` was measured or given: not where networks see images at one spacing, or as they are."""
         return str(self.manifest.get("grid", "objects")) == "objects"

@@ -89,6 +89,7 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
         samples = 0 if axes and "c" not in axes else _opaque_samples(series)
         called = read_channels(file, number) if "C" in stored else ()
         others = (*(_others(file) if choice is None else ()), *(tell_times(file, number) if "T" in stored else ()))
+        others += _unsaid(series) if axes is None else ()
         kept = lazy
     except BROKEN as error:
         advice = 'Run: pip install "imagecodecs"' if "imagecodecs" in str(error) else "Copy or export it again"
@@ -273,6 +274,18 @@ def _opaque_samples(series: tifffile.TiffPageSeries) -> int:
         return 0  # an array of four planes, channels or dates, which tifffile writes as if they were colors
     extra = [int(e) for e in page.extrasamples]
     return page.samplesperpixel - 1 if extra and extra[-1] in _ALPHA else 0
+
+
+def _unsaid(series: tifffile.TiffPageSeries) -> tuple[str, ...]:
+    """Say that the planes of an array were taken for channels, though nobody has said what they are."""
+    page = series.keyframe
+    if series.kind != "shaped" or page.planarconfig != tifffile.PLANARCONFIG.SEPARATE or "S" not in series.axes:
+        return ()
+    return (
+        f"{page.samplesperpixel} planes were taken for channels, because the file does not say what they are. If they "
+        "are a stack, give --axes zyx (in Python axes='zyx'), if dates tyx; in the viewer, open the file with napari's "
+        "own reader.",
+    )
 
 
 def _picked(data: Any, picks: tuple[Any, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from napari_unet.core.errors import ImageError
 from napari_unet.core.graph import assemble, count_frames
 from napari_unet.core.results import Table, TrackFile, Tracks
 
+from ._tiff_scales import SYMBOLS
 from .tables import read_table, write_table
 
 __all__ = ["UNEVEN", "read", "write"]
@@ -20,16 +22,28 @@ _NAMES: Final = {
     "track_id": "track", "trackid": "track", "tracklet_id": "track", "particle": "track",
     "frame": "t", "time": "t", "parent_track": "parent", "parent_id": "parent", "parent_track_id": "parent",
 }  # fmt: skip
+_COUNTED: Final = ("frame", "pixel")
+_UNITS: Final = frozenset(("frame", *SYMBOLS))
+_TINY: Final = 1e-300
 _NEEDED: Final = ("track", "t", "y", "x")
 UNEVEN: Final = "Times are unevenly spaced: they are numbered as frames, one every {:.4g} (the median)."
 
 
 def write(path: Path, tracks: Tracks) -> None:
-    """Write the nodes, with the rows of their parents (several with a blank between)."""
+    """Write the nodes, with the rows of their parents (several with a blank between).
+
+    Times and places are in frames and pixels. Where more is known they are there in units, too: ``t_second``,
+    ``x_micrometer``.
+    """
     parents = [""] * len(tracks.nodes["id"])
     for above, below in tracks.edges.tolist():
         parents[below] = f"{parents[below]} {above}".lstrip()
-    write_table(path, tracks.nodes | {"from": np.array(parents, np.str_)})
+    scaled = {
+        f"{axis}_{unit}": tracks.nodes[axis].astype(np.float64) * scale
+        for axis, scale, unit in zip(tracks.axes, tracks.scale, tracks.units, strict=False)
+        if unit in _UNITS and (unit not in _COUNTED or scale != 1)
+    }
+    write_table(path, tracks.nodes | scaled | {"from": np.array(parents, np.str_)})
 
 
 def read(path: Path) -> TrackFile:
@@ -51,6 +65,7 @@ def read(path: Path) -> TrackFile:
         if name in (*_NEEDED, "z"):
             known &= np.isfinite(table[name].astype(np.float64))
     edges = _edges(table.pop("from", None), len(known))
+    sizes = _take_sizes(table)
     if not known.all():
         problems.append(f"{int((~known).sum())} rows have no track, no time or no place: left out.")
         table, edges = {name: column[known] for name, column in table.items()}, None
@@ -59,7 +74,34 @@ def read(path: Path) -> TrackFile:
         del table["label"]
     _count(table, problems)
     made = assemble(table, path.stem, edges)
-    return TrackFile(made.tracks, None, (*problems, *made.problems))
+    return TrackFile(_sized(made.tracks, sizes), None, (*problems, *made.problems))
+
+
+def _take_sizes(table: Table) -> dict[str, tuple[float, str]]:
+    """Take times and places in units out of a table, and return the size of a frame or pixel, by axis."""
+    found: dict[str, tuple[float, str]] = {}
+    for name in [f"{axis}_{unit}" for axis in "tzyx" for unit in _UNITS if axis in table]:
+        if name not in table:
+            continue
+        if table[name].dtype.kind not in "if":
+            continue
+        counted, scaled = (table[key].astype(np.float64) for key in (name[0], name))
+        if name[0] == "t" and not np.array_equal(counted, np.rint(counted)):
+            continue
+        there = np.isfinite(counted) & np.isfinite(scaled)
+        counted, scaled = counted[there], scaled[there]
+        size = float(f"{float(np.dot(counted, scaled)) / max(float(np.dot(counted, counted)), _TINY):.12g}")
+        if np.allclose(scaled, counted * size, rtol=1e-6, atol=1e-9 * abs(size)):
+            del table[name]
+            if size > 0:  # else all of it lies at 0
+                found[name[0]] = (size, name[2:])
+    return found
+
+
+def _sized(tracks: Tracks, sizes: dict[str, tuple[float, str]]) -> Tracks:
+    own = dict(zip(tracks.axes, zip(tracks.scale, tracks.units, strict=True), strict=True))
+    known = [sizes.get(axis, own[axis]) for axis in tracks.axes]
+    return replace(tracks, scale=tuple(size for size, _ in known), units=tuple(unit for _, unit in known))
 
 
 def _named(columns: Table) -> Table:

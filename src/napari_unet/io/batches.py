@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
 
-from ..core.batches import FORMATS, Found
+from ..core.batches import FORMATS, Found, read_words
 from ..core.errors import OutputError
 from ..core.results import Table
 from .atomic import atomic_file
@@ -25,7 +25,7 @@ from .tables import write_table
 
 __all__ = ["Results"]
 
-_COLUMNS: Final = ("image", "well", "objects", "width", "seconds", "failed", "note", "labels", "written")
+_COLUMNS: Final = ("image", "well", "objects", "classes", "width", "seconds", "failed", "note", "labels", "written")
 _ALL: Final = "objects.csv"
 
 
@@ -168,6 +168,7 @@ class Results:
             self._table(found.labels).parent.mkdir(parents=True, exist_ok=True)
             write_table(self._table(found.labels), table)
         told: dict[str, Any] = asdict(found) | {"width": f"{found.width:.2f}", "seconds": f"{found.seconds:.2f}"}
+        told |= {"classes": found.classes, "objects": "" if found.shares else found.objects}
         told["written"] = "" if found.failed else " ".join(stamp([self.folder / found.labels]))
         self._ledger.add([told[name] for name in _COLUMNS], *files)
 
@@ -212,7 +213,9 @@ class Results:
 
 def _found(row: Mapping[str, str]) -> Found:
     texts = {name: row[name] for name in ("image", "well", "failed", "note", "labels")}
-    return Found(objects=int(row["objects"]), width=float(row["width"]), seconds=float(row["seconds"]), **texts)
+    objects, shares = int(row["objects"] or 0), read_words(row["classes"])
+    width, seconds = float(row["width"]), float(row["seconds"])
+    return Found(objects=objects, shares=shares, width=width, seconds=seconds, **texts)
 
 
 def _lines(file: Path) -> Iterator[list[str]]:

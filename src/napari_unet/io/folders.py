@@ -13,7 +13,7 @@ from ._dicom_headers import is_dicom
 from ._zarr_reader import is_zarr
 from .choosing import BATCH, UNFINISHED
 from .dicom import find_series
-from .images import OTHERS, SUFFIXES
+from .images import OTHERS, SUFFIXES, holds_series
 from .members import images_in
 from .plugins import MICROSCOPES
 from .runs import find_manifest
@@ -45,7 +45,7 @@ def find_images(source: Path) -> list[Path]:
     ImageError
         If there is nothing of that name.
     """
-    if not source.exists():
+    if not source.exists() and not (source.name.isdecimal() and holds_series(source.parent)):
         raise ImageError(f"'{source}' does not exist. Give an image, or a folder of images.")
     if not _is_folder(source):
         return images_in(source)

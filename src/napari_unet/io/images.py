@@ -32,7 +32,7 @@ from .plugins import read_with_plugins
 from .sequences import Place, read_sequences
 from .suffixes import suffix_of
 
-__all__ = ["SUFFIXES", "WRITTEN", "holds_series", "read_image", "write_image"]
+__all__ = ["SUFFIXES", "WRITTEN", "holds_series", "no_series", "read_image", "write_image"]
 
 WRITTEN: Final = (".zarr", ".tif", ".tiff", ".npy", *NIFTI)
 _TIFFS: Final = (".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
@@ -179,14 +179,19 @@ def read(place: str | os.PathLike[str], axes: str | None, labels: bool, series: 
     if series is not None and holds_series(file):
         return replace(read_tiff(file, axes, series), source=str(file / str(series)))
     if series is not None:
-        one = f"a folder in it, such as '{file / '1'}'" if is_zarr(file) else "the file alone"
-        raise ImageError(f"A series is chosen in DICOM folders and TIFF files, which '{file}' is not. Give {one}.")
+        raise no_series(file)
     return replace(_read(file, axes, labels), source=str(file))
 
 
 def holds_series(file: Path) -> bool:
     """Tell whether a place is a TIFF file of images that are counted: one that is no raster."""
     return suffix_of(file) in _TIFFS and file.is_file() and not is_raster(file)
+
+
+def no_series(file: Path) -> ImageError:
+    """Return what to say where a series is chosen in a place that has none."""
+    one = f"a folder in it, such as '{file / '1'}'" if is_zarr(file) else "the file alone"
+    return ImageError(f"A series is chosen in DICOM folders and TIFF files, which '{file}' is not. Give {one}.")
 
 
 def _read(file: Path, axes: str | None, labels: bool) -> Image:

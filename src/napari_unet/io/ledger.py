@@ -196,7 +196,8 @@ def stamp(files: Sequence[Path]) -> tuple[str, str]:
     Parameters
     ----------
     files : sequence of Path
-        A folder, such as an OME-Zarr, stands for all files in it, and one of several images of a file for the file.
+        A folder, such as an OME-Zarr, stands for all files in it, but for the labels of an image, and one of several
+        images of a file for the file.
 
     Returns
     -------
@@ -212,7 +213,10 @@ def stamp(files: Sequence[Path]) -> tuple[str, str]:
 
 def _size_and_time(file: Path) -> tuple[int, int]:
     """Return bytes and nanoseconds; of a folder those of all files in it, and the latest."""
-    found = [each.stat() for each in file.rglob("*") if each.is_file()] if file.is_dir() else [file.stat()]
+    inner = file / "labels"  # of an image, they are no part of it
+    skipped = inner.is_dir() and any(each.is_dir() and each != inner for each in file.iterdir())
+    files = (each for each in file.rglob("*") if each.is_file() and not (skipped and each.is_relative_to(inner)))
+    found = [each.stat() for each in files] if file.is_dir() else [file.stat()]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
 
@@ -236,17 +240,22 @@ def write_rows(file: Path, rows: Iterable[Iterable[object]]) -> None:
 
 def whole_rows(file: Path) -> Sequence[list[str]]:
     """Return the rows of a table without its title, and without a last line that has no end."""
+    return _whole(file)[1:]
+
+
+def _whole(file: Path) -> list[list[str]]:
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
         return []
-    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))[1:]
+    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the rows of a ledger that are whole, by the image's name."""
-    found = [row for row in whole_rows(file) if len(row) == len(columns)]
-    return {row[0]: dict(zip(columns, row, strict=True)) for row in found}
+    """Return the rows of a ledger that are whole, by the image's name; a column that it has not is empty."""
+    titles, *rows = _whole(file) or [[]]
+    told = [dict(zip(titles, row, strict=True)) for row in rows if len(row) == len(titles)]
+    return {row[columns[0]]: {name: row.get(name, "") for name in columns} for row in told if columns[0] in row}
 
 
 def append_rows(file: Path, rows: Iterable[Iterable[object]]) -> None:

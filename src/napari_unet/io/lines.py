@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ class Lines:
 
     A program that is stopped in the middle of a line leaves half of one: it is dropped, with a word in `news`. If a
     line before the last is damaged, a copy of the file is kept beside it and what comes after that line is dropped.
+    Entries of two writers never mix: whoever comes second goes on in a file of its own, which holds all of its entries.
 
     Parameters
     ----------
@@ -33,6 +35,8 @@ class Lines:
     ----------
     entries : list of dict
         What is in the file.
+    path : Path
+        Where they are now.
     news : str
         What the user should know of that; empty if all is well.
 
@@ -47,9 +51,11 @@ class Lines:
         self.entries: list[dict[str, Any]] = []
         self._header = _line(header)
         self._late: list[bytes] = []
+        self._size = 0  # of what was read or written here
         try:
             if path.exists():
                 self._open(_entry(self._header))
+                self._size = path.stat().st_size
         except OSError as error:
             raise OutputError(f"'{path}' cannot be used: {error.strerror or error}. Choose another place.") from error
 
@@ -85,16 +91,21 @@ class Lines:
         Raises
         ------
         OutputError
-            If that fails, because the disk is full for example; it is tried again with the next entry.
+            If that fails, because the disk is full for example; it is tried again with the next entry. Also, once, if
+            somebody else has written into the file since: it is in another file then.
         """
         self._late.append(_line(entry))
+        before = self.path
         try:
+            if before.exists() and before.stat().st_size != self._size:
+                self.path = _beside(before)
             if not self.path.exists():  # or somebody has taken it away
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_file(self.path) as temporary:
                     temporary.write_bytes(self._header + b"".join(map(_line, self.entries)))
+                self._size = self.path.stat().st_size
             with self.path.open("r+b") as file:
-                start = file.seek(0, os.SEEK_END)
+                self._size = start = file.seek(0, os.SEEK_END)
                 try:
                     file.write(b"".join(self._late))
                     file.flush()
@@ -102,6 +113,7 @@ class Lines:
                 except OSError:
                     file.truncate(start)
                     raise
+                self._size = file.tell()
         except OSError as error:
             raise OutputError(
                 f"{len(self._late)} corrections are not saved yet: '{self.path}' cannot be written "
@@ -109,6 +121,16 @@ class Lines:
             ) from error
         self.entries += filter(None, map(_entry, self._late))
         self._late.clear()
+        if self.path != before:
+            raise OutputError(
+                f"These tracks are corrected in another window or layer, too, which writes to '{before}'. What was "
+                f"corrected here is saved in '{self.path}' from now on. Go on in one of them."
+            )
+
+
+def _beside(path: Path) -> Path:
+    number = next(n for n in count(2) if not path.with_name(f"{path.stem}-{n}{path.suffix}").exists())
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

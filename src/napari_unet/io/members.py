@@ -10,12 +10,14 @@ from typing import Final
 import zarr
 
 from ..core.errors import ImageError
+from ..core.series import list_in_words
 from ._tiff import list_images
 from ._zarr_checks import check_inside
 from ._zarr_reader import is_zarr, ome_of, open_store
-from .images import holds_series
+from .dicom import find_series, is_dicom_place
+from .images import holds_series, no_series
 
-__all__ = ["image_numbers", "images_in", "plate_images", "well_of"]
+__all__ = ["choose_series", "image_numbers", "images_in", "plate_images", "well_of"]
 
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 _MOST: Final = 1 << 20  # members of a collection
@@ -46,6 +48,38 @@ def images_in(file: Path) -> list[Path]:
     except ImageError:
         return [file]
     return [file / name for name in inner] or [file]
+
+
+def choose_series(place: Path, number: int) -> Path:
+    """Return where one of several images is.
+
+    Parameters
+    ----------
+    place : Path
+        A TIFF file or a DICOM folder.
+    number : int
+        Of the image, from 1, as lists of series count.
+
+    Returns
+    -------
+    Path
+        What :func:`~napari_unet.io.images.read_image` opens as that image.
+
+    Raises
+    ------
+    ImageError
+        If it is not there, or the place has no series.
+    """
+    if holds_series(place):
+        found = list_images(place)
+    elif place.exists() and (is_zarr(place) or not is_dicom_place(place)):
+        raise no_series(place)
+    else:
+        found = find_series(place)
+    for series in found:
+        if series.choice == number:
+            return place / str(number) if holds_series(place) else Path(series.files[0])
+    raise ImageError(f"'{place}' has no series {number}. Choose one of these (--series):\n{list_in_words(found)}")
 
 
 def image_numbers(place: Path | str, most: int) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -71,12 +72,15 @@ class Edits:
     ----------
     base : Tracks
         As given.
+    place : Path or None
+        The file that `keep` writes to, if it is one.
     """
 
     def __init__(
         self, tracks: Tracks, merging: bool = False, keep: Callable[[dict[str, Any]], None] | None = None
     ) -> None:
         self.base, self.merging, self.keep = tracks, merging, keep
+        self.place: Path | None = None
         self._graph = Graph(tracks)
         self._done: list[_Edit] = []
         self._undone: list[_Edit] = []

@@ -62,7 +62,7 @@ class ClusterRows(QWidget):
         self.dashboard = button("Open the dashboard", "What each worker does, in the browser.", self._open)
         self._news = Workers()  # written by the thread of a run, shown by this one
         self._asking: Job | None = None
-        self.runs = RunsRow(dock, self._note)
+        self.runs = RunsRow(dock, self.note)
         rows = QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -125,8 +125,8 @@ class ClusterRows(QWidget):
         self.runs.shown = None
         chosen = self.chosen
         if self.keep.isChecked():
-            return Followed(engine, self.runs, partial(engine.start_run, cluster=chosen), self._note)
-        return _Elsewhere(engine, chosen, self._note) if any(chosen) else engine
+            return Followed(engine, self.runs, partial(engine.start_run, cluster=chosen), self.note)
+        return _Elsewhere(engine, chosen, self.note) if any(chosen) else engine
 
     def look(self) -> None:
         """Ask the scheduler who is at work, in another thread."""
@@ -155,7 +155,8 @@ class ClusterRows(QWidget):
         self._dock.complain(error)
         self._one_of_them()
 
-    def _note(self, workers: Workers) -> None:
+    def note(self, workers: Workers) -> None:
+        """Show from now on who is at work; any thread may call it."""
         self._news = workers
 
     def _open(self) -> None:

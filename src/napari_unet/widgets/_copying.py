@@ -18,12 +18,16 @@ __all__ = ["Call", "CopyRow"]
 
 
 class Call(NamedTuple):
-    """A run: its settings, the file of the image or those of its channels, its axes, and where the labels go."""
+    """A run: its settings, the file of the image or those of its channels, its axes, and where the labels go.
+
+    Also the axes whose pixels were given another size in the viewer than the file says, with that size and its unit.
+    """
 
     spec: SegmentSpec
     source: str | tuple[str, ...] | None
     axes: str
     output: str | None
+    sizes: tuple[tuple[str, float, str], ...] = ()
 
     @property
     def first(self) -> str | None:
@@ -56,19 +60,26 @@ class CopyRow(QWidget):
 
     def copy_command(self) -> None:
         """Put the shell command that repeats the run on the clipboard."""
-        self._copy(lambda c: as_command(c.spec, c.source, c.axes, c.output or output_name(c.first, self.noun)))
+        call = self._copy(lambda c: as_command(c.spec, c.source, c.axes, c.output or output_name(c.first, self.noun)))
+        if call is not None and call.sizes:
+            given = ", ".join(f"{axis} {size:g} {unit}" for axis, size, unit in call.sizes)
+            self.said.emit(
+                f"Copied, but the command takes the pixel sizes of the file, and those of the layer differ: {given}. "
+                "Copy as Python tells them, too."
+            )
 
     def copy_python(self) -> None:
         """Put the Python code that repeats the run on the clipboard."""
-        self._copy(lambda c: as_python(c.spec, c.source, c.axes, c.output))
+        self._copy(lambda c: as_python(c.spec, c.source, c.axes, c.output, c.sizes))
 
-    def _copy(self, write: Callable[[Call], str]) -> None:
+    def _copy(self, write: Callable[[Call], str]) -> Call | None:
         try:
             call = self._ask()
             copy(write(call))
         except UNetError as error:
             self.failed.emit(error)
-            return
+            return None
         self.said.emit(
             "Copied." if call.source else f"Copied. Put the path of your image in the place of {PLACEHOLDER}."
         )
+        return call

@@ -67,14 +67,12 @@ class Followed(QObject):
         self.axes, self.spec = settings
         self.image: Layer | None = None
         self.model = ""  # what foretold motion
-        self.place: Any = None
         self.colored: Labels | None = None
         self._by = "track"
         try:
-            self.place = engine.place_corrections(found, source_of(viewer, labels))
-            self.edits, self.news = engine.correct(found, self.place, self.spec.merging)
+            place = engine.place_corrections(found, source_of(viewer, labels))
+            self.edits, self.news = engine.correct(found, place, self.spec.merging)
         except UNetError as error:
-            self.place = None
             self.edits, self.news = (
                 engine.correct(found, None, self.spec.merging)[0],
                 f"Corrections are not saved. {error}",

@@ -58,6 +58,7 @@ class FoundTable(QTableWidget):
         self._source, self._output = source, output
         self._rows.clear()
         self.setRowCount(0)
+        self.setHorizontalHeaderLabels([*_TITLES])
         self._fit()
 
     def list(self, images: Iterable[Found]) -> None:
@@ -73,7 +74,10 @@ class FoundTable(QTableWidget):
             self.insertRow(at)
         width = f"{found.width:.1f} px" if found.width else ""
         note = f"not segmented: {found.failed}" if found.failed else found.note
-        for column, text in enumerate((found.image, "" if found.failed else str(found.objects), width, note)):
+        what = found.classes or str(found.objects)
+        if found.classes:
+            self.setHorizontalHeaderItem(1, QTableWidgetItem("Classes"))
+        for column, text in enumerate((found.image, "" if found.failed else what, width, note)):
             item = QTableWidgetItem(text)
             item.setToolTip(text)
             item.setData(Qt.ItemDataRole.UserRole, found.labels)

@@ -12,12 +12,26 @@ from napari_unet.core.errors import AxesError
 from napari_unet.core.place import GeoReference
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-__all__ = ["KEY", "axes_beside", "file_of", "layer_axes", "layer_image", "placed", "placement", "source_of"]
+__all__ = [
+    "KEY",
+    "SIZES",
+    "axes_beside",
+    "file_of",
+    "file_sizes",
+    "layer_axes",
+    "layer_image",
+    "placed",
+    "placement",
+    "source_of",
+]
 
 KEY: Final = "napari-unet"  # of the record in a layer's metadata
+SIZES: Final = "sizes"  # in the record: what the file says of pixels
 
 
 def _data(layer: Layer) -> Any:
@@ -115,6 +129,12 @@ def layer_image(layer: Layer, axes: str) -> Image:
         anatomy=image.anatomy,
         start=tuple(image.start[i] for i in rest),
     )
+
+
+def file_sizes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sizes of pixels that a layer is made with, for its record, so that a change of them is noticed."""
+    pairs = zip(map(float, options["scale"]), map(str, options["units"]), strict=True)
+    return {SIZES: dict(zip(options["axis_labels"], pairs, strict=True))}
 
 
 def placed(image: Image) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.core.batches import FORMATS, Batch, Found
+from napari_unet.core.batches import FORMATS, Batch, Found, in_words
 from napari_unet.core.errors import ImageError, SpecError
 from napari_unet.core.processes import shell_line
 from napari_unet.core.specs import SegmentSpec
@@ -30,6 +32,7 @@ from ._settings import option_words
 from ._worker import Pace, Report
 
 if TYPE_CHECKING:
+    from ._cluster import ClusterRows
     from .segment import SegmentWidget
 
 __all__ = ["ManyRows", "as_batch"]
@@ -121,18 +124,16 @@ class ManyRows(QWidget):
             spec, source, output = self._meant()
             overwrite, around, self._pace = self.replace.isChecked(), self.around.text().strip(), Pace()
             how = {"kind": kind, "axes": axes, "overwrite": overwrite} | ({"around": around} if around else {})
+            steps = _sent(dock.cluster, engine, partial(engine.batch_steps, source, output, spec, **how), kind)
             self.table.begin(source, output)
-            dock.begin(
-                lambda: _told(engine.batch_steps(source, output, spec, **how)),
-                self._polled,
-                self._done,
-            )
+            dock.begin(lambda: _told(steps()), self._polled, self._done)
 
     def copy_command(self) -> None:
         """Put the shell command that does the same on the clipboard."""
         with self._dock.complaining():
             spec, source, output = self._meant()
-            more = {"axes": self.axes.text().strip(), "around": self.around.text().strip()}
+            more: dict[str, Any] = {"axes": self.axes.text().strip(), "around": self.around.text().strip()}
+            more |= dict(zip(("scheduler", "local_workers"), self._dock.cluster.chosen, strict=True))
             copy(as_batch(spec, source, output, self.kind.currentText(), more))
             self._dock.say("Copied.")
 
@@ -151,7 +152,22 @@ class ManyRows(QWidget):
         self.table.list(found.images)
         failed = f" {found.failed} could not be segmented: see the notes." if found.failed else ""
         images = f"{found.done} image{'s' * (found.done != 1)}"
-        return f"Found {found.objects} {self._dock.models.noun} in {images}.{failed} Saved: {found.folder}."
+        what = in_words(found.shares) or f"{found.objects} {self._dock.models.noun}"
+        where = "on average of" if found.shares else "in"
+        return f"Found {what} {where} {images}.{failed} Saved: {found.folder}."
+
+
+def _sent(
+    cluster: ClusterRows, engine: ModuleType | Any, make: Callable[..., Steps[Batch]], kind: str
+) -> Callable[[], Steps[Batch]]:
+    """Return what makes the steps of a run, on the cluster that is chosen; an error says what cannot be done there."""
+    if cluster.keep.isChecked():
+        raise SpecError("'Go on when napari is closed' (Cluster) is for one image. Uncheck it, or use a terminal.")
+    if not any(cluster.chosen):
+        return make
+    if kind != FORMATS[0]:
+        raise ImageError(f"Workers write labels as {FORMATS[0]}. Choose that under 'Labels as', or compute here.")
+    return partial(engine.on_cluster_steps, make, *cluster.chosen, cluster.note)
 
 
 def _told(steps: Steps[Batch]) -> Steps[Batch]:
@@ -178,7 +194,7 @@ def _with_button(line: QLineEdit, ask: Any) -> QWidget:
     return box
 
 
-def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, more: dict[str, str]) -> str:
+def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, more: dict[str, Any]) -> str:
     """Write a run over many images as a shell command.
 
     Parameters
@@ -189,8 +205,9 @@ def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, more: dic
         Folders of the images and of the results.
     kind : str
         How files of labels end.
-    more : dict of str
-        ``axes`` of the images and what is measured ``around`` objects; empty where nothing is said.
+    more : dict
+        ``axes`` of the images, what is measured ``around`` objects, the address of a ``scheduler``, the number of
+        ``local_workers``; empty where nothing is said.
 
     Returns
     -------

@@ -33,7 +33,7 @@ _LABELS: Final = {
     "frozen": "Normalization as it was",
     "seed": "Seed",
     "every": "Steps a report",
-    "threads": "Threads (0: all)",
+    "threads": "Threads (0: PyTorch's choice)",
     "patience": "Patience (0: never stop)",
     "device": "Compute on",
     "devices": "Devices",

@@ -16,7 +16,7 @@ from napari_unet.core.bands import band_names
 from napari_unet.core.classes import ClassRow
 
 from ._bands import band_records
-from ._layers import KEY, placed
+from ._layers import KEY, file_sizes, placed
 
 __all__ = ["LayerData", "get_reader", "labels_layer", "read", "whole_layer"]
 
@@ -130,8 +130,8 @@ def _image_layer(image: Image, alone: bool, part: bool) -> LayerData:
     color = image.axes.endswith("c") and image.channels in _COLORS and str(image.data.dtype) == "uint8"
     axes = image.axes if color else image.label_axes
     options = _options(image, axes.removesuffix("c")) | {"name": image.name, "rgb": color}
-    record = {"axes": axes, "levels": len(image.levels)} | placed(image) | ({"file": image.source} if part else {})
-    options |= {"metadata": {KEY: record}} | _limits(image, color)
+    record = {"axes": axes, "levels": len(image.levels)} | ({"file": image.source} if part else {})
+    options |= {"metadata": {KEY: record | placed(image) | file_sizes(options)}} | _limits(image, color)
     if "c" in image.axes and not color:
         del options["rgb"]
         options["channel_axis"] = image.axes.index("c")

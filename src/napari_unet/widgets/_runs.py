@@ -17,9 +17,9 @@ from napari_unet.core.workers import Workers
 
 from ._layers import KEY, file_of
 from ._meant import Place, Run
+from ._orders import order_words
 from ._parts import button, row, words
 from ._reader import whole_layer
-from ._settings import order_words
 from ._worker import Job, Report
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
-from napari_unet.core.errors import UNetError
 from napari_unet.core.processes import shell_line
 from napari_unet.core.region import region_text
 from napari_unet.core.results import MAPS
@@ -15,10 +14,11 @@ from napari_unet.core.specs import SegmentSpec
 
 __all__ = [
     "CHOICES", "HINTS", "LABELS", "PLACEHOLDER", "as_command", "as_python", "changed", "in_the_dock",
-    "option_words", "order_words", "output_name",
+    "option_words", "output_name",
 ]  # fmt: skip
 
 Source = str | Sequence[str] | None
+Sizes = Sequence[tuple[str, float, str]]
 PLACEHOLDER: Final = "IMAGE.tif"
 # How the settings are called on the screen, what an empty line stands for, and what can be chosen.
 LABELS: Final = {
@@ -39,9 +39,6 @@ LABELS: Final = {
     "tiling.batch": "Tiles at once",
     "tiling.workers": "Threads (0: all)",
 }
-_ABOVE: Final = {
-    "model": "Model", "diameter": "Object width", "min_size": "Smallest kept", "region": "Only inside",
-}  # fmt: skip
 _OWN: Final = "the model's own"
 HINTS: Final = {
     "channels": "all", "threshold": _OWN, "min_score": _OWN, "background": "look everywhere",
@@ -80,43 +77,6 @@ def changed(spec: SegmentSpec) -> dict[str, Any]:
         Keyword arguments that rebuild the spec. The model is always named, so that another default changes nothing.
     """
     return {"model": spec.model, **spec.model_dump(exclude_defaults=True, exclude={"model"})}
-
-
-def order_words(order: dict[str, Any]) -> str:
-    """Say what a run was begun with; empty where that is not known.
-
-    Parameters
-    ----------
-    order : dict
-        What it is to do, see :class:`~napari_unet.io.driven.Driven`.
-
-    Returns
-    -------
-    str
-        Settings that differ from the usual ones, in the words of the dock, and what those in the dock are for.
-    """
-    try:
-        told = _spec_words(SegmentSpec.of(**order["spec"]))
-    except (KeyError, UNetError):
-        return ""
-    address, local = order.get("cluster") or ("", 0)
-    where = f"; Scheduler: {address}" if address else f"; Local workers: {local}" if local else ""
-    return f"This run was begun with {told}{where}. All else as usual. What the dock shows is for the next run."
-
-
-def _spec_words(spec: SegmentSpec) -> str:
-    flat: dict[str, Any] = {}
-    for name, value in changed(spec).items():
-        flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
-    if spec.region is not None:
-        flat["region"] = f"{len(spec.region)} area{'s' * (len(spec.region) != 1)}"
-    return "; ".join(f"{(LABELS | _ABOVE).get(name, name)}: {_word(value)}" for name, value in flat.items())
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def output_name(source: str | None, noun: str = "labels", suffix: str = ".tif") -> str:
@@ -182,7 +142,9 @@ def option_words(spec: SegmentSpec, more: dict[str, Any]) -> list[str]:
     return words
 
 
-def as_python(spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None) -> str:
+def as_python(
+    spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None, sizes: Sizes = ()
+) -> str:
     """Write a run as Python.
 
     Parameters
@@ -195,6 +157,8 @@ def as_python(spec: SegmentSpec, source: Source, axes: str | None = None, output
         Axes of the image, one letter each.
     output : str, optional
         Where the labels are written; nowhere if missing.
+    sizes : sequence of (str, float, str)
+        Axes whose pixels have another size than their file says, and that size with its unit.
 
     Returns
     -------
@@ -205,8 +169,10 @@ def as_python(spec: SegmentSpec, source: Source, axes: str | None = None, output
     options += f", output={output!r}" if output else ""
     places = source if isinstance(source, str) else list(source or ()) or PLACEHOLDER
     reading = f"{places!r}, axes={axes!r}" if axes else f"{places!r}"
+    given = ", ".join(f"{axis}=({size!r}, {unit!r})" for axis, size, unit in sizes)
+    given = f".scaled({given})" if given else ""
     return (
         "import napari_unet\n\n"
-        f"image = napari_unet.read_image({reading})\n"
+        f"image = napari_unet.read_image({reading}){given}\n"
         f"result = napari_unet.segment(image{options})\n"
     )

@@ -13,6 +13,7 @@ from ._bands import Bands, band_of
 from ._copying import Call
 from ._further import FurtherRows
 from ._layers import layer_image, source_of
+from ._scales import given_sizes
 from ._settings import HINTS
 
 if TYPE_CHECKING:
@@ -158,6 +159,11 @@ class Sight:
         if self._settings.values()["channels"] is None and _one_will_do(image, self._models.card):
             return Seen(alone, "" if file else axes, None, file, band["number"])
         return Seen(image, "" if file else image.axes, None if lost else file, file, None, lost)
+
+    def call(self, spec: SegmentSpec, output: str | None) -> Call:
+        """Return the run as it is done on the file, with the pixel sizes that only the layer knows."""
+        seen = self.seen()
+        return seen.call(spec, output)._replace(sizes=given_sizes(self._images.layer, seen.image, seen.file))
 
     def _alone(self, image: Image, axes: str) -> Seen:
         source = source_of(self._viewer, self._images.layer)

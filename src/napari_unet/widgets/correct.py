@@ -144,7 +144,7 @@ class CorrectWidget(Panel):
             made.setEnabled(found is not None and enough)
         self.again.setEnabled(found is not None and self.job is None)
         if found is not None:
-            where = f"saved at once in {found.place}" if found.place is not None else found.news
+            where = f"saved at once in {found.edits.place}" if found.edits.place is not None else found.news
             self.saved.setText(f"{len(found.edits.done)} corrections, {where}")
             self.saved.setToolTip("\n".join(found.edits.done[-20:]))
 

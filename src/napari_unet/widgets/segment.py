@@ -217,4 +217,4 @@ class SegmentWidget(Panel):
         path = None if self.place.place is None else str(self.place.place.path)
         if self.images.layer is None:
             return Call(self.spec(), None, self.axes.axes, path)
-        return self.sight.seen().call(self.spec(), path)
+        return self.sight.call(self.spec(), path)

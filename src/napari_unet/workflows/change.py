@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +42,8 @@ def change_steps(
     Returns
     -------
     areas, changes : dict of str to ndarray
-        A row for each date and class; a row for each two dates and two classes. In area units, pixels and shares.
+        A row for each date and class; a row for each two dates and two classes. In area units, pixels and shares. Dates
+        are numbers from 0 (``t``), and bear the names of their files where each is a file (``date``).
 
     Yields
     ------
@@ -60,7 +61,35 @@ def change_steps(
     images = [_map(one) for one in given]
     joined = images[0] if len(images) == 1 else _joined(images)
     names = names or _told_names(images)
-    return (yield from measure_change(joined, names, unit, empty, ground_of(joined)))
+    areas, changes = yield from measure_change(joined, names, unit, empty, ground_of(joined))
+    dates = _named(images)
+    if len(dates) != joined.along("t")[0][0]:
+        return areas, changes
+    return _dated(areas, dates, {"t": "date"}), _dated(changes, dates, {"t_from": "date_from", "t_to": "date_to"})
+
+
+def _named(images: Sequence[Image]) -> list[str]:
+    """Return what the dates are called: as their files, without endings; empty where they are no files."""
+    from ..io._georeferenced import list_dates
+    from ..io.folders import label_names, name_apart
+
+    files = [Path(image.source) for image in images if image.source]
+    if len(images) == 1 and files and files[0].is_dir() and files[0].suffix.lower() not in _TELLING:
+        files = list_dates(files[0])
+    told = len(set(files)) == len(files) >= len(images)
+    return label_names(name_apart(files)) if told else []
+
+
+def _dated(table: Table, dates: Sequence[str], columns: Mapping[str, str]) -> Table:
+    """Put the name of each date behind its number."""
+    import numpy as np
+
+    found: Table = {}
+    for name, column in table.items():
+        found[name] = column
+        if name in columns:
+            found[columns[name]] = np.array(dates)[column]
+    return found
 
 
 def _told_names(images: Sequence[Image]) -> tuple[str, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import OutputError
 from ..core.results import Table, Tracks
 
 if TYPE_CHECKING:
+    from ..io.lines import Lines
     from ..tracking.edits import Edits
 
 __all__ = [
@@ -69,6 +71,8 @@ def correct(tracks: Tracks, place: Path | None = None, merging: bool = False) ->
     OutputError
         If the file holds something else, or cannot be written.
     """
+    from glob import escape
+
     from ..io.lines import Lines
     from ..tracking.edits import Edits, digest
 
@@ -77,7 +81,7 @@ def correct(tracks: Tracks, place: Path | None = None, merging: bool = False) ->
         return edits, ""
     lines = Lines(place, {"corrections": 1, "tracks": digest(tracks)})
     refused = edits.replay(lines.entries)
-    edits.keep = lines.add
+    edits.keep, edits.place = _keep_in(lines, edits), place
     if refused:
         raise OutputError(
             f"{len(refused)} of {len(lines.entries)} corrections in '{place}' do not fit these tracks, the first is: "
@@ -89,7 +93,19 @@ def correct(tracks: Tracks, place: Path | None = None, merging: bool = False) ->
             f"Corrections of other tracks of these labels are kept in '{others[-1]}': they belong to the masks and the "
             "settings of then."
         )
-    return edits, " ".join(filter(None, [words, lines.news]))
+    if apart := sorted(place.parent.glob(f"{escape(place.stem)}-*{place.suffix}")):
+        words += f" Other corrections of the same tracks, made at the same time, are kept in '{apart[-1]}'."
+    return edits, " ".join(filter(None, [words.strip(), lines.news]))
+
+
+def _keep_in(lines: Lines, edits: Edits) -> Callable[[dict[str, Any]], None]:
+    def keep(entry: dict[str, Any]) -> None:
+        try:
+            lines.add(entry)
+        finally:
+            edits.place = lines.path
+
+    return keep
 
 
 def _others(place: Path) -> list[Path]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int32]
 
 __all__ = [
-    "SAMPLES", "check_place", "is_unfinished", "list_series", "match_labels", "open_image", "open_labels",
-    "read_contents", "read_image", "read_labels", "read_region", "read_table", "regrid", "sample", "sample_movie",
-    "write_image", "write_labels", "write_overlay", "write_table",
+    "SAMPLES", "check_place", "choose_series", "is_unfinished", "list_series", "match_labels", "open_image",
+    "open_labels", "read_contents", "read_image", "read_labels", "read_region", "read_table", "regrid", "sample",
+    "sample_movie", "write_image", "write_labels", "write_overlay", "write_table",
 ]  # fmt: skip
 
 SAMPLES: Final = ("simulated-nuclei", "immunohistochemistry")
@@ -80,6 +80,13 @@ def list_series(place: str | Path) -> list[Series]:
     from ..io.images import holds_series
 
     return list_images(Path(place)) if holds_series(Path(place)) else find_series(Path(place))
+
+
+def choose_series(place: str | Path, number: int) -> Path:
+    """Return where one of several images is; see :func:`napari_unet.io.members.choose_series`."""
+    from ..io.members import choose_series as choose
+
+    return choose(Path(place), number)
 
 
 def regrid(labels: Any, like: Any, resample: bool = False) -> Image:

@@ -205,8 +205,10 @@ def _judged(
     start = time.perf_counter()
     try:
         image = read_image(files)
+        if image.said:
+            yield Progress(*at, f"Inspecting {name}", news=f"{name}: {' '.join(image.said)}")
         if wanted.pixel_size is not None:
-            image = _scaled(image, wanted.pixel_size)
+            image = image.scaled(**dict.fromkeys("yx", (wanted.pixel_size, _MILLIMETER)))
         if keep is not None:
             keep.parent.mkdir(parents=True, exist_ok=True)
         steps = inspect_image_steps(image, spec, wanted, name, keep)
@@ -222,13 +224,6 @@ def _judged(
         raise
     except UNetError as error:
         return Verdict(name, "error", str(error), seconds=time.perf_counter() - start)
-
-
-def _scaled(image: Image, pixel_size: float) -> Image:
-    """Return an image whose pixels are so many millimeters large."""
-    scale = tuple(pixel_size if axis in "yx" else side for axis, side in zip(image.axes, image.scale, strict=True))
-    units = tuple(_MILLIMETER if axis in "yx" else unit for axis, unit in zip(image.axes, image.units, strict=True))
-    return replace(image, scale=scale, units=units)
 
 
 def _lasting(spec: SegmentSpec) -> dict[str, Any]:

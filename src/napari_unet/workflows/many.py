@@ -40,6 +40,7 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     client: Any = None,
     part: tuple[int, int] | None = None,
     around: str | float = "",
+    inside: str = "",
 ) -> Steps[Batch]:
     """Segment images one after the other; a run that was stopped goes on with those that are left.
 
@@ -54,8 +55,8 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
         :func:`~napari_unet.workflows.inspection.match_channels` finds them in folders.
     output : path
         Folder of the results: ``labels/``, ``tables/`` (one an image), ``objects.csv`` (all of them) and ``images.csv``
-        (how many objects, how wide, how long it took, what went wrong). Where labels were corrected by hand since, they
-        are kept, and measured again.
+        (how many objects and how wide, or which classes, how long it took, what went wrong). Where labels were
+        corrected by hand since, they are kept, and measured again.
     spec : SegmentSpec, optional
         Settings, for all images alike.
     kind : {".ome.zarr", ".tif", ".nii.gz", ".png", ".npy"}
@@ -71,6 +72,9 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
         the same time or not. A call without it then completes what is missing and puts the tables together.
     around : str or float, optional
         Measure the ring around each object, too; see :func:`~napari_unet.workflows.measuring.measure`.
+    inside : str
+        A name, under which the labels are written into the images as well (OME-NGFF ``labels/<name>``): all of them are
+        OME-Zarr then, such as the fields of a plate, and so are the labels.
 
     Returns
     -------
@@ -97,6 +101,8 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
 
     if address := as_address(output):
         raise OutputError(f"'{address}': results of many images go to a folder of this computer. Copy them from there.")
+    if inside and kind != FORMATS[0]:
+        raise SpecError(f"Labels that are written into their images are {FORMATS[0]} beside them, too, not '{kind}'.")
     yield Progress(0, 0, "Looking for images")
     spec, folder = spec or SegmentSpec(), Path(output)
     labels = (folder / "labels").resolve()
@@ -112,6 +118,7 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     with Results(folder, {**lasting, "model": models, "axes": axes}, kind, overwrite, part) as results:
         places = results.plan([*zip(images, names, strict=True)])
         own = [*zip(images, names, places, strict=True)][(part[0] - 1 if part else 0) :: part[1] if part else 1]
+        _check_inside([(files, place) for files, _, place in own], inside, overwrite)
         for done, (files, name, place) in enumerate(own):
             yield Progress(done, len(own), name)
             if not (known := results.has(name, *files)):
@@ -119,15 +126,42 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
             elif results.is_changed(name):
                 steps = _measured(files, results.found([name])[0], place, (spec, axes, around))
             else:
+                _put_inside(files[0], inside, place)
                 continue
             found, table = yield from _within(steps, name, (done, len(own)))
             labels_place = "" if found.failed else place.relative_to(folder).as_posix()
             found = replace(found, labels=labels_place, well=found.well if known else _well(files[0]))
+            if not found.failed:
+                _put_inside(files[0], inside, place)
             results.add(found, table, *files)
             yield Progress(done + 1, len(own), name, found, news=_said(found))
         yield Progress(len(own), len(own), "Putting the tables together")
+        _consolidate([files[0] for files, *_ in own], inside)
         results.join(names)
         return Batch(folder, results.found([name for _, name, _ in own]))
+
+
+def _check_inside(own: Sequence[tuple[Sequence[Path], Path]], inside: str, overwrite: bool) -> None:
+    """Refuse labels that cannot be written into their images, before anything is done."""
+    from ..io.inner_labels import check_inside
+
+    for files, place in own if inside else ():
+        check_inside(files[0], inside, overwrite, place)
+
+
+def _put_inside(image: Path, inside: str, place: Path) -> None:
+    """Write labels into their image; what may not be replaced was refused before."""
+    from ..io.inner_labels import put_inside
+
+    if inside:
+        put_inside(image, inside, place, overwrite=True)
+
+
+def _consolidate(images: Sequence[Path], inside: str) -> None:
+    from ..io.inner_labels import consolidate_again
+
+    if inside:
+        consolidate_again(images)
 
 
 def _within(steps: Steps[_Outcome], name: str, at: tuple[int, int]) -> Steps[_Outcome]:
@@ -200,8 +234,9 @@ def _outcome(found: Found, made: Segmentation, image: Image, seconds: float) -> 
     doubt = str(made.manifest.get("doubt", ""))
     notes = [*image.said, doubt, made.unseen and f"Not seen: {made.unseen}."]
     told = replace(
-        found, objects=len(made.table.get("index", ())), width=made.diameter if made.sized else 0.0, seconds=seconds,
-        note=" ".join(filter(None, notes)),
+        found, objects=0 if made.classes else len(made.table.get("index", ())),
+        shares=tuple(made.shares.items()) if made.classes else (), width=made.diameter if made.sized else 0.0,
+        seconds=seconds, note=" ".join(filter(None, notes)),
     )  # fmt: skip
     return told, made.table
 
@@ -235,7 +270,8 @@ def batch(
     show : callable, optional
         Called with every Progress.
     **options : Any
-        ``kind``, ``axes``, ``overwrite``, ``client``, ``part`` and ``around`` of :func:`batch_steps`, and the fields of
+        ``kind``, ``axes``, ``overwrite``, ``client``, ``part``, ``around`` and ``inside`` of :func:`batch_steps`, and
+        the fields of
         :class:`~napari_unet.core.specs.SegmentSpec`.
 
     Returns
@@ -248,7 +284,7 @@ def batch(
     UNetError
         See :func:`batch_steps`.
     """
-    known = {"kind", "axes", "overwrite", "client", "part", "around"} & options.keys()
+    known = {"kind", "axes", "overwrite", "client", "part", "around", "inside"} & options.keys()
     own = {name: options.pop(name) for name in known}
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
     return finish(batch_steps(source, output, spec, **own), show)
