@@ -31,7 +31,6 @@ from napari_unet.core.steps import finish
 from napari_unet.models.cards import read_card
 from napari_unet.models.model import Model
 from napari_unet.models.store import read_network, write_model
-from napari_unet.samples.simulated import nuclei
 from napari_unet.training.run import train_model
 from napari_unet.training.validate import judge, open_example, summarize
 
@@ -39,7 +38,6 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
 WEIGHTS = ROOT / "src" / "napari_unet" / "models" / "weights"
 FOLDS = 5
-SIMULATED = 40  # volumes
 BY_PLACE = ("buildings",)  # whose places are different enough to be judged one by one
 Spatial = dict[str, Any]
 
@@ -115,32 +113,6 @@ def buildings() -> list[Example]:
     return found
 
 
-def stacks() -> list[Example]:
-    """Return five small volumes of nuclei, and simulated ones, which are learned from in every fold.
-
-    Half of the patches are simulated: nuclei of many shapes and crowds, with planes that lie 1 to 4.5 times as far
-    apart as pixels, as microscopes take them.
-    """
-    found = []
-    for folder in ("qcanet_mouse_embryo_3d", "plantseg_ovules_3d", "stardist_demo_2d3d"):
-        for file, mask in pairs(DATA / "cells" / folder):
-            # Cells without background, a plane, and an image that is noise: its voxels have nothing in common.
-            if file.stem not in ("sample_ovule", "img2d", "val_1137"):
-                pixels, labels = read_image(file, "zyx"), read_labels(mask, "zyx")
-                found.append(Example(pixels, labels, group=file.stem))
-    for seed in range(SIMULATED):
-        rng = np.random.default_rng(seed)
-        far, width, noise = rng.uniform(1.0, 4.5), rng.uniform(13.0, 20.0), rng.uniform(0.5, 3.0)
-        size = (round(64 * far), 96, 96)
-        crowd = rng.uniform(0.08, 0.4) * np.prod(size) / (np.pi / 6 * width**3)
-        pixels, labels = nuclei(size, round(crowd), width, seed, noise, rng.uniform(0.05, 0.3))
-        planes = np.round(np.arange(64) * far).astype(int).clip(0, size[0] - 1)
-        name, weight = f"simulated {seed}", len(found) / SIMULATED if seed == 0 else found[-1].weight
-        image, truth = (as_image(values[planes], "zyx", name=name) for values in (pixels, labels))
-        found.append(Example(image, truth, weight=weight, group=name))
-    return found
-
-
 MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
     "breast-ultrasound": (ultrasound, {
         "task": "tumor", "patch": 192, "batch": 4, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.375},
@@ -163,14 +135,6 @@ MODELS: dict[str, tuple[Callable[[], list[Example]], Spatial]] = {
         "target": {"name": "foreground", "classes": ["tumor"], "min_fraction": 0.0, "min_size": "0.5 ml"},
         "net": {"ndim": 3, "inputs": 1, "outputs": 2, "widths": [12, 24, 48, 96], "deep_supervision": True},
         "license": "BSD-3-Clause; data CC BY 3.0",
-    }),
-    "nuclei-3d": (stacks, {
-        "task": "cell", "patch": 48, "depth": 32, "batch": 2, "diameter": 16.0, "ndim": 3, "cooldown": 0.7,
-        "augment": {
-            **load_task("cell").augment.model_dump(), "wide_fraction": 0.35, "wide_range": (7.0, 44.0), "invert": 0.0,
-        },
-        "net": {"ndim": 3, "inputs": 1, "outputs": 4, "widths": [12, 24, 48, 96]},
-        "license": "BSD-3-Clause; data MIT, BSD-3-Clause",
     }),
     "aerial-landcover": (landcover, {
         "task": "satellite", "patch": 256, "batch": 4, "foreground": 0.5, "grid": {"kind": "pixels", "zoom": 0.5},
@@ -310,7 +274,7 @@ def bundle(trained: Path, name: str, stages: str, mirrored: str = "", judged: Se
 
 def folded(examples: list[Example], fold: int | None) -> list[Example]:
     """Leave out every fifth group, or nobody."""
-    groups = sorted({example.group for example in examples if not example.group.startswith("simulated")})
+    groups = sorted({example.group for example in examples})
     # A place of few tiles is a group as one of many: the folds of places are chosen by name alone.
     out = set() if fold is None else set(groups[fold::FOLDS])
     return [replace(example, held_out=example.group in out) for example in examples]
