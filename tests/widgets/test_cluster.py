@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QGuiApplication
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
@@ -83,6 +84,16 @@ def test_local_workers_and_none(dock: SegmentWidget, qtbot: QtBot) -> None:
     dock.cluster.local.setValue(0)
     dock.engine.done.clear()
     assert "client" not in finish(qtbot, dock).given
+
+
+def test_the_copied_command_names_the_cluster(dock: SegmentWidget) -> None:
+    dock.cluster.local.setValue(2)
+    dock.place.line.setText("")
+    dock.copies.copy_command()
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    assert "--local-workers 2" in clipboard.text()
+    assert "slide-cells.ome.zarr" in clipboard.text()
 
 
 def test_what_workers_cannot_see_is_said_before_the_run(dock: SegmentWidget) -> None:

@@ -82,6 +82,13 @@ def test_the_model_is_always_named() -> None:
     assert "model='nuclei'" in as_python(SegmentSpec(), "a.tif")
 
 
+def test_the_cluster_is_named() -> None:
+    spec = SegmentSpec()
+    assert as_command(spec, "a.zarr", "yx", "b.ome.zarr", ("tcp://x:1", 0)).endswith("--axes yx --scheduler tcp://x:1")
+    assert as_command(spec, "a.zarr", None, "b.ome.zarr", ("", 2)).endswith("--local-workers 2")
+    assert "workers" not in as_command(spec, "a.zarr", None, "b.ome.zarr")
+
+
 def test_sizes_that_the_file_does_not_say_are_told() -> None:
     code = as_python(SegmentSpec(), "a.tif", None, None, [("y", 0.5, "micrometer"), ("x", 0.25, "micrometer")])
     assert "read_image('a.tif').scaled(y=(0.5, 'micrometer'), x=(0.25, 'micrometer'))\n" in code

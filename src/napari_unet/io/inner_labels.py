@@ -63,10 +63,12 @@ def put_inside(image: Path, name: str, labels: Path, overwrite: bool = False) ->
 
     Parameters
     ----------
-    image, name, overwrite : Path, str, bool
+    image, name : Path, str
         As for :func:`check_inside`.
     labels : Path
         The store of the labels, as a run leaves it. Nothing is done if they are there already.
+    overwrite : bool
+        As for :func:`check_inside`.
 
     Raises
     ------

@@ -20,7 +20,8 @@ __all__ = ["Call", "CopyRow"]
 class Call(NamedTuple):
     """A run: its settings, the file of the image or those of its channels, its axes, and where the labels go.
 
-    Also the axes whose pixels were given another size in the viewer than the file says, with that size and its unit.
+    Also the axes whose pixels were given another size in the viewer than the file says, with that size and its unit,
+    and the address of a scheduler or a number of processes that compute.
     """
 
     spec: SegmentSpec
@@ -28,6 +29,7 @@ class Call(NamedTuple):
     axes: str
     output: str | None
     sizes: tuple[tuple[str, float, str], ...] = ()
+    cluster: tuple[str, int] = ("", 0)
 
     @property
     def first(self) -> str | None:
@@ -60,7 +62,13 @@ class CopyRow(QWidget):
 
     def copy_command(self) -> None:
         """Put the shell command that repeats the run on the clipboard."""
-        call = self._copy(lambda c: as_command(c.spec, c.source, c.axes, c.output or output_name(c.first, self.noun)))
+
+        def write(c: Call) -> str:
+            # Workers write labels brick by brick.
+            name = output_name(c.first, self.noun, ".ome.zarr" if any(c.cluster) else ".tif")
+            return as_command(c.spec, c.source, c.axes, c.output or name, c.cluster)
+
+        call = self._copy(write)
         if call is not None and call.sizes:
             given = ", ".join(f"{axis} {size:g} {unit}" for axis, size, unit in call.sizes)
             self.said.emit(

@@ -102,7 +102,13 @@ def output_name(source: str | None, noun: str = "labels", suffix: str = ".tif") 
     return "-".join(filter(None, (name, one, f"{noun.replace(' ', '-')}{suffix}")))
 
 
-def as_command(spec: SegmentSpec, source: Source, axes: str | None = None, output: str | None = None) -> str:
+def as_command(
+    spec: SegmentSpec,
+    source: Source,
+    axes: str | None = None,
+    output: str | None = None,
+    cluster: tuple[str, int] = ("", 0),
+) -> str:
     """Write a run as a shell command.
 
     Parameters
@@ -115,6 +121,8 @@ def as_command(spec: SegmentSpec, source: Source, axes: str | None = None, outpu
         Axes of the image, one letter each.
     output : str, optional
         File for the labels; :func:`output_name` if missing.
+    cluster : (str, int)
+        The address of a scheduler, or a number of processes of this computer, that compute.
 
     Returns
     -------
@@ -125,7 +133,8 @@ def as_command(spec: SegmentSpec, source: Source, axes: str | None = None, outpu
     words = ["napari-unet", "segment", first, "--output", output or output_name(first)]
     words += [word for file in further for word in ("--channel", file)]
     more = {name: output_name(first, name) for name in MAPS if getattr(spec, name)}
-    return shell_line([*words, *option_words(spec, {"axes": axes} | more)])
+    where = {"scheduler": cluster[0], "local_workers": cluster[1]}
+    return shell_line([*words, *option_words(spec, {"axes": axes} | more | where)])
 
 
 def option_words(spec: SegmentSpec, more: dict[str, Any]) -> list[str]:

@@ -215,6 +215,6 @@ class SegmentWidget(Panel):
 
     def _call(self) -> Call:
         path = None if self.place.place is None else str(self.place.place.path)
-        if self.images.layer is None:
-            return Call(self.spec(), None, self.axes.axes, path)
-        return self.sight.call(self.spec(), path)
+        there, spec = self.images.layer is not None, self.spec()
+        call = self.sight.call(spec, path) if there else Call(spec, None, self.axes.axes, path)
+        return call._replace(cluster=self.cluster.chosen)
