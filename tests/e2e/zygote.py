@@ -77,7 +77,7 @@ STAGES: dict[str, Callable[[], None]] = {
     "overviews": lambda: before(_zarr, "_create_level", 1, lambda *given: given[1] == "2"),
     "publishing": lambda: before(runs, "put_in_place"),
     "published": lambda: before(runs.RunFolder, "discard"),
-    "tidying": lambda: before(runs.shutil, "rmtree", 1, lambda folder, *_: str(folder).endswith(".unfinished")),
+    "tidying": lambda: before(runs, "clear", 1, lambda folder: str(folder).endswith(".unfinished")),
     # In the main thread, where it arrives: what the run does at that moment is always the same.
     "ctrl-c": lambda: before(_brick_jobs.Stitch, "add", 6, always, interrupted),
 }

@@ -265,7 +265,7 @@ def test_models_are_loaded_once_for_each_runtime(tmp_path, monkeypatch):
 
 
 def test_foreign_models_bring_their_own_runtime(tmp_path, monkeypatch):
-    card, opened = SimpleNamespace(name="guest", foreign=object()), []
+    card, opened = SimpleNamespace(name="guest", foreign=object(), net=SimpleNamespace(ndim=2)), []
     monkeypatch.setattr(zoo, "read_card", lambda folder: card)
     monkeypatch.setattr(zoo, "open_foreign", lambda *arguments: opened.append(arguments) or "guest")
     assert zoo.load_model(str(tmp_path)) == "guest"
