@@ -16,11 +16,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from qtpy.QtWidgets import QWidget
-from window import TALL, capture, look_at, open_viewer, placed, prepare, settle, wait_for
+from window import TALL, capture, open_viewer, placed, prepare, settle, wait_for
 
 from napari_unet import workflows
 from napari_unet.widgets._parts import Fold
-from napari_unet.widgets.measure import MeasureWidget
 from napari_unet.widgets.models import ModelsWidget
 from napari_unet.widgets.segment import SegmentWidget
 from napari_unet.widgets.train import TrainWidget
@@ -365,46 +364,11 @@ def show_train(folder: Path, minutes: float = 2.0) -> list[Path]:
     return written
 
 
-def show_around(folder: Path) -> Path:
-    """Write the picture of nuclei that were measured with what lies around them.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it goes.
-
-    Returns
-    -------
-    Path
-        The file.
-    """
-    prepare(folder)
-    image, truth = workflows.sample("simulated-nuclei")
-    viewer = open_viewer()
-    place = {"scale": (0.5, 0.5), "units": ("um", "um"), "axis_labels": ("y", "x")}
-    layer = viewer.add_image(image.data, name="cells", **place)
-    layer.contrast_limits = tuple(float(v) for v in np.percentile(image.data, (1, 99.5)))
-    viewer.add_labels(np.asarray(truth), name="nuclei", **place)
-    widget = MeasureWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Measure objects", area="right")
-    widget.images.setCurrentIndex(1)
-    widget.around.distance.setText("4 µm")
-    settle()
-    widget.run()
-    wait_for(lambda: widget.job is None)
-    look_at(viewer, (90.0, 90.0), 2.5)
-    settle(1.0)
-    capture(viewer, path := folder / "around.png")
-    viewer.close()
-    settle(0.2)
-    return path
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     pictures = {"run": main, "region": show_region, "large": show_large, "edit": show_edit, "models": show_models}
-    pictures |= {"train": show_train, "many": show_many, "around": show_around}
+    pictures |= {"train": show_train, "many": show_many}
     parser.add_argument("--only", choices=pictures, nargs="+", default=[*pictures], help="Take these only.")
     given = parser.parse_args()
     for name in given.only:
