@@ -34,6 +34,9 @@ class NormalizeSpec(Spec):
         Intensities are clipped to these before anything is measured.
     limits : tuple of float or None
         Normalized values are clipped to these.
+    isolated : float
+        By how much of what lies between 0 and 1 a single pixel may be above or below those around it: hot and dead
+        pixels of a camera are brought near them. 0 leaves them.
     """
 
     low: float = Field(1.0, ge=0, lt=50)
@@ -46,6 +49,7 @@ class NormalizeSpec(Spec):
     floor: float | None = None
     ceiling: float | None = None
     limits: tuple[float, float] | None = (-1.0, 4.0)
+    isolated: float = Field(0.0, ge=0, le=10)
 
     @model_validator(mode="after")
     def _fixed_is_whole(self) -> Self:

@@ -12,6 +12,7 @@ from ..core.errors import ModelError
 from ..core.resolutions import choose_level
 from ._quantised import quantised
 from .grid import Span
+from .isolated import read_steady
 from .resample import apply_taps, interpolation_taps, sampling_taps
 from .statistics import lookup, normalize
 from .where import Notes, Scored
@@ -97,7 +98,8 @@ def read_net(plane: Plane, spans: Sequence[Span], plan: Plan) -> npt.NDArray[np.
         halves[0][largest] = Span(spans[largest].start, middle)
         halves[1][largest] = Span(middle, spans[largest].stop)
         return np.concatenate([read_net(plane, half, plan) for half in halves], axis=largest + 1)
-    block = normalize(plane.read(tuple(b.slice for b in boxes), level), plan.statistics)
+    read = read_steady(plane, [b.slice for b in boxes], plan.statistics.isolated, level)
+    block = normalize(read, plan.statistics)
     return apply_taps(block, [t.since(b.start) for t, b in zip(taps, boxes, strict=True)])
 
 
@@ -163,7 +165,7 @@ def _predicted(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predict 
     image = tiles[0][0].image
     # What has holes is read as numbers with a fraction, which are not looked up.
     if storing is not None and storing.looks_up and not image.valid and image.data.dtype in (np.uint8, np.uint16):
-        batch = np.stack([_read_stored(view, tile) for view, tile in tiles])
+        batch = np.stack([_read_stored(view, tile, plan) for view, tile in tiles])
         predicted = storing.stored(batch, plan.outputs, lookup(batch.dtype, plan.statistics), *more)
     else:
         batch = np.empty((len(tiles), plan.inputs, *shape), np.float32)
@@ -183,10 +185,10 @@ def _predicted(tiles: Sequence[tuple[View, Tile]], plan: Plan, predict: Predict 
     return predicted
 
 
-def _read_stored(view: View, tile: Tile) -> npt.NDArray[Any]:
+def _read_stored(view: View, tile: Tile, plan: Plan) -> npt.NDArray[Any]:
     """Load what a tile sees, as it is stored in the image."""
     taps = [sampling_taps(span, n, 1) for span, n in zip(tile.read, view.shape, strict=True)]
-    block: Any = view.read(tuple(t.box.slice for t in taps))
+    block: Any = read_steady(view, [t.box.slice for t in taps], plan.statistics.isolated)
     # Copies only: there is one source pixel to each.
     found: npt.NDArray[Any] = apply_taps(block, [t.since(t.box.start) for t in taps])
     return found

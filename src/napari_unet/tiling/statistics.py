@@ -27,6 +27,7 @@ _RANGE: Final = (-1.0, 4.0)  # of normalized values: hot pixels must not drown w
 _OBJECTS: Final = 8.0  # times farther above the median than dark pixels are below it; of noise it is about as far
 _FREE: Final = (-3e38, 3e38)  # what float32 can hold
 _HUGE: Final = 1e290
+_ALWAYS: Final = ("low", "high")  # in a manifest
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,15 @@ class Statistics:
         One for each channel, in the unit of the image; equal where a channel is constant.
     limits : tuple of (float, float)
         Between what normalized values are clipped, one pair for each channel; empty: -1 and 4.
+    isolated : tuple of float
+        By how much a pixel may differ from those around it, one for each channel in the unit of the image; empty: by
+        any number. See :func:`~napari_unet.tiling.isolated.steady`.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     limits: tuple[tuple[float, float], ...] = ()
+    isolated: tuple[float, ...] = ()
 
     @property
     def flat(self) -> bool:
@@ -52,13 +57,14 @@ class Statistics:
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return plain lists, for a manifest."""
-        return {name: [*map(_plain, values)] for name, values in asdict(self).items() if values or name != "limits"}
+        return {name: [*map(_plain, values)] for name, values in asdict(self).items() if values or name in _ALWAYS}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Statistics:
         """Build from :meth:`to_dict`'s result."""
         limits = tuple((float(least), float(most)) for least, most in values.get("limits", ()))
-        return cls(tuple(map(float, values["low"])), tuple(map(float, values["high"])), limits)
+        low, high, isolated = (tuple(map(float, values.get(name, ()))) for name in ("low", "high", "isolated"))
+        return cls(low, high, limits, isolated)
 
 
 def _plain(value: Any) -> Any:
@@ -184,8 +190,9 @@ def _limited(pairs: Sequence[tuple[float, float]], spec: NormalizeSpec) -> Stati
     """Return the statistics with what the spec clips: intensities before, or values after they are normalized."""
     pairs = [(low, high + spec.eps) for low, high in pairs]
     lows, highs = tuple(low for low, _ in pairs), tuple(high for _, high in pairs)
+    isolated = tuple(spec.isolated * (high - low) for low, high in pairs) if spec.isolated else ()
     if spec.limits == _RANGE and spec.floor is spec.ceiling is None:
-        return Statistics(lows, highs)
+        return Statistics(lows, highs, isolated=isolated)
     limits = []
     for low, high in pairs:
         least, most = spec.limits or _FREE
@@ -193,7 +200,7 @@ def _limited(pairs: Sequence[tuple[float, float]], spec: NormalizeSpec) -> Stati
             least = least if spec.floor is None else max(least, (spec.floor - low) / (high - low))
             most = most if spec.ceiling is None else min(most, (spec.ceiling - low) / (high - low))
         limits.append((least, most))
-    return Statistics(lows, highs, tuple(limits))
+    return Statistics(lows, highs, tuple(limits), isolated)
 
 
 def _measured(values: npt.NDArray[Any], spec: NormalizeSpec) -> tuple[float, float]:

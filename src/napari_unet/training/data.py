@@ -19,6 +19,7 @@ from ..core.examples import Example
 from ..core.specs import NetSpec, NormalizeSpec, TrainSpec
 from ..targets import count_classes
 from ..tiling import Statistics, measure_statistics, normalize
+from ..tiling.isolated import steady
 from .pairs import Pair, Truth, make_pair
 from .stored import Shelf, Stored, as_whole, digest, stored_pair
 
@@ -173,7 +174,13 @@ class Loader:
             return stored_pair(stored, None, weight)
         whole = tuple(slice(0, n) for n in plane.shape)
         block, labels = plane.read(whole), as_whole(drawn.read(whole)[0], stored.name)
-        pair = make_pair(normalize(block, stored.statistics), labels, stored.name, weight, stored.truth)
+        pair = make_pair(
+            normalize(steady(block, stored.statistics.isolated), stored.statistics),
+            labels,
+            stored.name,
+            weight,
+            stored.truth,
+        )
         # Planes of a stack may be blank, which makes them no copies of each other.
         pair = replace(pair, digest="" if (block == block.flat[0]).all() else digest(block))
         if not (stored.truth.classes or stored.truth.paired or pair.scribbles):

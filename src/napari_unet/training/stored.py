@@ -24,6 +24,7 @@ from ..io.images import read_image
 from ..io.labels import read_labels
 from ..io.pairs import read_example
 from ..tiling import Statistics, normalize
+from ..tiling.isolated import read_steady
 from ..tiling.statistics import spread
 from .pairs import Pair, Truth, name_kinds, number_objects, positions, spread_spots, whole_objects
 
@@ -191,7 +192,8 @@ class _Level:
     def __getitem__(self, at: tuple[slice, ...]) -> torch.Tensor:
         plane, window = self.of.image(), at[1:]
         whole = tuple(slice(w.start * self.times, w.stop * self.times) for w in window)
-        block = torch.from_numpy(normalize(plane.read(whole), self.of.statistics))
+        of = self.of.statistics
+        block = torch.from_numpy(normalize(read_steady(plane, whole, of.isolated), of))
         if self.times == 1:
             return block
         pool = {2: functional.avg_pool2d, 3: functional.avg_pool3d}[len(window)]
