@@ -16,8 +16,8 @@ __all__ = [
     "Anomaly", "Around", "Average", "Background", "Batch", "Binary", "Channel", "Channels", "Confidence", "Diameter",
     "DropoutSamples", "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models",
     "OneSeries", "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source",
-    "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart", "check_both",
-    "check_part", "chosen_channels",
+    "Stack", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart",
+    "check_both", "check_part", "chosen_channels",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -103,6 +103,13 @@ MinScore = Annotated[
 LinkZ = Annotated[
     float,
     typer.Option(help="Stacks: overlap at which outlines in neighboring planes are one object, 0 to 1; 0 never."),
+]
+Stack = Annotated[
+    str,
+    typer.Option(
+        help="Stacks, with a 2D model: outline plane by plane and join (planes), find objects in 3D (volume), or look "
+        "from three sides, too (sides). auto: sides where planes are known to lie about as near as pixels, else volume."
+    ),
 ]
 Average = Annotated[str, typer.Option(help="Average over mirrored (flips) or also rotated views (rotations), or none.")]
 DropoutSamples = Annotated[int, typer.Option(help="Average over so many networks with channels dropped; 0: off.")]

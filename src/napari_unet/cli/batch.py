@@ -39,6 +39,7 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     min_size: options.MinSize = None,
     min_score: options.MinScore = None,
     link_z: options.LinkZ = _SEGMENT.link_z,
+    stack: options.Stack = _SEGMENT.stack,
     average: options.Average = _SEGMENT.average,
     dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
     around: options.Around = "",
@@ -87,8 +88,8 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     """
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
-        threshold=threshold, min_size=min_size or None, min_score=min_score, link_z=link_z, average=average,
-        dropout_samples=dropout_samples, uncertainty=uncertainty, confidence=confidence,
+        threshold=threshold, min_size=min_size or None, min_score=min_score, link_z=link_z, stack=stack,
+        average=average, dropout_samples=dropout_samples, uncertainty=uncertainty, confidence=confidence,
         background=background, unreadable=unreadable, device=device, runtime=runtime,
         tiling={"tile": tile, "batch": at_once, "workers": workers},
     )  # fmt: skip

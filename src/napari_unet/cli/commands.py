@@ -96,6 +96,7 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     min_size: options.MinSize = None,
     min_score: options.MinScore = None,
     link_z: options.LinkZ = _SEGMENT.link_z,
+    stack: options.Stack = _SEGMENT.stack,
     average: options.Average = _SEGMENT.average,
     dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
     uncertainty: options.Uncertainty = None,
@@ -130,9 +131,9 @@ def segment(  # noqa: PLR0913  # a command's options are its arguments
     """
     spec = SegmentSpec.of(
         model=model or _SEGMENT.model, diameter=diameter, channels=options.chosen_channels(channels),
-        threshold=threshold, min_size=min_size or None, min_score=min_score, link_z=link_z, average=average,
-        dropout_samples=dropout_samples, uncertainty=uncertainty is not None, anomaly=anomaly is not None,
-        device=device, runtime=runtime,
+        threshold=threshold, min_size=min_size or None, min_score=min_score, link_z=link_z, stack=stack,
+        average=average, dropout_samples=dropout_samples, uncertainty=uncertainty is not None,
+        anomaly=anomaly is not None, device=device, runtime=runtime,
         confidence=bool(confidence or (polygons and output.suffix != ".zarr")),  # which may be too large to keep
         background=background, unreadable=unreadable,
         tiling={"tile": tile, "batch": batch, "workers": workers},

@@ -151,7 +151,7 @@ class Bench:
     def __init__(self, errand: Errand, image: Image | None = None, model: Scorer | None = None) -> None:
         self.errand, spec = errand, errand.settings
         self.image = mended(cached(errand.open_image() if image is None else image), spec)
-        self.model = gather(spec) if model is None else model
+        self.model = gather(spec, self.image) if model is None else model
         begun = peek(errand.place, errand.work)
         if not begun:
             raise ClusterError(

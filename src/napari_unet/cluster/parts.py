@@ -89,7 +89,7 @@ def segment_part_steps(image: Image, spec: SegmentSpec, output: Path, part: Part
         raise ClusterError(f"There is no part {part.number} of {part.of}. Parts are 1 to {part.of}.")
     errand = errand_of(image, spec, output)
     yield Progress(0, 0, "Loading the model")
-    model, image = gather(spec), mended(cached(image), spec)
+    model, image = gather(spec, image), mended(cached(image), spec)
     if not can_store(spec, model):
         raise ClusterError(
             "Neither uncertainty nor objects that need the whole plane at once can be found in parts. Run this without "

@@ -212,9 +212,9 @@ def describe(errand: Errand) -> Told:
     ClusterError, ImageError, ModelError
         If they are not here, or others.
     """
-    errand.open_image()
+    image = errand.open_image()
     check_models(errand.settings.models)
-    return tell(gather(errand.settings))
+    return tell(gather(errand.settings, image))
 
 
 def measure(errand: Errand, workers: int) -> dict[str, Any]:
@@ -234,7 +234,8 @@ def measure(errand: Errand, workers: int) -> dict[str, Any]:
     """
     spec = errand.settings
     spread = spec.model_copy(update={"tiling": spec.tiling.model_copy(update={"workers": workers})})
-    return begin(mended(cached(errand.open_image()), spec), spread, gather(spec))
+    image = mended(cached(errand.open_image()), spec)
+    return begin(image, spread, gather(spec, image))
 
 
 def process() -> tuple[str, int]:

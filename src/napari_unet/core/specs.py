@@ -114,6 +114,11 @@ class SegmentSpec(Spec):
     link_z : float
         For 2D models on stacks: outlines in neighboring planes are one object where at least this share of the smaller
         one lies within the larger, 0 to 1. 0 leaves planes apart: every plane has objects of its own.
+    stack : {"auto", "planes", "volume", "sides"}
+        For 2D models on stacks: "planes" outlines objects plane by plane and joins the outlines; "volume" scores plane
+        by plane and finds objects in 3D; "sides" looks at the stack from three sides (planes of yx, zx and zy),
+        averages the scores and finds objects in 3D. "auto" takes "sides" where planes are known to lie about as near
+        as pixels, else "volume"; "planes" for models that cannot do so.
     average : {"none", "flips", "rotations"}
         Average the scores over mirrored views of the image (4 in 2D, 8 in 3D), or over mirrored and rotated ones (8 and
         16). Takes that many times as long.
@@ -153,6 +158,7 @@ class SegmentSpec(Spec):
     min_size: float | str | None = None
     min_score: float | None = Field(None, ge=0, le=1)
     link_z: float = Field(0.7, ge=0, le=1)
+    stack: Literal["auto", "planes", "volume", "sides"] = "auto"
     average: Literal["none", "flips", "rotations"] = "none"
     dropout_samples: int = Field(0, ge=0)
     uncertainty: bool = False

@@ -76,7 +76,8 @@ def audit_segmentation(
     """
     _check_told(labels, manifest)
     yield Progress(0, 0, "Loading the model")
-    model, image = gather(spec), mended(cached(_as_told(image, manifest["image"])), spec)
+    image = mended(cached(_as_told(image, manifest["image"])), spec)
+    model = gather(spec, image)
     now, labels = record(image, spec, model), _aligned(labels, image)
     _check_same(manifest, now, labels, image)
     spec = spec.model_copy(update={"tiling": _tiling(manifest, spec.tiling)})

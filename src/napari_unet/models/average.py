@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.axes import Image
 from ..core.errors import ModelError
 from ..core.model_card import ModelCard
 from ..core.results import MOST_UNCERTAIN
@@ -23,6 +24,7 @@ from ..tiling.grid import Ends
 from ._samples import dropout_samples
 from ._scorer import Predict, Scorer, Sides, inner, runtime_of
 from ._turns import Turn, turns
+from .stacks import Stacked, choose_stack
 from .zoo import load_model
 
 __all__ = ["Averaged", "gather"]
@@ -162,13 +164,15 @@ class _Spread:
         return np.minimum(found, np.float32(MOST_UNCERTAIN))
 
 
-def gather(spec: SegmentSpec) -> Scorer:
+def gather(spec: SegmentSpec, image: Image | None = None) -> Scorer:
     """Load what a run needs: one model, or all that is averaged.
 
     Parameters
     ----------
     spec : SegmentSpec
         Settings of the run.
+    image : Image, optional
+        That it will see, which decides how stacks are seen where that is left open; without one plane by plane.
 
     Returns
     -------
@@ -182,15 +186,18 @@ def gather(spec: SegmentSpec) -> Scorer:
     """
     seeds = range(spec.dropout_samples)
     models: list[Scorer] = []
+    loaded: Sequence[Scorer]
     for name in spec.models:
-        found = dropout_samples(name, spec, seeds) if seeds else [load_model(name, spec.device, spec.runtime)]
-        if found[0].card.sha256 and found[0].card.sha256 in (model.card.sha256 for model in models):
+        loaded = dropout_samples(name, spec, seeds) if seeds else [load_model(name, spec.device, spec.runtime)]
+        if loaded[0].card.sha256 and loaded[0].card.sha256 in (model.card.sha256 for model in models):
             raise ModelError(f"'{name}' is a model that was named before. Average over models that differ.")
-        models += found
+        models += loaded
     views = turns(spec.average, models[0].card.net.ndim)
-    if len(models) * len(views) == 1 and not seeds:
-        return models[0]
-    return Averaged([(model, view) for model in models for view in views], spec.uncertainty, seeds)
+    found = models[0]
+    if len(models) * len(views) > 1 or seeds:
+        found = Averaged([(model, view) for model in models for view in views], spec.uncertainty, seeds)
+    kind = choose_stack(spec.stack, found.card, image)
+    return found if kind == "planes" else Stacked(found, kind)
 
 
 def _along(wanted: Sequence[tuple[Sides, Turn]], join: Callable[..., int]) -> Sides:

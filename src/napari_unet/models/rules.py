@@ -15,6 +15,7 @@ from ..core.model_card import ModelCard
 from ..core.specs import SegmentSpec, TargetSpec
 from ..targets import count_classes, target
 from ._scorer import Scorer
+from .stacks import Stacked, step_between
 
 __all__ = ["decode_stored", "object_rule", "pixel_sizes", "sizes_count", "unused_settings"]
 
@@ -68,6 +69,8 @@ def object_rule(spec: SegmentSpec, model: Scorer, diameter: float, image: Image)
             raise SpecError(f"'{model.card.name}' numbers objects. '{LARGEST}' is for classes: give a size.")
         return rule, sizes if names else sizes[0]
     typical = {2: math.pi / 4, 3: math.pi / 6}[ndim] * diameter**ndim
+    if isinstance(model, Stacked):
+        typical /= step_between(image)  # an object has fewer voxels where planes lie far apart
     return rule, 0.0 if names else rule.min_fraction * typical
 
 

@@ -38,8 +38,9 @@ from ._doubts import doubt_intensities
 from ._foretold import Foretold
 from ._pictures import check_colors, picture_channels
 from ._scorer import Predict, Scorer, agreement_of, inner, runtime_of
-from .average import Averaged, gather
+from .average import gather
 from .rules import decode_stored, object_rule, pixel_sizes, sizes_count, unused_settings
+from .stacks import Stacked, stack_of
 
 __all__ = [
     "careful", "draft_plan", "found_out", "plan_run", "record", "segment_image", "sized",
@@ -80,6 +81,9 @@ def plan_run(image: Image, spec: SegmentSpec, model: Scorer) -> tuple[Plan, floa
         If an object size is given and the model does not ask for one.
     """
     card, plan = model.card, draft_plan(image, spec, model)
+    if isinstance(model, Stacked):
+        flat, diameter = plan_run(image, spec, model.flat)
+        return sized(replace(plan, statistics=flat.statistics), model, diameter), diameter
     object_rule(spec, model, card.diameter, image)  # what cannot be understood is said before anything is measured
     planes = [plan.select(plane) for plane in image.planes(card.net.ndim)]
     plan = replace(plan, statistics=measure_statistics(planes, card.normalize))
@@ -118,7 +122,13 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
     ahead = 0 if model.device == "cpu" else _AHEAD
     return replace(
-        plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead, bands=card.bands, closed=card.closed
+        plan,
+        link_z=0.0 if kinds else spec.link_z,
+        classes=kinds > 0,
+        ahead=ahead,
+        bands=card.bands,
+        closed=card.closed,
+        steps=model.steps(image) if isinstance(model, Stacked) else (),
     )
 
 
@@ -182,7 +192,8 @@ def sized(plan: Plan, model: Scorer, diameter: float) -> Plan:
         return plan
     factor = model.card.diameter / diameter
     factor = 1.0 if abs(factor - 1) < _SNAP else factor
-    return replace(plan, factor=(factor,) * model.card.net.ndim)
+    steps = plan.steps or (1.0,) * model.card.net.ndim
+    return replace(plan, factor=tuple(factor * step if step else 1.0 for step in steps))
 
 
 def _measured(planes: list[Plane], plan: Plan, model: Scorer) -> float:
@@ -270,7 +281,7 @@ def _seen(image: Image, plan: Plan) -> tuple[npt.NDArray[np.bool_], ...]:
 def _beside(spec: SegmentSpec, model: Scorer, shape: tuple[int, ...]) -> dict[str, tuple[npt.NDArray[Any], Any]]:
     """Return what is told of every pixel beside its label: where it goes, and how it is made of the scores."""
     picks: dict[str, Any] = {}
-    if isinstance(model, Averaged) and model.uncertainty:
+    if getattr(model, "uncertainty", False):
         picks["uncertainty"] = itemgetter(-1)
     if spec.confidence:
         picks["confidence"] = partial(confidence, model.card.target)
@@ -306,7 +317,7 @@ def careful(
     """
 
     def elsewhere() -> Predict:
-        return inner(gather(spec.model_copy(update={"device": "cpu"})))
+        return inner(gather(spec.model_copy(update={"device": "cpu", "stack": stack_of(model)})))
 
     return Care(None if model.device == "cpu" else elsewhere, retried, note)
 
@@ -381,7 +392,11 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
             **({"start": list(image.start)} if any(image.start) else {}),
             **({"channels": list(image.channel_names)} if image.channel_names else {}),
         },
-        **({"pixels": pixel_sizes(image, image.spatial)} if sizes_count(spec, model.card) else {}),
+        **(
+            {"pixels": pixel_sizes(image, image.spatial)}
+            if sizes_count(spec, model.card) or stack_of(model) != "planes"
+            else {}
+        ),
         "settings": spec.model_dump(mode="json"),
         **({"unused": unused} if (unused := unused_settings(spec, model.card.target)) else {}),
         **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),

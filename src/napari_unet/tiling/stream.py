@@ -67,6 +67,9 @@ class Plan:
         Threads more than workers: as many as may wait for a device, so that it never waits for them.
     bands : tuple of str
         What the network's channels are called, for messages; empty where they have no names.
+    steps : tuple of float
+        How far apart pixels lie along each axis, where a network sees all axes alike; 0: they stay as they are; empty:
+        alike along all axes.
     closed : bool
         Images are not mirrored at their border: a network sees nothing beyond it, see :mod:`.grid`.
     """
@@ -86,6 +89,7 @@ class Plan:
     classes: bool = False
     ahead: int = 0
     bands: tuple[str, ...] = ()
+    steps: tuple[float, ...] = ()
     closed: bool = False
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ LABELS: Final = {
     "threshold": "Threshold",
     "min_score": "Least score",
     "link_z": "Join planes",
+    "stack": "Stack",
     "average": "Average over",
     "dropout_samples": "Dropout samples",
     "uncertainty": "Show uncertainty",

@@ -53,7 +53,8 @@ def preflight_steps(image: Any, spec: SegmentSpec | None = None, output: str | P
 
     spec = spec or SegmentSpec()
     place = None if output is None else Path(output)
-    return (yield from look_ahead(open_image(image), spec, gather(spec), place))
+    opened = open_image(image)
+    return (yield from look_ahead(opened, spec, gather(spec, opened), place))
 
 
 def preflight(image: Any, spec: SegmentSpec | None = None, output: str | Path | None = None) -> Preflight:

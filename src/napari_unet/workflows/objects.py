@@ -91,7 +91,7 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
         yield Progress(0, 0, "Loading the model")
         from ..models.average import gather
 
-        model = gather(spec)
+        model = gather(spec, source)
         found, task = (yield from _found(source, spec, model, preview, (place, overwrite))), model.card.task
     measures = _measures(found, task) if measures is None else measures
     return (yield from _with_table(found, source, spec, measures)) if measures else found
