@@ -53,6 +53,7 @@ VOLUMES = {
     "plantseg_ovules_3d": ("train_1135", "train_1136"),
 }
 SPACINGS = (1, 2, 3, 4)
+UNITS = ("micrometer",) * 3
 STEPS = {"8_cell_stage": 1.0, "16_cell_stage": 1.5, "img3d": 2.0, "train_1135": 1.5, "train_1136": 1.6}
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -154,7 +155,7 @@ def by_kind() -> dict[str, Any]:
             for name, image, truth in volumes():
                 scale = (STEPS[name] * every, 1.0, 1.0)
                 kept = slice(every // 2, None, every)
-                found = napari_unet.segment(as_image(image[kept], "zyx", scale=scale), stack=kind)
+                found = napari_unet.segment(as_image(image[kept], "zyx", scale=scale, units=UNITS), stack=kind)
                 one = count(truth[kept], np.asarray(found.labels.data))
                 each[name], total = shown(one)["AP50"], total + one
                 taken[name] = found.manifest.get("averaged", {}).get("stack", "planes")

@@ -15,6 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+# Half of the time of many tests went into waiting for the disk. Tests kill processes, never the computer: what they
+# wrote is there for the next one whether it is on the disk or not. A full disk says so where a test wants it to.
+os.fsync = lambda handle: None
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -25,6 +25,7 @@ def test_movies_and_stacks_are_uncertain_plane_by_plane(axes, shape, disks, spec
     planes = np.stack([plane, plane[::-1], plane[:, ::-1]])
     data = (np.moveaxis(planes, 0, -1) if axes == "yxt" else planes).reshape(shape)
     image = Image(data, axes, tuple(range(2, 2 + len(axes))), ("micrometer",) * len(axes), name="cells")
+    spec = spec.model_copy(update={"stack": "planes"})
     found = finish(segment_steps(image, spec, ("objects",), preview=False))
     doubt = found.uncertainty
     assert (doubt.axes, doubt.shape, doubt.scale) == (found.labels.axes, found.labels.shape, found.labels.scale)

@@ -150,7 +150,7 @@ def test_labels_may_be_written_as_plain_arrays(tmp_path):
 def test_a_stack_has_objects_in_depth_and_is_measured_so(disks, spec):
     image = disks[0]
     stack = Image(np.stack([0 * image, image, image, 0 * image, image]), "zyx", (2.0, 0.5, 0.5), ("micrometer",) * 3)
-    found = segment(stack, spec, measures=("objects",))
+    found = segment(stack, spec, stack="planes", measures=("objects",))
     apart = segment(stack, spec, link_z=0, measures=("objects",))
     plane = apart.labels.data[1]
     assert (plane.max(), apart.objects, found.objects) == (42, 126, 84)

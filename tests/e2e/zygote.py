@@ -21,6 +21,7 @@ from napari_unet import cli
 from napari_unet.io import _zarr, journal, label_store, runs
 from napari_unet.tiling import _brick_jobs
 
+os.fsync = lambda handle: None  # as in the tests' own process
 torch.set_num_threads(1)  # a pool of threads would not outlive the fork
 
 

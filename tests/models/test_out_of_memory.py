@@ -98,7 +98,7 @@ def test_a_card_that_takes_nothing_hands_on_to_the_processor(image, spec, tmp_pa
 
         predict_stored = predict_inner
 
-    monkeypatch.setattr(average, "gather", lambda how: Card(segment.gather(how)))
+    monkeypatch.setattr(average, "gather", lambda how, image=None: Card(segment.gather(how, image)))
     found = napari_unet.segment(image, spec, output=tmp_path / "a.zarr")
     assert found.hash == expected.hash
     assert found.manifest["device"] == "cuda"

@@ -128,8 +128,9 @@ def test_what_is_taken_by_itself(bright: Path) -> None:
     wanted = {"sides": [near], "volume": [far, unknown], "planes": [flat, movie, single, None]}
     for kind, images in wanted.items():
         for image in images:
-            assert choose_stack("auto", card, image) == kind
-            assert choose_stack("planes", card, image) == "planes"
+            assert choose_stack(SegmentSpec(), card, image) == kind
+            assert choose_stack(SegmentSpec(stack="planes"), card, image) == "planes"
+            assert choose_stack(SegmentSpec(link_z=0), card, image) == "planes", "who says how to join wants to join"
     assert stack_of(gather(SegmentSpec(model=str(bright)), near)) == "sides"
     assert stack_of(gather(SegmentSpec(model=str(bright)), flat)) == "planes"
     assert stack_of(gather(SegmentSpec(model=str(bright), average="flips"), far)) == "volume"
@@ -183,7 +184,7 @@ def test_refused_in_words(bright: Path, kind: Any) -> None:
         other: Any = type("Other", (), {"card": card.model_copy(update=change)})()
         with pytest.raises(ModelError, match=words):
             Stacked(other, kind)
-        assert choose_stack("auto", other.card, stack(np.zeros((8, 8, 8)))) == "planes"
+        assert choose_stack(SegmentSpec(), other.card, stack(np.zeros((8, 8, 8)))) == "planes"
     with pytest.raises(UNetError, match="stack"):
         SegmentSpec.of(stack="cubes")
     assert replace(stack(np.zeros((4, 4, 4)))).axes == "zyx"

@@ -118,7 +118,7 @@ class SegmentSpec(Spec):
         For 2D models on stacks: "planes" outlines objects plane by plane and joins the outlines; "volume" scores plane
         by plane and finds objects in 3D; "sides" looks at the stack from three sides (planes of yx, zx and zy),
         averages the scores and finds objects in 3D. "auto" takes "sides" where planes are known to lie about as near
-        as pixels, else "volume"; "planes" for models that cannot do so.
+        as pixels, else "volume"; "planes" for models that cannot do so, or if `link_z` is given.
     average : {"none", "flips", "rotations"}
         Average the scores over mirrored views of the image (4 in 2D, 8 in 3D), or over mirrored and rotated ones (8 and
         16). Takes that many times as long.

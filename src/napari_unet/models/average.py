@@ -196,7 +196,7 @@ def gather(spec: SegmentSpec, image: Image | None = None) -> Scorer:
     found = models[0]
     if len(models) * len(views) > 1 or seeds:
         found = Averaged([(model, view) for model in models for view in views], spec.uncertainty, seeds)
-    kind = choose_stack(spec.stack, found.card, image)
+    kind = choose_stack(spec, found.card, image)
     return found if kind == "planes" else Stacked(found, kind)
 
 

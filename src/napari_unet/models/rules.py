@@ -11,7 +11,6 @@ import numpy.typing as npt
 from ..core.amounts import LARGEST, Smallest, countable, smallest_of
 from ..core.axes import Image
 from ..core.errors import SpecError
-from ..core.model_card import ModelCard
 from ..core.specs import SegmentSpec, TargetSpec
 from ..targets import count_classes, target
 from ._scorer import Scorer
@@ -93,21 +92,25 @@ def pixel_sizes(image: Image, axes: str) -> dict[str, list[Any]]:
     return {"scale": list(scale), "units": list(units)}
 
 
-def sizes_count(spec: SegmentSpec, card: ModelCard) -> bool:
+def sizes_count(spec: SegmentSpec, model: Scorer) -> bool:
     """Say whether labels depend on how large the pixels of an image are.
 
     Parameters
     ----------
     spec : SegmentSpec
         Settings.
-    card : ModelCard
-        Of the model.
+    model : Scorer
+        Which network, or several as one.
 
     Returns
     -------
     bool
-        Yes where images are brought to one spacing, or sizes are given in a unit of length.
+        Yes where images are brought to one spacing, stacks are seen in 3D by a model of planes, or sizes are given in
+        a unit of length.
     """
+    card = model.card
+    if isinstance(model, Stacked):
+        return True
     least = card.target.min_size if spec.min_size is None else spec.min_size
     return card.grid.kind == "spacing" or (isinstance(least, str) and least != "" and not countable(least, ("pixel",)))
 

@@ -121,15 +121,11 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     factor = _given(image, spec, card)
     plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
     ahead = 0 if model.device == "cpu" else _AHEAD
+    steps = model.steps(image) if isinstance(model, Stacked) else ()
     return replace(
-        plan,
-        link_z=0.0 if kinds else spec.link_z,
-        classes=kinds > 0,
-        ahead=ahead,
-        bands=card.bands,
+        plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead, bands=card.bands, steps=steps,
         closed=card.closed,
-        steps=model.steps(image) if isinstance(model, Stacked) else (),
-    )
+    )  # fmt: skip
 
 
 def _check_alone(image: Image, used: int, card: ModelCard) -> None:
@@ -392,11 +388,7 @@ def record(image: Image, spec: SegmentSpec, model: Scorer) -> dict[str, Any]:
             **({"start": list(image.start)} if any(image.start) else {}),
             **({"channels": list(image.channel_names)} if image.channel_names else {}),
         },
-        **(
-            {"pixels": pixel_sizes(image, image.spatial)}
-            if sizes_count(spec, model.card) or stack_of(model) != "planes"
-            else {}
-        ),
+        **({"pixels": pixel_sizes(image, image.spatial)} if sizes_count(spec, model) else {}),
         "settings": spec.model_dump(mode="json"),
         **({"unused": unused} if (unused := unused_settings(spec, model.card.target)) else {}),
         **({"averaged": averaged} if (averaged := getattr(model, "record", None)) else {}),

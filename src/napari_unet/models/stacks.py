@@ -18,6 +18,7 @@ from ..core.errors import AxesError, ModelError
 from ..core.lengths import millimeters
 from ..core.model_card import ModelCard
 from ..core.sizes import decode_size
+from ..core.specs import SegmentSpec
 from ..targets import directions, target
 from ..tiling.grid import Ends
 from ._scorer import Scorer, runtime_of
@@ -157,13 +158,13 @@ class Stacked:
         return whole
 
 
-def choose_stack(wish: str, card: ModelCard, image: Image | None = None) -> Kind:
+def choose_stack(spec: SegmentSpec, card: ModelCard, image: Image | None = None) -> Kind:
     """Say how a stack is seen.
 
     Parameters
     ----------
-    wish : {"auto", "planes", "volume", "sides"}
-        See :class:`~napari_unet.core.specs.SegmentSpec`.
+    spec : SegmentSpec
+        Its `stack`; where that is left open, and how outlines are joined is not, planes are seen.
     card : ModelCard
         Of the model.
     image : Image, optional
@@ -175,9 +176,10 @@ def choose_stack(wish: str, card: ModelCard, image: Image | None = None) -> Kind
         "planes" also stands for images without depth, and models of volumes, which see what they see. Models whose
         scores part no objects that lie upon each other are left at it, too, unless something else is wished.
     """
-    if wish in ("volume", "sides"):
-        return "sides" if wish == "sides" else "volume"
-    if wish == "planes" or image is None or "z" not in image.axes or image.along("z")[0] == (1,):
+    if spec.stack != "auto":
+        return spec.stack
+    joins = spec.link_z != SegmentSpec.model_fields["link_z"].default
+    if joins or image is None or "z" not in image.axes or image.along("z")[0] == (1,):
         return "planes"
     if _unfit(card) or _hill(card) is None:
         return "planes"
