@@ -15,9 +15,10 @@ from napari_unet.core.axes import Image, as_image
 from napari_unet.core.errors import AxesError, ModelError, UNetError
 from napari_unet.core.model_card import ModelCard
 from napari_unet.core.specs import SegmentSpec, TargetSpec
+from napari_unet.core.stacks import choose_stack, step_between
 from napari_unet.models.average import gather
 from napari_unet.models.segment import plan_run
-from napari_unet.models.stacks import Stacked, choose_stack, stack_of, step_between
+from napari_unet.models.stacks import Stacked, stack_of
 
 MICROMETERS = ("micrometer",) * 3
 
@@ -188,3 +189,17 @@ def test_refused_in_words(bright: Path, kind: Any) -> None:
     with pytest.raises(UNetError, match="stack"):
         SegmentSpec.of(stack="cubes")
     assert replace(stack(np.zeros((4, 4, 4)))).axes == "zyx"
+
+
+def test_a_smallest_size_may_be_a_volume_or_an_area(bright: Path, balls: Any) -> None:
+    image = as_image(balls[0], "zyx", scale=(0.5,) * 3, units=MICROMETERS)
+    volume = napari_unet.segment(image, model=str(bright), min_size="20 um3")
+    assert (volume.manifest["smallest"], stack_told(volume)) == (160.0, "sides")
+    plain = napari_unet.segment(image, model=str(bright), min_size=160)
+    assert plain.manifest["labels_hash"] == volume.manifest["labels_hash"]
+    area = napari_unet.segment(image, model=str(bright), min_size="3 um2")
+    assert (area.manifest["smallest"], stack_told(area)) == (12.0, "planes")
+
+
+def stack_told(found: Any) -> str:
+    return str(found.manifest.get("averaged", {}).get("stack", "planes"))

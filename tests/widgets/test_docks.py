@@ -161,6 +161,21 @@ def test_a_stack_is_seen_slice_by_slice_by_a_flat_model(make: Make, viewer: View
     assert "each of the 7 slices by itself. Outlines" in make(viewer, "tumor", LUMPS).sizes.hint.text()
 
 
+def test_a_stack_of_cells_has_objects_in_depth(make: Make, viewer: ViewerModel) -> None:
+    place: dict[str, Any] = {"axis_labels": ("z", "y", "x"), "units": ("um",) * 3}
+    viewer.add_image(np.zeros((7, 16, 20)), name="near", scale=(1, 1, 1), **place)
+    viewer.add_image(np.zeros((7, 16, 20)), name="far", scale=(5, 1, 1), **place)
+    widget = make(viewer, "cell", card("cells", "cell", TargetSpec(name="heat")))
+    assert "each of the 7 slices by itself. Objects are found in 3D." in widget.sizes.hint.text()
+    widget.sizes.smallest.setText("10 um3")
+    assert "10 um3 are 2.0 voxels" in widget.sizes.hint.text()
+    widget.sizes.smallest.setText("10 um2")
+    assert "Outlines in neighboring ones are joined. 10 um2 are 10.0 pixels" in widget.sizes.hint.text()
+    widget.sizes.smallest.setText("")
+    widget.images.setCurrentIndex(1)
+    assert "the 7 slices from three sides" in widget.sizes.hint.text()
+
+
 def test_a_deep_model_needs_depth(make: Make, viewer: ViewerModel) -> None:
     viewer.add_image(np.zeros((16, 20)))
     deep = LUMPS.model_copy(update={"net": NetSpec(ndim=3), "grid": GridSpec(kind="spacing", spacing=(1.0,) * 3)})

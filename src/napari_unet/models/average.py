@@ -19,12 +19,13 @@ from ..core.errors import ModelError
 from ..core.model_card import ModelCard
 from ..core.results import MOST_UNCERTAIN
 from ..core.specs import SegmentSpec
+from ..core.stacks import choose_stack
 from ..targets import directions
 from ..tiling.grid import Ends
 from ._samples import dropout_samples
 from ._scorer import Predict, Scorer, Sides, inner, runtime_of
 from ._turns import Turn, turns
-from .stacks import Stacked, choose_stack
+from .stacks import Stacked
 from .zoo import load_model
 
 __all__ = ["Averaged", "gather"]

@@ -12,9 +12,10 @@ from ..core.amounts import LARGEST, Smallest, countable, smallest_of
 from ..core.axes import Image
 from ..core.errors import SpecError
 from ..core.specs import SegmentSpec, TargetSpec
+from ..core.stacks import step_between
 from ..targets import count_classes, target
 from ._scorer import Scorer
-from .stacks import Stacked, step_between
+from .stacks import Stacked
 
 __all__ = ["decode_stored", "object_rule", "pixel_sizes", "sizes_count", "unused_settings"]
 

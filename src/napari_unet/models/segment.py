@@ -82,7 +82,7 @@ def plan_run(image: Image, spec: SegmentSpec, model: Scorer) -> tuple[Plan, floa
     """
     card, plan = model.card, draft_plan(image, spec, model)
     if isinstance(model, Stacked):
-        flat, diameter = plan_run(image, spec, model.flat)
+        flat, diameter = plan_run(image, spec.model_copy(update={"min_size": None}), model.flat)
         return sized(replace(plan, statistics=flat.statistics), model, diameter), diameter
     object_rule(spec, model, card.diameter, image)  # what cannot be understood is said before anything is measured
     planes = [plan.select(plane) for plane in image.planes(card.net.ndim)]

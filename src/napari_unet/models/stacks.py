@@ -8,32 +8,27 @@ by tile alike.
 from __future__ import annotations
 
 import math
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.axes import Image
-from ..core.errors import AxesError, ModelError
-from ..core.lengths import millimeters
+from ..core.errors import ModelError
 from ..core.model_card import ModelCard
 from ..core.sizes import decode_size
-from ..core.specs import SegmentSpec
+from ..core.stacks import VOLUME, Kind, step_between
 from ..targets import directions, target
 from ..tiling.grid import Ends
 from ._scorer import Scorer, runtime_of
 
-__all__ = ["VOLUME", "Kind", "Stacked", "choose_stack", "stack_of", "step_between"]
+__all__ = ["Stacked", "stack_of"]
 
-Kind = Literal["planes", "volume", "sides"]
-VOLUME: Final = 3  # axes
 _AT_ONCE: Final = 2**21  # pixels of slices that are computed together
 # Scores of slices side by side differ a little, which makes small hills: they must not become objects.
 _PERSISTENCE: Final = 0.15
 _HILLS: Final = ("heat", "distance")  # channels that are high in the middle of an outline
 _NARROW: Final = 0.5  # small objects must not vanish
-_MOST: Final = 16.0  # times as far apart as pixels that planes are taken for at most, and at least
-_NEAR: Final = 1.75  # likewise, up to which slices through the planes look like pictures
 
 
 class Stacked:
@@ -158,68 +153,9 @@ class Stacked:
         return whole
 
 
-def choose_stack(spec: SegmentSpec, card: ModelCard, image: Image | None = None) -> Kind:
-    """Say how a stack is seen.
-
-    Parameters
-    ----------
-    spec : SegmentSpec
-        Its `stack`; where that is left open, and how outlines are joined is not, planes are seen.
-    card : ModelCard
-        Of the model.
-    image : Image, optional
-        The image; without one "auto" sees planes.
-
-    Returns
-    -------
-    {"planes", "volume", "sides"}
-        "planes" also stands for images without depth, and models of volumes, which see what they see. Models whose
-        scores part no objects that lie upon each other are left at it, too, unless something else is wished.
-    """
-    if spec.stack != "auto":
-        return spec.stack
-    joins = spec.link_z != SegmentSpec.model_fields["link_z"].default
-    if joins or image is None or "z" not in image.axes or image.along("z")[0] == (1,):
-        return "planes"
-    if _unfit(card) or _hill(card) is None:
-        return "planes"
-    _, sizes, units = image.along("zyx")
-    told = set(sizes) != {1.0} or set(units) != {"pixel"}
-    return "sides" if told and step_between(image) <= _NEAR else "volume"
-
-
 def stack_of(model: Scorer) -> Kind:
     """Return how a model sees stacks."""
     return model.kind if isinstance(model, Stacked) else "planes"
-
-
-def step_between(image: Image) -> float:
-    """Say how far apart planes lie, in the distance of pixels along x.
-
-    Parameters
-    ----------
-    image : Image
-        With an axis z.
-
-    Returns
-    -------
-    float
-        1 where units do not compare.
-
-    Raises
-    ------
-    AxesError
-        If the image has no depth.
-    """
-    if "z" not in image.axes:
-        raise AxesError(
-            f"'{image.name}' has the axes {image.axes}, none of which is depth (z). Choose 'planes' for Stack (--stack "
-            "planes); or, if an axis is depth, say so: --axes zyx."
-        )
-    _, (deep, across), (unit, other) = image.along("zx")
-    worth = 1.0 if unit == other else millimeters(unit) / millimeters(other)
-    step = deep * worth / across
-    return min(max(step, 1 / _MOST), _MOST) if math.isfinite(step) and step > 0 else 1.0
 
 
 def _unfit(card: ModelCard) -> str:

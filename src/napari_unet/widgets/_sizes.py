@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit
 from napari_unet.core.amounts import UNITS, smallest_of
 from napari_unet.core.errors import UNetError
 from napari_unet.core.specs import SegmentSpec
+from napari_unet.core.stacks import choose_stack, names_area
 
 from ._form import explain
 from ._parts import pixels, words
@@ -124,7 +125,20 @@ class SizeRows(QObject):
 
     @property
     def _pixels(self) -> str:
-        return "voxels" if self._card is not None and self._card.net.ndim == 3 else "pixels"
+        return "voxels" if self._axes == "zyx" else "pixels"
+
+    @property
+    def _stack(self) -> str:
+        """How the model sees a stack, unless the user says otherwise."""
+        if self._card is None or names_area(self._written):
+            return "planes"
+        return choose_stack(SegmentSpec(), self._card, self._image)
+
+    @property
+    def _axes(self) -> str:
+        """Along which axes sizes are measured."""
+        ndim = 2 if self._card is None else self._card.net.ndim
+        return "zyx"[-ndim:] if self._stack == "planes" else "zyx"
 
     def _in_numbers(self) -> dict[str, float]:
         """Return what is written in pixels, by class; the name of all objects is empty."""
@@ -140,7 +154,7 @@ class SizeRows(QObject):
         image, ndim = self._image, 2 if self._card is None else self._card.net.ndim
         if image is None or len(image.spatial) < ndim:
             return None
-        _, scale, units = image.along("zyx"[-ndim:])
+        _, scale, units = image.along(self._axes)
         return image.along("z")[0][0] if "z" in image.axes and ndim == 2 else 1, scale, units
 
     def _explain(self, _text: str = "") -> None:
@@ -151,12 +165,19 @@ class SizeRows(QObject):
             planes, scale, units = found
             said.append(self._card.grid.words(scale, units))
             if planes > 1:
-                joined = "" if self._card.target.table else " Outlines in neighboring ones are joined."
-                said.append(f"The model looks at each of the {planes} slices by itself.{joined}")
+                said.append(self._in_depth(planes))
         if found is not None:
             said.append(self._in_pixels())
         self.hint.setText(" ".join(filter(None, said)))
         self.hint.setVisible(bool(self.hint.text()))
+
+    def _in_depth(self, planes: int) -> str:
+        """Say how the model sees a stack."""
+        if self._stack == "sides":
+            return f"The model looks at the {planes} slices from three sides, and objects are found in 3D."
+        joined = " Outlines in neighboring ones are joined." if self._stack == "planes" else " Objects are found in 3D."
+        classes = self._card is not None and self._card.target.table
+        return f"The model looks at each of the {planes} slices by itself.{'' if classes else joined}"
 
     def _in_pixels(self) -> str:
         try:
