@@ -108,7 +108,7 @@ class SegmentSpec(Spec):
     min_size : float, str or None
         Smallest object kept, in pixels (2D) or voxels (3D), or with a unit ("50 mm3"); of classes of pixels the
         smallest piece, all alike or class by class ("whole=1 ml, core=50 mm3"; in Python also a dict). None takes the
-        model's rule. A 2D model on a stack compares the outlines in each plane.
+        model's rule. On a stack an area with a unit is that of outlines in planes, which are then joined.
     min_score : float or None
         How sure the model must be of the middle of an object, 0 to 1; None takes the model's rule.
     link_z : float
