@@ -86,7 +86,7 @@ def test_help_is_there_for_all(words):
 )
 def test_help_names_no_types_of_python(words):
     text = good(*words, "--help")
-    assert not {"<bool>", "<str>", "<float>", "<list"} & set(re.findall("<[a-z]+>?", text))
+    assert not {"<bool>", "<str>", "<float>", "<int>", "<list"} & set(re.findall("<[a-z]+>?", text))
 
 
 def test_help_flows_to_the_width_of_the_terminal(monkeypatch):

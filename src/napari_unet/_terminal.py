@@ -29,7 +29,9 @@ _FAULT: Final = (
 )
 
 
-_KINDS: Final = {"<str>": "<text>", "<float>": "<number>", "<list[str]>": "<text>", "<list[Path]>": "<path>"}
+_KINDS: Final = {
+    "<str>": "<text>", "<float>": "<number>", "<int>": "<number>", "<list[str]>": "<text>", "<list[Path]>": "<path>",
+}  # fmt: skip
 
 
 def _worded(params: list[Any], ctx: Any) -> list[Any]:
