@@ -40,12 +40,13 @@ def data() -> Path:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what needs a graphics card where torch finds none; count lines where a room's own test runs first."""
     if config.pluginmanager.hasplugin("_cov"):
-        # What goes through all rooms, and the same test with other values, says little of a line that the first did not
+        # What goes through all rooms, and the same test with other values, says little of a line that one did not
         # say, and counting lines takes half as long as the test.
         seen: set[str] = set()
         for item in items:
             name = item.nodeid.partition("[")[0]
-            if name in seen or item.path.relative_to(ROOT).parts[1] in ("e2e", "properties", "widgets"):
+            many = name in seen or getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+            if many or item.path.relative_to(ROOT).parts[1] in ("e2e", "properties", "widgets"):
                 item.add_marker(pytest.mark.no_cover)
             seen.add(name)
     wanting = [item for item in items if item.get_closest_marker("gpu")]
