@@ -10,6 +10,7 @@ import hashlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,16 @@ def noted(advance: Callable[..., None], notes: Path) -> Callable[..., None]:
     return note
 
 
+def _behind(notes: Path, killed: int, at: int) -> bool:
+    """Say whether the other process has not yet begun that step.
+
+    There it waits for this one, and hears that it is gone; before, the signal by which torchrun ends it is a wish to stop.
+    """
+    return not any(
+        line.split()[0] == str(at) for file in notes.glob(f"*-{1 - killed}-2") for line in file.read_text().splitlines()
+    )
+
+
 def main() -> None:
     """Do what the command does."""
     from napari_unet.cli import main as command
@@ -43,6 +54,8 @@ def main() -> None:
     def advance(run: Any, *more: Any) -> None:
         if (run.ranks.rank, run.step) == (killed, at) and not mark.exists():
             mark.touch()
+            while _behind(notes, killed, at):
+                time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
         real(run, *more)
 

@@ -239,6 +239,10 @@ def _wishes(parent: bool) -> Iterator[Any]:
     wishes = workflows.new_wishes()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if wishes.failing:
+            # torchrun ends those who are left when one is gone: why must not be cut off. The next signal ends at once.
+            wishes.failing = False
+            return
         if wishes.stopped or not wishes.attentive:
             raise KeyboardInterrupt
         wishes.stop()
@@ -255,7 +259,8 @@ def _wishes(parent: bool) -> Iterator[Any]:
         yield wishes
     finally:
         for kind, handler in before.items():
-            signal.signal(kind, handler)
+            if not (wishes.failing and kind == signal.SIGTERM):
+                signal.signal(kind, handler)
 
 
 def _give_way() -> None:

@@ -149,6 +149,9 @@ class Course:
             except GeneratorExit:
                 self.save()
                 raise
+            except RuntimeError:
+                self.around.wishes.failing = True
+                raise
             finally:
                 self.around.wishes.attentive = False
                 coming.cancel()

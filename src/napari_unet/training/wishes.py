@@ -57,12 +57,14 @@ class Wishes:
     ----------
     attentive : bool
         Whether somebody looks at them now.
+    failing : bool
+        Whether the training ends by an error that nobody has read yet.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder: Path | None = None
         self.watch(folder)
-        self.attentive = False
+        self.attentive = self.failing = False
         self._stop, self._held, self._finish = threading.Event(), threading.Event(), threading.Event()
         self._looked, self._there = -_LOOK, {PAUSE: False, FINISH: False}
 
