@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from . import forked as processes
+
 # Half of the time of many tests went into waiting for the disk. Tests kill processes, never the computer: what they
 # wrote is there for the next one whether it is on the disk or not. A full disk says so where a test wants it to.
 os.fsync = lambda handle: None
+processes.load()
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +38,18 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no example images in {folder}; NAPARI_UNET_DATA names their folder")
     return folder
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have modules of the program start processes as forks of one that has loaded everything: ``forked(module)``."""
+
+    def replace(*modules: Any) -> None:
+        if processes.THERE:
+            for module in modules:
+                monkeypatch.setattr(module, "subprocess", processes)
+
+    return replace
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

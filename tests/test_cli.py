@@ -29,6 +29,7 @@ from napari_unet.core.specs import SegmentSpec, TilingSpec
 from napari_unet.core.steps import Progress, finish
 from napari_unet.widgets._settings import as_command
 
+from . import forked
 from .commands import bad, good, run
 
 FACTS = {
@@ -36,11 +37,6 @@ FACTS = {
     "megapixels_per_second": float, "device": str, "precision": str, "model": str, "sha256": str, "labels_hash": str,
     "not_a_number": int, "unreadable": list, "sized": bool, "classes": list, "shares": dict,
 }  # fmt: skip
-
-
-def process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    code = "from napari_unet.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, **options)
 
 
 @pytest.fixture
@@ -520,21 +516,19 @@ def test_bad_training_data_ends_in_words(words, said, annotated):
 @pytest.mark.skipif(sys.platform == "win32", reason="another kind of signal")
 def test_a_real_ctrl_c(annotated, here):
     words = [*map(str, TRAIN[:-1]), "--steps", "100000", "--folder", "new"]
-    code = "from napari_unet.cli import main; main()"
-    # Where the tests themselves run in the background of a shell, Ctrl-C would be ignored, and children inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    running = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
+    said = here.parent / f"{here.name} said"
+    with said.open("wb") as file:
+        running = forked.Popen([sys.executable, "-m", "napari_unet", *words], stderr=file)
     try:
         for _ in range(2400):
             if (here / "new.training" / "last.pt").exists() or running.poll() is not None:
                 break
             time.sleep(0.05)
         running.send_signal(signal.SIGINT)
-        _, told = running.communicate(timeout=120)
+        running.wait(120)
     finally:
         running.kill()
-        running.wait()
+    told = said.read_text()
     assert running.returncode == 130, told
     assert "same command again" in told
     assert "Traceback" not in told

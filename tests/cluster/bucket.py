@@ -177,7 +177,7 @@ def serving() -> Iterator[Any]:
         found.luck, found.share, found.key = random.Random(0), 0.0, "secret"
         found.allowed = {"GET", "HEAD", "PUT", "DELETE"}
         found.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield found
         server.shutdown()

@@ -14,6 +14,8 @@ import pytest
 import napari_unet
 from napari_unet.core.specs import SegmentSpec
 
+from .. import forked
+
 PRELOAD = str(Path(__file__).with_name("counting.py"))
 
 
@@ -41,8 +43,15 @@ def doomed(log: Path) -> Iterator[Any]:
 def processes(log: Path) -> Iterator[Any]:
     """Start two processes that write down what they compute."""
     import dask
-    from distributed import LocalCluster
 
+    if forked.THERE:
+        # Workers are forked from a process that has loaded everything, in place of loading it each for itself.
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+    from distributed import LocalCluster
+    from distributed.utils import get_mp_context
+
+    get_mp_context()  # says what is loaded, too
+    forked.load()
     env = {"NAPARI_UNET_COUNTED": str(log), "OMP_NUM_THREADS": "1"}
     options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
     # A machine that has much else to do takes its time to start processes.

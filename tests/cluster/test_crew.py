@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -85,7 +86,8 @@ def test_what_was_begun_alone_goes_on_there_and_back(client, field, spec, expect
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.ome.zarr"]
 
 
-def test_workers_killed_at_any_moment(doomed, field, spec, expected, tmp_path, log):
+def test_workers_killed_at_any_moment(doomed, field, spec, expected, tmp_path, log, caplog):
+    caplog.set_level(logging.CRITICAL, "distributed.scheduler")  # as in test_others
     with connected(doomed, log) as client:
         kill_three_times(client, field, spec, expected, tmp_path, log)
 

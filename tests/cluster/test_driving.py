@@ -25,7 +25,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are killed
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch, forked):
+    forked(driving)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.delenv(WORK, raising=False)
     yield
@@ -125,7 +126,7 @@ def test_a_killed_process_is_noticed(field, slow, tmp_path):
 
 def test_what_goes_wrong_there_is_said_here(field, spec, tmp_path):
     image, output = read_image(field), tmp_path / "a.ome.zarr"
-    run = workflows.start_run(image, spec, output, cluster=("tcp://127.0.0.1:9", 0))
+    run = workflows.start_run(image, spec, output, cluster=("pigeon://127.0.0.1:9", 0))
     with pytest.raises(ClusterError, match="No scheduler answers"):
         finish(workflows.follow_run_steps(run, image))
     assert "No scheduler answers" in run.last_words

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,15 +22,15 @@ from napari_unet.core.steps import finish
 from napari_unet.io.choosing import WORK, run_folder
 from napari_unet.io.images import read_image
 
+from .. import forked
 from . import bucket
 
 OUTPUT = "bucket://b/some/where/a.ome.zarr"
-COMMAND = f"""import sys
-sys.path.insert(0, {str(Path(bucket.__file__).parent)!r})
-import bucket
-bucket.register()
-from napari_unet.cli.commands import main
-main()"""
+
+
+def with_bucket():
+    bucket.register()
+    forked.command()
 
 
 @pytest.fixture
@@ -40,6 +39,7 @@ def server(tmp_path, monkeypatch):
         monkeypatch.setenv(bucket.URL, found.url)
         monkeypatch.setenv(bucket.KEY, found.key)
         monkeypatch.setenv(WORK, str(tmp_path / "work"))
+        monkeypatch.setattr("napari_unet.io.patient._PAUSE", 0.005)
         yield found
 
 
@@ -122,16 +122,18 @@ def test_what_is_lost_or_changed_in_the_store_meanwhile_is_written_again(field, 
 
 
 def test_killed_and_given_again(field, words, expected, server, tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", COMMAND, "segment", *words, "-o", OUTPUT, "--workers", "1"]
+    command = ["segment", *words, "-o", OUTPUT, "--workers", "1"]
     for wanted in (10, 30):
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
-            folder = run_folder(Path(OUTPUT))
-            end = time.monotonic() + 120
-            while len([*folder.glob("scores/*.part"), *folder.glob("forest/*.part")]) < wanted and run.poll() is None:
-                assert time.monotonic() < end
-                time.sleep(0.01)
-            run.send_signal(signal.SIGKILL)
-    found = subprocess.run([*command, "--json"], check=False, capture_output=True, text=True)
+        begun = [sys.executable, "-m", "napari_unet", *command]
+        run = forked.Popen(begun, stderr=forked.DEVNULL, stdout=forked.DEVNULL, what=with_bucket)
+        folder = run_folder(Path(OUTPUT))
+        end = time.monotonic() + 120
+        while len([*folder.glob("scores/*.part"), *folder.glob("forest/*.part")]) < wanted and run.poll() is None:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        run.kill()
+        assert run.wait(30) == -signal.SIGKILL
+    found = forked.run([*command, "--json"], what=with_bucket)
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["labels_hash"] == expected
     assert json.loads(found.stdout)["output"] == OUTPUT

@@ -15,6 +15,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unet import workflows
 from napari_unet.core.specs import TrainSpec
+from napari_unet.training import process
 from napari_unet.widgets._after import try_model
 from napari_unet.widgets.segment import SegmentWidget
 from napari_unet.widgets.train import TrainWidget
@@ -50,8 +51,9 @@ class Short(TrainWidget):
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bright: Path) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bright: Path, forked: Any) -> Path:
     """Return the folder of the user's models, with a small one in it."""
+    forked(process)
     monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path))
     monkeypatch.setattr("napari_unet.widgets._panel.show_error", pytest.fail)
     shutil.copytree(bright, tmp_path / "bright")

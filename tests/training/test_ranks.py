@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 from tifffile import imwrite
 from torch import distributed
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from napari_unet import workflows
 from napari_unet.core.errors import Cancelled, TrainingError
@@ -32,6 +34,7 @@ from napari_unet.training.runs import run_folder
 from napari_unet.training.state import Run
 from napari_unet.training.wishes import Wishes
 
+from .. import forked as processes
 from . import noting
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="torch shares no work there")
@@ -42,7 +45,8 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
+def _threads(forked: Any) -> Iterator[None]:
+    forked(ranks)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -87,16 +91,31 @@ def stopped(images: Path, folder: Path, step: int, **more: Any) -> Path:
     return run_folder(folder, "tiny")
 
 
-def torchrun(run: Path, notes: Path, killed: tuple[int, int] = (-1, 0), restarts: int = 0) -> Any:
+def command(run: Path, notes: Path, killed: str = "-") -> list[str]:
+    return [str(notes), killed, "5", "train", str(run)]
+
+
+def torchrun(run: Path, notes: Path) -> Any:
     """Go on with a run in two processes, as `torchrun` starts them, to its end."""
-    words = command(run, notes, killed, restarts)
+    start = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = [*start, noting.__file__, *command(run, notes)]
     return subprocess.run(words, env=ENVIRONMENT, check=False, capture_output=True, text=True, timeout=280)
 
 
-def command(run: Path, notes: Path, killed: tuple[int, int] = (-1, 0), restarts: int = 0) -> list[str]:
-    start = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = [noting.__file__, str(notes), *map(str, killed), "train", str(run)]
-    return [*start, "--max-restarts", str(restarts), *words]
+def agent(restarts: int) -> None:
+    """Be `torchrun`, with processes that are forked from one that has loaded everything."""
+    config = LaunchConfig(
+        1, 1, 2, rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id=str(os.getpid()), max_restarts=restarts,
+        start_method="fork" if processes.THERE else "spawn",
+    )  # fmt: skip
+    elastic_launch(config, noting.main)()
+
+
+def launched(said: Path, run: Path, notes: Path, killed: str = "-", restarts: int = 0) -> processes.Popen:
+    """Go on with a run in two processes; what they say goes into a file."""
+    words = [sys.executable, "-m", "napari_unet", *command(run, notes, killed)]
+    with said.open("wb") as file:
+        return processes.Popen(words, env=ENVIRONMENT, stderr=file, what=partial(agent, restarts))
 
 
 def drawn(notes: Path, life: int = 0) -> Drawn:
@@ -146,14 +165,13 @@ def both(images: Path, alone: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     return load_file(folder / "tiny" / "weights.safetensors")
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_killed_under_torchrun_all_go_on_from_the_last_safe_point(images, alone, both, tmp_path, lost):
+def test_killed_under_torchrun_all_go_on_from_the_last_safe_point(images, alone, both, tmp_path):
     run = stopped(images, tmp_path / "tiny", 2)
-    said = torchrun(run, tmp_path / "notes", (lost, 5), restarts=1)
-    assert said.returncode == 0, said.stderr
-    # Steps 2 to 4 before; the last safe point is of step 4, and from there on once more.
-    assert {step for step, _ in drawn(tmp_path / "notes")} - {5} == {2, 3, 4}
-    assert drawn(tmp_path / "notes", 1) == since(alone[0], 4)
+    said = tmp_path / "said"
+    assert launched(said, run, tmp_path / "notes", "1,0", restarts=2).wait(280) == 0, said.read_text()
+    # Steps 2 to 4 before; the last safe point is of step 4, and from there on once more, and once more.
+    assert [{step for step, _ in drawn(tmp_path / "notes", life)} - {5} for life in (0, 1)] == [{2, 3, 4}, {4}]
+    assert drawn(tmp_path / "notes", 2) == since(alone[0], 4)
     found = load_file(tmp_path / "tiny" / "weights.safetensors")
     assert found.keys() == both.keys()
     assert all(torch.equal(value, both[name]) for name, value in found.items())
@@ -162,10 +180,10 @@ def test_killed_under_torchrun_all_go_on_from_the_last_safe_point(images, alone,
 
 def test_killed_without_a_restart_it_ends_in_words_and_one_process_goes_on(images, alone, tmp_path, monkeypatch):
     run = stopped(images, tmp_path / "tiny", 2)
-    said = torchrun(run, tmp_path / "notes", (1, 5))
-    assert said.returncode != 0
-    assert "Another process of this training is gone" in said.stderr
-    assert "Traceback" not in said.stderr.partition("Error: Another process")[0]
+    assert launched(tmp_path / "said", run, tmp_path / "notes", "1").wait(280) != 0
+    said = (tmp_path / "said").read_text()
+    assert "Another process of this training is gone" in said
+    assert "Traceback" not in said.partition("Error: Another process")[0]
     assert json.loads((run / "state.json").read_text())["state"] == "failed"
     monkeypatch.setattr(Run, "advance", noting.noted(Run.advance, tmp_path / "one"))
     workflows.train(images, spec(), tmp_path / "tiny")
@@ -176,16 +194,17 @@ def test_killed_without_a_restart_it_ends_in_words_and_one_process_goes_on(image
 def test_the_signal_that_the_time_is_over_keeps_a_safe_point(images, tmp_path):
     run = stopped(images, tmp_path / "tiny", 2, steps=100_000, every=100_000)
     noted = tmp_path / "notes" / "0-0-2"
-    with subprocess.Popen(command(run, noted.parent), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as both:
-        try:
-            end = time.monotonic() + 240
-            while not (noted.exists() and len(noted.read_text().splitlines()) > 10) and both.poll() is None:
-                assert time.monotonic() < end
-                time.sleep(0.05)
-            both.terminate()
-            said = both.communicate(timeout=60)[1]
-        finally:
-            both.kill()
+    both = launched(tmp_path / "said", run, noted.parent)
+    try:
+        end = time.monotonic() + 240
+        while not (noted.exists() and len(noted.read_text().splitlines()) > 10) and both.poll() is None:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        both.terminate()
+        both.wait(60)
+    finally:
+        both.kill()
+    said = (tmp_path / "said").read_text()
     assert "goes on from here" in said or "go on from the last safe point" in said
     last = int(noted.read_text().split()[-3])
     assert torch.load(run / "last.pt", weights_only=True)["step"] == last + 1 > 4
@@ -195,7 +214,12 @@ def test_the_signal_that_the_time_is_over_keeps_a_safe_point(images, tmp_path):
 def test_a_child_that_is_lost_ends_the_training_in_words_and_it_goes_on(images, tmp_path, monkeypatch):
     children: list[Any] = []
     start, real = ranks._start_others, Run.advance
-    monkeypatch.setattr(ranks, "_start_others", lambda *given: children.extend(start(*given)) or children)
+
+    def started(*given: Any) -> list[Any]:
+        children.extend(new := start(*given))
+        return new
+
+    monkeypatch.setattr(ranks, "_start_others", started)
 
     def advance(run: Run, *given: Any) -> None:
         if run.step == 3 and len(children) == 1:
@@ -212,6 +236,13 @@ def test_a_child_that_is_lost_ends_the_training_in_words_and_it_goes_on(images, 
     assert next(p.done for p in shown if p.note == "going on") == 2
     assert len(children) == 2
     assert all(child.poll() is not None for child in children)
+
+
+def test_a_child_that_ends_before_the_others_meet_it_is_not_waited_for(images, tmp_path, monkeypatch):
+    start = ranks.again
+    monkeypatch.setattr(ranks, "again", lambda words, env: start(["train", "nowhere"], env=env))
+    with pytest.raises(TrainingError, match=r"is gone: .*needs a name"):
+        workflows.train(images, spec(devices=2), tmp_path / "tiny")
 
 
 def test_a_run_that_stands_between_two_reports_is_finished_by_two(images, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -38,7 +39,8 @@ from napari_unet.training.wishes import Wishes
 
 
 @pytest.fixture(autouse=True)
-def _threads():
+def _threads(forked):
+    forked(process)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -456,6 +458,7 @@ def test_what_libraries_print_does_not_end_the_listening(tmp_path, monkeypatch):
     child.write_text(f"#!/bin/sh\nprintf 'gar\\347on\\n'\necho '{done_line('here').strip()}'\n")
     child.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(child))
+    monkeypatch.setattr(process, "subprocess", subprocess)
     assert finish(workflows.train_apart_steps([example(0)], spec(), tmp_path / "tiny")) == Path("here")
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,8 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_unet import workflows
 from napari_unet.core.results import label_hash
+
+from .. import forked
 
 
 def run_copied_python(widget: Any) -> str:
@@ -28,9 +28,6 @@ def run_copied_command(widget: Any, here: Path, written: str) -> tuple[list[str]
     widget.copies.command.click()
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[0] == "napari-unet"
-    done = subprocess.run(
-        [sys.executable, "-c", "from napari_unet.cli import main; main()", *words[1:]],
-        cwd=here, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    done = forked.run(words[1:], cwd=here)
     assert done.returncode == 0, done.stderr + done.stdout
     return words, label_hash(np.asarray(workflows.read_labels(here / written).data))

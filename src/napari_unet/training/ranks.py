@@ -155,7 +155,7 @@ def joined(spec: TrainSpec, device: str, run: Path) -> Iterator[Ranks]:
     try:
         if device == "cuda":
             torch.cuda.set_device(ranks.local)
-        _meet("nccl" if device == "cuda" else "gloo")
+        _meet("nccl" if device == "cuda" else "gloo", others)
         yield ranks
     except RuntimeError as error:
         # Libraries of communication say in words only that the other side is gone.
@@ -175,14 +175,19 @@ def joined(spec: TrainSpec, device: str, run: Path) -> Iterator[Ranks]:
                 del os.environ[name]
 
 
-def _meet(backend: str) -> None:
+def _meet(backend: str, others: Sequence[subprocess.Popen[bytes]]) -> None:
     """Wait until all processes are there, which read images of their own before, and connect to them."""
-    store, rank, world = next(rendezvous("env://", timeout=_WAIT))
-    own = PrefixStore(_name_meeting(store, rank, world), store)
+    if others:  # torch's own way would wait for those that have ended
+        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store: Any = distributed.TCPStore(*place, world, not rank, _WAIT, wait_for_workers=False, multi_tenant=True)
+    else:
+        store, rank, world = next(rendezvous("env://", timeout=_WAIT))
+    own = PrefixStore(_name_meeting(store, rank, world, others), store)
     distributed.init_process_group(backend, store=own, rank=rank, world_size=world, timeout=_WAIT)
 
 
-def _name_meeting(store: Any, rank: int, world: int) -> str:
+def _name_meeting(store: Any, rank: int, world: int, others: Sequence[subprocess.Popen[bytes]] = ()) -> str:
     """Agree on a name that no meeting had before.
 
     When torchrun starts processes again they are given the store of those before, with the addresses of the dead in it:
@@ -190,20 +195,35 @@ def _name_meeting(store: Any, rank: int, world: int) -> str:
     """
     own, words = uuid.uuid4().hex, [f"word-{other}" for other in range(world)]
     store.set(words[rank], own)
-    store.wait(words, _WAIT)
+    _await(store, words, others)
     end = time.monotonic() + _WAIT.total_seconds()
     while time.monotonic() < end:
         if not rank:
             store.set("words", " ".join(store.get(word).decode() for word in words))
-        store.wait(["words"], _WAIT)
+        _await(store, ["words"], others)
         told = store.get("words").decode().split()
         if len(told) == world and told[rank] == own:
             name = hashlib.sha256(" ".join(told).encode()).hexdigest()[:16]
             store.set(f"{name}-{rank}", "")
             if store.check([f"{name}-{other}" for other in range(world)]):
                 return name
+        _check_alive(others)
         time.sleep(_LOOK)
     raise TrainingError(f"Not all of the {world} processes of this training have come. Start them all again.")
+
+
+def _await(store: Any, keys: list[str], others: Sequence[subprocess.Popen[bytes]]) -> None:
+    end = time.monotonic() + _WAIT.total_seconds()
+    while not store.check(keys):
+        _check_alive(others)
+        if time.monotonic() > end:
+            raise RuntimeError("timed out: not all have come")
+        time.sleep(_LOOK)
+
+
+def _check_alive(others: Sequence[subprocess.Popen[bytes]]) -> None:
+    if any(other.poll() is not None for other in others):
+        raise RuntimeError("connection lost before the first step")
 
 
 def _check_devices(spec: TrainSpec, device: str) -> None:
