@@ -180,8 +180,8 @@ def _meet(backend: str, others: Sequence[subprocess.Popen[bytes]]) -> None:
     if others:  # torch's own way would wait for those that have ended
         rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        how = {"wait_for_workers": False, "multi_tenant": True}
-        store: Any = distributed.TCPStore(*place, world, not rank, _WAIT, **how)  # type: ignore[attr-defined]
+        open_store: Any = distributed.TCPStore  # type: ignore[attr-defined]
+        store = open_store(*place, world, not rank, _WAIT, wait_for_workers=False, multi_tenant=True)
     else:
         store, rank, world = next(rendezvous("env://", timeout=_WAIT))
     own = PrefixStore(_name_meeting(store, rank, world, others), store)
