@@ -39,6 +39,7 @@ format: setup
 screenshots: setup
 	@$(ON_SCREEN) $(BIN)/python scripts/screenshots.py
 	@$(ON_SCREEN) $(BIN)/python scripts/around_picture.py
+	@$(ON_SCREEN) $(BIN)/python scripts/inside_picture.py
 	@$(ON_SCREEN) $(BIN)/python scripts/class_pictures.py
 	@$(ON_SCREEN) $(BIN)/python scripts/track_pictures.py
 	@$(ON_SCREEN) $(BIN)/python scripts/cluster_pictures.py

@@ -595,6 +595,24 @@ def test_around(here, disks):
     assert "without --around" in lesions
 
 
+def test_objects_within_objects(here, disks):
+    halves = np.where(disks[1] % 2, disks[1], 0) * (np.arange(disks[1].shape[1]) % 3 > 0)
+    for name, labels in (("cells.ome.zarr", disks[1]), ("some foci.tif", halves)):
+        workflows.write_labels(name, Image(labels, "yx", (0.5, 0.5), ("micrometer",) * 2))
+    good("measure", "cells.ome.zarr", "--inside", "some foci.tif", "-o", "cells.csv")
+    good("measure", "some foci.tif", "--within", "cells.ome.zarr", "--within", "some foci.tif", "-o", "foci.csv")
+    cells, foci = workflows.read_table("cells.csv"), workflows.read_table("foci.csv")
+    np.testing.assert_array_equal(cells["some_foci_count"], cells["index"] % 2)
+    np.testing.assert_allclose(cells["some_foci_area"], [(halves == k).sum() * 0.25 for k in cells["index"]])
+    np.testing.assert_array_equal(foci["in_cells"], foci["index"])
+    np.testing.assert_array_equal(foci["in_some_foci_share"], 1.0)
+    lesions = bad("measure", "cells.ome.zarr", "--measure", "lesions", "--inside", "some foci.tif", "-o", "new.csv")
+    assert "without --inside" in lesions
+    assert "no file" in bad("measure", "cells.ome.zarr", "--inside", "none.tif", "-o", "new.csv")
+    again = bad("measure", "cells.ome.zarr", "--inside", "some foci.tif", "--inside", "some foci.tif", "-o", "new.csv")
+    assert "Two of the labels are called 'some_foci'" in again
+
+
 def test_models(here, bright):
     assert "bright" in good("models")
     cards = json.loads(good("models", "--json"))

@@ -130,7 +130,7 @@ def test_storage_and_windows_leave_the_counts_as_they_are(shape, kind, monkeypat
     truth, predicted = rng.integers(0, 9, (2, *shape)).astype(np.uint32)
     before = count(truth, predicted, (0.05, 0.2))
     monkeypatch.setattr("napari_unet.core.windows._STEPS", ((), (7,), (5, 8), (2, 3, 5)))
-    monkeypatch.setattr("napari_unet.metrics._overlaps._MOST_PARTS", 20)
+    monkeypatch.setattr("napari_unet.core.overlaps._MOST_PARTS", 20)
     chunks = tuple(max(1, n // 3) for n in shape)
     store = {"zarr": lambda data: zarr.array(data, chunks=chunks), "dask": da.from_array}.get(kind, lambda data: data)
     assert count(store(truth), store(predicted.astype(float)), (0.05, 0.2)) == before

@@ -61,6 +61,19 @@ Models = Annotated[
 Diameter = Annotated[
     float | None, typer.Option(help="Typical width of the objects in pixels.", show_default="measured")
 ]
+Inside = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Other labels, such as foci: how many lie in each object, and how much of it they cover. Can be repeated.",
+        show_default="nothing",
+    ),
+]
+Within = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Other labels, such as cells: in which of them each object lies. Can be repeated.", show_default="nothing"
+    ),
+]
 Around = Annotated[
     str,
     typer.Option(

@@ -26,6 +26,7 @@ GROW: Final = (
 MEASURE: Final = (
     "napari-unet measure labels.ome.zarr --image cells.tif --output cells.csv\n\n"
     "napari-unet measure nuclei.tif --image cells.tif --around '5 um' --output cells.csv\n\n"
+    "napari-unet measure nuclei.tif --inside foci.tif --output nuclei.csv\n\n"
     "napari-unet measure tumors.tif --measure lesions --output tumors.csv\n\n"
     "napari-unet measure lesions.nii.gz --image T1.nii.gz --channel FLAIR.nii.gz --output lesions.csv"
 )
@@ -95,6 +96,8 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     channel: options.Channel = None,
     axes: Annotated[str | None, typer.Option(help="What the dimensions of the image are, such as tyx.")] = None,
     around: options.Around = "",
+    inside: options.Inside = None,
+    within: options.Within = None,
     measure: Annotated[str, typer.Option(help="What to measure: objects, or lesions (with diameters).")] = "objects",
     classes: lesions.Classes = False,
     organ: lesions.Organ = None,
@@ -108,6 +111,9 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     overwrite: _Overwrite = False,
 ) -> None:
     """Measure size, place, shape and intensity of every object, one line each; intensities channel by channel.
+
+    With --inside: how many objects of other labels lie in each, such as foci in nuclei, and how much of it they cover.
+    With --within: in which of other objects each lies, such as the cell of a nucleus.
 
     With --measure lesions: volume in milliliters, the two diameters of RECIST, surface, percentiles, and what has
     changed since an earlier time.
@@ -125,15 +131,19 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     if measure == "lesions":
         _not_of(
             "lesions",
-            {"--around": around, "--scheduler": scheduler, "--local-workers": local_workers, "--slurm": slurm},
-        )
+            {
+                "--around": around, "--inside": inside, "--within": within, "--scheduler": scheduler,
+                "--local-workers": local_workers, "--slurm": slurm,
+            },
+        )  # fmt: skip
         table, rows = lesions.measure(labels, source, axes, files, classes)
     elif classes or any(files.values()):
         raise SpecError("--classes, --organ, --scores, --before and --changes are for lesions: add --measure lesions.")
     else:
         given = workflows.read_labels(labels, axes, source)
         with workflows.open_cluster(scheduler, local_workers, slurm) as client:
-            table = watch(workflows.measure_steps(given, source, (measure,), client, around))
+            steps = workflows.measure_steps(given, source, (measure,), client, around, inside or (), within or ())
+            table = watch(steps)
         rows = {"Objects": len(table["index"])}
     workflows.write_table(output, table)
     tell(rows | {"Table": output})

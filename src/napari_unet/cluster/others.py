@@ -72,8 +72,9 @@ def measure_on_steps(client: Client, labels: Image, image: Image | None, around:
     parts = Parts(labels, image)
     chore = Chore(source_of(labels, True), None if image is None else source_of(image, False))
     yield from _asked(client, chore)
+    of = len(parts) * (2 if around else 1)
     orders = ((number, "measure", (number,)) for number in range(len(parts)))
-    yield from _done(Hands(client, chore), orders, parts.add, (0, len(parts), "Measuring the objects"))
+    yield from _done(Hands(client, chore), orders, parts.add, (0, of, "Measuring the objects"))
     table = tabulate(labels, parts)
     if not around:
         return table
@@ -81,7 +82,7 @@ def measure_on_steps(client: Client, labels: Image, image: Image | None, around:
     chore = replace(chore, around={"distance": around, "scale": list(labels.scale)})
     parts = Parts(grow(labels, around, ring=True), image)
     orders = ((number, "measure", (number,)) for number in range(len(parts)))
-    yield from _done(Hands(client, chore), orders, parts.add, (0, len(parts), "Measuring around the objects"))
+    yield from _done(Hands(client, chore), orders, parts.add, (of // 2, of, "Measuring around the objects"))
     return add_rings(table, labels, parts)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from .errors import Cancelled
 
-__all__ = ["Looking", "Progress", "Steps", "check_stopped", "finish", "stoppable"]
+__all__ = ["Looking", "Progress", "Steps", "check_stopped", "finish", "stage", "stoppable"]
 
 T = TypeVar("T")
 # Says which part of an image somebody looks at, as a slice for each axis, or None.
@@ -68,6 +68,35 @@ def finish(steps: Steps[T], show: Callable[[Progress], None] | None = None) -> T
         return result
     finally:
         steps.close()
+
+
+def stage(steps: Steps[T], number: int, count: int) -> Steps[T]:
+    """Drive one of several jobs that follow each other, so that they fill one bar together.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The job.
+    number, count : int
+        Which one it is, from 0, and of how many; each is counted as long as the others.
+
+    Returns
+    -------
+    T
+        What the job returns.
+
+    Yields
+    ------
+    Progress
+        Of all of them.
+    """
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield replace(progress, done=progress.done + number * progress.total, total=progress.total * count)
 
 
 def stoppable(job: Callable[[], T], stop: threading.Event) -> T:

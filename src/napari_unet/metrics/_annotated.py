@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
+from napari_unet.core.overlaps import flat_labels, runs
 from napari_unet.core.results import Annotation
 from napari_unet.core.steps import Progress, Steps
 
-from ._overlaps import _labels, _runs
 from ._track_matches import _size, _sum
 
 __all__ = ["score_annotations"]
@@ -50,8 +50,8 @@ def score_annotations(labels: Image, annotations: Sequence[Annotation]) -> Steps
     ious = [np.zeros(0)]
     for i, one in enumerate(annotations):
         yield Progress(i, len(annotations), f"Comparing with {one.labels.name}")
-        true = _labels(np.asarray(one.labels.read((slice(None),) * len(one.labels.axes))), one.labels.name)
-        a, b, pixels = _runs(true, _labels(_part(labels, one), labels.name))
+        true = flat_labels(np.asarray(one.labels.read((slice(None),) * len(one.labels.axes))), one.labels.name)
+        a, b, pixels = runs(true, flat_labels(_part(labels, one), labels.name))
         (names, own), others = (_sum(side, pixels) for side in (a, b))
         both = (a > 0) & (b > 0)
         whole, other, common = _size((names, own), a[both]), _size(others, b[both]), pixels[both]

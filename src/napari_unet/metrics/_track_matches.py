@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
+from napari_unet.core.overlaps import flat_labels, runs
 from napari_unet.core.results import Tracks
 from napari_unet.core.steps import Progress, Steps
-
-from ._overlaps import _labels, _runs
 
 __all__ = ["Matches", "match"]
 
@@ -80,7 +79,7 @@ def match(result: tuple[Tracks, Image], truth: tuple[Tracks, Image]) -> Steps[Ma
     here, there, masked = _Rows(true), _Rows(found), 0
     for t in range(count):
         yield Progress(t, count, f"Comparing frame {t + 1} of {count}")
-        a, b, pixels = _runs(_frame(true_labels, t), _frame(labels, t))
+        a, b, pixels = runs(_frame(true_labels, t), _frame(labels, t))
         sizes = [_sum(side, pixels) for side in (a, b)]
         masked += int((here.find(t, sizes[0][0]) >= 0).sum())
         both = (a > 0) & (b > 0)
@@ -127,7 +126,7 @@ def _frame(labels: Image, t: int) -> npt.NDArray[Any]:
     place[labels.axes.index("t")] = t
     values = np.asarray(labels.read(tuple(place)))
     left = labels.axes.replace("t", "")
-    return _labels(values.transpose([left.index(a) for a in "czyx" if a in left]), labels.name)
+    return flat_labels(values.transpose([left.index(a) for a in "czyx" if a in left]), labels.name)
 
 
 def _sum(ids: npt.NDArray[np.uint64], pixels: Ints) -> tuple[npt.NDArray[np.uint64], Ints]:

@@ -20,8 +20,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from napari_unet.core.errors import SpecError
-
-from ._overlaps import overlaps
+from napari_unet.core.overlaps import overlaps
 
 __all__ = ["THRESHOLDS", "Counts", "count", "scores"]
 

@@ -56,7 +56,9 @@ class AroundRows(QWidget):
     def _asked(self, _text: str = "") -> None:
         self.shown.setVisible(bool(self.distance.text().strip()))
 
-    def steps(self, engine: ModuleType | Any, labels: Image, image: Image | None) -> Steps[tuple[Table, Image | None]]:
+    def steps(
+        self, engine: ModuleType | Any, labels: Image, image: Image | None, others: dict[str, Any]
+    ) -> Steps[tuple[Table, Image | None]]:
         """Return what measures objects and what lies around them; the second that comes out is what to show.
 
         Parameters
@@ -65,13 +67,15 @@ class AroundRows(QWidget):
             Has the verbs of :mod:`napari_unet.workflows`.
         labels, image : Image
             What is measured.
+        others : dict
+            More of what is asked for.
         """
         around, shown = self.distance.text().strip(), self.shown.isChecked()
 
         def make() -> Steps[tuple[Table, Image | None]]:
             if not around:
-                return (yield from engine.measure_steps(labels, image)), None
-            table = yield from engine.measure_steps(labels, image, around=around)
+                return (yield from engine.measure_steps(labels, image, **others)), None
+            table = yield from engine.measure_steps(labels, image, around=around, **others)
             if not shown or math.prod(labels.shape) * np.dtype(labels.data.dtype).itemsize > _SHOWN_BYTES:
                 return table, None
             yield Progress(1, 1, "Drawing the rings")

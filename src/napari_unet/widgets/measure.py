@@ -19,6 +19,7 @@ from napari_unet.core.steps import Progress, Steps
 
 from ._around import AroundRows
 from ._chooser import LayerBox
+from ._inside import InsideRows
 from ._layers import layer_axes, layer_image
 from ._lesion_table import LesionTable
 from ._lesions import LesionRows, change_words, lesion_steps
@@ -64,6 +65,9 @@ class MeasureWidget(Panel):
         self.form.addRow("Image", self.images)
         self.form.addRow(self.rows)
         self.form.addRow(self.around)
+        self.inside = InsideRows(napari_viewer)
+        self.related = Fold("Objects within objects", self.inside)
+        self.form.addRow(self.related)
         self.table_of_lesions = LesionTable(napari_viewer)
         self.column.addWidget(self.table_of_lesions, 1)
         self.save = button("Save table …", "Write the measurements to a file: CSV or Parquet.", self.ask_where)
@@ -85,7 +89,8 @@ class MeasureWidget(Panel):
     def _labels_changed(self, _text: str = "") -> None:
         self.table = self.lesions = None
         self.rows.setVisible(self.wants_lesions)
-        self.around.setVisible(not self.wants_lesions)
+        for each in (self.around, self.related):
+            each.setVisible(not self.wants_lesions)
         self.page.setVisible(self.wants_lesions)
         self._allow()
         if self.job is None:
@@ -106,11 +111,16 @@ class MeasureWidget(Panel):
             labels = layer_image(layer, layer_axes(layer)[0])
             image = None if source is None else _matching(source, labels)
             options = self.rows.options(labels) if self.wants_lesions else {}
+            others = {} if options else self.inside.asked(layer)
         except UNetError as error:
             self.complain(error)
             return
         engine = self.engine
-        steps = lesion_steps(engine, labels, image, options) if options else self.around.steps(engine, labels, image)
+        steps = (
+            lesion_steps(engine, labels, image, options)
+            if options
+            else self.around.steps(engine, labels, image, others)
+        )
 
         def make() -> Steps[Any]:
             yield Progress(0, 0, "Measuring")

@@ -14,19 +14,22 @@ from ..core.ground import PixelAreas
 from ..core.lengths import in_one_unit, scaled_like
 from ..core.registry import load
 from ..core.results import Table
-from ..core.steps import Progress, Steps, finish
+from ..core.steps import Progress, Steps, finish, stage
 from .clusters import on_workers
 from .files import open_image, open_labels, read_labels
+from .relating import named_labels, related_steps
 
 __all__ = ["around_steps", "evaluate", "evaluate_steps", "ground_of", "grow", "measure", "measure_steps"]
 
 
-def measure(
+def measure(  # noqa: PLR0913  # the face of the verb
     labels: Any,
     image: Any = None,
     measures: Sequence[str] = ("objects",),
     client: Any = None,
     around: str | float = "",
+    inside: Any = (),
+    within: Any = (),
 ) -> Table:
     """Measure every object.
 
@@ -44,6 +47,12 @@ def measure(
     around : str or float, optional
         Measure the ring around each object, too, such as the cytoplasm around a nucleus: how far it reaches, in pixels
         or with a unit (``"5 um"``). See :func:`~napari_unet.measures._around.add_rings` for the columns.
+    inside : labels, list of labels, or dict, optional
+        Other objects on the same grid, such as foci of nuclei, that are counted in each object; a dict names them
+        (``{"foci": labels}``), else their files do. See :func:`~napari_unet.measures._inside.add_inside`.
+    within : labels, list of labels, or dict, optional
+        Other objects, such as cells, of which it is said in which each object lies. See
+        :func:`~napari_unet.measures._inside.add_within`.
 
     Returns
     -------
@@ -55,25 +64,29 @@ def measure(
     RegistryError
         If a measure is unknown.
     SpecError
-        If `around` cannot be read, or is asked for without the measure ``objects``.
+        If `around` cannot be read, or it, `inside` or `within` is asked for without the measure ``objects``.
+    AxesError
+        If images or labels do not cover the same pixels.
     ClusterError
         If workers cannot do it.
     """
-    return finish(measure_steps(labels, image, measures, client, around))
+    return finish(measure_steps(labels, image, measures, client, around, inside, within))
 
 
-def measure_steps(
+def measure_steps(  # noqa: PLR0913  # the face of the verb
     labels: Any,
     image: Any = None,
     measures: Sequence[str] = ("objects",),
     client: Any = None,
     around: str | float = "",
+    inside: Any = (),
+    within: Any = (),
 ) -> Steps[Table]:
     """Measure every object, step by step.
 
     Parameters
     ----------
-    labels, image, measures, client, around : Any
+    labels, image, measures, client, around, inside, within : Any
         As for :func:`measure`.
 
     Returns
@@ -88,29 +101,35 @@ def measure_steps(
 
     Raises
     ------
-    RegistryError, SpecError, ClusterError
+    RegistryError, SpecError, AxesError, ClusterError
         As for :func:`measure`.
     """
     table: Table = {}
     labels, intensities = _on_one_grid(labels, image)
     distance = _distance(around, labels)
-    if distance and "objects" not in measures:
-        raise SpecError(f"What lies around objects is measured with 'objects', not with '{', '.join(measures)}'.")
-    for name in measures:
+    contents, places = named_labels(inside), named_labels(within)
+    for asked, words in ((distance, "lies around objects"), (contents, "lies in objects"), (places, "objects lie in")):
+        if asked and "objects" not in measures:
+            raise SpecError(f"What {words} is measured with 'objects', not with '{', '.join(measures)}'.")
+    own_ring = bool(distance) and client is None  # workers measure rings with their objects
+    count = len(measures) + own_ring + len(contents) + len(places)
+    for number, name in enumerate(measures):
         measuring = load("measures", name)
         if client is not None and name == "objects":
-            table |= yield from on_workers(client, "measure_on_steps", labels, intensities, distance)
+            steps = on_workers(client, "measure_on_steps", labels, intensities, distance)
+            table |= yield from stage(steps, number, count)
         elif hasattr(measuring, "measure_steps"):
-            table |= yield from measuring.measure_steps(labels, intensities)
+            table |= yield from stage(measuring.measure_steps(labels, intensities), number, count)
         elif name == "classes":
             table |= measuring.measure(labels, intensities, ground_of(labels, intensities))
         else:
             table |= measuring.measure(labels, intensities)
-        if client is None and name == "objects" and distance:
-            from ..measures._around import measure_steps as measure_around
+    if own_ring:
+        from ..measures._around import measure_steps as measure_around
 
-            table = yield from measure_around(table, labels, intensities, distance)
-    return table
+        around_them = measure_around(table, labels, intensities, distance)
+        table = yield from stage(around_them, len(measures), count)
+    return (yield from related_steps(table, labels, contents, places, (len(measures) + own_ring, count)))
 
 
 def around_steps(table: Table, labels: Image, image: Image | None, around: str | float) -> Steps[Table]:

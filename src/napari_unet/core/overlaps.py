@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.core.errors import ImageError
-from napari_unet.core.windows import Reader, windows
+from .errors import ImageError
+from .windows import Reader, windows
 
-__all__ = ["Overlaps", "overlaps"]
+__all__ = ["Overlaps", "Shared", "flat_labels", "overlaps", "runs"]
 
 _MOST_PARTS: Final = 1 << 20
 
@@ -41,6 +41,36 @@ class Overlaps:
     guess_sizes: Ints
 
 
+class Shared:
+    """Counts the pixels that labels share, part by part; memory is needed for the pairs, not for the pixels."""
+
+    def __init__(self) -> None:
+        self._parts: list[Triples] = []
+        self._number, self._limit = 0, _MOST_PARTS
+
+    def add(self, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> None:
+        """Add pixels.
+
+        Parameters
+        ----------
+        one, other : ndarray, shape (n,)
+            Labels of the same pixels; see :func:`flat_labels`.
+        """
+        self._parts.append(runs(one, other))
+        self._number += len(self._parts[-1][0])
+        if self._number > self._limit:
+            self._parts = [_merged(self._parts)]
+            self._number = len(self._parts[0][0])
+            self._limit = _MOST_PARTS + self._number
+
+    def pairs(self) -> Triples:
+        """Return what was counted: see :func:`runs`."""
+        if not self._parts:
+            return np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        self._parts = [_merged(self._parts)]
+        return self._parts[0]
+
+
 def overlaps(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Overlaps:
     """Count the pixels that objects share.
 
@@ -65,16 +95,10 @@ def overlaps(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Overlaps:
             f"The true labels have the shape {true.shape}, the predicted ones {guess.shape}. "
             "Compare labels of the same image at the same resolution."
         )
-    parts: list[Triples] = []
-    number, limit = 0, _MOST_PARTS
+    shared = Shared()
     for window in windows(true.shape):
-        parts.append(_runs(_labels(true.read(window), true.name), _labels(guess.read(window), guess.name)))
-        number += len(parts[-1][0])
-        if number > limit:
-            parts = [_merged(parts)]
-            number = len(parts[0][0])
-            limit = _MOST_PARTS + number
-    a, b, pixels = _merged(parts)
+        shared.add(flat_labels(true.read(window), true.name), flat_labels(guess.read(window), guess.name))
+    a, b, pixels = shared.pairs()
     both = (a > 0) & (b > 0)
     (row, true_sizes), (column, guess_sizes) = _compact(a, pixels), _compact(b, pixels)
     return Overlaps(row[both], column[both], pixels[both], true_sizes, guess_sizes)
@@ -83,31 +107,61 @@ def overlaps(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Overlaps:
 def _reader(values: Any, name: str) -> Reader:
     data = values if hasattr(values, "shape") and hasattr(values, "dtype") else np.asarray(values)
     if data.dtype.kind not in "buif" or 0 in data.shape:
-        raise _no_labels(name, data)
+        raise _noflat_labels(name, data)
     return Reader(data, name)
 
 
-def _no_labels(name: str, data: Any) -> ImageError:
+def _noflat_labels(name: str, data: Any) -> ImageError:
     return ImageError(
         f"The {name} must be whole numbers in a non-empty array; these have the type {data.dtype} and "
         f"the shape {tuple(data.shape)}. Give one number to each object and 0 to the background."
     )
 
 
-def _labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """Check that values are labels, and flatten them."""
+def flat_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Check that values are labels, and flatten them.
+
+    Parameters
+    ----------
+    values : ndarray
+        Of any shape.
+    name : str
+        What they are, for the user.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Whole numbers from 0.
+
+    Raises
+    ------
+    ImageError
+        If they are no labels.
+    """
     kind = values.dtype.kind
     if kind == "f":
         if not (np.isfinite(values).all() and (values == np.rint(values)).all()):
-            raise _no_labels(name, values)
+            raise _noflat_labels(name, values)
         values = values.astype(np.int64)
     if kind in "if" and values.min() < 0:
         raise ImageError(f"The {name} hold negative numbers. Use 0 for background and numbers from 1 up.")
     return values.reshape(-1)
 
 
-def _runs(true: npt.NDArray[Any], guess: npt.NDArray[Any]) -> Triples:
-    """List stretches of pixels in which neither label changes: far fewer than pixels."""
+def runs(true: npt.NDArray[Any], guess: npt.NDArray[Any]) -> Triples:
+    """List the pairs of labels of pixels, and how many pixels have each; background with background is left out.
+
+    Parameters
+    ----------
+    true, guess : ndarray, shape (n,)
+        Labels of the same pixels.
+
+    Returns
+    -------
+    tuple of ndarray
+        Labels of the first and of the second, and pixels; ordered by the first, then the second.
+    """
+    # By stretches of pixels in which neither label changes: far fewer than pixels.
     changes = np.flatnonzero((true[1:] != true[:-1]) | (guess[1:] != guess[:-1])) + 1
     starts = np.concatenate([[0], changes])
     a, b = true[starts].astype(np.uint64), guess[starts].astype(np.uint64)

@@ -1,0 +1,106 @@
+"""Objects within objects: what lies inside of each, and in which of others each lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from ..core.axes import Image
+from ..core.errors import SpecError
+from ..core.results import Table
+from ..core.steps import Steps, stage
+from .files import open_labels
+
+__all__ = ["named_labels", "related_steps"]
+
+
+def named_labels(given: Any) -> dict[str, Any]:
+    """Return labels by the names that columns of a table have of them.
+
+    Parameters
+    ----------
+    given : labels, list of labels, or dict
+        As for :func:`~napari_unet.workflows.measuring.measure`.
+
+    Returns
+    -------
+    dict
+        Labels as they were given.
+
+    Raises
+    ------
+    SpecError
+        If two have the same name.
+    """
+    from ..measures._inside import column_name
+
+    if isinstance(given, Mapping):
+        pairs = [(str(name), labels) for name, labels in given.items()]
+    else:
+        several = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
+        pairs = [(_name(labels), labels) for labels in several]
+    found: dict[str, Any] = {}
+    for name, labels in pairs:
+        if (column := column_name(name)) in found:
+            raise SpecError(
+                f"Two of the labels are called '{column}', and so would be the columns of both. Give them names: "
+                f'{{"{column}": ..., "others": ...}}, or rename a file.'
+            )
+        found[column] = labels
+    return found
+
+
+def _name(labels: Any) -> str:
+    if isinstance(labels, str | os.PathLike):
+        return PurePath(os.fspath(labels)).name
+    return labels.name if isinstance(labels, Image) else ""
+
+
+def related_steps(
+    table: Table, labels: Image, inside: Mapping[str, Any], within: Mapping[str, Any], stages: tuple[int, int]
+) -> Steps[Table]:
+    """Say of objects that are measured what lies inside of each, and in which of others each lies.
+
+    Parameters
+    ----------
+    table : dict of ndarray
+        With the columns of the measure ``objects``.
+    labels : Image
+        As they were measured.
+    inside, within : mapping of str to labels
+        Other objects by name.
+    stages : (int, int)
+        How many jobs were done before, and how many there are in all.
+
+    Returns
+    -------
+    dict of ndarray
+        The table with more columns; see :mod:`napari_unet.measures._inside`.
+
+    Yields
+    ------
+    Progress
+        While it goes on.
+
+    Raises
+    ------
+    AxesError, ImageError
+        If labels do not fit each other.
+    """
+    from ..measures._inside import add_inside, add_within, shared_steps
+
+    asked = [(name, other, True) for name, other in inside.items()]
+    asked += [(name, other, False) for name, other in within.items()]
+    for number, (name, other, lies_inside) in enumerate(asked, stages[0]):
+        shared = yield from stage(shared_steps(labels, _opened(other, labels)), number, stages[1])
+        table = add_inside(table, labels, name, shared) if lies_inside else add_within(table, name, shared)
+    return table
+
+
+def _opened(other: Any, labels: Image) -> Image:
+    """Open other labels; an array has the axes of those that are measured if it is as large."""
+    if not isinstance(other, Image | str | os.PathLike) and getattr(other, "shape", None) == labels.shape:
+        return Image(other, labels.axes, name="labels")
+    return open_labels(other, labels)

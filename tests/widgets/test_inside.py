@@ -1,0 +1,44 @@
+"""Objects within objects in the measuring dock."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+from napari_unet.widgets.measure import MeasureWidget
+
+
+def test_foci_are_counted_and_know_their_nucleus(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[str] = []
+    monkeypatch.setattr("napari_unet.widgets._panel.show_error", errors.append)
+    viewer, nuclei, foci = ViewerModel(), np.zeros((30, 40), np.int32), np.zeros((30, 40), np.int32)
+    nuclei[5:15, 5:15], nuclei[5:15, 20:30] = 2, 5
+    foci[6:8, 6:8], foci[10:12, 10:12], foci[20:22, 20:22] = 1, 2, 3
+    viewer.add_labels(foci, name="DNA foci", scale=(0.5, 0.5))
+    viewer.add_labels(nuclei, name="nuclei", scale=(0.5, 0.5))
+    widget = MeasureWidget(viewer)
+    qtbot.addWidget(widget)
+    rows = widget.inside
+
+    def choose(labels: str, inside: str, within: str) -> None:
+        for box, name in ((widget.labels, labels), (rows.counted, inside), (rows.places, within)):
+            box.setCurrentText(name)
+        widget.run()
+        qtbot.waitUntil(lambda: widget.job is None, timeout=60_000)
+
+    choose("nuclei", "DNA foci", "nothing")
+    found = viewer.layers["nuclei"].features
+    assert [*found["DNA_foci_count"]] == [2, 0]
+    assert [*found["DNA_foci_area"]] == [2.0, 0.0]
+    assert "in_nuclei" not in found
+    choose("DNA foci", "nothing", "nuclei")
+    found = viewer.layers["DNA foci"].features
+    assert [*found["in_nuclei"]] == [2, 2, 0]
+    assert [*found["in_nuclei_share"]] == [1, 1, 0]
+    assert not errors
+    choose("nuclei", "nuclei", "nothing")
+    assert "names the layer that is measured" in widget.status.text()
+    widget.what.setCurrentText("lesions")
+    assert widget.related.isHidden()
