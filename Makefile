@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that is needed on a machine with python3 (3.11 or newer), git and make.
 # Both build .venv on their first run; see scripts/setup.sh.
 .POSIX:
-.PHONY: help demo test lint format screenshots setup clean
+.PHONY: help demo test lint lint-types lint-words format screenshots setup clean
 
 BIN = .venv/bin
 # The offscreen platform of Qt has no OpenGL: without a screen, an X server in memory takes its place.
@@ -24,10 +24,16 @@ demo:
 test: lint
 	@$(ON_SCREEN) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(PYTEST)
 
+# Types take as long as all the rest together.
 lint: setup
+	@$(MAKE) -j 2 lint-types lint-words
+
+lint-types:
+	$(BIN)/mypy
+
+lint-words:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@find src -name '*.py' ! -name '_version.py' | xargs $(BIN)/numpydoc lint
 	@$(BIN)/python -W ignore -m npe2 validate --imports napari-unet-suite
