@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,20 @@ def test_the_same_rings(client, wide, movie):
         expected = workflows.measure(labels, image, around=7)
         assert expected["ring_area"].max() > 0
         same(workflows.measure(labels, image, client=client, around=7), expected)
+
+
+def test_the_same_objects_within_objects(client, wide, movie, tmp_path):
+    for places, axes in ((wide, "yx"), (movie, "tyx")):
+        labels, _ = opened(places, axes)
+        shifted = np.roll(np.asarray(labels.data), 9, axis=-1)
+        zarr.create_array(tmp_path / f"{axes}.zarr", data=shifted, chunks=(100,) * len(axes))
+        other = replace(workflows.read_labels(tmp_path / f"{axes}.zarr", axes), name="others")
+        expected = workflows.measure(labels, inside=other, within=other)
+        assert expected["others_count"].max() > 0
+        assert 0 < expected["in_others_share"].max() <= 1
+        same(workflows.measure(labels, client=client, inside=other, within=other), expected)
+    with pytest.raises(ClusterError, match="in the memory of this program"):
+        workflows.measure(labels, client=client, inside=shifted)
 
 
 def test_the_same_tracks(client, movie):

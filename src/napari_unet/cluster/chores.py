@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..io.images import read_image
 from ..io.labels import read_labels
 from ..io.pairs import read_judged
 from ..measures._around import grow
+from ..measures._inside import SharedParts
 from ..measures._parts import Parts, Sums
 from ..metrics._judging import judge
 from ..models import motion
@@ -125,6 +126,8 @@ class Chore:
         See :func:`~napari_unet.models.motion.measure_motion`.
     around : dict or None
         Where the rings around objects are measured: how far they reach (``distance``), and ``scale`` of the labels.
+    other : Source or None
+        Labels whose objects lie in those of `labels`, or around them.
     """
 
     labels: Source | None = None
@@ -132,6 +135,7 @@ class Chore:
     model: dict[str, Any] | None = None
     measured: dict[str, Any] | None = None
     around: dict[str, Any] | None = None
+    other: Source | None = None
 
     @property
     def name(self) -> str:
@@ -140,8 +144,9 @@ class Chore:
 
     def bench(self) -> Bench:
         """Return what a process needs to do it; files are opened."""
-        labels, image = (None if source is None else source.open() for source in (self.labels, self.image))
-        return Bench(self, labels, image)
+        sources = (self.labels, self.image, self.other)
+        labels, image, other = (None if source is None else source.open() for source in sources)
+        return Bench(self, labels, image, other)
 
 
 @dataclass
@@ -152,13 +157,14 @@ class Bench:
     ----------
     chore : Chore
         What is done.
-    labels, image : Image or None
+    labels, image, other : Image or None
         Its files, open.
     """
 
     chore: Chore
     labels: Image | None
     image: Image | None
+    other: Image | None = None
     _own: threading.local = field(default_factory=threading.local)  # readers are of one thread
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seer: Seer | None = None
@@ -171,13 +177,17 @@ class Bench:
             if (around := self.chore.around) is not None:
                 labels = grow(replace(labels, scale=tuple(around["scale"])), around["distance"], ring=True)
             parts = self._own.parts = Parts(labels, self.image)
-        steps = parts.measure(number)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                found: Sums = end.value
-                return found.shrunk()
+        found: Sums = _driven(parts.measure(number))
+        return found.shrunk()
+
+    def compare(self, number: int) -> Any:
+        """Count the pixels of a part; see :class:`~napari_unet.measures._inside.SharedParts`."""
+        parts = getattr(self._own, "shared", None)
+        if parts is None:
+            if self.other is None:
+                raise ClusterError("There are no labels to compare with. Give them.")
+            parts = self._own.shared = SharedParts(self._labels(), self.other)
+        return _driven(parts.measure(number))
 
     def detect(self, first: int, stop: int, told: Sequence[Foretold] | None) -> list[Frame]:
         """List the objects of some frames; see :func:`~napari_unet.tracking._detect.detect_some`."""
@@ -208,6 +218,14 @@ class Bench:
         if self.labels is None:
             raise ClusterError("There are no labels to work on. Give them.")
         return self.labels
+
+
+def _driven(steps: Generator[None, None, Any]) -> Any:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def measure_motion(chore: Chore) -> dict[str, Any]:

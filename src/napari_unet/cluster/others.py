@@ -12,6 +12,7 @@ from ..core.errors import ClusterError
 from ..core.steps import Progress
 from ..io.addresses import as_address
 from ..measures._around import add_rings, grow
+from ..measures._inside import SharedParts
 from ..measures._parts import Parts
 from ..measures.objects import tabulate
 from ..metrics._judging import conclude
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ..core.specs import SegmentSpec
     from ..core.steps import Steps
 
-__all__ = ["evaluate_on_steps", "measure_on_steps", "track_on_steps"]
+__all__ = ["compare_on_steps", "evaluate_on_steps", "measure_on_steps", "track_on_steps"]
 
 _AT_ONCE: Final = 8  # frames of a job at most: the frame before the first is read twice
 _FOR_EACH: Final = 4  # jobs for each thread at least, so that none waits for another at the end
@@ -84,6 +85,41 @@ def measure_on_steps(client: Client, labels: Image, image: Image | None, around:
     orders = ((number, "measure", (number,)) for number in range(len(parts)))
     yield from _done(Hands(client, chore), orders, parts.add, (of // 2, of, "Measuring around the objects"))
     return add_rings(table, labels, parts)
+
+
+def compare_on_steps(client: Client, labels: Image, other: Image) -> Steps[list[Table]]:
+    """Count the pixels that objects of two labels share on the workers of a cluster.
+
+    Parameters
+    ----------
+    client : Client
+        Connected.
+    labels, other : Image
+        From files that workers can open too; see :class:`~napari_unet.measures._inside.SharedParts`.
+
+    Returns
+    -------
+    list of dict of ndarray
+        See :meth:`~napari_unet.measures._inside.SharedParts.tables`.
+
+    Yields
+    ------
+    Progress
+        One for every part.
+
+    Raises
+    ------
+    ClusterError
+        If workers cannot do it, or are lost.
+    UNetError
+        See :class:`~napari_unet.measures._inside.SharedParts`.
+    """
+    parts = SharedParts(labels, other)
+    chore = Chore(source_of(labels, True), other=source_of(other, True))
+    yield from _asked(client, chore)
+    orders = ((number, "compare", (number,)) for number in range(len(parts)))
+    yield from _done(Hands(client, chore), orders, parts.add, (0, len(parts), f"Comparing with {other.name}"))
+    return parts.tables()
 
 
 def track_on_steps(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .errors import ImageError
 from .windows import Reader, windows
 
-__all__ = ["Overlaps", "Shared", "flat_labels", "overlaps", "runs"]
+__all__ = ["Overlaps", "Shared", "Triples", "flat_labels", "overlaps", "runs"]
 
 _MOST_PARTS: Final = 1 << 20
 
@@ -56,8 +56,18 @@ class Shared:
         one, other : ndarray, shape (n,)
             Labels of the same pixels; see :func:`flat_labels`.
         """
-        self._parts.append(runs(one, other))
-        self._number += len(self._parts[-1][0])
+        self.join(runs(one, other))
+
+    def join(self, pairs: Triples) -> None:
+        """Add pixels that are counted already.
+
+        Parameters
+        ----------
+        pairs : tuple of ndarray
+            As :meth:`pairs` returns them.
+        """
+        self._parts.append(pairs)
+        self._number += len(pairs[0])
         if self._number > self._limit:
             self._parts = [_merged(self._parts)]
             self._number = len(self._parts[0][0])

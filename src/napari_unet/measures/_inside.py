@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+from collections.abc import Generator
 from typing import Any, Final
 
 import numpy as np
@@ -11,14 +13,15 @@ import numpy.typing as npt
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError
-from napari_unet.core.overlaps import Shared, flat_labels
+from napari_unet.core.overlaps import Shared, Triples, flat_labels
 from napari_unet.core.results import Table
-from napari_unet.core.steps import Progress, Steps
-from napari_unet.core.windows import Reader, windows
+from napari_unet.core.steps import Steps
+from napari_unet.core.windows import Reader, strips
 
 from ._source import Source, check_fit, spatial
+from .objects import counted_steps
 
-__all__ = ["add_inside", "add_within", "column_name", "shared_steps"]
+__all__ = ["SharedParts", "add_inside", "add_within", "column_name", "shared_steps"]
 
 _NO_LETTER: Final = re.compile(r"\W+")
 
@@ -31,8 +34,8 @@ def column_name(name: str) -> str:
     return _NO_LETTER.sub("_", stem).strip("_") or "others"
 
 
-def shared_steps(labels: Image, other: Image) -> Steps[list[Table]]:
-    """Count the pixels that objects share with those of other labels.
+class SharedParts:
+    """The parts in which pixels of two labels are counted; they follow from the shape alone.
 
     Parameters
     ----------
@@ -41,11 +44,96 @@ def shared_steps(labels: Image, other: Image) -> Steps[list[Table]]:
     other : Image
         Others, of the same size.
 
+    Raises
+    ------
+    AxesError
+        If they do not cover the same pixels, or have channels.
+    ImageError
+        If they lie elsewhere.
+    """
+
+    def __init__(self, labels: Image, other: Image) -> None:
+        for each in (labels, other):
+            if each.channels > 1:
+                raise AxesError(f"'{each.name}' has {each.channels} channels; labels have none. Choose one channel.")
+        try:
+            check_fit(labels, other)
+        except AxesError as error:
+            raise AxesError(
+                f"'{other.name}' ({other.axes} {other.shape}) and '{labels.name}' ({labels.axes} {labels.shape}) do "
+                "not cover the same pixels. Give labels of the same image, as large as each other."
+            ) from error
+        self._sources = [Source(each, Reader(each.data, each.name)) for each in (labels, other)]
+        self._strips = strips(self._sources[0].shape)
+        self._shared = [Shared() for _ in range(labels.along("t")[0][0] if "t" in labels.axes else 1)]
+
+    def __len__(self) -> int:
+        """How many parts there are."""
+        return len(self._shared) * len(self._strips)
+
+    def windows(self, number: int) -> int:
+        """Return how many windows the parts before one have."""
+        before = list(itertools.accumulate(map(len, self._strips), initial=0))
+        times, strip = divmod(number, len(self._strips))
+        return times * before[-1] + before[strip]
+
+    def measure(self, number: int) -> Generator[None, None, Triples]:
+        """Count the pixels of a part; give way after every window.
+
+        Parameters
+        ----------
+        number : int
+            Of the part.
+
+        Returns
+        -------
+        tuple of ndarray
+            See :meth:`napari_unet.core.overlaps.Shared.pairs`.
+
+        Raises
+        ------
+        ImageError
+            If the values are not labels.
+        """
+        t, strip = divmod(number, len(self._strips))
+        shared = Shared()
+        for window in self._strips[strip]:
+            shared.add(*(flat_labels(source.read(t, window), source.name) for source in self._sources))
+            yield
+        return shared.pairs()
+
+    def add(self, number: int, pairs: Triples) -> None:
+        """Add a part to those of its time point, in whatever order they come."""
+        self._shared[number // len(self._strips)].join(pairs)
+
+    def tables(self) -> list[Table]:
+        """Return what was counted.
+
+        Returns
+        -------
+        list of dict of ndarray
+            For each time point ``own`` and ``other``, the numbers of two objects (0: the background), and ``pixels``
+            that they share; ordered by ``own``, then ``other``.
+        """
+        found: list[Table] = []
+        for shared in self._shared:
+            own, other, pixels = shared.pairs()
+            found.append({"own": own.astype(np.int64), "other": other.astype(np.int64), "pixels": pixels})
+        return found
+
+
+def shared_steps(labels: Image, other: Image) -> Steps[list[Table]]:
+    """Count the pixels that objects share with those of other labels.
+
+    Parameters
+    ----------
+    labels, other : Image
+        See :class:`SharedParts`.
+
     Returns
     -------
     list of dict of ndarray
-        For each time point ``own`` and ``other``, the numbers of two objects (0: the background), and ``pixels`` that
-        they share; ordered by ``own``, then ``other``.
+        See :meth:`SharedParts.tables`.
 
     Yields
     ------
@@ -54,33 +142,12 @@ def shared_steps(labels: Image, other: Image) -> Steps[list[Table]]:
 
     Raises
     ------
-    AxesError
-        If they do not cover the same pixels, or have channels.
-    ImageError
-        If the values are not labels, or lie elsewhere.
+    AxesError, ImageError
+        See :class:`SharedParts`; also if the values are not labels.
     """
-    for each in (labels, other):
-        if each.channels > 1:
-            raise AxesError(f"'{each.name}' has {each.channels} channels; labels have none. Choose one channel.")
-    try:
-        check_fit(labels, other)
-    except AxesError as error:
-        raise AxesError(
-            f"'{other.name}' ({other.axes} {other.shape}) and '{labels.name}' ({labels.axes} {labels.shape}) do not "
-            "cover the same pixels. Give labels of the same image, as large as each other."
-        ) from error
-    sources = [Source(each, Reader(each.data, each.name)) for each in (labels, other)]
-    times = range(labels.along("t")[0][0] if "t" in labels.axes else 1)
-    places = list(windows(sources[0].shape))
-    found: list[Table] = []
-    for t in times:
-        shared = Shared()
-        for number, window in enumerate(places, 1):
-            shared.add(*(flat_labels(source.read(t, window), source.name) for source in sources))
-            yield Progress(t * len(places) + number, len(times) * len(places), f"Comparing with {other.name}")
-        own, others, pixels = shared.pairs()
-        found.append({"own": own.astype(np.int64), "other": others.astype(np.int64), "pixels": pixels})
-    return found
+    parts = SharedParts(labels, other)
+    yield from counted_steps(parts, f"Comparing with {other.name}")
+    return parts.tables()
 
 
 def add_inside(table: Table, labels: Image, name: str, shared: list[Table]) -> Table:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, Final
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ from ._moments import Moments
 from ._outline import Outlines
 from ._parts import Parts, Sums
 from ._source import spatial
+
+if TYPE_CHECKING:
+    from ._inside import SharedParts
 
 __all__ = ["counted_steps", "measure", "measure_steps", "tabulate", "units"]
 
@@ -98,12 +102,12 @@ def measure_steps(labels: Image, image: Image | None = None) -> Steps[Table]:
     return tabulate(labels, parts)
 
 
-def counted_steps(parts: Parts, words: str) -> Steps[None]:
+def counted_steps(parts: Parts | SharedParts, words: str) -> Steps[None]:
     """Measure all parts, one after the other.
 
     Parameters
     ----------
-    parts : Parts
+    parts : Parts or SharedParts
         None of them measured.
     words : str
         What is done, for the user.
@@ -119,7 +123,8 @@ def counted_steps(parts: Parts, words: str) -> Steps[None]:
         If the values are not labels.
     """
     for number in range(len(parts)):
-        steps, before = parts.measure(number), parts.windows(number)
+        steps: Generator[None, None, Any] = parts.measure(number)
+        before = parts.windows(number)
         while True:
             try:
                 next(steps)

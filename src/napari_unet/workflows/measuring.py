@@ -129,7 +129,7 @@ def measure_steps(  # noqa: PLR0913  # the face of the verb
 
         around_them = measure_around(table, labels, intensities, distance)
         table = yield from stage(around_them, len(measures), count)
-    return (yield from related_steps(table, labels, contents, places, (len(measures) + own_ring, count)))
+    return (yield from related_steps(table, labels, (contents, places), (len(measures) + own_ring, count), client))
 
 
 def around_steps(table: Table, labels: Image, image: Image | None, around: str | float) -> Steps[Table]:

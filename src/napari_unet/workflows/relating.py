@@ -11,6 +11,7 @@ from ..core.axes import Image
 from ..core.errors import SpecError
 from ..core.results import Table
 from ..core.steps import Steps, stage
+from .clusters import on_workers
 from .files import open_labels
 
 __all__ = ["named_labels", "related_steps"]
@@ -59,7 +60,11 @@ def _name(labels: Any) -> str:
 
 
 def related_steps(
-    table: Table, labels: Image, inside: Mapping[str, Any], within: Mapping[str, Any], stages: tuple[int, int]
+    table: Table,
+    labels: Image,
+    others: tuple[Mapping[str, Any], Mapping[str, Any]],
+    stages: tuple[int, int],
+    client: Any = None,
 ) -> Steps[Table]:
     """Say of objects that are measured what lies inside of each, and in which of others each lies.
 
@@ -69,10 +74,12 @@ def related_steps(
         With the columns of the measure ``objects``.
     labels : Image
         As they were measured.
-    inside, within : mapping of str to labels
-        Other objects by name.
+    others : tuple of two mappings of str to labels
+        Other objects by name: those that are looked for inside, and those that objects lie in.
     stages : (int, int)
         How many jobs were done before, and how many there are in all.
+    client : distributed.Client, optional
+        Of a cluster that does it.
 
     Returns
     -------
@@ -88,13 +95,20 @@ def related_steps(
     ------
     AxesError, ImageError
         If labels do not fit each other.
+    ClusterError
+        If workers cannot do it.
     """
     from ..measures._inside import add_inside, add_within, shared_steps
 
-    asked = [(name, other, True) for name, other in inside.items()]
-    asked += [(name, other, False) for name, other in within.items()]
-    for number, (name, other, lies_inside) in enumerate(asked, stages[0]):
-        shared = yield from stage(shared_steps(labels, _opened(other, labels)), number, stages[1])
+    asked = [
+        (name, given, inside)
+        for inside, some in zip((True, False), others, strict=True)
+        for name, given in some.items()
+    ]
+    for number, (name, given, lies_inside) in enumerate(asked, stages[0]):
+        other = _opened(given, labels)
+        steps = on_workers(client, "compare_on_steps", labels, other) if client else shared_steps(labels, other)
+        shared = yield from stage(steps, number, stages[1])
         table = add_inside(table, labels, name, shared) if lies_inside else add_within(table, name, shared)
     return table
 
