@@ -17,7 +17,7 @@ from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
-THERE = "forkserver" in multiprocessing.get_all_start_methods()
+THERE = sys.platform == "linux"  # elsewhere what is loaded does not always outlive a fork
 LOADED = [
     "napari_unet.cli", "napari_unet.cli.commands", "napari_unet.workflows", "napari_unet.workflows.driving",
     "napari_unet.models.segment", "napari_unet.training.whole", "napari_unet.training.fit", "distributed",
@@ -29,7 +29,8 @@ TimeoutExpired, CompletedProcess = subprocess.TimeoutExpired, subprocess.Complet
 
 def load() -> None:
     """Say what the process loads from which others are forked, unless it is there already."""
-    multiprocessing.set_forkserver_preload(LOADED)
+    if THERE:
+        multiprocessing.set_forkserver_preload(LOADED)
 
 
 class Popen:
@@ -77,7 +78,7 @@ class Popen:
                 handle = os.dup(fd if given is None else given.fileno())
             setattr(self, name, stream)
             theirs.append(handle)
-        context = multiprocessing.get_context("forkserver")
+        context: Any = multiprocessing.get_context("forkserver" if THERE else "spawn")
         told = (
             what or command,
             args[3:],
@@ -167,6 +168,8 @@ def command() -> None:
 def run(words: Iterable[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, as ``subprocess.run`` with both its outputs."""
     args = [sys.executable, "-m", "napari_unet", *words]
+    if sys.platform == "win32":
+        return subprocess.run(args, capture_output=True, text=True, timeout=300, check=False, **options)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         ended = Popen(args, stdin=DEVNULL, stdout=out, stderr=errors, **options).wait(300)
         for file in (out, errors):
