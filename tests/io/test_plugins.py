@@ -13,7 +13,7 @@ from npe2 import DynamicPlugin
 
 from napari_unet.core.errors import AxesError, ImageError
 from napari_unet.io.images import read_image
-from napari_unet.samples import nuclei
+from napari_unet.samples.simulated import nuclei
 
 Layers = list[tuple[Any, ...]]
 Offer = Callable[[Callable[[], Layers]], None]

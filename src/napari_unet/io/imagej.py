@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
-from scipy.interpolate import CubicSpline
 
 from ..core.errors import ImageError
 from ..core.region import Polygon, joined
@@ -233,7 +233,8 @@ def _smooth(corners: Floats) -> Floats:
     more = min(_BEYOND, len(corners))
     longer = np.concatenate([at[-more - 1 : -1] - at[-1], at, at[1 : more + 1] + at[-1]])
     points = np.concatenate([closed[-more - 1 : -1], closed, closed[1 : more + 1]])
-    return np.asarray(CubicSpline(longer, points, bc_type="natural")(np.linspace(0, at[-1], count)))
+    # Only where it is asked for: scipy.interpolate takes long to load, and few files have splines.
+    return np.asarray(scipy.interpolate.CubicSpline(longer, points, bc_type="natural")(np.linspace(0, at[-1], count)))
 
 
 def _flattened(path: npt.NDArray[np.float32]) -> list[Floats]:

@@ -208,7 +208,7 @@ def sample(name: str = "simulated-nuclei", seed: int = 0) -> tuple[Image, Labels
     RegistryError
         If there is no such sample.
     """
-    from ..samples import sample as draw
+    from ..samples.by_name import sample as draw
 
     return draw(name, seed)
 
@@ -235,7 +235,7 @@ def sample_movie(name: str = "nuclei-movie", **options: Any) -> tuple[Image, Ima
     RegistryError, SpecError
         If there is no such movie, or a setting cannot be used.
     """
-    from ..samples import sample_movie as draw
+    from ..samples.by_name import sample_movie as draw
 
     movie = draw(name, **options)
     return movie.image, movie.labels, movie.tracks()
