@@ -21,7 +21,7 @@ import tifffile
 
 from napari_unet import cli, workflows
 from napari_unet._terminal import tell
-from napari_unet.cli import commands
+from napari_unet.cli import commands, training
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import MissingExtraError
 from napari_unet.core.results import label_hash
@@ -533,6 +533,24 @@ def test_a_real_ctrl_c(annotated, here):
     assert "same command again" in told
     assert "Traceback" not in told
     assert left(here) == ["cells.tif", "data", "new.training"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another kind of signal")
+def test_a_signal_does_not_cut_off_why_a_training_failed():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with training._wishes(False) as wishes:
+            wishes.failing = True
+            signal.raise_signal(signal.SIGTERM)
+            assert not wishes.stopped
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == before
+        with training._wishes(False) as wishes:
+            wishes.failing = True
+        signal.raise_signal(signal.SIGTERM)  # while it is being said
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # The other commands
