@@ -624,6 +624,11 @@ def test_objects_within_objects(here, disks):
     np.testing.assert_allclose(cells["some_foci_area"], [(halves == k).sum() * 0.25 for k in cells["index"]])
     np.testing.assert_array_equal(foci["in_cells"], foci["index"])
     np.testing.assert_array_equal(foci["in_some_foci_share"], 1.0)
+    movie = np.stack([disks[1], disks[1]]).astype(np.int32)
+    for name in ("movie", "others"):
+        np.save(f"{name}.npy", movie)
+    good("measure", "movie.npy", "--image", "movie.npy", "--axes", "tyx", "--inside", "others.npy", "-o", "movie.csv")
+    assert {*workflows.read_table("movie.csv")["others_count"]} == {1}
     lesions = bad("measure", "cells.ome.zarr", "--measure", "lesions", "--inside", "some foci.tif", "-o", "new.csv")
     assert "without --inside" in lesions
     assert "no file" in bad("measure", "cells.ome.zarr", "--inside", "none.tif", "-o", "new.csv")

@@ -8,11 +8,11 @@ from pathlib import PurePath
 from typing import Any
 
 from ..core.axes import Image
-from ..core.errors import SpecError
+from ..core.errors import SpecError, UNetError
 from ..core.results import Table
 from ..core.steps import Steps, stage
 from .clusters import on_workers
-from .files import open_labels
+from .files import open_labels, read_labels
 
 __all__ = ["named_labels", "related_steps"]
 
@@ -114,7 +114,16 @@ def related_steps(
 
 
 def _opened(other: Any, labels: Image) -> Image:
-    """Open other labels; an array has the axes of those that are measured if it is as large."""
-    if not isinstance(other, Image | str | os.PathLike) and getattr(other, "shape", None) == labels.shape:
-        return Image(other, labels.axes, name="labels")
-    return open_labels(other, labels)
+    """Open other labels; what does not say its axes has those of the labels that are measured if it is as large."""
+    if isinstance(other, Image):
+        return other
+    if not isinstance(other, str | os.PathLike):
+        same = getattr(other, "shape", None) == labels.shape
+        return Image(other, labels.axes, name="labels") if same else open_labels(other)
+    found = open_labels(other, labels)
+    if found.axes == labels.axes or found.shape != labels.shape:
+        return found
+    try:
+        return read_labels(os.fspath(other), labels.axes, labels)
+    except UNetError:  # the file says its axes
+        return found
