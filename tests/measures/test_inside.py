@@ -95,6 +95,9 @@ def test_what_does_not_fit_is_refused() -> None:
     own = np.ones((6, 8), np.int32)
     with pytest.raises(AxesError, match="do not cover the same pixels"):
         workflows.measure(own, inside=np.ones((6, 9), np.int32))
+    movie = np.ones((3, 6, 8), np.int32)
+    with pytest.raises(AxesError, match=r"name them alike: read_labels\(\.\.\., axes='tyx'\)"):
+        workflows.measure(Image(movie, "tyx"), inside=Image(movie, "zyx"))
     with pytest.raises(AxesError, match="3 channels"):
         workflows.measure(own, within=Image(np.ones((3, 6, 8), np.int32), "cyx"))
     with pytest.raises(ImageError, match="whole numbers"):

@@ -59,9 +59,15 @@ class SharedParts:
         try:
             check_fit(labels, other)
         except AxesError as error:
+            advice = (
+                f"If their dimensions are the same, name them alike: read_labels(..., axes='{labels.axes}'), or "
+                "axis_labels of the layers"
+                if labels.shape == other.shape
+                else "Give labels of the same image, as large as each other"
+            )
             raise AxesError(
                 f"'{other.name}' ({other.axes} {other.shape}) and '{labels.name}' ({labels.axes} {labels.shape}) do "
-                "not cover the same pixels. Give labels of the same image, as large as each other."
+                f"not cover the same pixels. {advice}."
             ) from error
         self._sources = [Source(each, Reader(each.data, each.name)) for each in (labels, other)]
         self._strips = strips(self._sources[0].shape)
