@@ -21,7 +21,9 @@ from napari_unet.core.windows import Reader, strips
 from ._source import Source, check_fit, spatial
 from .objects import counted_steps
 
-__all__ = ["SharedParts", "add_inside", "add_within", "column_name", "shared_steps"]
+__all__ = [
+    "SharedParts", "add_inside", "add_within", "column_name", "columns_inside", "columns_within", "shared_steps",
+]  # fmt: skip
 
 _NO_LETTER: Final = re.compile(r"\W+")
 
@@ -32,6 +34,16 @@ def column_name(name: str) -> str:
     """Return the name of labels as columns of a table have it: ``"DNA foci.ome.zarr"`` is ``DNA_foci``."""
     stem = name.rpartition("/")[2].partition(".")[0]
     return _NO_LETTER.sub("_", stem).strip("_") or "others"
+
+
+def columns_inside(name: str) -> tuple[str, ...]:
+    """Return the columns that :func:`add_inside` may add."""
+    return tuple(f"{name}_{what}" for what in ("count", "area", "volume", "share"))
+
+
+def columns_within(name: str) -> tuple[str, ...]:
+    """Return the columns that :func:`add_within` adds."""
+    return f"in_{name}", f"in_{name}_share"
 
 
 class SharedParts:
