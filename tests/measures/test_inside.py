@@ -82,6 +82,16 @@ def test_names_of_columns() -> None:
     ]  # fmt: skip
 
 
+def test_no_column_hides_another() -> None:
+    own = np.ones((6, 8), np.int32)
+    with pytest.raises(SpecError, match="'cell_area' would be of the labels 'cell' and of the rings around objects"):
+        workflows.measure(own, around=2, inside={"cell": own})
+    assert "cell_area" in workflows.measure(own, inside={"cell": own})
+    with pytest.raises(SpecError, match="'in_x_share' would be of the labels 'x' and of the labels 'in_x'"):
+        workflows.measure(own, inside={"in_x": own}, within={"x": own})
+    assert {"x_count", "in_x"} <= workflows.measure(own, inside={"x": own}, within={"x": own}).keys()
+
+
 def test_nothing_inside_and_nobody_there() -> None:
     own = np.zeros((6, 8), np.int32)
     own[1:3, 1:4] = 3
@@ -95,6 +105,9 @@ def test_what_does_not_fit_is_refused() -> None:
     own = np.ones((6, 8), np.int32)
     with pytest.raises(AxesError, match="do not cover the same pixels"):
         workflows.measure(own, inside=np.ones((6, 9), np.int32))
+    movie = np.ones((3, 6, 8), np.int32)
+    with pytest.raises(AxesError, match=r"name them alike: read_labels\(\.\.\., axes='tyx'\)"):
+        workflows.measure(Image(movie, "tyx"), inside=Image(movie, "zyx"))
     with pytest.raises(AxesError, match="3 channels"):
         workflows.measure(own, within=Image(np.ones((3, 6, 8), np.int32), "cyx"))
     with pytest.raises(ImageError, match="whole numbers"):

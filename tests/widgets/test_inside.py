@@ -42,3 +42,20 @@ def test_foci_are_counted_and_know_their_nucleus(qtbot: QtBot, monkeypatch: pyte
     assert "names the layer that is measured" in widget.status.text()
     widget.what.setCurrentText("lesions")
     assert widget.related.isHidden()
+
+
+def test_a_layer_that_does_not_say_its_axes_has_those_of_the_labels(qtbot: QtBot) -> None:
+    viewer, nuclei = ViewerModel(), np.zeros((3, 20, 30), np.int32)
+    nuclei[:, 5:15, 5:15] = 4
+    foci = (nuclei > 0) * np.arange(3)[:, None, None]
+    viewer.add_labels(foci, name="foci")
+    viewer.add_labels(nuclei, name="nuclei", axis_labels=("t", "y", "x"))
+    widget = MeasureWidget(viewer)
+    qtbot.addWidget(widget)
+    for box, name in ((widget.labels, "nuclei"), (widget.inside.counted, "foci"), (widget.inside.places, "foci")):
+        box.setCurrentText(name)
+    widget.run()
+    qtbot.waitUntil(lambda: widget.job is None, timeout=60_000)
+    found = viewer.layers["nuclei"].features
+    assert [*found["foci_count"]] == [0, 1, 1]
+    assert [*found["in_foci"]] == [0, 1, 2]

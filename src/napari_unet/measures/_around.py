@@ -20,8 +20,9 @@ from ._parts import Parts
 from ._source import spatial
 from .objects import counted_steps
 
-__all__ = ["add_rings", "grow", "measure_steps"]
+__all__ = ["SIZES", "add_rings", "grow", "measure_steps"]
 
+SIZES: Final = ("ring_area", "ring_volume", "cell_area", "cell_volume")  # columns that labels might ask for, too
 _SLACK: Final = 1e-9  # a distance of 5 pixels of 0.325 µm is 1.625 µm, whatever the last digit says
 _MOST: Final = 1 << 12  # pixels that a ring may be wide
 

@@ -21,7 +21,9 @@ from napari_unet.core.windows import Reader, strips
 from ._source import Source, check_fit, spatial
 from .objects import counted_steps
 
-__all__ = ["SharedParts", "add_inside", "add_within", "column_name", "shared_steps"]
+__all__ = [
+    "SharedParts", "add_inside", "add_within", "column_name", "columns_inside", "columns_within", "shared_steps",
+]  # fmt: skip
 
 _NO_LETTER: Final = re.compile(r"\W+")
 
@@ -32,6 +34,16 @@ def column_name(name: str) -> str:
     """Return the name of labels as columns of a table have it: ``"DNA foci.ome.zarr"`` is ``DNA_foci``."""
     stem = name.rpartition("/")[2].partition(".")[0]
     return _NO_LETTER.sub("_", stem).strip("_") or "others"
+
+
+def columns_inside(name: str) -> tuple[str, ...]:
+    """Return the columns that :func:`add_inside` may add."""
+    return tuple(f"{name}_{what}" for what in ("count", "area", "volume", "share"))
+
+
+def columns_within(name: str) -> tuple[str, ...]:
+    """Return the columns that :func:`add_within` adds."""
+    return f"in_{name}", f"in_{name}_share"
 
 
 class SharedParts:
@@ -59,9 +71,15 @@ class SharedParts:
         try:
             check_fit(labels, other)
         except AxesError as error:
+            advice = (
+                f"If their dimensions are the same, name them alike: read_labels(..., axes='{labels.axes}'), or "
+                "axis_labels of the layers"
+                if labels.shape == other.shape
+                else "Give labels of the same image, as large as each other"
+            )
             raise AxesError(
                 f"'{other.name}' ({other.axes} {other.shape}) and '{labels.name}' ({labels.axes} {labels.shape}) do "
-                "not cover the same pixels. Give labels of the same image, as large as each other."
+                f"not cover the same pixels. {advice}."
             ) from error
         self._sources = [Source(each, Reader(each.data, each.name)) for each in (labels, other)]
         self._strips = strips(self._sources[0].shape)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtWidgets import QFormLayout, QWidget
 
+from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError
 
 from ._chooser import LayerBox
-from ._layers import layer_axes, layer_image
+from ._layers import axes_beside, layer_image
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -42,13 +43,15 @@ class InsideRows(QWidget):
         form.addRow("Count inside", self.counted)
         form.addRow("Lie in", self.places)
 
-    def asked(self, own: Layer) -> dict[str, Any]:
+    def asked(self, own: Layer, labels: Image) -> dict[str, Any]:
         """Return what is asked for, as :func:`napari_unet.workflows.measure` takes it.
 
         Parameters
         ----------
         own : napari.layers.Labels
             The layer that is measured.
+        labels : Image
+            The same, opened; layers of its size that do not say their axes have these.
 
         Returns
         -------
@@ -65,7 +68,7 @@ class InsideRows(QWidget):
             if layer is not None and layer is own:
                 raise ImageError(f"'{words}' names the layer that is measured, '{own.name}'. Choose another one.")
         return {
-            name: {layer.name: layer_image(layer, layer_axes(layer)[0])}
+            name: {layer.name: layer_image(layer, axes_beside(layer, labels))}
             for name, layer in chosen.items()
             if layer is not None
         }

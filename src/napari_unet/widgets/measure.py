@@ -111,7 +111,7 @@ class MeasureWidget(Panel):
             labels = layer_image(layer, layer_axes(layer)[0])
             image = None if source is None else _matching(source, labels)
             options = self.rows.options(labels) if self.wants_lesions else {}
-            others = {} if options else self.inside.asked(layer)
+            others = {} if options else self.inside.asked(layer, labels)
         except UNetError as error:
             self.complain(error)
             return

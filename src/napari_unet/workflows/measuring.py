@@ -17,7 +17,7 @@ from ..core.results import Table
 from ..core.steps import Progress, Steps, finish, stage
 from .clusters import on_workers
 from .files import open_image, open_labels, read_labels
-from .relating import named_labels, related_steps
+from .relating import named_others, related_steps
 
 __all__ = ["around_steps", "evaluate", "evaluate_steps", "ground_of", "grow", "measure", "measure_steps"]
 
@@ -64,7 +64,8 @@ def measure(  # noqa: PLR0913  # the face of the verb
     RegistryError
         If a measure is unknown.
     SpecError
-        If `around` cannot be read, or it, `inside` or `within` is asked for without the measure ``objects``.
+        If `around` cannot be read, or it, `inside` or `within` is asked for without the measure ``objects``, or two
+        columns would have the same name.
     AxesError
         If images or labels do not cover the same pixels.
     ClusterError
@@ -107,7 +108,7 @@ def measure_steps(  # noqa: PLR0913  # the face of the verb
     table: Table = {}
     labels, intensities = _on_one_grid(labels, image)
     distance = _distance(around, labels)
-    contents, places = named_labels(inside), named_labels(within)
+    contents, places = named_others(inside, within, bool(distance))
     for asked, words in ((distance, "lies around objects"), (contents, "lies in objects"), (places, "objects lie in")):
         if asked and "objects" not in measures:
             raise SpecError(f"What {words} is measured with 'objects', not with '{', '.join(measures)}'.")

@@ -14,27 +14,50 @@ from ..core.steps import Steps, stage
 from .clusters import on_workers
 from .files import open_labels, read_labels
 
-__all__ = ["named_labels", "related_steps"]
+__all__ = ["named_others", "related_steps"]
 
 
-def named_labels(given: Any) -> dict[str, Any]:
+def named_others(inside: Any, within: Any, rings: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return labels by the names that columns of a table have of them.
 
     Parameters
     ----------
-    given : labels, list of labels, or dict
+    inside, within : labels, list of labels, or dict
         As for :func:`~napari_unet.workflows.measuring.measure`.
+    rings : bool
+        Whether the table has columns of rings around objects.
 
     Returns
     -------
-    dict
-        Labels as they were given.
+    tuple of two dicts
+        Labels as they were given: those that are looked for inside, and those that objects lie in.
 
     Raises
     ------
     SpecError
-        If two have the same name.
+        If two columns would have the same name.
     """
+    from ..measures._inside import columns_inside, columns_within
+
+    found = _named(inside), _named(within)
+    taken: dict[str, str] = {}
+    if rings:
+        from ..measures._around import SIZES
+
+        taken = dict.fromkeys(SIZES, "the rings around objects")
+    for some, columns_of in zip(found, (columns_inside, columns_within), strict=True):
+        for name in some:
+            for column in columns_of(name):
+                if column in taken:
+                    raise SpecError(
+                        f"A column '{column}' would be of the labels '{name}' and of {taken[column]}. Give the labels "
+                        f'another name: {{"other_{name}": ...}}, or rename their file or layer.'
+                    )
+                taken[column] = f"the labels '{name}'"
+    return found
+
+
+def _named(given: Any) -> dict[str, Any]:
     from ..measures._inside import column_name
 
     if isinstance(given, Mapping):
