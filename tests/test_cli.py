@@ -82,7 +82,15 @@ def test_help_is_there_for_all(words):
 )
 def test_help_names_no_types_of_python(words):
     text = good(*words, "--help")
-    assert not {"<bool>", "<str>", "<float>", "<int>", "<list"} & set(re.findall("<[a-z]+>?", text))
+    assert not {"<bool>", "<str>", "<float>", "<int>", "<path>", "<list"} & set(re.findall("<[a-z]+>?", text))
+
+
+def test_help_tells_files_from_folders(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    text = good("batch", "--help")
+    assert re.search("images... +<file or folder> ", text)
+    assert re.search("--output .* <folder> ", text)
+    assert re.search("--channel +<file> ", text)
 
 
 def test_help_flows_to_the_width_of_the_terminal(monkeypatch):
