@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import napari_unet
 from napari_unet import workflows
@@ -301,6 +302,28 @@ def test_labels_go_into_the_plate(here):
     assert not (here / "others" / "labels").exists(), "refused before anything was done"
     assert "is no OME-Zarr" in bad("batch", "in/a.tif", *words[2:], "others")
     assert "are .ome.zarr beside them" in bad(*words, "others", "--format", ".tif")
+
+
+def test_a_run_that_was_killed_before_new_labels_were_in_the_plate_goes_on(here, monkeypatch):
+    plate = write_plate(here / "plate.ome.zarr", {"B/3": ("0",)})
+    words = ("batch", "plate.ome.zarr", "--model", "bright", "--into-plate", "nuclei", "-o", "out")
+    good(*words)
+    field = plate / "B" / "3" / "0"
+    first = workflows.find_manifest(field)
+    level = zarr.open_group(field, mode="r+")["s0"]
+    level[...] = np.roll(level[...], 3) + 1
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_unet.workflows.many._put_inside", killed)
+        assert run(*words).exit_code != 0
+    beside = workflows.find_manifest(here / "out" / "labels" / "B" / "3" / "0.ome.zarr")
+    assert beside != first == workflows.find_manifest(field)
+    good(*words)
+    assert workflows.find_manifest(field) == beside
+    assert "holds other labels" in bad(*words, "--diameter", "9", "-o", "others")
 
 
 def test_channels_in_folders_of_their_own(here):
