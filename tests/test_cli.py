@@ -85,6 +85,12 @@ def test_help_names_no_types_of_python(words):
     assert not {"<bool>", "<str>", "<float>", "<int>", "<path>", "<list"} & set(re.findall("<[a-z]+>?", text))
 
 
+def test_what_is_not_there_is_said_before_a_name_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "There is no 'my-cells.training'. Give a folder" in bad("train", "my-cells.training")
+    assert "needs a name" in bad("train", ".")
+
+
 def test_help_tells_files_from_folders(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     text = good("batch", "--help")
