@@ -294,7 +294,7 @@ def test_nothing_found_is_said(here):
         (["cells.tif", "-o", "a.tif", "--table", "a.txt"], ".csv"),
         (["cells.tif", "-o", "a.tif", "--model", "none"], "At hand: "),
         (["cells.tif", "-o", "a.tif", "--model", "notes.txt"], "is not a model"),
-        (["cells.tif", "-o", "a.tif", "--diameter", "-1"], "diameter: Input should be greater than 0"),
+        (["cells.tif", "-o", "a.tif", "--diameter", "-1"], "diameter: it should be greater than 0, and is -1.0"),
         (["cells.tif", "-o", "a.tif", "--diameter", "wide"], "--diameter"),
         (["cells.tif", "-o", "a.tif", "--threshold", "7"], "threshold"),
         (["cells.tif", "-o", "a.tif", "--tile", "-1"], "tile"),
