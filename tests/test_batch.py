@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import napari_unet
 from napari_unet import workflows
@@ -78,15 +79,35 @@ def test_each_image_gets_the_labels_that_it_gets_alone(here, bright, kind):
 def test_one_of_several_images_is_chosen(here):
     stage = "in/day 1/stage.ome.tif"
     good("batch", stage, "--series", "2", "-o", "out", "--model", "bright")
-    assert [row["image"] for row in rows(here / "out" / "images.csv")] == ["2"]
+    assert [row["image"] for row in rows(here / "out" / "images.csv")] == ["stage.ome.tif/2"]
     alone = napari_unet.segment(here / stage / "2", model="bright")
-    assert label_hash(labels_of(here / "out" / "labels" / "2.ome.zarr")) == alone.hash
+    assert label_hash(labels_of(here / "out" / "labels" / "stage-2.ome.zarr")) == alone.hash
     words = ("-o", "new", "--model", "bright", "--series")
     assert "has no series 5" in bad("batch", stage, *words, "5")
     assert "2 are given" in bad("batch", stage, "in/a.tif", *words, "1")
     done = run("inspect", stage, "--series", "1", "-o", "report.csv", "--model", "bright", "--json")
     told = json.loads(done.stdout)
     assert (told["passed"], told["failed"], told["errors"]) == (0, 1, 0)
+
+
+def test_images_that_are_asked_for_in_another_way_are_not_done_again(here):
+    stage, out = "in/day 1/stage.ome.tif", here / "out"
+    good("batch", stage, "-o", "out", "--model", "bright")
+    before = [row | {"image": ""} for row in rows(out / "images.csv")]
+    table = (out / "images.csv").read_text()
+    (out / "images.csv").write_text(table.replace("stage.ome.tif/1,", "1,").replace("stage.ome.tif/2,", "2,"))
+    assert [row["image"] for row in rows(out / "images.csv")] == ["1", "2"], "as they were called once"
+    for source, names in (
+        (stage, ["stage.ome.tif/1", "stage.ome.tif/2"]),
+        ("in/day 1", ["stage.ome.tif/1", "stage.ome.tif/2"]),
+        ("in", [*IMAGES[2:], "a.tif", "b.tif", "bad.tif"]),
+    ):
+        run("batch", source, "-o", "out", "--model", "bright")
+        told = rows(out / "images.csv")
+        assert sorted(row["image"] for row in told) == sorted(names)
+        done = {row["labels"]: row | {"image": ""} for row in told}
+        assert [done[row["labels"]] for row in before] == before, "and were not segmented again"
+    assert {row["image"] for row in rows(out / "objects.csv")} == set(IMAGES)
 
 
 def test_classes_are_told_by_their_shares(here, monkeypatch):
@@ -281,6 +302,28 @@ def test_labels_go_into_the_plate(here):
     assert not (here / "others" / "labels").exists(), "refused before anything was done"
     assert "is no OME-Zarr" in bad("batch", "in/a.tif", *words[2:], "others")
     assert "are .ome.zarr beside them" in bad(*words, "others", "--format", ".tif")
+
+
+def test_a_run_that_was_killed_before_new_labels_were_in_the_plate_goes_on(here, monkeypatch):
+    plate = write_plate(here / "plate.ome.zarr", {"B/3": ("0",)})
+    words = ("batch", "plate.ome.zarr", "--model", "bright", "--into-plate", "nuclei", "-o", "out")
+    good(*words)
+    field = plate / "B" / "3" / "0"
+    first = workflows.find_manifest(field)
+    level = zarr.open_group(field, mode="r+")["s0"]
+    level[...] = np.roll(level[...], 3) + 1
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_unet.workflows.many._put_inside", killed)
+        assert run(*words).exit_code != 0
+    beside = workflows.find_manifest(here / "out" / "labels" / "B" / "3" / "0.ome.zarr")
+    assert beside != first == workflows.find_manifest(field)
+    good(*words)
+    assert workflows.find_manifest(field) == beside
+    assert "holds other labels" in bad(*words, "--diameter", "9", "-o", "others")
 
 
 def test_channels_in_folders_of_their_own(here):

@@ -82,7 +82,21 @@ def test_help_is_there_for_all(words):
 )
 def test_help_names_no_types_of_python(words):
     text = good(*words, "--help")
-    assert not {"<bool>", "<str>", "<float>", "<int>", "<list"} & set(re.findall("<[a-z]+>?", text))
+    assert not {"<bool>", "<str>", "<float>", "<int>", "<path>", "<list"} & set(re.findall("<[a-z]+>?", text))
+
+
+def test_what_is_not_there_is_said_before_a_name_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "There is no 'my-cells.training'. Give a folder" in bad("train", "my-cells.training")
+    assert "needs a name" in bad("train", ".")
+
+
+def test_help_tells_files_from_folders(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    text = good("batch", "--help")
+    assert re.search("images... +<file or folder> ", text)
+    assert re.search("--output .* <folder> ", text)
+    assert re.search("--channel +<file> ", text)
 
 
 def test_help_flows_to_the_width_of_the_terminal(monkeypatch):
@@ -280,7 +294,7 @@ def test_nothing_found_is_said(here):
         (["cells.tif", "-o", "a.tif", "--table", "a.txt"], ".csv"),
         (["cells.tif", "-o", "a.tif", "--model", "none"], "At hand: "),
         (["cells.tif", "-o", "a.tif", "--model", "notes.txt"], "is not a model"),
-        (["cells.tif", "-o", "a.tif", "--diameter", "-1"], "diameter: Input should be greater than 0"),
+        (["cells.tif", "-o", "a.tif", "--diameter", "-1"], "diameter: it should be greater than 0, and is -1.0"),
         (["cells.tif", "-o", "a.tif", "--diameter", "wide"], "--diameter"),
         (["cells.tif", "-o", "a.tif", "--threshold", "7"], "threshold"),
         (["cells.tif", "-o", "a.tif", "--tile", "-1"], "tile"),

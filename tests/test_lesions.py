@@ -165,6 +165,9 @@ def test_organ_scores_and_growth_on_the_command_line(here, volume):
     assert changes["status"].tolist() == ["matched", "matched", "new"]
     assert changes["volume_change"][:2].tolist() == [0, 0]
     assert "Volume change" in said
+    assert re.search(r"Class 1 +sum of diameters ([\d.]+) to \1 \(\+0.0 %\)\n", said)
+    assert re.search(r"Class 2 +sum of diameters 0 to [\d.]+\n", said)
+    assert "2 targets chosen among 2 classes" in said
 
 
 def test_tables_as_parquet(here, volume):
@@ -245,6 +248,8 @@ def test_a_report_tells_what_has_changed(here, volume):
     assert "<td>new</td>" in text
     assert "PD (progressive disease; " in text
     assert "Not a diagnosis" in text
+    assert "Sums of<b>all 2 classes</b>" in text
+    assert re.search(r"<h3>Class by class</h3><table><thead><tr><th>Class</th>.*<tr><td>2</td>", text)
 
 
 def words(file):
@@ -274,6 +279,7 @@ def test_a_report_is_one_page_of_pdf_too(here, volume):
     for row in range(3):
         assert f"{found.table['longest_diameter'][row]:.1f} × {found.table['short_diameter'][row]:.1f} mm" in text
     assert "PD \\(progressive disease; " in text
+    assert "all 2 classes" in text
     first = (here / "r.pdf").read_bytes()
     good(*base, "-o", "again.pdf")
     assert (here / "again.pdf").read_bytes() == first  # no date, no name of a file

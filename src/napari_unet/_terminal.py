@@ -30,15 +30,25 @@ _FAULT: Final = (
 
 
 _KINDS: Final = {
-    "<str>": "<text>", "<float>": "<number>", "<int>": "<number>", "<list[str]>": "<text>", "<list[Path]>": "<path>",
+    "<str>": "<text>", "<float>": "<number>", "<int>": "<number>", "<list[str]>": "<text>",
 }  # fmt: skip
+_PATHS: Final = {"<path>", "<list[Path]>"}
+_FOLDER: Final = re.compile(r"(New folder|Folder) (for|of the) ")
+
+
+def _place(words: str) -> str:
+    """Return whether a path is a file or a folder, as the help of its parameter begins to say or mentions."""
+    if _FOLDER.match(words):
+        return "<folder>"
+    return "<file or folder>" if "folder" in words.lower() else "<file>"
 
 
 def _worded(params: list[Any], ctx: Any) -> list[Any]:
     """Have parameters say in words what they take; an option that takes nothing says nothing."""
     for each in params:
         told = getattr(each, "display_type", None)  # older versions say it otherwise
-        words = _KINDS.get(told(ctx)) if told else None
+        kind = told(ctx) if told else ""
+        words = _place(each.help or "") if kind in _PATHS else _KINDS.get(kind)
         if isinstance(each, TyperOption) and each.metavar is None:
             each.metavar = "" if each.is_flag else words
         elif isinstance(each, TyperArgument) and words:  # its metavar would be its name

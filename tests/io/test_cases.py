@@ -57,6 +57,15 @@ def test_the_decathlon_names_images_as_their_labels(tmp_path):
     assert read_dataset(tmp_path).classes == ((1, "Anterior"), (2, "Posterior"))
 
 
+def test_outlines_beside_labels_of_the_same_name_are_left(tmp_path):
+    touch(tmp_path, *(f"images/{name}.tif" for name in "abc"))
+    touch(tmp_path, "labels/a.tif", "labels/a.zip", "labels/b.geojson", "labels/b.png", "labels/c.roi")
+    assert [example.labels.name for example in find_examples(tmp_path)] == ["a.tif", "b.png", "c.roi"]
+    touch(tmp_path, "labels/a.png")
+    with pytest.raises(TrainingDataError, match=r"labels/a.png' and '.*labels/a.tif' bear one name"):
+        find_examples(tmp_path)
+
+
 def test_numbers_are_no_channels_where_labels_have_them_too(tmp_path):
     touch(tmp_path, *(f"{folder}/t_{number}.tif" for folder in ("images", "labels") for number in ("0000", "0001")))
     assert [example.image.name for example in find_examples(tmp_path)] == ["t_0000.tif", "t_0001.tif"]

@@ -14,7 +14,7 @@ from napari_unet.core.errors import ImageError, OutputError
 from napari_unet.io import folders
 from napari_unet.io.batches import Results
 from napari_unet.io.contents import read_contents
-from napari_unet.io.folders import find_images, images_of, label_names, name_apart
+from napari_unet.io.folders import find_images, folder_of, images_of, label_names, name_apart
 from napari_unet.io.images import read_image
 from napari_unet.io.ledger import stamp
 from napari_unet.io.members import choose_series, images_in, plate_images, well_of
@@ -99,6 +99,31 @@ def test_folders_with_files_of_many_images(tmp_path):
     assert int(np.asarray(read_image(tmp_path / "stage.ome.tif" / "2").data)[0, 0]) == 1
 
 
+def test_one_of_several_images_is_called_by_its_file(tmp_path, monkeypatch):
+    plate, stage = write_plate(tmp_path / "plate.ome.zarr"), tmp_path / "stage.ome.tif"
+    write_stage(stage, 2)
+    collection = zarr.open_group(tmp_path / "scan.zarr", mode="w")
+    for n in range(2):
+        write_field(collection.create_group(str(n)), n)
+    for source, names in {
+        plate: ["B/3/0", "B/3/1", "A/10/0"],
+        plate / "B" / "3": ["B/3/0", "B/3/1"],
+        plate / "B" / "3" / "1": ["B/3/1"],
+        stage: ["stage.ome.tif/1", "stage.ome.tif/2"],
+        stage / "2": ["stage.ome.tif/2"],
+        tmp_path / "scan.zarr": ["scan.zarr/0", "scan.zarr/1"],
+    }.items():
+        files = [files[0] for files in images_of(source)]
+        assert name_apart(files, folder_of(source, images_of(source))) == names
+        assert name_apart(files) == names
+    assert name_apart([stage / "1", tmp_path / "one.tif"]) == ["stage.ome.tif/1", "one.tif"]
+    monkeypatch.chdir(tmp_path)
+    found = images_of("stage.ome.tif")
+    assert name_apart([file for (file,) in found], folder_of("stage.ome.tif", found)) == [
+        "stage.ome.tif/1", "stage.ome.tif/2",
+    ]  # fmt: skip
+
+
 def test_one_of_several_images_is_chosen(tmp_path, dicom_series):
     pytest.importorskip("pydicom")
     write_stage(tmp_path / "stage.ome.tif", 2)
@@ -181,6 +206,13 @@ def test_images_of_several_drives_are_told_apart_by_them(monkeypatch):
     class Drive(PureWindowsPath):
         def resolve(self):
             return self
+
+        absolute = resolve
+
+        def is_file(self):
+            return False
+
+        is_dir = is_file
 
     monkeypatch.setattr(folders.os.path, "commonpath", ntpath.commonpath)
     monkeypatch.setattr(folders, "Path", Drive)

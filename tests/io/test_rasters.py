@@ -20,6 +20,7 @@ from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError, ImageError, MissingExtraError
 from napari_unet.core.place import Band, GeoReference, pick_bands
 from napari_unet.io import _georeferenced
+from napari_unet.io._geo_tags import is_georeferenced
 from napari_unet.io._raster_writer import Layout, write_cog
 from napari_unet.io.images import read_image, write_image
 from napari_unet.io.labels import read_labels, write_labels
@@ -274,16 +275,30 @@ def test_control_points_go_into_labels(tmp_path, system, suffix):
     assert not image.geo.same_grid(moved)
 
 
-def test_coefficients_are_not_used_and_that_is_said(tmp_path):
-    path = write(tmp_path / "a.tif", noise(1, 20, 30), None, Affine.identity())
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize("suffix", [".tif", ".ome.zarr"])
+def test_coefficients_go_into_labels(tmp_path, suffix):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(20, 30))
     sides = ("line", "samp")
-    terms = {f"{side}_{kind}_coeff": [1.0] * 20 for side in sides for kind in ("num", "den")}
-    ends = {f"{name}_{kind}": 10.0 for name in ("height", "lat", "line", "long", "samp") for kind in ("off", "scale")}
+    terms = {f"{side}_{kind}_coeff": [n / 7 for n in range(20)] for side in sides for kind in ("num", "den")}
+    ends = {f"{name}_{kind}": 10 / 3 for name in ("height", "lat", "line", "long", "samp") for kind in ("off", "scale")}
     with rasterio.open(path, "r+") as raster:
         raster.rpcs = RPC(**terms, **ends)
+    assert is_georeferenced(path)
     geo = read_image(path).geo
     assert (geo.transform, geo.points) == (None, ())
-    assert "coefficients (RPC)" in geo.remarks[0]
+    assert "coefficients (RPC). They go into labels" in geo.remarks[0]
+    target = tmp_path / f"labels{suffix}"
+    write_labels(target, Image(np.ones((20, 30), np.uint8), "yx", geo=geo))
+    found = read_labels(target).geo
+    assert dict(geo.coefficients).keys() > {"LINE_OFF", "SAMP_DEN_COEFF"}
+    assert found.coefficients == geo.coefficients
+    if suffix == ".tif":
+        with rasterio.open(path) as one, rasterio.open(target) as other:
+            assert one.rpcs == other.rpcs
+    assert geo.same_grid(found)
+    assert not geo.same_grid(replace(geo, coefficients=geo.coefficients[1:]))
 
 
 def test_nodata_that_is_no_number_of_its_type_is_no_news(tmp_path, caplog):

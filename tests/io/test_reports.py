@@ -105,16 +105,27 @@ def test_an_image_of_the_same_name_elsewhere_is_refused(tmp_path):
         file.write_bytes(b"123")
     Report(path, SETTINGS).add(Verdict("a.png", "pass"), files[0])
     report = Report(path, SETTINGS)
-    report.check_place("a.png", tmp_path / "monday" / ".." / "monday" / "a.png")
-    report.check_place("b.png", files[1])
+    report.plan([("a.png", [tmp_path / "monday" / ".." / "monday" / "a.png"]), ("b.png", [files[1]])])
     with pytest.raises(OutputError, match=r"has an image 'a.png' already: 'monday/a.png', not 'tuesday/a.png'"):
-        report.check_place("a.png", files[1])
+        report.plan([("a.png", [files[1]])])
     assert rows(images_table(path))[0]["files"] == "monday/a.png"
     moved = tmp_path / "moved"
     moved.mkdir()
     for each in ("monday", "report.csv", "report.images.csv", "report.settings.json"):
         (tmp_path / each).rename(moved / each)
-    Report(moved / "report.csv", SETTINGS).check_place("a.png", moved / "monday" / "a.png")
+    Report(moved / "report.csv", SETTINGS).plan([("a.png", [moved / "monday" / "a.png"])])
+
+
+def test_an_image_that_is_asked_for_in_another_way_takes_its_defects_along(tmp_path):
+    path, file = tmp_path / "report.csv", tmp_path / "stage.tif"
+    file.write_bytes(b"123")
+    Report(path, SETTINGS).add(Verdict("1", "fail", "", (CRACK, CRACK)), file)
+    report = Report(path, SETTINGS)
+    report.plan([("stage.tif/1", [file])])
+    assert report.has("stage.tif/1", file)
+    assert [row["image"] for row in rows(images_table(path))] == ["stage.tif/1"]
+    Report(path, SETTINGS)
+    assert [(row["image"], row["defect"]) for row in rows(path)] == [("stage.tif/1", "1"), ("stage.tif/1", "2")]
 
 
 def test_another_inspection_is_not_mixed_in(tmp_path):

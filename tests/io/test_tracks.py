@@ -12,6 +12,7 @@ import zarr
 
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import ImageError, OutputError
+from napari_unet.core.graph import assemble
 from napari_unet.core.results import Tracks
 from napari_unet.samples.movie_spec import MovieSpec
 from napari_unet.samples.movies import Movie, simulate
@@ -63,6 +64,17 @@ def test_other_columns_are_no_sizes(tmp_path):
     found = read_tracks(tmp_path / "a.csv").tracks
     assert (found.scale, found.units) == ((1, 1, 1), ("frame", "pixel", "pixel"))
     assert found.nodes["y_micrometer"].tolist() == [1, 7], "what is not in proportion is left alone"
+
+
+def test_a_table_keeps_the_scale_of_an_axis_along_which_all_lies_at_0(tmp_path):
+    nodes = {"track": np.array([1, 1]), "t": np.array([0, 1]), "z": np.zeros(2), "y": np.zeros(2), "x": np.arange(2.0)}
+    found = assemble(nodes, "a", None).tracks
+    made = replace(found, scale=(1, 2.5, 0.5, 0.5), units=("frame", *["micrometer"] * 3))
+    write_tracks(tmp_path / "a.csv", made)
+    assert read_table(tmp_path / "a.csv")["z_size_micrometer"].tolist() == [2.5, 2.5]
+    back = read_tracks(tmp_path / "a.csv").tracks
+    assert (back.axes, back.scale, back.units) == (made.axes, made.scale, made.units)
+    assert not [name for name in back.nodes if "micrometer" in name]
 
 
 def test_geff_keeps_costs_scale_and_units_and_is_geff(movie, tmp_path):

@@ -11,7 +11,8 @@ import pytest
 from napari_unet.core.anatomy import stand_up
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import AxesError
-from napari_unet.measures._growth import compare, sum_up_growth
+from napari_unet.measures._growth import compare, sum_up_classes, sum_up_growth
+from napari_unet.measures._response import respond
 from napari_unet.measures._totals import sum_up
 from napari_unet.measures.lesions import Beside, measure
 
@@ -131,6 +132,14 @@ def test_lesions_are_matched_within_their_class():
     changes = compare(before, after)
     assert rows(changes) == [(1, 1, "matched"), (2, 0, "vanished")]
     assert changes["class"].tolist() == [2, 1]
+    sums = sum_up_classes(changes)
+    assert sums["class"].tolist() == [1, 2]
+    assert (sums["matched"].tolist(), sums["vanished"].tolist()) == ([0, 1], [1, 0])
+    assert sums["diameter_sum_change"].tolist() == [-100, 0]
+    for name in ("diameter_sum_before", "diameter_sum_after", "volume_ml_before", "volume_ml_after"):
+        assert sums[name].sum() == pytest.approx(sum_up_growth(changes)[name])
+    assert sum_up_classes({**changes, "class": np.ones(2, np.int64)}) == {}, "of one class it is the sum of all"
+    assert "1 target chosen among 2 classes, " in respond(changes, "millimeter").words
 
 
 def test_pixels_have_no_millilitres():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_unet import workflows
 from napari_unet.core.axes import Image
+from napari_unet.core.errors import OutputError
+from napari_unet.core.specs import SegmentSpec
 
 
 @pytest.fixture
@@ -37,3 +41,17 @@ def test_object_size_is_measured_on_levels_too(bright, slide):
     flat = Image(slide.data, "yx")
     sizes = [workflows.segment(image, model=str(bright)).diameter for image in (slide, flat)]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+
+
+def test_a_run_does_not_go_on_where_coarser_levels_were_changed(bright, slide, tmp_path):
+    spec = SegmentSpec(model=str(bright), diameter=48, tiling={"tile": 32})
+    steps = workflows.segment_steps(slide, spec, output=tmp_path / "a.ome.zarr", preview=False)
+    while next(steps).done < 2:
+        pass
+    steps.close()
+    other = replace(slide, levels=(slide.levels[0], slide.levels[1] // 2, slide.levels[2]))
+    with pytest.raises(OutputError, match=r"unfinished labels of another image, or of this one .* \(coarser: "):
+        workflows.segment(other, spec, output=tmp_path / "a.ome.zarr")
+    found = workflows.segment(slide, spec, output=tmp_path / "a.ome.zarr")
+    assert found.hash == workflows.segment(slide, spec).hash != workflows.segment(other, spec).hash
+    assert (tmp_path / "a.ome.zarr").exists()

@@ -11,11 +11,11 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unet.core.axes import as_image
+from napari_unet.core.axes import Image, as_image
 from napari_unet.core.errors import ImageError
 from napari_unet.io.images import read_image
 from napari_unet.tiling.chunks import cached
-from napari_unet.tiling.fingerprint import fingerprint
+from napari_unet.tiling.fingerprint import fingerprint, without_unknown
 
 DATA = np.random.default_rng(0).integers(0, 60000, (3, 300, 200), np.uint16)
 
@@ -69,3 +69,26 @@ def test_damage_is_said(tmp_path):
     (tmp_path / "a.zarr" / "c" / "0" / "0" / "0").write_bytes(b"x")
     with pytest.raises(ImageError, match=r"a\.zarr' could not be read at the pixels z 0 to 0, y"):
         fingerprint(read_image(tmp_path / "a.zarr"))
+
+
+def test_coarser_levels_count(tmp_path):
+    """Networks that look at larger pixels read those."""
+    levels = [DATA[:, ::step, ::step].copy() for step in (2, 4)]
+    there = fingerprint(Image(DATA, "zyx", levels=tuple(levels)))
+    assert there["levels"] == [[3, 150, 100], [3, 75, 50]]
+    now = fingerprint(Image(DATA, "zyx", levels=(levels[0], levels[1] + 1)))
+    assert [a == b for a, b in zip(there["coarser"], now["coarser"], strict=True)] == [True, False]
+    assert now["sample"] == there["sample"]
+    old = {key: value for key, value in there.items() if key != "coarser"}
+    assert without_unknown(old, now) == old, "runs that began before this was known go on"
+    assert without_unknown(there, now) != there
+
+
+def test_a_coarser_level_that_cannot_be_read_stops_nobody_who_does_not_need_it():
+    class Torn:
+        shape, dtype = (3, 150, 100), DATA.dtype
+
+        def __getitem__(self, window):
+            raise OSError("torn")
+
+    assert fingerprint(Image(DATA, "zyx", levels=(Torn(),)))["coarser"] == [""]

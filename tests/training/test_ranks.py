@@ -241,7 +241,7 @@ def test_a_child_that_is_lost_ends_the_training_in_words_and_it_goes_on(images, 
 def test_a_child_that_ends_before_the_others_meet_it_is_not_waited_for(images, tmp_path, monkeypatch):
     start = ranks.again
     monkeypatch.setattr(ranks, "again", lambda words, env: start(["train", "nowhere"], env=env))
-    with pytest.raises(TrainingError, match=r"is gone: .*needs a name"):
+    with pytest.raises(TrainingError, match=r"is gone: .*There is no 'nowhere'"):
         workflows.train(images, spec(devices=2), tmp_path / "tiny")
 
 

@@ -116,6 +116,11 @@ def test_what_has_changed_is_said(qtbot: QtBot, dock: MeasureWidget, viewer: Vie
     finish(qtbot, dock)
     assert "1 matched, 1 new, 0 vanished" in dock.status.text()
     assert {"organ_distance", "confidence"} <= set(viewer.layers["tumor"].features)
+    assert "Class 1" not in dock.status.text(), "lesions of no class"
+    dock.rows.classes.setChecked(True)
+    dock.run()
+    finish(qtbot, dock)
+    assert "in all. Class 1: sum of diameters " in dock.status.text()
 
 
 def test_table_and_report_are_saved(qtbot: QtBot, dock: MeasureWidget, viewer: ViewerModel, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 from napari_unet.core.errors import ImageError
+from napari_unet.core.steps import Progress, Steps
 from napari_unet.widgets.measure import MeasureWidget
 from napari_unet.widgets.segment import SegmentWidget
 
@@ -68,6 +70,28 @@ def test_table_on_the_layer_and_in_a_file(
     finish(qtbot, widget)
     assert list(engine.written[path]["index"]) == [3]
     assert path in widget.status.text()
+
+
+def test_the_time_that_is_left_is_told(
+    make: Make, viewer: ViewerModel, engine: FakeEngine, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, table, said = threading.Event(), {"index": np.array([3])}, []
+
+    def slow(*_: Any, **__: Any) -> Steps[Any]:
+        for done in range(1, 5):
+            yield Progress(done, 10, "Measuring")
+            time.sleep(0.02)
+        go.wait(5)
+        return table
+
+    monkeypatch.setattr(engine, "measure_steps", slow)
+    widget = make(viewer, engine)
+    widget.run()
+    qtbot.waitUntil(lambda: "left" in widget.status.text())
+    said.append(widget.status.text())
+    go.set()
+    finish(qtbot, widget)
+    assert said == ["Measuring, about 1 s left"]
 
 
 def test_intensities(make: Make, viewer: ViewerModel, engine: FakeEngine, qtbot: QtBot) -> None:

@@ -27,9 +27,7 @@ def count(n: int, closed: threading.Event) -> Steps[str]:
 def begin(panel: Panel, n: int) -> threading.Event:
     """Start a job whose callbacks hold the dock, as those of most docks do."""
     closed = threading.Event()
-    panel.begin(
-        lambda: count(n, closed), lambda _: panel.progress(0, 0), lambda result: f"{result}{panel.objectName()}"
-    )
+    panel.begin(lambda: count(n, closed), lambda _: panel.follow([]), lambda result: f"{result}{panel.objectName()}")
     return closed
 
 

@@ -191,8 +191,8 @@ Parts = Annotated[int, typer.Option("--of", help="How many parts there are.")]
 Work = Annotated[
     Path | None,
     typer.Option(
-        help="Labels that go to an object store (s3://...): keep what a run needs to go on in this folder. Jobs of "
-        "several computers must share it.",
+        help="Folder for what a run needs to go on, where labels go to an object store (s3://...). Jobs of several "
+        "computers must share it.",
         show_default="the user's data",
     ),
 ]

@@ -12,6 +12,6 @@ from .. import workflows
 __all__ = ["drive"]
 
 
-def drive(folder: Annotated[Path, typer.Argument(help="Of the run.", show_default=False)]) -> None:
+def drive(folder: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]) -> None:
     """Do a run that the viewer has written down."""
     workflows.drive_run(folder)

@@ -63,6 +63,7 @@ def measure(
     if files["before"]:
         growth = _compared(files["before"], found, axes, classes)
         rows |= {name.replace("_", " ").capitalize(): f"{value:.5g}" for name, value in growth.summary.items()}
+        rows |= growth.class_words
         rows |= {"Response": growth.response.words} if growth.response else {}
         if files["changes"]:
             workflows.write_table(files["changes"], growth.changes)

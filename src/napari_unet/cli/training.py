@@ -141,7 +141,7 @@ def train(  # noqa: PLR0913  # a command's options are its arguments
     if minutes is not None and steps != _TRAIN.steps:
         raise SpecError("A training has a time or a number of steps. Give --minutes or --steps, not both.")
     spec = planning.chosen(
-        name=name or (known[0].name if known else _TRAIN.name if dry_run else _nameless()), task=task, start=start,
+        name=name or (known[0].name if known else _TRAIN.name if dry_run else _nameless(data)), task=task, start=start,
         network=network, ndim=dimensions, truth=truth, validation=validation, folds=folds, corner=corner, loss=loss,
         balance=balance, steps=steps, minutes=minutes, patience=patience, batch=batch, patch=patch, depth=depth,
         zoom=zoom, rate=rate, seed=seed, every=every, threads=threads, device=device, devices=devices, nodes=nodes,
@@ -172,7 +172,12 @@ def _others_speak() -> bool:
     return os.environ.get("RANK", "0") != "0"
 
 
-def _nameless() -> str:
+def _nameless(data: Path) -> str:
+    if not data.exists():
+        raise SpecError(
+            f"There is no '{data}'. Give a folder with images and labels in it, a CSV table, or the folder of a "
+            "training that was stopped; of one that has ended the model is made."
+        )
     raise SpecError("The new model needs a name: --name my-cells.")
 
 

@@ -46,8 +46,9 @@ def connected(scheduler: str, local_workers: int, profile: Path | None) -> Itera
             try:
                 cluster: Any = stack.enter_context(_local(local_workers))
             except (OSError, RuntimeError, TimeoutError) as error:
+                why = str(error).rstrip(".")
                 raise ClusterError(
-                    f"{local_workers} processes could not be started: {error}. Try fewer --local-workers."
+                    f"{local_workers} processes could not be started: {why}. Try fewer --local-workers."
                 ) from error
         elif profile is not None:
             cluster = stack.enter_context(open_site(read_site(profile)))

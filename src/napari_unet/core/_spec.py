@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import SpecError
 
 __all__ = ["Spec"]
+
+_SHOULD: Final = "Input "
+_LONGEST: Final = 80  # characters of a value that are said
 
 
 class Spec(BaseModel):
@@ -39,13 +42,16 @@ class Spec(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            lines = [_words(cls, each["type"], each["loc"], each["msg"]) for each in error.errors()]
+            found = error.errors()
+            lines = [_words(cls, each["type"], each["loc"], each["msg"], each["input"]) for each in found]
             raise SpecError("These settings cannot be used:\n  " + "\n  ".join(lines)) from error
 
 
-def _words(spec: type[Spec], kind: str, place: tuple[int | str, ...], said: str) -> str:
+def _words(spec: type[Spec], kind: str, place: tuple[int | str, ...], said: str, given: Any) -> str:
     """Say what is wrong with a setting; of one that there is not, which there are."""
     where = ".".join(map(str, place)) or spec.__name__
+    if said.startswith(_SHOULD) and isinstance(given, str | int | float):
+        return f"{where}: it {said.removeprefix(_SHOULD)}, and is {repr(given)[:_LONGEST]}"
     if kind != "extra_forbidden":
         return f"{where}: {said.removeprefix('Value error, ')}"
     if len(place) > 1:

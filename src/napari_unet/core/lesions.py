@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from .axes import Image
 from .results import Table
 
 __all__ = ["Growth", "Lesions", "Response"]
 
+_SUMS: Final = ("diameter_sum_before", "diameter_sum_after", "diameter_sum_change")
 _RESPONSES: Final = {
     "CR": "complete response", "PR": "partial response", "SD": "stable disease", "PD": "progressive disease",
     "NN": "neither complete response nor progression, no lesion of 10 mm or more at first",
@@ -53,6 +54,8 @@ class Response:
         Sums of their longest diameters, mm.
     new : int
         Lesions that were not there before.
+    classes : int
+        Of how many classes the lesions were: targets are chosen among all of them.
     """
 
     category: str
@@ -60,11 +63,13 @@ class Response:
     before: float
     after: float
     new: int
+    classes: int = 1
 
     @property
     def words(self) -> str:
         """The category and what it rests on, in words."""
-        targets = f"{self.targets} target{'s' * (self.targets != 1)}"
+        of = f" chosen among {self.classes} classes" if self.classes > 1 else ""
+        targets = f"{self.targets} target{'s' * (self.targets != 1)}{of}"
         sums = f"{targets}, sum of diameters {self.before:.1f} to {self.after:.1f} mm"
         new = f", {self.new} new" if self.new else ""
         return f"{self.category} ({_RESPONSES[self.category]}; {sums}{new}). Not a diagnosis"
@@ -79,11 +84,24 @@ class Growth:
     changes : dict of str to ndarray
         One row for each pair, and for each lesion without a partner.
     summary : mapping of str to float
-        Numbers of lesions, and sums over all of them.
+        Numbers of lesions, and sums over all of them, of whatever classes.
     response : Response or None
         Its category in the manner of RECIST 1.1; None where lengths are not known.
+    classes : dict of str to ndarray
+        The same sums class by class, one row each; empty unless there are several.
     """
 
     changes: Table
     summary: Mapping[str, float]
     response: Response | None = None
+    classes: Table = field(default_factory=dict)
+
+    @property
+    def class_words(self) -> dict[str, str]:
+        """How the sum of diameters of each class has changed, in words; empty unless there are several."""
+        known: dict[str, Any] = dict(self.classes)
+        rows = zip(*(known.get(name, ()) for name in ("class", *_SUMS)), strict=True)
+        return {
+            f"Class {int(one)}": f"sum of diameters {a:.4g} to {b:.4g}" + (f" ({by:+.1f} %)" if a else "")
+            for one, a, b, by in rows
+        }

@@ -68,6 +68,8 @@ class GeoReference:
         ``x``, ``y`` and height there.
     points_crs : str
         The system of these, as WKT.
+    coefficients : tuple of (str, str)
+        Rational polynomial coefficients (RPC), where there is no transform: names and values as GDAL writes them.
     """
 
     transform: Transform | None = None
@@ -79,6 +81,7 @@ class GeoReference:
     remarks: tuple[str, ...] = ()
     points: tuple[Point, ...] = ()
     points_crs: str = ""
+    coefficients: tuple[tuple[str, str], ...] = ()
 
     @property
     def pixel(self) -> tuple[float, float]:
@@ -144,7 +147,8 @@ class GeoReference:
         if self.crs != other.crs and not (self.title == other.title and self.title.startswith("EPSG:")):
             return False
         if self.transform is None or other.transform is None:
-            elsewhere = self.points and other.points and self.points != other.points
+            pairs = ((self.points, other.points), (self.coefficients, other.coefficients))
+            elsewhere = any(mine and theirs and mine != theirs for mine, theirs in pairs)
             return self.transform == other.transform and not elsewhere
         size = min(*self.pixel, *other.pixel)
         reach = (_REACH, _REACH, 1) * 2
@@ -161,6 +165,7 @@ class GeoReference:
             "unit": self.unit,
             "tags": [[number, kind, list(values)] for number, kind, values in self.tags],
             **(points if self.points else {}),
+            **({"coefficients": dict(self.coefficients)} if self.coefficients else {}),
         }
 
     @classmethod
@@ -174,7 +179,10 @@ class GeoReference:
         tags = tuple((int(number), str(kind), tuple(held)) for number, kind, held in values.get("tags", ()))
         crs, title, unit, system = (str(values.get(name, "")) for name in ("crs", "title", "unit", "points_crs"))
         points = tuple(_point(held) for held in values.get("points", ()))
-        return cls(transform, crs, title, unit or "pixel", (), tags, points=points, points_crs=system)
+        named = tuple((str(name), str(value)) for name, value in dict(values.get("coefficients", {})).items())
+        return cls(
+            transform, crs, title, unit or "pixel", (), tags, points=points, points_crs=system, coefficients=named
+        )  # fmt: skip
 
 
 def _point(values: Sequence[Any]) -> Point:

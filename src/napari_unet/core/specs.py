@@ -198,7 +198,7 @@ class SegmentSpec(Spec):
     @classmethod
     def _areas_have_an_inside(cls, region: tuple[Polygon, ...] | None) -> tuple[Polygon, ...] | None:
         if region is not None and (not region or min(map(len, region)) < 3):
-            raise ValueError("give polygons of at least 3 vertices (y, x), or None to look everywhere")
+            raise ValueError("give the corners (y, x) of areas, three or more of each, or nothing to look everywhere")
         return region
 
     @model_validator(mode="after")

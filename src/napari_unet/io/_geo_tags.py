@@ -17,6 +17,7 @@ __all__ = ["BROKEN", "as_extratags", "hides_labels", "is_georeferenced", "place_
 _SCALE, _TIES, _MATRIX, _KEYS, _NUMBERS, _TEXTS = 33550, 33922, 34264, 34735, 34736, 34737
 _GEO: Final = {_SCALE: "d", _TIES: "d", _MATRIX: "d", _KEYS: "H", _NUMBERS: "d", _TEXTS: "s"}
 _GDAL: Final = (42112, 42113)  # metadata, nodata
+_COEFFICIENTS: Final = 50844  # RPC
 BROKEN: Final = (
     tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, EOFError, MemoryError,
     struct.error, zlib.error,
@@ -51,7 +52,7 @@ def is_georeferenced(path: Path) -> bool:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
-            known = any(code in page.tags for code in (*_GEO, *_GDAL))
+            known = any(code in page.tags for code in (*_GEO, *_GDAL, _COEFFICIENTS))
             beside = any(path.with_suffix(suffix).is_file() for suffix in _WORLD_FILES)
             return (known or beside) and str(file.series[0].axes).upper() in ("YX", "YXS", "SYX")
     except BROKEN:

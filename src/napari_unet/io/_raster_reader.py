@@ -27,8 +27,8 @@ _POINTS: Final = (
     "bring it to a grid first where you need them, for example with gdalwarp."
 )
 _COEFFICIENTS: Final = (
-    "It lies on the map by coefficients (RPC), which are not used: labels have no place. Bring it to a grid first, for "
-    "example with gdalwarp."
+    "It lies on the map by coefficients (RPC). They go into labels as they are, but polygons and areas are in pixels: "
+    "bring it to a grid first where you need them, for example with gdalwarp."
 )
 
 
@@ -175,8 +175,9 @@ def _place(raster: Any, numbers: list[int], path: Path) -> GeoReference:
             held = tuple((p.row, p.col, p.x, p.y, p.z or 0.0) for p in points)
             known = system.to_wkt() if system else ""
             return GeoReference(bands=bands, tags=tags, remarks=(_POINTS,), points=held, points_crs=known)
-        remarks = (_COEFFICIENTS,) if transform is None and raster.rpcs else ()
-        return GeoReference(transform, bands=bands, tags=tags, remarks=remarks)  # type: ignore[arg-type]
+        told = () if transform is not None else tuple(sorted(raster.tags(ns="RPC").items()))
+        remarks = (_COEFFICIENTS,) if told else ()
+        return GeoReference(transform, bands=bands, tags=tags, remarks=remarks, coefficients=told)  # type: ignore[arg-type]
     epsg = crs.to_epsg()
     wkt = crs.to_wkt()
     title = f"EPSG:{epsg}" if epsg else wkt.partition('"')[2].partition('"')[0] or "a system without a name"

@@ -127,6 +127,8 @@ def _write_tiles(raw: Path, layout: Layout, read: Read) -> None:
             if layout.geo is not None and layout.geo.points:
                 points = [GroundControlPoint(*point) for point in layout.geo.points]
                 raster.gcps = points, CRS.from_wkt(layout.geo.points_crs) if layout.geo.points_crs else CRS()
+            if layout.geo is not None and layout.geo.coefficients:
+                raster.update_tags(ns="RPC", **dict(layout.geo.coefficients))
             raster.update_tags(**_facts(layout))
             raster.set_band_description(1, layout.title)
             for top in range(0, height, _ROWS):

@@ -126,7 +126,7 @@ def _right(page: Page, text: str, end: float, y: float, size: float, color: str)
 
 
 def _change_height(growth: Growth) -> float:
-    rows = min(_CHANGES, len(growth.changes["status"]))
+    rows = min(_CHANGES, len(growth.changes["status"])) + (4 + len(growth.classes["class"]) if growth.classes else 0)
     return 122.0 + 10 * rows + (40 if growth.response else 0)
 
 
@@ -139,6 +139,8 @@ def _change(page: Page, growth: Growth, lesions: Lesions, y: float) -> None:
             y += 9
             page.write(line, _RIM, y + 4, 7, _GRAY)
         y += 12
+    if growth.classes:
+        y = _table(page, growth.classes, list(growth.classes), lesions, (y, HEIGHT - _RIM - _ROOM + 24), _CHANGES)
     _table(page, growth.changes, list(growth.changes), lesions, (y, HEIGHT - _RIM - _ROOM + 24), _CHANGES)
 
 

@@ -74,6 +74,8 @@ def facts(lesions: Lesions) -> Iterator[tuple[str, str]]:
 
 def sums(growth: Growth, units: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Return what has changed in all: names and values."""
+    if len(growth.classes):
+        yield "Sums of", f"all {len(growth.classes['class'])} classes"
     for name, value in growth.summary.items():
         yield _HEADS[name], (_number(value) if "_" in name else f"{value:.0f}") + unit(name, units)
 

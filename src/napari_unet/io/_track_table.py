@@ -33,16 +33,18 @@ def write(path: Path, tracks: Tracks) -> None:
     """Write the nodes, with the rows of their parents (several with a blank between).
 
     Times and places are in frames and pixels. Where more is known they are there in units, too: ``t_second``,
-    ``x_micrometer``.
+    ``x_micrometer``. Of an axis along which all lies at 0 these say nothing: ``z_size_micrometer`` does.
     """
     parents = [""] * len(tracks.nodes["id"])
     for above, below in tracks.edges.tolist():
         parents[below] = f"{parents[below]} {above}".lstrip()
-    scaled = {
-        f"{axis}_{unit}": tracks.nodes[axis].astype(np.float64) * scale
-        for axis, scale, unit in zip(tracks.axes, tracks.scale, tracks.units, strict=False)
-        if unit in _UNITS and (unit not in _COUNTED or scale != 1)
-    }
+    scaled: Table = {}
+    for axis, scale, unit in zip(tracks.axes, tracks.scale, tracks.units, strict=False):
+        if unit in _UNITS and (unit not in _COUNTED or scale != 1):
+            places = tracks.nodes[axis].astype(np.float64)
+            scaled[f"{axis}_{unit}"] = places * scale
+            if not places.any():
+                scaled[f"{axis}_size_{unit}"] = np.full(len(places), scale)
     write_table(path, tracks.nodes | scaled | {"from": np.array(parents, np.str_)})
 
 
@@ -95,6 +97,11 @@ def _take_sizes(table: Table) -> dict[str, tuple[float, str]]:
             del table[name]
             if size > 0:  # else all of it lies at 0
                 found[name[0]] = (size, name[2:])
+    for axis, unit in [(axis, unit) for axis in "tzyx" for unit in _UNITS if f"{axis}_size_{unit}" in table]:
+        said = table[f"{axis}_size_{unit}"]
+        if said.dtype.kind in "if" and len(said) and 0 < said[0] < np.inf and (said == said[0]).all():
+            del table[f"{axis}_size_{unit}"]
+            found.setdefault(axis, (float(said[0]), unit))
     return found
 
 

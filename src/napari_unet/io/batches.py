@@ -20,7 +20,7 @@ from .atomic import atomic_file
 from .choosing import BATCH
 from .folders import check_replaced, label_names
 from .journal import Journal
-from .ledger import FILES, Ledger, check_settings, is_same, read_rows, stamp
+from .ledger import FILES, Ledger, check_settings, is_same, read_rows, renamed, stamp
 from .tables import write_table
 
 __all__ = ["Results"]
@@ -121,6 +121,9 @@ class Results:
         OutputError
             If an image of this name lies elsewhere, or labels there may not be replaced.
         """
+        asked = [(name, files) for files, name in images]
+        self._ledger.adopt(asked)
+        self._known = renamed(self._known, self._ledger.names_now(self._known, asked))
         taken = {
             row["labels"].casefold(): name for name, row in (self._known | self._ledger.rows).items() if row["labels"]
         }

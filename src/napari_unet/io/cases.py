@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..core.errors import TrainingDataError
 from .dataset import read_dataset
+from .drawings import is_drawing
 from .suffixes import stem_of, suffix_of
 
-__all__ = ["Case", "find_cases"]
+__all__ = ["Case", "find_cases", "labels_by_name"]
 
 _IMAGES: Final = ("images", "imagesTr")
 _LABELS: Final = ("labels", "masks", "labelsTr")
@@ -40,7 +41,8 @@ def find_cases(folder: Path) -> list[Case]:
     Parameters
     ----------
     folder : Path
-        Holds ``images`` or ``imagesTr``, and ``labels``, ``masks`` or ``labelsTr``, with files of equal names. An image
+        Holds ``images`` or ``imagesTr``, and ``labels``, ``masks`` or ``labelsTr``, with files of equal names, see
+        :func:`labels_by_name`. An image
         without labels of its own name whose name ends in an underscore and four digits is one channel of a case:
         ``CASE_0000.nii.gz`` and ``CASE_0001.nii.gz`` belong to the labels ``CASE.nii.gz``. Names of channels are those
         of ``dataset.json``, see :func:`~napari_unet.io.dataset.read_dataset`. Hidden files, notes and
@@ -54,7 +56,7 @@ def find_cases(folder: Path) -> list[Case]:
     Raises
     ------
     TrainingDataError
-        If a folder is missing, an image has no labels, or a case lacks a channel that others have.
+        If a folder is missing, an image has no labels or several, or a case lacks a channel that others have.
     """
     images = next((folder / name for name in _IMAGES if (folder / name).is_dir()), None)
     drawn = next((folder / name for name in _LABELS if (folder / name).is_dir()), None)
@@ -65,25 +67,47 @@ def find_cases(folder: Path) -> list[Case]:
             f"'{folder}' needs two folders, 'images' and 'labels' (or 'imagesTr' and 'labelsTr'), with files of equal "
             "names; or give a CSV table."
         )
-    labels = {stem_of(file): file for file in _files(drawn)}
+    labels = labels_by_name(_files(drawn))
     found: dict[str, dict[str, Path]] = defaultdict(dict)
     for image in _files(images):
         name, number = _parted(stem_of(image), labels)
         if name not in labels:
             raise TrainingDataError(f"'{image}' has no labels of the same name in '{drawn}'. Add them or remove it.")
+        if len(labels[name]) > 1:
+            raise TrainingDataError("'{}' and '{}' bear one name. Keep one of them.".format(*labels[name]))
         if number in found[name]:
             raise TrainingDataError(f"'{found[name][number]}' and '{image}' bear one name. Keep one of them.")
         found[name][number] = image
     _check_complete(found, images)
     names = read_dataset(folder).channels
-    return [_case(name, files, labels[name], names) for name, files in sorted(found.items())]
+    return [_case(name, files, labels[name][0], names) for name, files in sorted(found.items())]
+
+
+def labels_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Return files of labels by their names without endings.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        Labels and shapes.
+
+    Returns
+    -------
+    dict of str to list of Path
+        One of each name where all is well. Where labels and shapes bear one name, the labels: the shapes are their
+        outlines, such as those that ``polygons`` has written beside them.
+    """
+    found: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        found[stem_of(file)].append(file)
+    return {name: [file for file in same if not is_drawing(file)] or same for name, same in found.items()}
 
 
 def _files(folder: Path) -> Iterator[Path]:
     return (p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and suffix_of(p) not in _NO_IMAGES)
 
 
-def _parted(stem: str, labels: dict[str, Path]) -> tuple[str, str]:
+def _parted(stem: str, labels: dict[str, list[Path]]) -> tuple[str, str]:
     """Return the case of an image and the number of its channel, which is empty where it has none."""
     parts = None if stem in labels else _CHANNEL.fullmatch(stem)
     return (parts[1], parts[2]) if parts else (stem, "")

@@ -14,7 +14,7 @@ from ._zarr_reader import is_zarr
 from .choosing import BATCH, UNFINISHED
 from .dicom import find_series
 from .images import OTHERS, SUFFIXES, holds_series
-from .members import images_in
+from .members import images_in, root_of
 from .plugins import MICROSCOPES
 from .runs import find_manifest
 from .suffixes import stem_of, suffix_of
@@ -148,19 +148,22 @@ def name_apart(files: Sequence[Path], folder: Path | None = None) -> list[str]:
     Returns
     -------
     list of str
-        Without a folder of it: without the folders that all have in common. Of files on several drives of Windows the
-        letter of the drive is the first folder: ``"D/day 1/a.tif"``.
+        Without a folder of it: without the folders that all have in common. One of several images of a file is called
+        by that, too: ``"stage.ome.tif/2"``. Of files on several drives of Windows the letter of the drive is the first
+        folder: ``"D/day 1/a.tif"``.
     """
+    if folder is None and len({file.parent for file in files}) == 1:
+        folder = files[0].parent
     if folder is not None:
-        return [file.relative_to(folder).as_posix() for file in files]
-    if len({file.parent for file in files}) == 1:
-        return [file.name for file in files]
+        root = root_of(folder)
+        return [(file if root is folder else file.absolute()).relative_to(root).as_posix() for file in files]
     whole = [file.resolve() for file in files]
     try:
         root = Path(os.path.commonpath([file.parent for file in whole]))
     except ValueError:  # they lie on several drives
         drives = [file.parts[0].strip("\\/").replace(":", "").replace("\\", "-") for file in whole]
         return ["/".join(filter(None, (drive, *file.parts[1:]))) for drive, file in zip(drives, whole, strict=True)]
+    root = root_of(root)
     return [file.relative_to(root).as_posix() for file in whole]
 
 

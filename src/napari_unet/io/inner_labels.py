@@ -21,7 +21,8 @@ __all__ = ["check_inside", "consolidate_again", "put_inside"]
 _NAME: Final = re.compile(r"[\w-][\w. -]*")
 _OLD: Final = "0.4"  # of OME-NGFF, where zarr has version 2
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError)
-_CHANGED: Final = ("edited", "labels_hash")  # by hand
+_HOW: Final = ("model", "sha256", "averaged", "rule", "sight")  # which labels these are, whatever the image held then
+_FREE: Final = {"tiling", "device", "model"}  # settings that change no labels, or are told beside them
 
 
 def check_inside(image: Path, name: str, overwrite: bool = False, labels: Path | None = None) -> None:
@@ -36,8 +37,8 @@ def check_inside(image: Path, name: str, overwrite: bool = False, labels: Path |
     overwrite : bool
         Whether others of this name may be replaced.
     labels : Path, optional
-        The store of those that are to be written: what it has put there before may be replaced, unless it was corrected
-        there by hand.
+        The store of those that are to be written: what it has put there before may be replaced, also if the image was
+        changed since and the store knows, unless it was corrected there by hand.
 
     Raises
     ------
@@ -119,10 +120,16 @@ def _manifest(place: Path) -> Mapping[str, Any]:
 
 
 def _is_own(there: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Say whether labels are of the same run, and were not corrected where they are."""
+    """Say whether labels were made in the same way, and were not corrected where they are."""
     if not there or bool(there.get("edited")) > bool(new.get("edited")):
         return False
-    return all(there.get(key) == new.get(key) for key in {*there, *new} - {*_CHANGED})
+    return _made(there) == _made(new)
+
+
+def _made(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return how labels were made."""
+    settings = {key: value for key, value in manifest.get("settings", {}).items() if key not in _FREE}
+    return (*map(manifest.get, _HOW), settings)
 
 
 def _copy(source: Path, place: Path, name: str) -> None:

@@ -18,7 +18,8 @@ from ..core.errors import OutputError
 from .atomic import write_text
 
 __all__ = [
-    "FILES", "Ledger", "append_rows", "check_settings", "is_same", "read_rows", "stamp", "whole_rows", "write_rows",
+    "FILES", "Ledger", "append_rows", "check_settings", "is_same", "read_rows", "renamed", "stamp", "whole_rows",
+    "write_rows",
 ]  # fmt: skip
 
 FILES: Final = ("bytes", "changed", "files")  # the last columns of a ledger
@@ -32,7 +33,7 @@ class Ledger:
     path : Path
         Of the table, ``.csv``.
     columns : sequence of str
-        Its columns; the first is the image's name, and those of FILES follow by themselves.
+        Its columns; the first is ``image``, its name, and those of FILES follow by themselves.
     settings : mapping
         Plain values: what the results depend on. Another run goes on only with the same.
     overwrite : bool
@@ -83,6 +84,27 @@ class Ledger:
 
     def _unwritable(self, error: OSError, advice: str) -> OutputError:
         return OutputError(f"'{self.shown}' cannot be written: {error.strerror or error}. {advice}")
+
+    def adopt(self, images: Sequence[tuple[str, Sequence[Path]]]) -> None:
+        """Give images that were asked for in another way before, and are done, the names that they have now.
+
+        Parameters
+        ----------
+        images : sequence of (name, files)
+            All that are asked for.
+        """
+        if names := self.names_now(self.rows, images):
+            self.rows = renamed(self.rows, names)
+            self._write()
+
+    def names_now(
+        self, rows: Mapping[str, Mapping[str, str]], images: Sequence[tuple[str, Sequence[Path]]]
+    ) -> dict[str, str]:
+        """Return the names that :meth:`adopt` gives, by the old ones, for rows of any table of the same folder."""
+        known = {row["files"]: name for name, row in rows.items()}
+        asked = {name for name, _ in images}
+        found = {known.get(self._place(files), ""): name for name, files in images if name not in rows} if known else {}
+        return {old: new for old, new in found.items() if old and old not in asked}
 
     def check_place(self, image: str, *files: Path) -> None:
         """Refuse an image whose name is taken by one that lies elsewhere: each would be taken for the other.
@@ -183,6 +205,11 @@ def check_settings(kept: Path, settings: Mapping[str, Any], shown: Path) -> None
             f"'{shown}' is there and was made{what or ' by something else'}. Choose another name, or allow it "
             "to be replaced: --overwrite."
         )
+
+
+def renamed(rows: Mapping[str, Mapping[str, str]], names: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the rows of images with other names, by their old names, in the same order."""
+    return {names.get(old, old): {**row, "image": names.get(old, old)} for old, row in rows.items()}
 
 
 def is_same(row: Mapping[str, str], files: Sequence[Path]) -> bool:

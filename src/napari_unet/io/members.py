@@ -17,7 +17,7 @@ from ._zarr_reader import is_zarr, ome_of, open_store
 from .dicom import find_series, is_dicom_place
 from .images import holds_series, no_series
 
-__all__ = ["choose_series", "image_numbers", "images_in", "plate_images", "well_of"]
+__all__ = ["choose_series", "image_numbers", "images_in", "plate_images", "root_of", "well_of"]
 
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 _MOST: Final = 1 << 20  # members of a collection
@@ -152,6 +152,32 @@ def _fields(well: zarr.Group, place: Path | str) -> list[str]:
     for name in names:
         check_inside(name, place)
     return [name for name in names if name in well]
+
+
+def root_of(folder: Path) -> Path:
+    """Return from where images are seen that were found in a folder, so that their names tell what they are.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder, or a file that holds several images.
+
+    Returns
+    -------
+    Path
+        The folder itself; the one around a TIFF file or a collection of OME-Zarr, whose images are mere numbers; of a
+        plate, and all that is in one, the plate.
+    """
+    whole = folder.absolute()
+    if not is_zarr(whole):
+        return whole.parent if whole.is_file() else folder
+    while is_zarr(whole.parent):
+        whole = whole.parent
+    try:
+        node = open_store(whole)
+    except ImageError:
+        return folder
+    return whole if isinstance(node, zarr.Group) and "plate" in ome_of(node) else whole.parent
 
 
 def well_of(place: Path) -> str:

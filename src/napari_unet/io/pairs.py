@@ -18,7 +18,7 @@ from ..core.region import Region, parse_region
 from ._geo_tags import hides_labels
 from ._georeferenced import has_rasterio, open_placed
 from ._zarr_reader import is_zarr
-from .cases import find_cases
+from .cases import find_cases, labels_by_name
 from .dataset import read_dataset
 from .drawings import DRAWINGS, is_drawing
 from .images import SUFFIXES, read_image
@@ -303,17 +303,11 @@ def read_judged(truth: str | Path, predicted: str | Path, axes: str | None = Non
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if suffix_of(file) not in (*SUFFIXES, *DRAWINGS) or file.name.startswith("."):
-            continue
-        name = stem_of(file)
-        if name in found and is_drawing(file) != is_drawing(found[name]):
-            found[name] = min(file, found[name], key=is_drawing)  # outlines of the labels that lie beside them
-            continue
-        if name in found:
-            raise ImageError(f"'{found[name]}' and '{file}' bear the same name. Keep one of them in the folder.")
-        found[name] = file
+    files = (p for p in sorted(folder.iterdir()) if suffix_of(p) in (*SUFFIXES, *DRAWINGS) and p.name[0] != ".")
+    found = labels_by_name(files)
+    for same in found.values():
+        if len(same) > 1:
+            raise ImageError("'{}' and '{}' bear the same name. Keep one of them in the folder.".format(*same))
     if not found:
         raise ImageError(f"'{folder}' holds no labels. Choose a folder with files that end in {', '.join(SUFFIXES)}.")
-    return found
+    return {name: file for name, (file,) in found.items()}

@@ -121,6 +121,8 @@ def _page(lesions: Lesions, growth: Growth | None, title: str, figures: list[Fig
         yield f"<h2>Change</h2>{_facts(sums(growth, lesions.units))}"
         if growth.response is not None:
             yield f"<p>In the manner of RECIST 1.1: <b>{html.escape(growth.response.words)}</b>. {RECIST}</p>"
+        if growth.classes:
+            yield f"<h3>Class by class</h3>{_table(growth.classes, list(growth.classes), lesions)}<h3>Lesions</h3>"
         yield _table(growth.changes, list(growth.changes), lesions)
     yield '<p class="small">'
     yield f"{_key(LONG)}Longest diameter in any axial plane, from border to border. "

@@ -46,7 +46,6 @@ class Report:
         self.path, self.images = path, images_table(path)
         kept = path.with_name(f"{path.stem}.settings.json")
         self._ledger = Ledger(self.images, _IMAGES, settings, overwrite, shown=path, kept=kept)
-        self.check_place = self._ledger.check_place
         try:
             self._keep()
         except OSError as error:
@@ -58,6 +57,27 @@ class Report:
         """Leave the defects of images that are done."""
         rows = [row for row in whole_rows(self.path) if len(row) == len(_DEFECTS) and row[0] in self._ledger.rows]
         write_rows(self.path, [_DEFECTS, *rows])
+
+    def plan(self, images: Sequence[tuple[str, Sequence[Path]]]) -> None:
+        """Take in which images are asked for.
+
+        Parameters
+        ----------
+        images : sequence of (name, files)
+            All of them. Those that are done and were asked for in another way have these names from now on.
+
+        Raises
+        ------
+        OutputError
+            If an image of one of these names lies elsewhere.
+        """
+        if names := self._ledger.names_now(self._ledger.rows, images):
+            rows = whole_rows(self.path)  # under both names until the other table knows them
+            write_rows(self.path, [_DEFECTS, *rows, *([names[row[0]], *row[1:]] for row in rows if row[0] in names)])
+            self._ledger.adopt(images)
+            self._keep()
+        for name, files in images:
+            self._ledger.check_place(name, *files)
 
     def has(self, image: str, *files: Path) -> bool:
         """Say whether an image is done, and its files are still the same."""

@@ -18,7 +18,7 @@ from napari_unet.core.windows import Reader, Window, windows
 from ._source import Source, spatial
 from ._totals import TARGETS
 
-__all__ = ["compare", "followed", "sum_up_growth"]
+__all__ = ["compare", "followed", "sum_up_classes", "sum_up_growth"]
 
 _FORBIDDEN: Final = 1e9
 _SPLIT: Final = "split"
@@ -120,8 +120,8 @@ def sum_up_growth(changes: Table) -> dict[str, float]:
     dict of str to float
         Number of lesions of each ``status``; ``volume_ml_before`` and ``_after`` (``volume_...`` where the unit is no
         length; 2D: ``area_...``) and ``volume_change`` in percent of all lesions; ``diameter_sum_before``, ``_after``
-        and ``_change`` of the five lesions with the longest diameters at first, followed up (RECIST 1.1: what has
-        vanished counts 0, pieces that have split off are added; new lesions are not in it).
+        and ``_change`` of the five lesions with the longest diameters at first, of whatever classes, followed up
+        (RECIST 1.1: what has vanished counts 0, pieces that have split off are added; new lesions are not in it).
     """
     known: dict[str, Any] = dict(changes)
     names = ("matched", "new", "vanished", _SPLIT, _MERGED)
@@ -131,6 +131,30 @@ def sum_up_growth(changes: Table) -> dict[str, float]:
     first = np.nan_to_num(known["diameter_before"])
     targets = np.argsort(-first, kind="stable")[:TARGETS]
     return found | _totals("diameter_sum", first[targets].sum(), followed(changes, targets))
+
+
+def sum_up_classes(changes: Table) -> Table:
+    """Sum up what :func:`compare` has found class by class.
+
+    Parameters
+    ----------
+    changes : dict of str to ndarray
+        Its table.
+
+    Returns
+    -------
+    dict of str to ndarray
+        One row for each ``class``: what :func:`sum_up_growth` says of the lesions of that class alone. Empty unless
+        there are several classes.
+    """
+    known: dict[str, Any] = dict(changes)
+    classes = np.unique(known.get("class", np.zeros(0, np.int64)))
+    if len(classes) < 2:
+        return {}
+    rows = [
+        sum_up_growth({n: column[known["class"] == one] for n, column in known.items()}) for one in classes.tolist()
+    ]
+    return {"class": classes, **{name: np.array([row[name] for row in rows]) for name in rows[0]}}
 
 
 def _totals(name: str, before: float, after: float) -> dict[str, float]:

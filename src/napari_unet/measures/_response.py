@@ -30,11 +30,11 @@ _GONE: Final = "vanished"
 def respond(changes: Table, unit: str) -> Response | None:
     """Put what has changed into a category (Eisenhauer et al., European Journal of Cancer 45:228-247, 2009).
 
-    Targets are the five lesions with the longest diameters at first, of those with 10 mm or more. Their diameters are
-    summed up at both times: one that has vanished counts 0, what several have merged into counts once, and pieces that
-    have split off from them are added. With two times the first one is also the smallest sum so far, to which
-    progression refers. Lymph nodes, for which other limits hold, and organs, of which each has two targets at most, are
-    not known here.
+    Targets are the five lesions with the longest diameters at first, of whatever classes, of those with 10 mm or more.
+    Their diameters are summed up at both times: one that has vanished counts 0, what several have merged into counts
+    once, and pieces that have split off from them are added. With two times the first one is also the smallest sum so
+    far, to which progression refers. Lymph nodes, for which other limits hold, and organs, of which each has two
+    targets at most, are not known here.
 
     Parameters
     ----------
@@ -63,7 +63,8 @@ def respond(changes: Table, unit: str) -> Response | None:
     old = known["status"][known["before"] > 0]
     new = int(np.count_nonzero(known["status"] == "new"))
     gone = bool((old == _GONE).all()), bool((known["status"][targets] == _GONE).all())
-    return Response(_category(before, after, new, gone), len(targets), before, after, new)
+    classes = max(1, len(np.unique(known.get("class", ()))))
+    return Response(_category(before, after, new, gone), len(targets), before, after, new, classes)
 
 
 def _category(before: float, after: float, new: int, gone: tuple[bool, bool]) -> str:

@@ -28,6 +28,7 @@ from ..tiling._written import written_digests
 from ..tiling.bricked import segment_bricks
 from ..tiling.care import told
 from ..tiling.chunks import cached
+from ..tiling.fingerprint import without_unknown
 from ..tiling.unreadable import is_readable, mended
 from ._bricks import Alone, Crew, can_store, prepare, share_left
 from ._foretold import Foretold
@@ -211,6 +212,8 @@ def difference(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """
     if there.get("settings", {}).get("unreadable") == "stop":
         there = {**there, "settings": {**there["settings"], "unreadable": wanted["settings"]["unreadable"]}}
+    if "image" in there:
+        wanted = {**wanted, "image": without_unknown(there["image"], wanted["image"])}
     for key in _IDENTITY:
         if there.get(key) != wanted.get(key) and not (key in _LATER and key not in there):
             return f"{_WORDS[key]} ({_differing(there.get(key), wanted.get(key))})"

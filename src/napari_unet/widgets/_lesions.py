@@ -112,5 +112,6 @@ def change_words(growth: Growth | None) -> str:
     counts = ", ".join(f"{sums[name]:.0f} {name}" for name in ("matched", "new", "vanished", "split", "merged"))
     size = "volume" if "volume_change" in sums else "area"
     grown = [f"{name} {sums[f'{key}_change']:+.1f} %" for name, key in ((size, size), ("diameters", "diameter_sum"))]
+    each = "".join(f" {name}: {words}." for name, words in growth.class_words.items())
     response = f" RECIST 1.1: {growth.response.words}." if growth.response else ""
-    return f" Since before: {counts}; {', '.join(grown)}.{response}"
+    return f" Since before: {counts}; {', '.join(grown)}{' in all' * bool(each)}.{each}{response}"

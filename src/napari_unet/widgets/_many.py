@@ -29,7 +29,7 @@ from ._found import FoundTable
 from ._outcome import progress_words
 from ._parts import button, copy, row
 from ._settings import option_words
-from ._worker import Pace, Report
+from ._worker import Report
 
 if TYPE_CHECKING:
     from ._cluster import ClusterRows
@@ -51,7 +51,7 @@ class ManyRows(QWidget):
 
     def __init__(self, engine: ModuleType | Any, dock: SegmentWidget) -> None:
         super().__init__()
-        self._engine, self._dock, self._pace = engine, dock, Pace()
+        self._engine, self._dock = engine, dock
         self.source, self.output, self.axes, self.around = (QLineEdit() for _ in range(4))
         self.source.setPlaceholderText("a folder of images, or a plate (.zarr)")
         self.output.setPlaceholderText("a folder for labels and tables")
@@ -122,7 +122,7 @@ class ManyRows(QWidget):
             return
         with dock.complaining():
             spec, source, output = self._meant()
-            overwrite, around, self._pace = self.replace.isChecked(), self.around.text().strip(), Pace()
+            overwrite, around = self.replace.isChecked(), self.around.text().strip()
             how = {"kind": kind, "axes": axes, "overwrite": overwrite} | ({"around": around} if around else {})
             steps = _sent(dock.cluster, engine, partial(engine.batch_steps, source, output, spec, **how), kind)
             self.table.begin(source, output)
@@ -139,13 +139,11 @@ class ManyRows(QWidget):
 
     def _polled(self, reports: list[Report]) -> None:
         for report in reports:
-            self._pace.add(report)
             if isinstance(report.progress.payload, Found):
                 self.table.tell(report.progress.payload)
+        self._dock.follow(reports)
         if reports:
-            last = reports[-1].progress
-            self._dock.progress(last.done, last.total)
-            self._dock.say(progress_words(last, self._pace))
+            self._dock.say(progress_words(reports[-1].progress, self._dock.pace))
 
     def _done(self, found: Batch) -> str:
         self.replace.setChecked(False)

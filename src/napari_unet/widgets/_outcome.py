@@ -20,8 +20,7 @@ _NAMED: Final = 6  # classes that are named one by one
 def progress_words(progress: Progress, pace: Pace) -> str:
     """Say how far a run is: what it does, how fast, how much of it is done, and the time that is left."""
     parts = [progress.note, f"{progress.done} of {progress.total}" if progress.total > 1 else ""]
-    parts.append(in_words(pace.left) if pace.left is not None else "")
-    return ", ".join(filter(None, parts))
+    return ", ".join(filter(None, (*parts, in_words(pace.left))))
 
 
 def outcome_words(result: Segmentation, noun: str, path: Path | None) -> str:

@@ -16,7 +16,7 @@ from napari_unet.core.steps import Steps
 
 from ._parts import button, order_tabs, row, words
 from ._settings import in_the_dock
-from ._worker import Job, Report
+from ._worker import Job, Pace, Report, in_words
 
 __all__ = ["Panel"]
 
@@ -40,6 +40,7 @@ class Panel(QScrollArea):
     working = Signal(bool)  # whether something runs
 
     job: Job | None = None
+    pace: Pace
     _worker: threading.Thread | None = None  # of the last job, which may still be about to stop
     _ears: tuple[Callable[[list[Report]], None], Callable[[Any], str]] | None = None
 
@@ -121,7 +122,7 @@ class Panel(QScrollArea):
         self._worker = job.worker
         # Methods only, which Qt holds weakly. With PySide a job keeps whatever else it calls: if that was the last to
         # hold the dock, the dock went down with the job, and deleted it a second time.
-        self._ears = (polled, done)
+        self._ears, self.pace = (polled, done), Pace()
         self.tell("")
         job.polled.connect(self._heard)
         job.succeeded.connect(self._succeeded)
@@ -206,13 +207,11 @@ class Panel(QScrollArea):
         self.lines.setVisible(bool(text))
 
     def follow(self, reports: list[Report]) -> None:
-        """Show the last report in the bar and the status line."""
+        """Show the last report in the bar and the status line, with the time that is left."""
+        for report in reports:
+            self.pace.add(report)
         if reports:
             last = reports[-1].progress
-            self.progress(last.done, last.total)
-            self.say(last.note)
-
-    def progress(self, done: int, total: int) -> None:
-        """Move the bar; a `total` of 0 means that nobody knows."""
-        self.bar.setRange(0, total)
-        self.bar.setValue(min(done, total))
+            self.bar.setRange(0, last.total)  # a total of 0 means that nobody knows
+            self.bar.setValue(min(last.done, last.total))
+            self.say(", ".join(filter(None, (last.note, in_words(self.pace.left)))))

@@ -186,19 +186,21 @@ class Pace:
         return self._left
 
 
-def in_words(seconds: float) -> str:
+def in_words(seconds: float | None) -> str:
     """Say a time to wait.
 
     Parameters
     ----------
-    seconds : float
+    seconds : float or None
         Time left.
 
     Returns
     -------
     str
-        ``"about 12 s left"``, ``"about 3 min left"`` or ``"about 2 h left"``.
+        ``"about 12 s left"``, ``"about 3 min left"`` or ``"about 2 h left"``; empty where it is not known.
     """
+    if seconds is None:
+        return ""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
             return f"about {round(seconds / size)} {unit} left"

@@ -19,7 +19,6 @@ from ._card import CardView
 from ._news import NEWS
 from ._panel import Panel
 from ._parts import Fold, button, row
-from ._worker import Report
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -157,19 +156,13 @@ class ModelsWidget(Panel):
         if self.job is not None:
             return
         engine, options = self.engine, self.options.values()
-        self.begin(lambda: engine.add_model_steps(path, **options), self._polled, self._added)
+        self.begin(lambda: engine.add_model_steps(path, **options), self.follow, self._added)
 
     def _added(self, card: ModelCard) -> str:
         self.options.clear()
         NEWS.models.emit()
         self.choose(card.name)
         return f"Added '{card.name}'."
-
-    def _polled(self, reports: list[Report]) -> None:
-        if reports:
-            last = reports[-1].progress
-            self.progress(last.done, last.total)
-            self.say(f"{last.note} …")
 
     def ask_delete(self) -> None:
         """Ask whether the chosen model is to go, and delete it."""
@@ -197,7 +190,7 @@ class ModelsWidget(Panel):
             NEWS.models.emit()
             return f"Deleted '{name}'."
 
-        self.begin(make, self._polled, done)
+        self.begin(make, self.follow, done)
         self.stop.setEnabled(False)  # half a model is worse than none
 
     def _ask_export(self, action: QAction) -> None:
@@ -212,4 +205,4 @@ class ModelsWidget(Panel):
         if not name or self.job is not None:
             return
         steps = lambda: engine.export_model_steps(name, path, form, overwrite=True)  # noqa: E731
-        self.begin(steps, self._polled, lambda file: f"Wrote {file}.")
+        self.begin(steps, self.follow, lambda file: f"Wrote {file}.")

@@ -34,7 +34,7 @@ from ._settings import CHOICES, HINTS, LABELS
 from ._sight import Sight
 from ._sizes import SizeRows
 from ._truth import TruthRows
-from ._worker import Pace, Report
+from ._worker import Report
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -59,7 +59,7 @@ class SegmentWidget(Panel):
         tasks = [load_task(name) for name in task.split(",")]
         super().__init__(f"Choose an image and press Run. {' '.join(t.description for t in tasks)}", "Run")
         self.caution = Caution(" ".join(dict.fromkeys(filter(None, (t.caution for t in tasks)))))
-        self.viewer, self.engine, self.pace, self.noun = viewer, engine, Pace(), ""  # the noun of the run
+        self.viewer, self.engine, self.noun = viewer, engine, ""  # the noun of the run
         self.canvas: Canvas | None = None
         self.goal: Place | None = None
         self.images = LayerBox(viewer, ImageLayer)
@@ -171,7 +171,7 @@ class SegmentWidget(Panel):
 
     def watch(self, layer: ImageLayer, run: Run, engine: ModuleType | Any) -> None:
         """Have an engine do a run, or look on while it is done elsewhere, and show its labels."""
-        self.goal, self.pace, self.noun = run.place, Pace(), self.models.noun_of(run.spec.models[0])
+        self.goal, self.noun = run.place, self.models.noun_of(run.spec.models[0])
         self.canvas = open_canvas(layer, run.image, f"{layer.name} {self.noun}", run.place, self)
         self.begin(self.canvas.steps(engine, run.spec), self._polled, self._done)
 
@@ -199,12 +199,9 @@ class SegmentWidget(Panel):
             self.cancel("Stopped: the layer was removed.")
             return
         self.canvas.fill(r.progress.payload for r in reports if r.progress.payload is not None)
-        for report in reports:
-            self.pace.add(report)
+        self.follow(reports)
         if reports:
-            last = reports[-1].progress
-            self.progress(last.done, last.total)
-            self.say(progress_words(last, self.pace))
+            self.say(progress_words(reports[-1].progress, self.pace))
 
     def _done(self, result: Segmentation) -> str:
         if self.canvas is not None:

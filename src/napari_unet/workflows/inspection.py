@@ -181,8 +181,7 @@ def inspect_steps(
     settings |= {"unseen": how.unseen} if how.unseen else {}
     report = Report(Path(output), settings, overwrite)
     names = name_apart([files[0] for files in images], folder_of(source, images))
-    for files, name in zip(images, names, strict=True):
-        report.check_place(name, *files)
+    report.plan([*zip(names, images, strict=True)])
     kept = [Path(labels) / f"{name}.ome.zarr" if labels else None for name in label_names(names)]
     if not overwrite:
         todo = zip(images, names, kept, strict=True)

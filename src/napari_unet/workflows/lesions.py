@@ -108,7 +108,8 @@ def compare_lesions_steps(before: Lesions, after: Lesions) -> Steps[Growth]:
     Returns
     -------
     Growth
-        The table of :func:`napari_unet.measures._growth.compare`, its sums, and the category of RECIST 1.1.
+        The table of :func:`napari_unet.measures._growth.compare`, its sums, also class by class, and the category of
+        RECIST 1.1.
 
     Yields
     ------
@@ -120,13 +121,13 @@ def compare_lesions_steps(before: Lesions, after: Lesions) -> Steps[Growth]:
     AxesError
         If they cannot be compared.
     """
-    from ..measures._growth import compare, sum_up_growth
+    from ..measures._growth import compare, sum_up_classes, sum_up_growth
     from ..measures._response import respond
 
     yield Progress(0, 0, "Comparing the lesions")
     changes = compare((before.labels, before.table), (after.labels, after.table))
     response = respond(changes, after.units.get("longest_diameter", ""))
-    return Growth(changes, sum_up_growth(changes), response)
+    return Growth(changes, sum_up_growth(changes), response, sum_up_classes(changes))
 
 
 def compare_lesions(before: Lesions, after: Lesions) -> Growth:
