@@ -92,6 +92,12 @@ def test_no_column_hides_another() -> None:
     assert {"x_count", "in_x"} <= workflows.measure(own, inside={"x": own}, within={"x": own}).keys()
 
 
+def test_sizes_are_those_of_the_labels_that_are_measured() -> None:
+    own = np.ones((6, 8), np.int32)
+    small, large = (Image(own, "yx", scale=(size, size), units=("micrometer",) * 2) for size in (0.5, 2.0))
+    assert [*workflows.measure(small, inside={"x": large})["x_area"]] == [12.0]
+
+
 def test_nothing_inside_and_nobody_there() -> None:
     own = np.zeros((6, 8), np.int32)
     own[1:3, 1:4] = 3
