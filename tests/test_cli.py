@@ -222,7 +222,7 @@ def test_a_part_of_the_image(here, disks):
         for output in ("a.tif", "a.ome.zarr"):
             assert json.loads(good(*common, output, "--region", region))["labels_hash"] == expected.hash
     for region, said in (
-        ("b.csv", "no file 'b.csv'"), ("1 2", "y,x with spaces"), ("1,2 3,4", "at least 3 vertices"),
+        ("b.csv", "no file 'b.csv'"), ("1 2", "y,x with spaces"), ("1,2 3,4", "three or more of each"),
         ("500,500 500,600 600,600", "beside 'cells'"),
     ):  # fmt: skip
         assert said in bad(*common, "b.tif", "--region", region)
