@@ -13,8 +13,10 @@ from napari.layers import Labels, Shapes
 from pytestqt.qtbot import QtBot
 
 from napari_unet import workflows
+from napari_unet.core.axes import Image
 from napari_unet.widgets._diameters import draw_diameters
 from napari_unet.widgets._lesion_table import LesionTable
+from napari_unet.widgets._lesions import change_words
 from napari_unet.widgets.measure import MeasureWidget
 from napari_unet.widgets.segment import SegmentWidget
 
@@ -304,3 +306,13 @@ def test_labels_are_compared_with_the_truth(
     rows.compare()
     finish(qtbot, dock)
     assert "AP50" in told(rows.scores)
+
+
+def test_of_nothing_no_change_is_told() -> None:
+    now = np.zeros((4, 12, 12), np.int32)
+    now[1:3, 3:7, 3:7] = 1
+    nothing, found = (workflows.measure_lesions(Image(labels, "zyx")) for labels in (now * 0, now))
+    growth = workflows.compare_lesions(nothing, found)
+    assert change_words(growth).startswith(" Since before: 0 matched, 1 new, 0 vanished, 0 split, 0 merged.")
+    same = change_words(workflows.compare_lesions(found, found))
+    assert "; volume +0.0 %, diameters +0.0 %" in same

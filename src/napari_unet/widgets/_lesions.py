@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,9 @@ def change_words(growth: Growth | None) -> str:
     sums = growth.summary
     counts = ", ".join(f"{sums[name]:.0f} {name}" for name in ("matched", "new", "vanished", "split", "merged"))
     size = "volume" if "volume_change" in sums else "area"
-    grown = [f"{name} {sums[f'{key}_change']:+.1f} %" for name, key in ((size, size), ("diameters", "diameter_sum"))]
+    changes = [(name, sums[f"{key}_change"]) for name, key in ((size, size), ("diameters", "diameter_sum"))]
+    grown = [f"{name} {change:+.1f} %" for name, change in changes if math.isfinite(change)]  # of nothing there is none
     each = "".join(f" {name}: {words}." for name, words in growth.class_words.items())
     response = f" RECIST 1.1: {growth.response.words}." if growth.response else ""
-    return f" Since before: {counts}; {', '.join(grown)}{' in all' * bool(each)}.{each}{response}"
+    sizes = f"; {', '.join(grown)}{' in all' * bool(each)}" if grown else ""
+    return f" Since before: {counts}{sizes}.{each}{response}"
