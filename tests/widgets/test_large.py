@@ -488,8 +488,9 @@ def test_a_virtual_slide_of_ten_gigapixels(make: Make, viewer: ViewerModel, qtbo
     qtbot.waitUntil(lambda: len(widget.engine.done) == 210, timeout=60_000)
     qtbot.waitUntil(lambda: bool((layer._slice.image.raw == 1).all()), timeout=20_000)
     assert memory() - before < 500 << 20
-    # One beat may fall together with what the interpreter does now and then for itself.
-    assert sorted(beats)[-2] < 0.1
+    # A few of some hundred beats may fall together with what the interpreter does now and then for itself, or with what
+    # another program does on the same core.
+    assert sorted(beats)[-4] < 0.1
     assert max(beats) < 0.3
     timer.stop()
     widget.cancel()
