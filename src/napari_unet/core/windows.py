@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Reader", "Window", "common", "count_windows", "meet", "since", "strips", "windows"]
+__all__ = ["Reader", "Window", "common", "count_windows", "meet", "since", "strips", "windows", "windows_before"]
 
 _STEPS: Final[tuple[tuple[int, ...], ...]] = ((), (1 << 22,), (1024, 4096), (16, 512, 512))
 _HELD_BYTES: Final = 64 << 20
@@ -58,6 +58,26 @@ def strips(shape: Sequence[int]) -> list[list[Window]]:
         The windows of each strip; one strip after the other they are those of :func:`windows`, in their order.
     """
     return [list(group) for _, group in itertools.groupby(windows(shape), key=lambda window: window[-1].start)]
+
+
+def windows_before(parts: Sequence[Sequence[Window]], number: int) -> int:
+    """Return how many windows come before a strip, where all :func:`strips` are gone through again and again.
+
+    Parameters
+    ----------
+    parts : sequence of sequence of tuple of slice
+        The strips.
+    number : int
+        Of the strip; goes on counting at each time they are gone through, such as time points.
+
+    Returns
+    -------
+    int
+        Windows.
+    """
+    before = list(itertools.accumulate(map(len, parts), initial=0))
+    times, strip = divmod(number, len(parts))
+    return times * before[-1] + before[strip]
 
 
 def count_windows(shape: Sequence[int]) -> int:

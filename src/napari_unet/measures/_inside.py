@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Generator
@@ -16,7 +15,7 @@ from napari_unet.core.errors import AxesError
 from napari_unet.core.overlaps import Shared, Triples, flat_labels
 from napari_unet.core.results import Table
 from napari_unet.core.steps import Steps
-from napari_unet.core.windows import Reader, strips
+from napari_unet.core.windows import Reader, strips, windows_before
 
 from ._source import Source, check_fit, spatial
 from .objects import counted_steps
@@ -91,9 +90,7 @@ class SharedParts:
 
     def windows(self, number: int) -> int:
         """Return how many windows the parts before one have."""
-        before = list(itertools.accumulate(map(len, self._strips), initial=0))
-        times, strip = divmod(number, len(self._strips))
-        return times * before[-1] + before[strip]
+        return windows_before(self._strips, number)
 
     def measure(self, number: int) -> Generator[None, None, Triples]:
         """Count the pixels of a part; give way after every window.

@@ -5,7 +5,6 @@ A part is small: numbers of the objects that it meets, and the labels along its 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from napari_unet.core.axes import Image
 from napari_unet.core.bands import channel_suffixes
 from napari_unet.core.errors import AxesError
-from napari_unet.core.windows import Reader, strips
+from napari_unet.core.windows import Reader, strips, windows_before
 
 from ._intensity import Intensities
 from ._moments import Moments
@@ -106,9 +105,7 @@ class Parts:
 
     def windows(self, number: int) -> int:
         """Return how many windows the parts before one have."""
-        before = list(itertools.accumulate(map(len, self._strips), initial=0))
-        times, strip = divmod(number, len(self._strips))
-        return times * before[-1] + before[strip]
+        return windows_before(self._strips, number)
 
     def measure(self, number: int) -> Generator[None, None, Sums]:
         """Measure a part; give way after every window.

@@ -148,5 +148,5 @@ def _opened(other: Any, labels: Image) -> Image:
         return found
     try:
         return read_labels(os.fspath(other), labels.axes, labels)
-    except UNetError:  # the file says its axes
+    except UNetError:  # it cannot be taken so
         return found
