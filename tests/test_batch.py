@@ -217,7 +217,8 @@ def test_rings_around_objects_are_measured_too(here):
     alone = workflows.measure(labels, workflows.read_image(here / "in" / "a.tif"), around=5)
     for name in ("ring_area", "cell_area", "ring_intensity_mean", "intensity_ratio"):
         np.testing.assert_allclose(table[name], alone[name])
-    assert "made with another around" in bad("batch", "in/a.tif", "-o", "out", "--model", "bright")
+    good("batch", "in/a.tif", "-o", "out", "--model", "bright")  # what is measured may change
+    assert "ring_area" not in workflows.read_table(here / "out" / "objects.csv")
     assert "is no distance" in bad("batch", "in/a.tif", "-o", "new", "--model", "bright", "--around", "far")
     assert not (here / "new").exists()
 

@@ -14,12 +14,14 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
 from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.core.axes import as_image
 from napari_unet.core.batches import Batch, Found
 from napari_unet.core.specs import SegmentSpec
 from napari_unet.core.steps import Progress, Steps
 from napari_unet.io.labels import write_labels
+from napari_unet.widgets._beside import FolderRow
 from napari_unet.widgets._drawn import stored_in
 from napari_unet.widgets._many import as_batch
 from napari_unet.widgets.segment import SegmentWidget
@@ -92,6 +94,28 @@ def test_a_folder_with_the_settings_of_the_dock(dock: SegmentWidget, qtbot: QtBo
     assert texts(dock) == [["a.tif", "3", "12.3 px", ""], ["b.tif", "", "", f"not segmented: {FOUND[1].failed}"]]
     assert dock.lines.text() == "", "what the table says is not said again"
     assert "Found 3 cells in 1 image. 1 could not be segmented" in dock.status.text()
+
+
+def test_objects_within_objects(
+    dock: SegmentWidget, qtbot: QtBot, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = dock.many
+    many.source.setText(str(images))
+    many.around.setText("3")
+    asked = iter([str(images.with_name("foci")), ""])
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(asked))
+    row, other = (many.beside.findChildren(FolderRow)[number] for number in (0, 1))
+    row.asking.click()
+    other.asking.click()  # and nothing is chosen
+    many.beside.within.setText(" ~/cells ")
+    run(dock, qtbot)
+    wanted = {"around": "3", "inside": str(images.with_name("foci")), "within": str(Path.home() / "cells")}
+    assert {name: dock.engine.asked[3][name] for name in wanted} == wanted
+    many.copy_command()
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    words = shlex.split(clipboard.text())
+    assert [words[words.index(f"--{name}") + 1] for name in wanted] == list(wanted.values())
 
 
 def test_rows_of_the_cluster_count(dock: SegmentWidget, qtbot: QtBot, images: Path) -> None:

@@ -14,10 +14,10 @@ from ..core.specs import SegmentSpec
 
 __all__ = [
     "Anomaly", "Around", "Average", "Background", "Batch", "Binary", "Channel", "Channels", "Confidence", "Diameter",
-    "DropoutSamples", "DryRun", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize", "Models",
-    "OneSeries", "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm", "Source",
-    "Stack", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "Work", "Workers", "apart",
-    "check_both", "check_part", "chosen_channels",
+    "DropoutSamples", "DryRun", "InsideMany", "Labels", "LinkZ", "LocalWorkers", "Metrics", "MinScore", "MinSize",
+    "Models", "OneSeries", "PartNumber", "Parts", "Polygons", "Region", "Runtime", "Scheduler", "Series", "Slurm",
+    "Source", "Stack", "Table", "Threshold", "Tile", "Tolerance", "Uncertainty", "Unreadable", "WithinMany", "Work",
+    "Workers", "apart", "check_both", "check_part", "chosen_channels",
 ]  # fmt: skip
 
 Source = Annotated[
@@ -72,6 +72,23 @@ Within = Annotated[
     list[Path] | None,
     typer.Option(
         help="Other labels, such as cells: in which of them each object lies. Can be repeated.", show_default="nothing"
+    ),
+]
+InsideMany = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--inside",
+        help="Folder with labels of other objects on the same images, such as foci (results of another run, or files "
+        "of the same names): how many lie in each object, and how much of it they cover. Can be repeated.",
+        show_default="nothing",
+    ),
+]
+WithinMany = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--within",
+        help="Folder with labels of other objects, such as cells: in which of them each object lies. Can be repeated.",
+        show_default="nothing",
     ),
 ]
 Around = Annotated[

@@ -20,7 +20,8 @@ __all__ = ["EXAMPLES", "batch"]
 EXAMPLES: Final = (
     "napari-unet batch my-images --output results\n\n"
     "napari-unet batch plate.ome.zarr --output results --diameter 22 --into-plate nuclei\n\n"
-    "napari-unet batch dapi --channel actin --model my-cells --output results --format .tif"
+    "napari-unet batch dapi --channel actin --model my-cells --output results --format .tif\n\n"
+    "napari-unet batch my-images --output nuclei --inside foci"
 )
 _SEGMENT: Final = SegmentSpec()
 
@@ -43,6 +44,8 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
     average: options.Average = _SEGMENT.average,
     dropout_samples: options.DropoutSamples = _SEGMENT.dropout_samples,
     around: options.Around = "",
+    inside: options.InsideMany = None,
+    within: options.WithinMany = None,
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="A column that says where averaged answers differ.")
     ] = False,
@@ -107,7 +110,9 @@ def batch(  # noqa: PLR0913  # a command's options are its arguments
                 client=client,
                 part=(part, of) if of else None,
                 around=around,
-                inside=into_plate,
+                inside=inside,
+                within=within,
+                into_plate=into_plate,
             )
         )
     if as_json:

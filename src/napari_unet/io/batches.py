@@ -23,7 +23,7 @@ from .journal import Journal
 from .ledger import FILES, Ledger, check_settings, is_same, read_rows, renamed, stamp
 from .tables import write_table
 
-__all__ = ["Results"]
+__all__ = ["Results", "labels_of"]
 
 _COLUMNS: Final = ("image", "well", "objects", "classes", "width", "seconds", "failed", "note", "labels", "written")
 _ALL: Final = "objects.csv"
@@ -143,14 +143,29 @@ class Results:
         row = self._row(name)
         return row is not None and not row["failed"] and is_same(row, files) and (self.folder / row["labels"]).exists()
 
-    def is_changed(self, name: str) -> bool:
-        """Say whether labels were changed since they were measured, as by hand; a part leaves that to the whole."""
+    def is_changed(self, name: str, seen: str = "") -> bool:
+        """Say whether labels, or what else is measured of them, have changed; a part leaves that to the whole.
+
+        Parameters
+        ----------
+        name : str
+            Of the image.
+        seen : str
+            A word for what else is measured; see :meth:`add`.
+
+        Returns
+        -------
+        bool
+            Whether they are to be measured again, such as after corrections by hand.
+        """
         if (row := self._ledger.rows.get(name)) is None or self._part:
             return False
-        place = self.folder / row["labels"]
-        return row["written"] != " ".join(stamp([place])) or not self._table(row["labels"]).is_file()
+        return row["written"] != self._written(row["labels"], seen) or not self._table(row["labels"]).is_file()
 
-    def add(self, found: Found, table: Table, *files: Path) -> None:
+    def _written(self, labels: str, seen: str) -> str:
+        return " ".join(filter(None, (*stamp([self.folder / labels]), seen)))
+
+    def add(self, found: Found, table: Table, *files: Path, seen: str = "") -> None:
         """Write what came of an image: first its table, then its row.
 
         Parameters
@@ -161,6 +176,8 @@ class Results:
             Its measurements; empty if it could not be segmented.
         *files : Path
             Of the image.
+        seen : str
+            A word that changes with what is measured beside the objects, and with what that depends on.
 
         Raises
         ------
@@ -172,7 +189,7 @@ class Results:
             write_table(self._table(found.labels), table)
         told: dict[str, Any] = asdict(found) | {"width": f"{found.width:.2f}", "seconds": f"{found.seconds:.2f}"}
         told |= {"classes": found.classes, "objects": "" if found.shares else found.objects}
-        told["written"] = "" if found.failed else " ".join(stamp([self.folder / found.labels]))
+        told["written"] = "" if found.failed else self._written(found.labels, seen)
         self._ledger.add([told[name] for name in _COLUMNS], *files)
 
     def found(self, names: Sequence[str]) -> tuple[Found, ...]:
@@ -212,6 +229,27 @@ class Results:
     def _table(self, labels: str) -> Path:
         """Return where the table of some labels lies."""
         return self.folder / "tables" / f"{labels.removeprefix('labels/').removesuffix(self._kind)}.csv"
+
+
+def labels_of(folder: Path) -> dict[str, Path] | None:
+    """Return where the labels of the images in a folder of results are.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder; what is done in parts counts as well.
+
+    Returns
+    -------
+    dict of str to Path, or None
+        By the names of the images, those that are segmented; None if the folder holds no results.
+    """
+    if not (folder / BATCH).is_dir():
+        return None
+    tables = [*sorted(folder.glob("images.part-*-of-*.csv")), folder / "images.csv"]
+    rows = {name: row for table in tables for name, row in read_rows(table, _COLUMNS).items()}
+    places = {name: folder / row["labels"] for name, row in rows.items() if row["labels"] and not row["failed"]}
+    return {name: place for name, place in places.items() if place.exists()}
 
 
 def _found(row: Mapping[str, str]) -> Found:

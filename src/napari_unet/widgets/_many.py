@@ -9,15 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QLineEdit,
-    QToolButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLineEdit, QWidget
 
 from napari_unet.core.batches import FORMATS, Batch, Found, in_words
 from napari_unet.core.errors import ImageError, SpecError
@@ -25,9 +17,10 @@ from napari_unet.core.processes import shell_line
 from napari_unet.core.specs import SegmentSpec
 from napari_unet.core.steps import Steps
 
+from ._beside import BesideRows, FolderRow
 from ._found import FoundTable
 from ._outcome import progress_words
-from ._parts import button, copy, row
+from ._parts import Fold, button, copy, row
 from ._settings import option_words
 from ._worker import Report
 
@@ -59,6 +52,7 @@ class ManyRows(QWidget):
         self.axes.setToolTip("What the dimensions are where the files do not say it, such as tyx: one letter each.")
         self.around.setPlaceholderText("nothing; such as 5 µm, or 12 (pixels)")
         self.around.setToolTip("Measure the ring around each object, too, such as the cytoplasm around a nucleus.")
+        self.beside = BesideRows()
         self.kind = QComboBox()
         self.kind.addItems([*FORMATS])
         self.kind.setToolTip("OME-Zarr takes images of any size, and a run that was stopped goes on within an image.")
@@ -71,11 +65,12 @@ class ManyRows(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Images", _with_button(self.source, self._ask_source))
-        form.addRow("Results", _with_button(self.output, self._ask_output))
+        form.addRow("Images", FolderRow(self.source, "A folder of images, or a plate"))
+        form.addRow("Results", FolderRow(self.output, "A folder for the results"))
         form.addRow("Labels as", self.kind)
         form.addRow("Axes", self.axes)
         form.addRow("Around", self.around)
+        form.addRow(Fold("Objects within objects", self.beside))
         form.addRow(self.replace)
         buttons = QWidget()
         layout = row((self.start, 1), (self.copy, 1))
@@ -86,21 +81,17 @@ class ManyRows(QWidget):
         self.source.editingFinished.connect(self._propose)
         dock.working.connect(self.start.setDisabled)
 
-    def _ask_source(self) -> None:
-        found = QFileDialog.getExistingDirectory(self, "A folder of images, or a plate", self.source.text())
-        self.source.setText(found or self.source.text())
-        self._propose()
-
-    def _ask_output(self) -> None:
-        found = QFileDialog.getExistingDirectory(self, "A folder for the results", self.output.text())
-        self.output.setText(found or self.output.text())
-
     def _propose(self) -> None:
         """Propose a folder beside the images, unless one was chosen."""
         if self.source.text().strip() and not self.output.text().strip():
             source = Path(self.source.text().strip()).expanduser()
             name = source.name.removesuffix(".zarr").removesuffix(".ome")
             self.output.setText(str(source.with_name(f"{name}-{self._dock.models.noun.replace(' ', '-')}")))
+
+    def _measured(self) -> dict[str, str]:
+        """Return what is measured beside the objects."""
+        around = self.around.text().strip()
+        return ({"around": around} if around else {}) | self.beside.asked()
 
     def _meant(self) -> tuple[SegmentSpec, Path, Path]:
         """Return settings and places; an error says what is missing."""
@@ -122,8 +113,7 @@ class ManyRows(QWidget):
             return
         with dock.complaining():
             spec, source, output = self._meant()
-            overwrite, around = self.replace.isChecked(), self.around.text().strip()
-            how = {"kind": kind, "axes": axes, "overwrite": overwrite} | ({"around": around} if around else {})
+            how = {"kind": kind, "axes": axes, "overwrite": self.replace.isChecked(), **self._measured()}
             steps = _sent(dock.cluster, engine, partial(engine.batch_steps, source, output, spec, **how), kind)
             self.table.begin(source, output)
             dock.begin(lambda: _told(steps()), self._polled, self._done)
@@ -132,7 +122,7 @@ class ManyRows(QWidget):
         """Put the shell command that does the same on the clipboard."""
         with self._dock.complaining():
             spec, source, output = self._meant()
-            more: dict[str, Any] = {"axes": self.axes.text().strip(), "around": self.around.text().strip()}
+            more: dict[str, Any] = {"axes": self.axes.text().strip(), **self._measured()}
             more |= dict(zip(("scheduler", "local_workers"), self._dock.cluster.chosen, strict=True))
             copy(as_batch(spec, source, output, self.kind.currentText(), more))
             self._dock.say("Copied.")
@@ -181,17 +171,6 @@ def _told(steps: Steps[Batch]) -> Steps[Batch]:
         steps.close()
 
 
-def _with_button(line: QLineEdit, ask: Any) -> QWidget:
-    """Return a line for a path with a button that asks for one."""
-    box, asking = QWidget(), QToolButton()
-    asking.setText("…")
-    asking.clicked.connect(ask)
-    layout = row((line, 1), (asking, 0))
-    layout.setContentsMargins(0, 0, 0, 0)
-    box.setLayout(layout)
-    return box
-
-
 def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, more: dict[str, Any]) -> str:
     """Write a run over many images as a shell command.
 
@@ -204,8 +183,8 @@ def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, more: dic
     kind : str
         How files of labels end.
     more : dict
-        ``axes`` of the images, what is measured ``around`` objects, the address of a ``scheduler``, the number of
-        ``local_workers``; empty where nothing is said.
+        ``axes`` of the images; what is measured ``around`` objects, ``inside`` them, and what they lie ``within``; the
+        address of a ``scheduler``, the number of ``local_workers``; empty where nothing is said.
 
     Returns
     -------

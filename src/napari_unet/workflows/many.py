@@ -6,27 +6,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-from ..core.amounts import distance_in
-from ..core.axes import Image
 from ..core.batches import FORMATS, Batch, Found
 from ..core.conflict import check_conflict
 from ..core.errors import MemoryShortError, OutputError, SpecError, UNetError
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
 from ..core.steps import Progress, Steps, finish
+from .beside import Beside
 from .files import check_place, read_image, read_labels
-from .measuring import around_steps
 from .objects import segment_steps, with_table
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["batch", "batch_steps"]
 
 Source = str | Path
 _Outcome = tuple[Found, Table]
+_OWN: Final = {"kind", "axes", "overwrite", "client", "part", "around", "inside", "within", "into_plate"}
 
 
 def batch_steps(  # noqa: PLR0913  # the face of the verb
@@ -40,7 +36,9 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     client: Any = None,
     part: tuple[int, int] | None = None,
     around: str | float = "",
-    inside: str = "",
+    inside: Any = (),
+    within: Any = (),
+    into_plate: str = "",
 ) -> Steps[Batch]:
     """Segment images one after the other; a run that was stopped goes on with those that are left.
 
@@ -72,7 +70,12 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
         the same time or not. A call without it then completes what is missing and puts the tables together.
     around : str or float, optional
         Measure the ring around each object, too; see :func:`~napari_unet.workflows.measuring.measure`.
-    inside : str
+    inside, within : path, list of path, or dict of str to path
+        Other objects that are counted in each object, and others of which it is said in which each object lies: folders
+        with labels of them, such as the results of another run over the same images. See
+        :func:`~napari_unet.io.beside.labels_beside` and :func:`~napari_unet.workflows.measuring.measure`. What is asked
+        for may change: labels stay, and are measured again.
+    into_plate : str
         A name, under which the labels are written into the images as well (OME-NGFF ``labels/<name>``): all of them are
         OME-Zarr then, such as the fields of a plate, and so are the labels.
 
@@ -101,7 +104,7 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
 
     if address := as_address(output):
         raise OutputError(f"'{address}': results of many images go to a folder of this computer. Copy them from there.")
-    if inside and kind != FORMATS[0]:
+    if into_plate and kind != FORMATS[0]:
         raise SpecError(f"Labels that are written into their images are {FORMATS[0]} beside them, too, not '{kind}'.")
     yield Progress(0, 0, "Looking for images")
     spec, folder = spec or SegmentSpec(), Path(output)
@@ -111,56 +114,56 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
     images = [files for files in images_of(source) if not files[0].resolve().is_relative_to(labels)]
     names = name_apart([files[0] for files in images], folder_of(source, images))
     models = [read_card(find_model(name)).sha256 for name in spec.models]
-    if str(around).strip():
-        distance_in(around, 1.0, "micrometer")  # what cannot be read is said before the first image
-    lasting: dict[str, Any] = {"around": str(around)} if str(around).strip() else {}
-    lasting |= spec.model_dump(mode="json", exclude={"model", "tiling", "device"})
+    beside = Beside(around, inside, within)
+    beside.find(names, folder)
+    lasting = spec.model_dump(mode="json", exclude={"model", "tiling", "device"})
     with Results(folder, {**lasting, "model": models, "axes": axes}, kind, overwrite, part) as results:
         places = results.plan([*zip(images, names, strict=True)])
         own = [*zip(images, names, places, strict=True)][(part[0] - 1 if part else 0) :: part[1] if part else 1]
-        _check_inside([(files, place) for files, _, place in own], inside, overwrite)
+        _check_inside([(files, place) for files, _, place in own], into_plate, overwrite)
         for done, (files, name, place) in enumerate(own):
             yield Progress(done, len(own), name)
+            seen = beside.seen(name)
             if not (known := results.has(name, *files)):
-                steps = _segmented(files, Found(name), place, (spec, axes, client, around))
-            elif results.is_changed(name):
-                steps = _measured(files, results.found([name])[0], place, (spec, axes, around))
+                steps = _segmented(files, Found(name), place, (spec, axes, client, beside))
+            elif results.is_changed(name, seen):
+                steps = _measured(files, results.found([name])[0], place, (spec, axes, beside))
             else:
-                _put_inside(files[0], inside, place)
+                _put_inside(files[0], into_plate, place)
                 continue
             found, table = yield from _within(steps, name, (done, len(own)))
             labels_place = "" if found.failed else place.relative_to(folder).as_posix()
             found = replace(found, labels=labels_place, well=found.well if known else _well(files[0]))
             if not found.failed:
-                _put_inside(files[0], inside, place)
-            results.add(found, table, *files)
+                _put_inside(files[0], into_plate, place)
+            results.add(found, table, *files, seen=seen)
             yield Progress(done + 1, len(own), name, found, news=_said(found))
         yield Progress(len(own), len(own), "Putting the tables together")
-        _consolidate([files[0] for files, *_ in own], inside)
+        _consolidate([files[0] for files, *_ in own], into_plate)
         results.join(names)
         return Batch(folder, results.found([name for _, name, _ in own]))
 
 
-def _check_inside(own: Sequence[tuple[Sequence[Path], Path]], inside: str, overwrite: bool) -> None:
+def _check_inside(own: Sequence[tuple[Sequence[Path], Path]], name: str, overwrite: bool) -> None:
     """Refuse labels that cannot be written into their images, before anything is done."""
     from ..io.inner_labels import check_inside
 
-    for files, place in own if inside else ():
-        check_inside(files[0], inside, overwrite, place)
+    for files, place in own if name else ():
+        check_inside(files[0], name, overwrite, place)
 
 
-def _put_inside(image: Path, inside: str, place: Path) -> None:
+def _put_inside(image: Path, name: str, place: Path) -> None:
     """Write labels into their image; what may not be replaced was refused before."""
     from ..io.inner_labels import put_inside
 
-    if inside:
-        put_inside(image, inside, place, overwrite=True)
+    if name:
+        put_inside(image, name, place, overwrite=True)
 
 
-def _consolidate(images: Sequence[Path], inside: str) -> None:
+def _consolidate(images: Sequence[Path], name: str) -> None:
     from ..io.inner_labels import consolidate_again
 
-    if inside:
+    if name:
         consolidate_again(images)
 
 
@@ -178,10 +181,10 @@ def _within(steps: Steps[_Outcome], name: str, at: tuple[int, int]) -> Steps[_Ou
 
 
 def _segmented(
-    files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None, Any, str | float]
+    files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None, Any, Beside]
 ) -> Steps[_Outcome]:
     """Segment an image and measure what is found; what is wrong with it alone is said of it."""
-    start, (spec, axes, client, around) = time.perf_counter(), how
+    start, (spec, axes, client, beside) = time.perf_counter(), how
     try:
         image = read_image(files, axes)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -194,45 +197,37 @@ def _segmented(
         made = yield from segment_steps(
             image, spec, None, preview=False, output=place, overwrite=place.exists(), client=client
         )
-        made = yield from _with_rings(made, image, spec, around)
+        table, notes = yield from beside.steps(made.table, made.labels, image, spec, found.image)
     except (OutputError, MemoryShortError):
         raise
     except UNetError as error:
         return replace(found, failed=str(error)), {}
-    return _outcome(found, made, image, time.perf_counter() - start)
-
-
-def _with_rings(made: Segmentation, image: Image, spec: SegmentSpec, around: str | float) -> Steps[Segmentation]:
-    """Measure around the objects, too, if that is asked for."""
-    from ..tiling.unreadable import mended
-
-    table = yield from around_steps(made.table, made.labels, mended(image, spec), around)
-    return replace(made, table=table)
+    return _outcome(found, replace(made, table=table), (*image.said, *notes), time.perf_counter() - start)
 
 
 def _measured(
-    files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None, str | float]
+    files: Sequence[Path], found: Found, place: Path, how: tuple[SegmentSpec, str | None, Beside]
 ) -> Steps[_Outcome]:
     """Measure labels again that were changed since, such as by hand."""
     from .files import find_manifest
 
-    spec, axes, around = how
+    spec, axes, beside = how
     try:
         image = read_image(files, axes)
         labels, manifest = read_labels(place, like=image), find_manifest(place)
         there = Segmentation(labels, found.objects, found.width, found.seconds, manifest)
         made = yield from with_table(there, image, spec)
-        made = yield from _with_rings(made, image, spec, around)
+        table, notes = yield from beside.steps(made.table, made.labels, image, spec, found.image)
     except (OutputError, MemoryShortError):
         raise
     except UNetError as error:
         return replace(found, failed=f"Its labels were changed and cannot be measured: {error}"), {}
-    return _outcome(found, made, image, found.seconds)
+    return _outcome(found, replace(made, table=table), (*image.said, *notes), found.seconds)
 
 
-def _outcome(found: Found, made: Segmentation, image: Image, seconds: float) -> _Outcome:
+def _outcome(found: Found, made: Segmentation, said: Sequence[str], seconds: float) -> _Outcome:
     doubt = str(made.manifest.get("doubt", ""))
-    notes = [*image.said, doubt, made.unseen and f"Not seen: {made.unseen}."]
+    notes = [*said, doubt, made.unseen and f"Not seen: {made.unseen}."]
     told = replace(
         found, objects=0 if made.classes else len(made.table.get("index", ())),
         shares=tuple(made.shares.items()) if made.classes else (), width=made.diameter if made.sized else 0.0,
@@ -270,9 +265,8 @@ def batch(
     show : callable, optional
         Called with every Progress.
     **options : Any
-        ``kind``, ``axes``, ``overwrite``, ``client``, ``part``, ``around`` and ``inside`` of :func:`batch_steps`, and
-        the fields of
-        :class:`~napari_unet.core.specs.SegmentSpec`.
+        ``kind``, ``axes``, ``overwrite``, ``client``, ``part``, ``around``, ``inside``, ``within`` and
+        ``into_plate`` of :func:`batch_steps`, and the fields of :class:`~napari_unet.core.specs.SegmentSpec`.
 
     Returns
     -------
@@ -284,7 +278,6 @@ def batch(
     UNetError
         See :func:`batch_steps`.
     """
-    known = {"kind", "axes", "overwrite", "client", "part", "around", "inside"} & options.keys()
-    own = {name: options.pop(name) for name in known}
+    own = {name: options.pop(name) for name in _OWN & options.keys()}
     spec = SegmentSpec.of(**((spec.model_dump() if spec else {}) | options))
     return finish(batch_steps(source, output, spec, **own), show)

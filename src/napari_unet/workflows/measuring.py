@@ -19,7 +19,7 @@ from .clusters import on_workers
 from .files import open_image, open_labels, read_labels
 from .relating import named_others, related_steps
 
-__all__ = ["around_steps", "evaluate", "evaluate_steps", "ground_of", "grow", "measure", "measure_steps"]
+__all__ = ["around_steps", "evaluate", "evaluate_steps", "ground_of", "grow", "measure", "measure_steps", "on_one_grid"]
 
 
 def measure(  # noqa: PLR0913  # the face of the verb
@@ -106,7 +106,7 @@ def measure_steps(  # noqa: PLR0913  # the face of the verb
         As for :func:`measure`.
     """
     table: Table = {}
-    labels, intensities = _on_one_grid(labels, image)
+    labels, intensities = on_one_grid(labels, image)
     distance = _distance(around, labels)
     contents, places = named_others(inside, within, bool(distance))
     for asked, words in ((distance, "lies around objects"), (contents, "lies in objects"), (places, "objects lie in")):
@@ -160,7 +160,7 @@ def around_steps(table: Table, labels: Image, image: Image | None, around: str |
     SpecError
         If `around` cannot be read.
     """
-    labels, image = _on_one_grid(labels, image)
+    labels, image = on_one_grid(labels, image)
     distance = _distance(around, labels)
     if not distance or not ({"area_px", "volume_px"} & table.keys()):
         return table
@@ -197,15 +197,33 @@ def grow(labels: Any, by: str | float, ring: bool = False, image: Any = None) ->
     """
     from ..measures._around import grow as let_grow
 
-    labels, _ = _on_one_grid(labels, image)
+    labels, _ = on_one_grid(labels, image)
     distance = _distance(by, labels)
     if not distance:
         raise SpecError("Say how far objects are to grow: a number of pixels, or with a unit, such as '5 um'.")
     return let_grow(labels, distance, ring)
 
 
-def _on_one_grid(labels: Any, image: Any) -> tuple[Image, Image | None]:
-    """Open labels and their image; sizes of pixels are those that one of them knows, in one unit."""
+def on_one_grid(labels: Any, image: Any) -> tuple[Image, Image | None]:
+    """Open labels and their image; sizes of pixels are those that one of them knows, in one unit.
+
+    Parameters
+    ----------
+    labels : Image, array-like of int or path
+        Objects.
+    image : Image, array-like, path or sequence of path, optional
+        Intensities.
+
+    Returns
+    -------
+    labels, image : Image
+        The second is None if none was given.
+
+    Raises
+    ------
+    AxesError, ImageError
+        If they lie on different grids, or cannot be opened.
+    """
     intensities = None if image is None else open_image(image)
     found = open_labels(labels, intensities)
     if intensities is not None:
