@@ -58,6 +58,22 @@ def test_as_counted_by_hand(axes: str, seed: int, chunk: int) -> None:
         )
 
 
+@pytest.mark.parametrize("axes", ["tyx", "tzyx"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_regions_that_stay_count_for_every_time_point(axes: str, alone: bool) -> None:
+    rng = np.random.default_rng(0)
+    own = rng.integers(0, 5, (3, 2, 12, 14) if axes == "tzyx" else (3, 12, 14))
+    place = rng.integers(0, 3, own.shape[1:])
+    lazy = Image(da.from_array(place[None] if alone else place, chunks=5), axes if alone else axes[1:], name="place")
+    found = workflows.measure(Image(own, axes), inside=lazy, within=lazy)
+    repeated = {"place": np.stack([place] * 3)}
+    again = workflows.measure(Image(own, axes), inside=repeated, within=repeated)
+    assert found.keys() == again.keys()
+    for name, column in found.items():
+        np.testing.assert_array_equal(column, again[name], err_msg=name)
+    assert found["in_place_share"].max() > 0
+
+
 def test_windows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     own, other = (np.kron(rng.integers(0, 40, (20, 25)), np.ones((k, k), int))[:60, :75] for k in (3, 4))
@@ -112,6 +128,8 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(AxesError, match="do not cover the same pixels"):
         workflows.measure(own, inside=np.ones((6, 9), np.int32))
     movie = np.ones((3, 6, 8), np.int32)
+    with pytest.raises(AxesError, match="regions without time: those count for every time point"):
+        workflows.measure(Image(movie, "tyx"), inside=Image(movie[:2], "tyx"))
     with pytest.raises(AxesError, match=r"name them alike: read_labels\(\.\.\., axes='tyx'\)"):
         workflows.measure(Image(movie, "tyx"), inside=Image(movie, "zyx"))
     with pytest.raises(AxesError, match="3 channels"):
