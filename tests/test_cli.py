@@ -643,6 +643,14 @@ def test_objects_within_objects(here, disks):
         np.save(f"{name}.npy", movie)
     good("measure", "movie.npy", "--image", "movie.npy", "--axes", "tyx", "--inside", "others.npy", "-o", "movie.csv")
     assert {*workflows.read_table("movie.csv")["others_count"]} == {1}
+    workflows.write_labels("stack.ome.tif", Image(movie, "zyx"))
+    refused = bad("measure", "stack.ome.tif", "--axes", "zyx", "--inside", "some foci.tif", "-o", "new.csv")
+    assert "do not cover the same pixels" in refused
+    others = ("--inside", "stack.ome.tif", "--within", "some foci.tif")
+    good("measure", "movie.npy", "--axes", "tyx", *others, "-o", "m.csv")
+    told = workflows.read_table("m.csv")
+    assert {*told["stack_count"]} == {1}
+    np.testing.assert_array_equal(told["in_some_foci"], told["index"] * (told["index"] % 2))
     lesions = bad("measure", "cells.ome.zarr", "--measure", "lesions", "--inside", "some foci.tif", "-o", "new.csv")
     assert "without --inside" in lesions
     assert "no file" in bad("measure", "cells.ome.zarr", "--inside", "none.tif", "-o", "new.csv")

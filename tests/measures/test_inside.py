@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +76,22 @@ def test_regions_that_stay_count_for_every_time_point(axes: str, alone: bool) ->
     assert found["in_place_share"].max() > 0
 
 
+def test_a_file_that_names_its_axes_keeps_them(tmp_path: Path) -> None:
+    own = np.ones((3, 6, 8), np.int32)
+    workflows.write_labels(tmp_path / "stack.ome.tif", Image(own, "zyx"))
+    workflows.write_labels(tmp_path / "stack.ome.zarr", Image(own, "zyx"))
+    tifffile.imwrite(tmp_path / "plain.tif", own, photometric="minisblack")
+    np.save(tmp_path / "plain.npy", own)
+    movie = Image(own, "tyx", name="cells")
+    for name in ("stack.ome.tif", "stack.ome.zarr"):
+        with pytest.raises(AxesError, match=r"'stack' \(zyx \(3, 6, 8\)\) and 'cells' .* alike: --axes tyx on"):
+            workflows.measure(movie, within=tmp_path / name)
+        told = workflows.read_labels(tmp_path / name, "tyx")
+        assert [*workflows.measure(movie, within={"x": told})["in_x"]] == [1, 1, 1]
+    for name in ("plain.tif", "plain.npy"):
+        assert [*workflows.measure(movie, within=tmp_path / name)["in_plain"]] == [1, 1, 1]
+
+
 def test_windows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     own, other = (np.kron(rng.integers(0, 40, (20, 25)), np.ones((k, k), int))[:60, :75] for k in (3, 4))
@@ -130,7 +148,7 @@ def test_what_does_not_fit_is_refused() -> None:
     movie = np.ones((3, 6, 8), np.int32)
     with pytest.raises(AxesError, match="regions without time: those count for every time point"):
         workflows.measure(Image(movie, "tyx"), inside=Image(movie[:2], "tyx"))
-    with pytest.raises(AxesError, match=r"name them alike: read_labels\(\.\.\., axes='tyx'\)"):
+    with pytest.raises(AxesError, match=r"name them alike: --axes tyx .* read_labels\(\.\.\., axes='tyx'\)"):
         workflows.measure(Image(movie, "tyx"), inside=Image(movie, "zyx"))
     with pytest.raises(AxesError, match="3 channels"):
         workflows.measure(own, within=Image(np.ones((3, 6, 8), np.int32), "cyx"))

@@ -73,8 +73,8 @@ class SharedParts:
             check_fit(labels, other, "t" if self._stays else "")
         except AxesError as error:
             advice = (
-                f"If their dimensions are the same, name them alike: read_labels(..., axes='{labels.axes}'), or "
-                "axis_labels of the layers"
+                f"If their dimensions are the same, name them alike: --axes {labels.axes} on the command line, "
+                f"read_labels(..., axes='{labels.axes}') in Python, axis_labels of layers"
                 if labels.shape == other.shape
                 else "Give labels of the same image, as large as each other; or regions without time: those count for "
                 "every time point"
