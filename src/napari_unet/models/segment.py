@@ -115,8 +115,7 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
         channels = picture_channels(image, card.net.inputs)
     used = len(channels) if channels is not None else image.channels
     _check_alone(image, used, card)
-    if channels is None:
-        check_colors(image, card)
+    check_colors(image, channels, card)
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     factor = _given(image, spec, card)
     plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
