@@ -20,13 +20,13 @@ import pytest
 import tifffile
 
 from napari_unet import cli, workflows
-from napari_unet._terminal import tell
+from napari_unet._terminal import tell, watch
 from napari_unet.cli import commands, training
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import MissingExtraError
 from napari_unet.core.results import label_hash
 from napari_unet.core.specs import SegmentSpec, TilingSpec
-from napari_unet.core.steps import Progress, finish
+from napari_unet.core.steps import Progress, finish, stage
 from napari_unet.widgets._settings import as_command
 
 from . import forked
@@ -625,6 +625,16 @@ def test_around(here, disks):
     assert "object store" in bad("grow", "nuclei.tif", "--by", "4", "-o", "memory://x.ome.zarr")
     lesions = bad("measure", "nuclei.tif", "--measure", "lesions", "--around", "4", "-o", "new.csv")
     assert "without --around" in lesions
+
+
+def test_a_terminal_tells_the_time_that_is_left_of_all_stages(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("napari_unet._terminal.time", SimpleNamespace(monotonic=iter(range(0, 100, 20)).__next__))
+    watch(stage((Progress(done + 1, 5, "Counting") for done in range(5)), 0, 3))
+    written = capsys.readouterr().err
+    assert "5/15" in written
+    assert "about 3 min left" in written
 
 
 def test_objects_within_objects(here, disks):

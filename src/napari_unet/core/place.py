@@ -69,8 +69,8 @@ class GeoReference:
     points_crs : str
         The system of these, as WKT.
     coefficients : tuple of (str, str)
-        Rational polynomial coefficients (RPC), names and values as GDAL writes them. They are carried along; where there
-        is a transform, the transform says where pixels lie.
+        Rational polynomial coefficients (RPC), names and values as GDAL writes them. They go along; where
+        there is a transform, it says where pixels lie.
     """
 
     transform: Transform | None = None
