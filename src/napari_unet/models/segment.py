@@ -123,7 +123,7 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     steps = model.steps(image) if isinstance(model, Stacked) else ()
     return replace(
         plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead, bands=card.bands, steps=steps,
-        closed=card.closed,
+        closed=card.closed, slices=isinstance(model, Stacked) and model.kind == "sides",
     )  # fmt: skip
 
 
