@@ -627,6 +627,15 @@ def test_around(here, disks):
     assert "without --around" in lesions
 
 
+def test_a_training_in_the_background_gives_way_but_not_for_ever(monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "nice", asked.append, raising=False)
+    training._give_way()
+    (by,) = asked
+    assert 1.25**by > 2  # the share of others, by the weights of Linux
+    assert 1.25**by < 4
+
+
 def test_a_terminal_tells_the_time_that_is_left_of_all_stages(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")

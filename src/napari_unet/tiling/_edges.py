@@ -56,7 +56,7 @@ def choose_edges(grid: Grid, workers: int, slices: bool = False) -> Grid:
         if largest <= bound:
             edges = tuple(axis.edge for axis in axes)
             work = _work([axis.reads for axis in axes], [axis.own for axis in axes] if slices else None)
-            turns = -(-math.prod(axis.count for axis in axes) // workers)
+            turns = -(-math.prod(axis.tiles for axis in axes) // workers)
             most = _work([axis.most for axis in axes], [axis.most_own for axis in axes] if slices else None)
             # Where workers have many turns, tiles at the border that read less make up for each other.
             longest = turns * most if turns <= _FEW else work / workers
@@ -69,7 +69,7 @@ class _Axis(NamedTuple):
     """How an axis is cut: how often, and net pixels that are read, and seen without halos, in all and at most."""
 
     edge: int
-    count: int
+    tiles: int
     reads: int
     most: int
     own: int
