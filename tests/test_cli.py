@@ -20,13 +20,13 @@ import pytest
 import tifffile
 
 from napari_unet import cli, workflows
-from napari_unet._terminal import tell
+from napari_unet._terminal import tell, watch
 from napari_unet.cli import commands, training
 from napari_unet.core.axes import Image
 from napari_unet.core.errors import MissingExtraError
 from napari_unet.core.results import label_hash
 from napari_unet.core.specs import SegmentSpec, TilingSpec
-from napari_unet.core.steps import Progress, finish
+from napari_unet.core.steps import Progress, finish, stage
 from napari_unet.widgets._settings import as_command
 
 from . import forked
@@ -627,6 +627,25 @@ def test_around(here, disks):
     assert "without --around" in lesions
 
 
+def test_a_training_in_the_background_gives_way_but_not_for_ever(monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "nice", asked.append, raising=False)
+    training._give_way()
+    (by,) = asked
+    assert 1.25**by > 2  # the share of others, by the weights of Linux
+    assert 1.25**by < 4
+
+
+def test_a_terminal_tells_the_time_that_is_left_of_all_stages(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("napari_unet._terminal.time", SimpleNamespace(monotonic=iter(range(0, 100, 20)).__next__))
+    watch(stage((Progress(done + 1, 5, "Counting") for done in range(5)), 0, 3))
+    written = capsys.readouterr().err
+    assert "5/15" in written
+    assert "about 3 min left" in written
+
+
 def test_objects_within_objects(here, disks):
     halves = np.where(disks[1] % 2, disks[1], 0) * (np.arange(disks[1].shape[1]) % 3 > 0)
     for name, labels in (("cells.ome.zarr", disks[1]), ("some foci.tif", halves)):
@@ -643,6 +662,14 @@ def test_objects_within_objects(here, disks):
         np.save(f"{name}.npy", movie)
     good("measure", "movie.npy", "--image", "movie.npy", "--axes", "tyx", "--inside", "others.npy", "-o", "movie.csv")
     assert {*workflows.read_table("movie.csv")["others_count"]} == {1}
+    workflows.write_labels("stack.ome.tif", Image(movie, "zyx"))
+    refused = bad("measure", "stack.ome.tif", "--axes", "zyx", "--inside", "some foci.tif", "-o", "new.csv")
+    assert "do not cover the same pixels" in refused
+    others = ("--inside", "stack.ome.tif", "--within", "some foci.tif")
+    good("measure", "movie.npy", "--axes", "tyx", *others, "-o", "m.csv")
+    told = workflows.read_table("m.csv")
+    assert {*told["stack_count"]} == {1}
+    np.testing.assert_array_equal(told["in_some_foci"], told["index"] * (told["index"] % 2))
     lesions = bad("measure", "cells.ome.zarr", "--measure", "lesions", "--inside", "some foci.tif", "-o", "new.csv")
     assert "without --inside" in lesions
     assert "no file" in bad("measure", "cells.ome.zarr", "--inside", "none.tif", "-o", "new.csv")

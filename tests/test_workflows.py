@@ -249,6 +249,15 @@ def test_booleans_and_labels_are_images_too(disks, spec):
         assert evaluate(disks[1], segment(image, spec).labels)["AP50"] > 0.95
 
 
+def test_what_comes_after_the_objects_are_found_is_said(disks, spec):
+    def told(**more):
+        steps = [*workflows.segment_steps(disks[0], spec, **more)]
+        return {step.then for step in steps if step.note.startswith("Finding objects")}
+
+    assert told() == {"measuring"}
+    assert told(measures=()) == {""}
+
+
 def test_colors(disks, spec):
     gray = np.clip(disks[0] // 20, 0, 255).astype(np.uint8)
     rgb = np.stack([gray] * 3, -1)

@@ -7,15 +7,17 @@ import io
 import json
 import re
 import sys
+import time
 from typing import Any, Final, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from .core.errors import UNetError
+from .core.pace import Pace
 from .core.steps import Progress, Steps, finish
 
 __all__ = ["Commands", "Group", "InWords", "harmless", "plain", "say_anything", "say_json", "tell", "watch"]
@@ -101,12 +103,15 @@ class InWords(Group):
 def watch(steps: Steps[T], log: bool = False) -> T:
     """Drive a job under a progress bar; with `log`, in lines where there is no terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    words, left = (TextColumn(f"{{task.{what}}}", markup=False) for what in ("description", "fields[left]"))
+    columns, pace = (words, BarColumn(), MofNCompleteColumn(), left), Pace()
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Starting", total=None)
+        task = bar.add_task("Starting", total=None, left="")
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total or None, description=progress.note)
+            pace.add(progress, time.monotonic())
+            total = progress.total or None
+            bar.update(task, completed=progress.done, total=total, description=progress.note, left=pace.words)
             if log and not console.is_terminal:
                 typer.echo(f"{progress.done}/{progress.total or '?'} {progress.note}", err=True)
             if progress.news and console.is_terminal:

@@ -62,6 +62,7 @@ def test_a_run_is_left_and_found_again(field, slow, expected, tmp_path):
     seen = next(step for step in looking if step.payload is not None)
     looking.close()  # the viewer is closed
     assert seen.payload.labels.any()
+    assert seen.then == "measuring"
     assert run.state == "running"
     (found,) = workflows.list_runs()
     assert (found.output, found.state) == (str(tmp_path / "a.ome.zarr"), "running")

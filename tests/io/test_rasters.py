@@ -275,16 +275,20 @@ def test_control_points_go_into_labels(tmp_path, system, suffix):
     assert not image.geo.same_grid(moved)
 
 
-@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
-@pytest.mark.parametrize("suffix", [".tif", ".ome.zarr"])
-def test_coefficients_go_into_labels(tmp_path, suffix):
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, noise(20, 30))
+def add_coefficients(path):
     sides = ("line", "samp")
     terms = {f"{side}_{kind}_coeff": [n / 7 for n in range(20)] for side in sides for kind in ("num", "den")}
     ends = {f"{name}_{kind}": 10 / 3 for name in ("height", "lat", "line", "long", "samp") for kind in ("off", "scale")}
     with rasterio.open(path, "r+") as raster:
         raster.rpcs = RPC(**terms, **ends)
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize("suffix", [".tif", ".ome.zarr"])
+def test_coefficients_go_into_labels(tmp_path, suffix):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(20, 30))
+    add_coefficients(path)
     assert is_georeferenced(path)
     geo = read_image(path).geo
     assert (geo.transform, geo.points) == (None, ())
@@ -299,6 +303,25 @@ def test_coefficients_go_into_labels(tmp_path, suffix):
             assert one.rpcs == other.rpcs
     assert geo.same_grid(found)
     assert not geo.same_grid(replace(geo, coefficients=geo.coefficients[1:]))
+
+
+@pytest.mark.parametrize("system", [CRS.from_epsg(32633), None], ids=["known", "unknown"])
+@pytest.mark.parametrize("suffix", [".tif", ".ome.zarr"])
+def test_coefficients_beside_a_grid_go_into_labels(tmp_path, system, suffix):
+    path = write(tmp_path / "a.tif", noise(1, 20, 30), system, NORTH_UP)
+    add_coefficients(path)
+    geo = read_image(path).geo
+    assert not geo.remarks
+    target = tmp_path / f"labels{suffix}"
+    write_labels(target, Image(np.ones((20, 30), np.uint8), "yx", geo=geo))
+    found = read_labels(target).geo
+    assert (found.transform, found.crs, found.coefficients) == (geo.transform, geo.crs, geo.coefficients)
+    assert len(found.coefficients) > 10
+    if suffix == ".tif":
+        with rasterio.open(path) as one, rasterio.open(target) as other:
+            assert (one.rpcs, one.transform, one.crs) == (other.rpcs, other.transform, other.crs)
+    assert geo.same_grid(replace(geo, coefficients=()))
+    assert not geo.since(3, 0).coefficients
 
 
 def test_nodata_that_is_no_number_of_its_type_is_no_news(tmp_path, caplog):

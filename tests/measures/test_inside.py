@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +58,38 @@ def test_as_counted_by_hand(axes: str, seed: int, chunk: int) -> None:
         np.testing.assert_allclose(
             found["in_big_cells_share"][rows], [pixels / (a == k).sum() for k, (_, pixels) in places.items()]
         )
+
+
+@pytest.mark.parametrize("axes", ["tyx", "tzyx"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_regions_that_stay_count_for_every_time_point(axes: str, alone: bool) -> None:
+    rng = np.random.default_rng(0)
+    own = rng.integers(0, 5, (3, 2, 12, 14) if axes == "tzyx" else (3, 12, 14))
+    place = rng.integers(0, 3, own.shape[1:])
+    lazy = Image(da.from_array(place[None] if alone else place, chunks=5), axes if alone else axes[1:], name="place")
+    found = workflows.measure(Image(own, axes), inside=lazy, within=lazy)
+    repeated = {"place": np.stack([place] * 3)}
+    again = workflows.measure(Image(own, axes), inside=repeated, within=repeated)
+    assert found.keys() == again.keys()
+    for name, column in found.items():
+        np.testing.assert_array_equal(column, again[name], err_msg=name)
+    assert found["in_place_share"].max() > 0
+
+
+def test_a_file_that_names_its_axes_keeps_them(tmp_path: Path) -> None:
+    own = np.ones((3, 6, 8), np.int32)
+    workflows.write_labels(tmp_path / "stack.ome.tif", Image(own, "zyx"))
+    workflows.write_labels(tmp_path / "stack.ome.zarr", Image(own, "zyx"))
+    tifffile.imwrite(tmp_path / "plain.tif", own, photometric="minisblack")
+    np.save(tmp_path / "plain.npy", own)
+    movie = Image(own, "tyx", name="cells")
+    for name in ("stack.ome.tif", "stack.ome.zarr"):
+        with pytest.raises(AxesError, match=r"'stack' \(zyx \(3, 6, 8\)\) and 'cells' .* alike: --axes tyx on"):
+            workflows.measure(movie, within=tmp_path / name)
+        told = workflows.read_labels(tmp_path / name, "tyx")
+        assert [*workflows.measure(movie, within={"x": told})["in_x"]] == [1, 1, 1]
+    for name in ("plain.tif", "plain.npy"):
+        assert [*workflows.measure(movie, within=tmp_path / name)["in_plain"]] == [1, 1, 1]
 
 
 def test_windows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +146,9 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(AxesError, match="do not cover the same pixels"):
         workflows.measure(own, inside=np.ones((6, 9), np.int32))
     movie = np.ones((3, 6, 8), np.int32)
-    with pytest.raises(AxesError, match=r"name them alike: read_labels\(\.\.\., axes='tyx'\)"):
+    with pytest.raises(AxesError, match="regions without time: those count for every time point"):
+        workflows.measure(Image(movie, "tyx"), inside=Image(movie[:2], "tyx"))
+    with pytest.raises(AxesError, match=r"name them alike: --axes tyx .* read_labels\(\.\.\., axes='tyx'\)"):
         workflows.measure(Image(movie, "tyx"), inside=Image(movie, "zyx"))
     with pytest.raises(AxesError, match="3 channels"):
         workflows.measure(own, within=Image(np.ones((3, 6, 8), np.int32), "cyx"))

@@ -42,8 +42,22 @@ def test_transparency_is_no_color():
 def test_of_four_stains_none_is_transparency():
     stains = as_image(np.stack([GRAY] * 4).astype(np.uint16), "cyx")
     assert picture_channels(stains, 3) is None
-    with pytest.raises(ImageError, match="takes 3 channels but 'image' gives 4"):
+    with pytest.raises(ImageError, match="takes one gray channel or three of color, but 'image' has 4 channels, which"):
         finish(segment_image(stains, SegmentSpec(), load_model("nuclei", "cpu"), preview=False))
+
+
+def test_neither_gray_nor_colors_says_how_to_choose():
+    model = load_model("nuclei", "cpu")
+    two = as_image(np.stack([GRAY] * 2), "cyx")
+    words = (
+        r"one gray channel or three of color, but 'image' has 2 channels, .* --channels 0 on .* 'Channels' \(Advanced\)"
+    )
+    with pytest.raises(ImageError, match=words):
+        finish(segment_image(two, SegmentSpec(), model, preview=False))
+    named = as_image(np.stack([GRAY] * 4), "cyx", channel_names=("DAPI", "b", "actin", "d"))
+    words = r"'image' is to be seen with 2 of its channels \(DAPI, b, actin, d\)\. .* --channels 'DAPI' on"
+    with pytest.raises(ImageError, match=words):
+        finish(segment_image(named, SegmentSpec(channels=("b", "d")), model, preview=False))
 
 
 def test_gray_pictures_give_the_labels_of_their_gray():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from napari_unet.core.model_card import ModelCard
 from napari_unet.core.specs import SegmentSpec, TargetSpec
 from napari_unet.core.stacks import choose_stack, step_between
 from napari_unet.models.average import gather
-from napari_unet.models.segment import plan_run
+from napari_unet.models.model import Model
+from napari_unet.models.segment import draft_plan, plan_run, sized
 from napari_unet.models.stacks import Stacked, stack_of
 
 MICROMETERS = ("micrometer",) * 3
@@ -117,6 +119,31 @@ def test_the_inside_has_the_same_scores(bright: Path, kind: Any) -> None:
     assert not inner[..., -1].any(), "the rest is not computed"
     small = block[..., :16, :16, :16]
     np.testing.assert_array_equal(model.predict_inner(small), model.predict(small))
+
+
+@pytest.mark.parametrize("kind", ["volume", "sides"])
+def test_of_slices_the_halo_is_not_brought_up_again(bright: Path, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Stacked(gather(SegmentSpec(model=str(bright))), kind)
+    block = np.random.default_rng(2).normal(size=(1, 3, 48, 48, 64)).astype(np.float32)
+    ends = ((True, False), (False, True), (False, False))
+    expected = model.predict_inner(block, ends)
+
+    def too_much(*_: Any) -> None:
+        raise AssertionError("the halo of a slice was computed to the end")
+
+    monkeypatch.setattr(Model, "predict", too_much)
+    np.testing.assert_array_equal(model.predict_inner(block, ends), expected)
+    assert expected.any()
+
+
+def test_tiles_of_slices_read_little_twice() -> None:
+    image = stack(np.broadcast_to(np.uint8(0), (256, 512, 512)))
+    model = gather(SegmentSpec(stack="sides"))
+    plan = sized(draft_plan(image, SegmentSpec(stack="sides"), model), model, model.card.diameter)
+    tiles = list(plan.grid(image.shape))
+    seen = sum(math.prod(t.read_shape) / t.read[a].size * t.write[a].size for t in tiles for a in range(3))
+    assert seen < 3 * 3 * math.prod(image.shape)
+    assert max(math.prod(tile.read_shape) for tile in tiles) <= 2**25
 
 
 def test_what_is_taken_by_itself(bright: Path) -> None:

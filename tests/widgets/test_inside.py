@@ -59,3 +59,38 @@ def test_a_layer_that_does_not_say_its_axes_has_those_of_the_labels(qtbot: QtBot
     found = viewer.layers["nuclei"].features
     assert [*found["foci_count"]] == [0, 1, 1]
     assert [*found["in_foci"]] == [0, 1, 2]
+
+
+def test_regions_drawn_once_count_for_the_whole_movie(qtbot: QtBot) -> None:
+    viewer, cells = ViewerModel(), np.zeros((3, 20, 30), np.int32)
+    for t in range(3):
+        cells[t, 5:15, 5 * t : 5 * t + 8] = 4
+    place = np.zeros((20, 30), np.int32)
+    place[:, 12:] = 2
+    viewer.add_labels(cells, name="cells", axis_labels=("t", "y", "x"))
+    viewer.add_labels(place, name="place")
+    widget = MeasureWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.labels.setCurrentText("cells")
+    widget.inside.places.setCurrentText("place")
+    widget.run()
+    qtbot.waitUntil(lambda: widget.job is None, timeout=60_000)
+    found = viewer.layers["cells"].features
+    assert [*found["in_place"]] == [0, 2, 2]
+    assert [*found["in_place_share"]] == [0, 1 / 8, 6 / 8]
+
+
+def test_a_layer_without_axes_has_those_that_the_other_names(qtbot: QtBot) -> None:
+    viewer, cells = ViewerModel(), np.zeros((3, 20, 30), np.int32)
+    cells[:, 5:15, 5:15] = 4
+    viewer.add_labels(cells, name="cells")
+    viewer.add_labels(cells, name="named", axis_labels=("t", "y", "x"))
+    widget = MeasureWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.labels.setCurrentText("cells")
+    widget.inside.places.setCurrentText("named")
+    widget.run()
+    qtbot.waitUntil(lambda: widget.job is None, timeout=60_000)
+    found = viewer.layers["cells"].features
+    assert [*found["t"]] == [0, 1, 2]
+    assert [*found["in_named"]] == [4, 4, 4]

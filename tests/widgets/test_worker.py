@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.core.errors import ImageError
 from napari_unet.core.steps import Progress, Steps
-from napari_unet.widgets._worker import Job, Pace, Report, in_words
+from napari_unet.widgets._worker import Job, Report
 
 
 class Watch:
@@ -117,22 +117,3 @@ time.sleep(0.2)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
-
-
-def test_time_left_is_measured_after_the_first_steps() -> None:
-    pace = Pace()
-    pace.add(Report(0.0, Progress(0, 10)))
-    pace.add(Report(30.0, Progress(1, 10)))  # half a minute of loading is not the pace
-    pace.add(Report(32.0, Progress(2, 10)))
-    assert pace.left is None
-    pace.add(Report(34.0, Progress(3, 10)))
-    assert pace.left == pytest.approx(14)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "about 1 s left"), (11.2, "about 12 s left"), (89, "about 89 s left"), (180, "about 3 min left")],
-)
-def test_words_for_a_time(seconds: float, text: str) -> None:
-    assert in_words(seconds) == text
-    assert in_words(2 * 3600) == "about 2 h left"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +12,8 @@ import typer
 
 from .. import workflows
 from .._terminal import say_json, tell, watch
-from ..core.errors import SpecError
+from ..core.axes import Image
+from ..core.errors import AxesError, SpecError
 from . import _options as options
 from . import lesions
 from . import tracks as tracking
@@ -142,7 +145,8 @@ def measure(  # noqa: PLR0913  # a command's options are its arguments
     else:
         given = workflows.read_labels(labels, axes, source)
         with workflows.open_cluster(scheduler, local_workers, slurm) as client:
-            steps = workflows.measure_steps(given, source, (measure,), client, around, inside or (), within or ())
+            others = (_as_told(files or (), axes, given) for files in (inside, within))
+            steps = workflows.measure_steps(given, source, (measure,), client, around, *others)
             table = watch(steps)
         rows = {"Objects": len(table["index"])}
     workflows.write_table(output, table)
@@ -175,6 +179,19 @@ def grow(  # noqa: PLR0913  # a command's options are its arguments
         say_json({"labels": str(labels), "by": by, "ring": ring, "output": str(output)})
         return
     tell({"Labels": output})
+
+
+def _as_told(files: Iterable[Path], axes: str | None, labels: Image) -> list[Path | Image]:
+    """Open other labels with the axes that were said, where they have as many; else they are opened by who measures."""
+    if not axes:
+        return [*files]
+    found: list[Path | Image] = []
+    for file in files:
+        try:
+            found.append(replace(workflows.read_labels(file, axes, labels), name=file.name))
+        except AxesError:
+            found.append(file)
+    return found
 
 
 def _not_of(kind: str, given: dict[str, object]) -> None:

@@ -39,7 +39,11 @@ _FEW: Final = 200  # steps
 _TOO_FEW: Final = (
     ", which are few: from nothing a model needs some hundreds. Give it more time, or --start from another."
 )
-_NICE: Final = 10  # of 19: what else runs has nine times the share of a processor
+# Of 19: what else runs has three times the share of a processor. A window sleeps most of the time, so that is enough
+# for it to be served at once. With 10, which is nine times, a training on a computer whose cores are busy gets a tenth
+# of them, and the first preview comes late. It is set once, before there are other threads: in Linux each has its own,
+# a later change would reach only one of them, and it can be raised but not taken back.
+_NICE: Final = 5
 _GRACE: Final = 5.0  # seconds to a safe point after the parent process is gone
 
 _Name = Annotated[str, typer.Option(help="Name of the new model.", show_default=False)]

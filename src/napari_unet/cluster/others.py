@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.errors import ClusterError
-from ..core.steps import Progress
+from ..core.steps import Progress, followed
 from ..io.addresses import as_address
 from ..measures._around import add_rings, grow
 from ..measures._inside import SharedParts
@@ -161,7 +161,7 @@ def track_on_steps(
         None if network is None else network.model_dump(mode="json"),
     )
     yield from _asked(client, chore)
-    told = (yield from _foretold(client, chore, count)) if network else None
+    told = (yield from followed(_foretold(client, chore, count), "linking")) if network else None
     hands = Hands(client, chore)
     size = max(1, min(_AT_ONCE, count // max(1, _FOR_EACH * hands.threads)))
     frames: list[Any] = [None] * count

@@ -62,6 +62,8 @@ class Image:
     start : tuple of float
         Where the center of the first pixel lies along each axis, in its unit: 0, unless the file or the viewer says
         otherwise. Nothing is counted from it; labels lie at the same place. Left out where it has other axes.
+    guessed : bool
+        Whether nobody has said what the axes are.
     """
 
     data: Any
@@ -78,6 +80,7 @@ class Image:
     files: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     start: tuple[float, ...] = ()
+    guessed: bool = False
 
     def __post_init__(self) -> None:
         """Fill in missing scales and units, and check that everything fits."""
@@ -364,4 +367,6 @@ def as_image(data: Any, axes: str | Sequence[str] | None = None, **more: Any) ->
     shape = tuple(int(n) for n in data.shape)
     if 0 in shape or len(shape) < 2:
         raise ImageError(f"An image needs pixels along y and x; this one has shape {shape}.")
-    return Image(data, parse_axes(axes) if axes else guess_axes(shape, data.dtype), **more)
+    if axes:
+        return Image(data, parse_axes(axes), **more)
+    return Image(data, guess_axes(shape, data.dtype), **({"guessed": len(shape) > 2} | more))

@@ -69,7 +69,8 @@ class GeoReference:
     points_crs : str
         The system of these, as WKT.
     coefficients : tuple of (str, str)
-        Rational polynomial coefficients (RPC), where there is no transform: names and values as GDAL writes them.
+        Rational polynomial coefficients (RPC), names and values as GDAL writes them. They go along; where
+        there is a transform, it says where pixels lie.
     """
 
     transform: Transform | None = None
@@ -122,12 +123,13 @@ class GeoReference:
         Returns
         -------
         GeoReference
-            With another origin. The tags are left out, as they are those of the whole.
+            With another origin. Tags and coefficients are left out, as they are those of the whole.
         """
         if self.transform is None or not (y or x):
             return self
         a, b, c, d, e, f = self.transform
-        return replace(self, transform=(a, b, a * x + b * y + c, d, e, d * x + e * y + f), tags=())
+        moved = (a, b, a * x + b * y + c, d, e, d * x + e * y + f)
+        return replace(self, transform=moved, tags=(), coefficients=())
 
     def same_grid(self, other: GeoReference, off: float = _OFF) -> bool:
         """Say whether pixels of equal number lie at the same place.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from .errors import Cancelled
 
-__all__ = ["Looking", "Progress", "Steps", "check_stopped", "finish", "stage", "stoppable"]
+__all__ = ["Looking", "Progress", "Steps", "check_stopped", "finish", "followed", "stage", "stoppable"]
 
 T = TypeVar("T")
 # Says which part of an image somebody looks at, as a slice for each axis, or None.
@@ -31,6 +31,10 @@ class Progress:
         An intermediate result (a piece of labels, an epoch's scores) or None.
     news : str
         What the user should read even when the next step is there; said once.
+    part : tuple of (int, int)
+        Which of several stages it belongs to, from 0, and how many there are; `done` and `total` are of all of them.
+    then : str
+        What comes when all is done, in words such as ``"measuring"``, and is not counted in `total`.
     """
 
     done: int
@@ -38,6 +42,8 @@ class Progress:
     note: str = ""
     payload: Any = None
     news: str = ""
+    part: tuple[int, int] = (0, 1)
+    then: str = ""
 
 
 Steps = Generator[Progress, None, T]
@@ -78,7 +84,7 @@ def stage(steps: Steps[T], number: int, count: int) -> Steps[T]:
     steps : generator of Progress
         The job.
     number, count : int
-        Which one it is, from 0, and of how many; each is counted as long as the others.
+        Which one it is, from 0, and of how many; each has as much of the bar as the others.
 
     Returns
     -------
@@ -96,7 +102,40 @@ def stage(steps: Steps[T], number: int, count: int) -> Steps[T]:
         except StopIteration as stop:
             result: T = stop.value
             return result
-        yield replace(progress, done=progress.done + number * progress.total, total=progress.total * count)
+        inner, of = progress.part
+        yield replace(
+            progress, done=progress.done + number * progress.total, total=progress.total * count,
+            part=(number * of + inner, count * of),
+        )  # fmt: skip
+
+
+def followed(steps: Steps[T], then: str) -> Steps[T]:
+    """Drive a job after which another one comes whose length is not known.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The job.
+    then : str
+        What comes, in words such as ``"measuring"``; empty for nothing.
+
+    Returns
+    -------
+    T
+        What the job returns.
+
+    Yields
+    ------
+    Progress
+        Its own, which say so.
+    """
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield replace(progress, then=", then ".join(filter(None, (progress.then, then))))
 
 
 def stoppable(job: Callable[[], T], stop: threading.Event) -> T:

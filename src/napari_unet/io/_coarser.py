@@ -84,5 +84,5 @@ def repeat_to(image: Image, fine: Image) -> Image | None:
         levels=(),
         valid=masks,
         scale=tuple(scale.get(axis, size) for axis, size in zip(image.axes, image.scale, strict=True)),
-        geo=replace(geo, transform=its.transform, tags=()),
+        geo=replace(geo, transform=its.transform, tags=(), coefficients=()),
     )

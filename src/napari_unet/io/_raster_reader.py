@@ -169,20 +169,20 @@ def _place(raster: Any, numbers: list[int], path: Path) -> GeoReference:
     transform = None if matrix.is_identity else tuple(map(float, matrix[:6]))
     bands = tuple(_band(raster, number) for number in numbers)
     tags = read_tags(path) if raster.driver in ("GTiff", "COG") else ()
+    told = tuple(sorted(raster.tags(ns="RPC").items()))
     if crs is None:
         if transform is None and raster.gcps[0]:
             points, system = raster.gcps
             held = tuple((p.row, p.col, p.x, p.y, p.z or 0.0) for p in points)
             known = system.to_wkt() if system else ""
             return GeoReference(bands=bands, tags=tags, remarks=(_POINTS,), points=held, points_crs=known)
-        told = () if transform is not None else tuple(sorted(raster.tags(ns="RPC").items()))
-        remarks = (_COEFFICIENTS,) if told else ()
+        remarks = (_COEFFICIENTS,) if told and transform is None else ()
         return GeoReference(transform, bands=bands, tags=tags, remarks=remarks, coefficients=told)  # type: ignore[arg-type]
     epsg = crs.to_epsg()
     wkt = crs.to_wkt()
     title = f"EPSG:{epsg}" if epsg else wkt.partition('"')[2].partition('"')[0] or "a system without a name"
     unit = "degree" if crs.is_geographic else _UNITS.get(str(crs.linear_units).casefold(), "pixel")
-    return GeoReference(transform, wkt, title, unit, bands, tags)  # type: ignore[arg-type]
+    return GeoReference(transform, wkt, title, unit, bands, tags, coefficients=told)  # type: ignore[arg-type]
 
 
 def _band(raster: Any, number: int) -> Band:

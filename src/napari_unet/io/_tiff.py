@@ -100,15 +100,17 @@ def read_tiff(path: Path, axes: str | None = None, choice: int | None = None) ->
     if kept:
         _close_after(arrays, file)
     picks: list[Any] = [slice(samples) if samples and a == "S" else slice(None) for a in stored]
+    guessed = False
     if axes is None:
-        picks, axes = _known_axes(arrays[0], stored, picks, path)
+        picks, axes, guessed = _known_axes(arrays[0], stored, picks, path)
     data, *levels = (_picked(array, tuple(picks)) for array in arrays)
     found = [scales.get(a, (1.0, "pixel")) for a in axes]
     scale, units = tuple(s for s, _ in found), tuple(u for _, u in found)
     name = path.name.split(".")[0]
     return as_image(
-        data, axes, scale=scale, units=units, name=name, levels=tuple(levels), remarks=others, channel_names=called
-    )
+        data, axes, scale=scale, units=units, name=name, levels=tuple(levels), remarks=others, channel_names=called,
+        guessed=guessed,
+    )  # fmt: skip
 
 
 def list_images(path: Path, views: bool = True) -> list[Series]:
@@ -300,8 +302,8 @@ def _picked(data: Any, picks: tuple[Any, ...]) -> Any:
     return data[picks]
 
 
-def _known_axes(data: Any, stored: str, picks: list[Any], path: Path) -> tuple[list[Any], str]:
-    """Translate TIFF's axis letters to ``tczyx``, dropping unknown axes of length 1."""
+def _known_axes(data: Any, stored: str, picks: list[Any], path: Path) -> tuple[list[Any], str, bool]:
+    """Translate TIFF's axis letters to ``tczyx``, dropping unknown axes of length 1; and whether they are guessed."""
     clash = "S" in stored and "C" in stored
     picks, kept, shape = [*picks], "", []
     for i, (a, n) in enumerate(zip(stored, data.shape, strict=True)):
@@ -313,8 +315,8 @@ def _known_axes(data: Any, stored: str, picks: list[Any], path: Path) -> tuple[l
     if all(a in "TCZYXS" for a in kept) and not {"C", "S"} <= set(kept):
         axes = kept.lower().replace("s", "c")
         if len(set(axes)) == len(axes):
-            return picks, axes
+            return picks, axes, False
     try:
-        return picks, guess_axes(tuple(shape), data.dtype)
+        return picks, guess_axes(tuple(shape), data.dtype), len(shape) > 2
     except AxesError as error:
         raise AxesError(f"'{path}' names its axes {kept}. {error}") from error

@@ -266,6 +266,7 @@ def _ordered(labels: Image) -> Image:
     _, scale, units = labels.along(view.axes)
     geo = labels.geo and labels.geo.without_bands
     place: dict[str, Any] = {"geo": geo, "anatomy": labels.anatomy, "start": labels.start_of(view.axes)}
+    place |= {"guessed": labels.guessed}
     return Image(view, view.axes, scale, units, labels.name, labels.source, **place)
 
 

@@ -144,7 +144,8 @@ def read_mosaic(files: Sequence[Path], name: str, source: str, labels: bool = Fa
     # The corner's own numbers, where there is a tile in the corner: to the last bit.
     corner = places.index((top, left)) if (top, left) in places else None
     place = _geo(first).since(top, left) if corner is None else _geo(images[corner])
-    place, valid = replace(place, tags=()), () if labels else (_Mosaic(tiles, "yx", (height, width), True),)
+    place = replace(place, tags=(), coefficients=())  # which are those of one tile
+    valid = () if labels else (_Mosaic(tiles, "yx", (height, width), True),)
     nothing = 0 if labels or first.data.dtype.kind != "f" else np.nan
     data = _Mosaic(tiles, first.axes, shape, False, nothing)
     return replace(first, data=data, levels=(), valid=valid, geo=place, name=name, source=source)

@@ -53,7 +53,8 @@ class SharedParts:
     labels : Image
         Whole numbers from 0 with the axes ``yx`` or ``zyx``, in any order, and perhaps ``t``.
     other : Image
-        Others, of the same size.
+        Others, of the same size. Those of a single time point, or without ``t``, stay where they are while time goes
+        on: they count for every time point.
 
     Raises
     ------
@@ -67,14 +68,16 @@ class SharedParts:
         for each in (labels, other):
             if each.channels > 1:
                 raise AxesError(f"'{each.name}' has {each.channels} channels; labels have none. Choose one channel.")
+        self._stays = _times(other) == 1
         try:
-            check_fit(labels, other)
+            check_fit(labels, other, "t" if self._stays else "")
         except AxesError as error:
             advice = (
-                f"If their dimensions are the same, name them alike: read_labels(..., axes='{labels.axes}'), or "
-                "axis_labels of the layers"
+                f"If their dimensions are the same, name them alike: --axes {labels.axes} on the command line, "
+                f"read_labels(..., axes='{labels.axes}') in Python, axis_labels of layers"
                 if labels.shape == other.shape
-                else "Give labels of the same image, as large as each other"
+                else "Give labels of the same image, as large as each other; or regions without time: those count for "
+                "every time point"
             )
             raise AxesError(
                 f"'{other.name}' ({other.axes} {other.shape}) and '{labels.name}' ({labels.axes} {labels.shape}) do "
@@ -82,7 +85,7 @@ class SharedParts:
             ) from error
         self._sources = [Source(each, Reader(each.data, each.name)) for each in (labels, other)]
         self._strips = strips(self._sources[0].shape)
-        self._shared = [Shared() for _ in range(labels.along("t")[0][0] if "t" in labels.axes else 1)]
+        self._shared = [Shared() for _ in range(_times(labels))]
 
     def __len__(self) -> int:
         """How many parts there are."""
@@ -111,9 +114,9 @@ class SharedParts:
             If the values are not labels.
         """
         t, strip = divmod(number, len(self._strips))
-        shared = Shared()
+        shared, both = Shared(), list(zip(self._sources, (t, 0 if self._stays else t), strict=True))
         for window in self._strips[strip]:
-            shared.add(*(flat_labels(source.read(t, window), source.name) for source in self._sources))
+            shared.add(*(flat_labels(source.read(at, window), source.name) for source, at in both))
             yield
         return shared.pairs()
 
@@ -235,6 +238,10 @@ def add_within(table: Table, name: str, shared: list[Table]) -> Table:
         whose[at], share[at] = found, pixels
     pixels_of: Any = table["area_px"] if "area_px" in table else table["volume_px"]
     return table | {f"in_{name}": whose, f"in_{name}_share": share / pixels_of}
+
+
+def _times(labels: Image) -> int:
+    return labels.along("t")[0][0] if "t" in labels.axes else 1
 
 
 def _by_time(table: Table, shared: list[Table]) -> list[tuple[Ints, dict[str, Any]]]:

@@ -47,10 +47,10 @@ def spatial(labels: Image) -> str:
     return "".join(a for a in AXES if a in labels.spatial)
 
 
-def check_fit(labels: Image, image: Image) -> None:
-    """Raise an error if the image does not cover the pixels of the labels."""
+def check_fit(labels: Image, image: Image, but: str = "") -> None:
+    """Raise an error if the image does not cover the pixels of the labels; nothing is asked of the axes `but`."""
     check_grid(labels, image)
-    own, other = labels.label_axes, image.label_axes
+    own, other = ("".join(a for a in each.label_axes if a not in but) for each in (labels, image))
     if set(own) != set(other) or labels.along(own)[0] != image.along(own)[0]:
         meant = labels.along(own)[0] == image.along(other)[0]
         advice = (

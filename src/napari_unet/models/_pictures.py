@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from ..core.axes import Image
-from ..core.bands import are_colors
+from ..core.bands import are_colors, band_names
 from ..core.errors import ImageError
 from ..core.model_card import ModelCard
 from ..tiling.statistics import sample_windows
@@ -42,23 +42,38 @@ def picture_channels(image: Image, inputs: int) -> tuple[int, ...] | None:
     return (0,) if inputs == 1 and _is_gray(image) else None
 
 
-def check_colors(image: Image, card: ModelCard) -> None:
-    """Refuse stains where a model would take them for colors, and nobody has chosen.
+def check_colors(image: Image, channels: tuple[int, ...] | None, card: ModelCard) -> None:
+    """Refuse what a model of gray or colors would take for colors though it is none, or cannot take.
 
     Parameters
     ----------
     image : Image
         Of any kind.
+    channels : tuple of int or None
+        Those that are seen; None if nobody has chosen.
     card : ModelCard
         Of the model.
 
     Raises
     ------
     ImageError
-        If three channels have names such as DAPI, and the model sees gray or red, green and blue.
+        If the model sees gray or red, green and blue, and there are neither one nor three channels; or three that
+        nobody has chosen, with names such as DAPI.
     """
-    of_colors = card.net.inputs == _COLORS and 1 in card.channels and card.foreign is None and not card.bands
-    if of_colors and image.channels == _COLORS and not are_colors(_COLORS, image.channel_names):
+    if not (card.net.inputs == _COLORS and 1 in card.channels and card.foreign is None and not card.bands):
+        return
+    used = image.channels if channels is None else len(channels)
+    if used not in (1, _COLORS):
+        names = band_names(image)
+        one = repr(next(filter(None, names), 0))
+        has = f"has {used} channels" if channels is None else f"is to be seen with {used} of its channels"
+        told = f" ({', '.join(names)})" if names else ", which are counted from 0"
+        raise ImageError(
+            f"The model '{card.name}' takes one gray channel or three of color, but '{image.name}' {has}{told}. Choose "
+            f"the one that shows the objects, such as {one}: --channels {one} on the command line, channels=({one},) "
+            "in Python, 'Channels' (Advanced) in the dock."
+        )
+    if channels is None and used == _COLORS and not are_colors(_COLORS, image.channel_names):
         names = image.channel_names
         raise ImageError(
             f"'{image.name}' has the channels {', '.join(names)}, which the model would take for red, green and blue. "

@@ -115,8 +115,7 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
         channels = picture_channels(image, card.net.inputs)
     used = len(channels) if channels is not None else image.channels
     _check_alone(image, used, card)
-    if channels is None:
-        check_colors(image, card)
+    check_colors(image, channels, card)
     nothing = Statistics((0.0,) * used, (0.0,) * used)
     factor = _given(image, spec, card)
     plan = Plan(factor, nothing, model.halo, model.multiple, card.net.inputs, model.outputs, channels, spec.tiling)
@@ -124,7 +123,7 @@ def draft_plan(image: Image, spec: SegmentSpec, model: Scorer) -> Plan:
     steps = model.steps(image) if isinstance(model, Stacked) else ()
     return replace(
         plan, link_z=0.0 if kinds else spec.link_z, classes=kinds > 0, ahead=ahead, bands=card.bands, steps=steps,
-        closed=card.closed,
+        closed=card.closed, slices=isinstance(model, Stacked) and model.kind == "sides",
     )  # fmt: skip
 
 

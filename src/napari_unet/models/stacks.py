@@ -8,6 +8,7 @@ by tile alike.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..core.sizes import decode_size
 from ..core.stacks import VOLUME, Kind, step_between
 from ..targets import directions, target
 from ..tiling.grid import Ends
-from ._scorer import Scorer, runtime_of
+from ._scorer import Predict, Scorer, inner, runtime_of
 
 __all__ = ["Stacked", "stack_of"]
 
@@ -104,7 +105,7 @@ class Stacked:
             ``(b, k, z, y, x)`` in 0 to 1, in the order of the model of planes: those of the planes, or the mean of
             three. These are added in the order of their axes, so that the sum is the same however tiles are cut.
         """
-        return self._mean(batch, [(0, n) for n in batch.shape[2:]])
+        return self._mean(batch, [(0, n) for n in batch.shape[2:]], None)
 
     def predict_inner(self, batch: npt.NDArray[np.float32], ends: Ends = ()) -> npt.NDArray[np.float32]:
         """Compute scores only where they have their whole context.
@@ -122,35 +123,45 @@ class Stacked:
             The same, but 0 nearer than ``halo`` to an edge where no image ends.
         """
         known = ends or ((False, False),) * VOLUME
-        inner = [
+        inside = [
             (0 if low else rim, n if high else n - rim)
             for n, rim, (low, high) in zip(batch.shape[2:], self.halo, known, strict=True)
         ]
-        if any(start >= stop for start, stop in inner):
+        if any(start >= stop for start, stop in inside):
             return self.predict(batch)
-        return self._mean(batch, inner)
+        return self._mean(batch, inside, known)
 
-    def _mean(self, batch: npt.NDArray[np.float32], inner: list[tuple[int, int]]) -> npt.NDArray[np.float32]:
-        """Average the scores of what lies inside, and leave the rest 0."""
+    def _mean(
+        self, batch: npt.NDArray[np.float32], wanted: list[tuple[int, int]], known: Ends | None
+    ) -> npt.NDArray[np.float32]:
+        """Average the scores of what lies inside, and leave the rest 0; of slices only that is computed, if `known`."""
         whole = np.zeros((len(batch), self.outputs + 1, *batch.shape[2:]), np.float32)
-        inside: Any = (..., *(slice(*ends) for ends in inner))
+        inside: Any = (..., *(slice(*ends) for ends in wanted))
         total = whole[inside]
         axes = range(VOLUME if self.kind == "sides" else 1)
         for axis in axes:
-            start, stop = inner[axis]
-            others: Any = (..., *(slice(*ends) for other, ends in enumerate(inner) if other != axis))
+            start, stop = wanted[axis]
+            others: Any = (..., *(slice(*ends) for other, ends in enumerate(wanted) if other != axis))
+            predict = self._predict(known, axis)
             slices, sums = np.moveaxis(batch, 2 + axis, 1), np.moveaxis(total, 2 + axis, 1)
             step = max(1, _AT_ONCE // math.prod(slices.shape[-2:]))
             for row, into in zip(slices, sums, strict=True):
                 for first in range(start, stop, step):
                     last = min(first + step, stop)
-                    scores = self.flat.predict(np.ascontiguousarray(row[first:last]))
+                    scores = predict(np.ascontiguousarray(row[first:last]))
                     into[first - start : last - start] += scores[others]
         if len(axes) > 1:
             total /= np.float32(len(axes))
         elif self._hill is not None:
             total[:, self._hill] *= self._widths[np.rint(total[:, -1] * np.float32(255)).astype(np.uint8)]
         return whole
+
+    def _predict(self, known: Ends | None, axis: int) -> Predict:
+        """Return what computes slices across an axis: all of them, or their inside, with the same scores to the bit."""
+        if known is None:
+            return self.flat.predict
+        ends = tuple(end for other, end in enumerate(known) if other != axis)
+        return partial(inner(self.flat), ends=ends) if any(map(any, ends)) else inner(self.flat)
 
 
 def stack_of(model: Scorer) -> Kind:

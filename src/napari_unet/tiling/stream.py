@@ -72,6 +72,8 @@ class Plan:
         alike along all axes.
     closed : bool
         Images are not mirrored at their border: a network sees nothing beyond it, see :mod:`.grid`.
+    slices : bool
+        A network sees volumes in slices across each axis.
     """
 
     factor: tuple[float, ...]
@@ -91,6 +93,7 @@ class Plan:
     bands: tuple[str, ...] = ()
     steps: tuple[float, ...] = ()
     closed: bool = False
+    slices: bool = False
 
     def __post_init__(self) -> None:
         """Refuse factors that no grid can have."""
@@ -115,7 +118,7 @@ class Plan:
             return grid
         workers = -(-count_workers(self.tiling) // planes)
         if self.ndim == _VOLUME and not self.tiling.tile:
-            grid = choose_edges(grid, workers)
+            grid = choose_edges(grid, workers, self.slices)
         return choose_grid(grid, workers)
 
     def select(self, plane: Plane) -> Plane:

@@ -12,23 +12,15 @@ from napari_unet.core.errors import AxesError
 from napari_unet.core.place import GeoReference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from napari.layers import Layer
     from napari.viewer import Viewer
 
 __all__ = [
-    "KEY",
-    "SIZES",
-    "axes_beside",
-    "file_of",
-    "file_sizes",
-    "layer_axes",
-    "layer_image",
-    "placed",
-    "placement",
-    "source_of",
-]
+    "KEY", "SIZES", "axes_among", "axes_beside", "file_of", "file_sizes", "layer_axes", "layer_image",
+    "placed", "placement", "source_of",
+]  # fmt: skip
 
 KEY: Final = "napari-unet"  # of the record in a layer's metadata
 SIZES: Final = "sizes"  # in the record: what the file says of pixels
@@ -73,6 +65,14 @@ def axes_beside(layer: Layer, labels: Image) -> str:
     """Return the axes of a layer: those of labels of the same shape, unless the layer says its own."""
     axes, sure = layer_axes(layer)
     return labels.axes if not sure and tuple(layer.data.shape) == labels.shape else axes
+
+
+def axes_among(layer: Layer, others: Iterable[Layer | None]) -> str:
+    """Return the axes of a layer: its own if it says them, else those that one of others of its shape says."""
+    axes, sure = layer_axes(layer)
+    alike = (y for y in others if y is not None and tuple(y.data.shape) == tuple(layer.data.shape))
+    told = (found for found, known in map(layer_axes, alike) if known and "c" not in found)
+    return axes if sure else next(told, axes)
 
 
 def layer_image(layer: Layer, axes: str) -> Image:

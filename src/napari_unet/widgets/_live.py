@@ -14,13 +14,14 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_unet.core.pace import Pace, in_words
 from napari_unet.core.results import Epoch
 from napari_unet.core.steps import Progress, Steps
 
 from ._curves import Curves, load_plots
 from ._gallery import Gallery, Pictures, read_pictures
 from ._parts import button
-from ._worker import Pace, Report, in_words
+from ._worker import Report
 
 __all__ = ["Clock", "LiveBox", "Seen", "watching"]
 
@@ -103,7 +104,7 @@ class Clock:
     def add(self, report: Report) -> None:
         """Take a report into account."""
         self._note = report.progress.note
-        self._pace.add(report)
+        self._pace.add(report.progress, report.at)
         if self._minutes is not None and isinstance(report.progress.payload, Seen):
             self._end = report.at + 60 * self._minutes - report.progress.payload.epoch.seconds
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ._worker import Pace, in_words
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_unet.core.pace import Pace
     from napari_unet.core.results import Segmentation
     from napari_unet.core.steps import Progress
 
@@ -20,7 +19,7 @@ _NAMED: Final = 6  # classes that are named one by one
 def progress_words(progress: Progress, pace: Pace) -> str:
     """Say how far a run is: what it does, how fast, how much of it is done, and the time that is left."""
     parts = [progress.note, f"{progress.done} of {progress.total}" if progress.total > 1 else ""]
-    return ", ".join(filter(None, (*parts, in_words(pace.left))))
+    return ", ".join(filter(None, (*parts, pace.words)))
 
 
 def outcome_words(result: Segmentation, noun: str, path: Path | None) -> str:

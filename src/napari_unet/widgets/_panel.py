@@ -12,11 +12,12 @@ from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QFormLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.core.errors import UNetError
+from napari_unet.core.pace import Pace
 from napari_unet.core.steps import Steps
 
 from ._parts import button, order_tabs, row, words
 from ._settings import in_the_dock
-from ._worker import Job, Pace, Report, in_words
+from ._worker import Job, Report
 
 __all__ = ["Panel"]
 
@@ -209,9 +210,9 @@ class Panel(QScrollArea):
     def follow(self, reports: list[Report]) -> None:
         """Show the last report in the bar and the status line, with the time that is left."""
         for report in reports:
-            self.pace.add(report)
+            self.pace.add(report.progress, report.at)
         if reports:
             last = reports[-1].progress
             self.bar.setRange(0, last.total)  # a total of 0 means that nobody knows
             self.bar.setValue(min(last.done, last.total))
-            self.say(", ".join(filter(None, (last.note, in_words(self.pace.left)))))
+            self.say(", ".join(filter(None, (last.note, self.pace.words))))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import queue
 import threading
 import time
@@ -23,7 +22,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unet.core.errors import Cancelled, UNetError
 from napari_unet.core.steps import Progress, Steps
 
-__all__ = ["Job", "Pace", "Report", "in_words"]
+__all__ = ["Job", "Report"]
 
 _log = logging.getLogger(__name__)
 _POLL: Final = 100  # milliseconds
@@ -153,55 +152,3 @@ def _stop_all() -> None:
         stop.set()
     for thread, _ in running:
         thread.join(_PATIENCE)
-
-
-class Pace:
-    """Time left, from the steps measured so far.
-
-    The first finished step carries the loading of the model, so the clock starts at its end.
-    """
-
-    _FEWEST = 2
-
-    def __init__(self) -> None:
-        self._first: tuple[float, int] | None = None
-        self._total = 0
-        self._left: float | None = None
-
-    def add(self, report: Report) -> None:
-        """Take a report into account."""
-        done, total = report.progress.done, report.progress.total
-        if done < 1 or total < 1:
-            return
-        if self._first is None or total != self._total:
-            self._first, self._total, self._left = (report.at, done), total, None
-            return
-        steps, seconds = done - self._first[1], report.at - self._first[0]
-        if steps >= self._FEWEST and seconds > 0:
-            self._left = max(0.0, total - done) * seconds / steps
-
-    @property
-    def left(self) -> float | None:
-        """Seconds left, or None while nothing was measured."""
-        return self._left
-
-
-def in_words(seconds: float | None) -> str:
-    """Say a time to wait.
-
-    Parameters
-    ----------
-    seconds : float or None
-        Time left.
-
-    Returns
-    -------
-    str
-        ``"about 12 s left"``, ``"about 3 min left"`` or ``"about 2 h left"``; empty where it is not known.
-    """
-    if seconds is None:
-        return ""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"about {round(seconds / size)} {unit} left"
-    return f"about {max(1, math.ceil(seconds))} s left"

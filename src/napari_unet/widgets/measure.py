@@ -20,7 +20,7 @@ from napari_unet.core.steps import Progress, Steps
 from ._around import AroundRows
 from ._chooser import LayerBox
 from ._inside import InsideRows
-from ._layers import layer_axes, layer_image
+from ._layers import axes_among, axes_beside, layer_image
 from ._lesion_table import LesionTable
 from ._lesions import LesionRows, change_words, lesion_steps
 from ._panel import Panel
@@ -108,18 +108,17 @@ class MeasureWidget(Panel):
         try:
             if layer is None:
                 raise ImageError("There are no labels to measure. Segment an image first, or open a labels file.")
-            labels = layer_image(layer, layer_axes(layer)[0])
-            image = None if source is None else _matching(source, labels)
+            others = () if self.wants_lesions else (self.inside.counted.layer, self.inside.places.layer)
+            labels = layer_image(layer, axes_among(layer, (source, *others)))
+            image = None if source is None else layer_image(source, axes_beside(source, labels))
             options = self.rows.options(labels) if self.wants_lesions else {}
-            others = {} if options else self.inside.asked(layer, labels)
+            asked = {} if options else self.inside.asked(layer, labels)
         except UNetError as error:
             self.complain(error)
             return
         engine = self.engine
         steps = (
-            lesion_steps(engine, labels, image, options)
-            if options
-            else self.around.steps(engine, labels, image, others)
+            lesion_steps(engine, labels, image, options) if options else self.around.steps(engine, labels, image, asked)
         )
 
         def make() -> Steps[Any]:
@@ -207,11 +206,3 @@ class MeasureWidget(Panel):
 
         self.begin(make, lambda _reports: None, lambda _: f"Saved {path}.")
         self.say("Writing …")
-
-
-def _matching(source: Layer, labels: Image) -> Image:
-    axes, sure = layer_axes(source)
-    # A stack without axis names is read like its labels, whose axes may be known from the run that made them.
-    if not sure and len(layer_shape := tuple(source.data.shape)) == len(labels.axes) and layer_shape == labels.shape:
-        axes = labels.axes
-    return layer_image(source, axes)

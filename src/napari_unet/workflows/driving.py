@@ -152,7 +152,8 @@ def follow_run_steps(
 
 
 def _told(said: dict[str, Any], piece: Any, news: str = "") -> Progress:
-    return Progress(said.get("done", 0), said.get("total", 0), said.get("note", "Starting"), piece, news)
+    done, total, note = said.get("done", 0), said.get("total", 0), said.get("note", "Starting")
+    return Progress(done, total, note, piece, news, then="measuring")
 
 
 def _obituary(run: Driven) -> str:

@@ -15,7 +15,7 @@ from ..core.polygons import SUFFIXES as POLYGONS
 from ..core.polygons import Meaning
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
-from ..core.steps import Looking, Progress, Steps, finish
+from ..core.steps import Looking, Progress, Steps, finish, followed
 from .clusters import segment_on
 from .files import open_image, write_labels
 from .measuring import measure_steps
@@ -85,14 +85,16 @@ def segment_steps(  # noqa: PLR0913  # the face of the verb
     place = _place(output, source)
     if place is not None and place.suffix.lower() in POLYGONS:
         spec = spec.model_copy(update={"confidence": True})  # which is a column of theirs
+    then = "measuring" if measures is None or measures else ""
     if client is not None:
-        found, task = yield from segment_on(client, source, spec, (place, overwrite), _looking(preview))
+        found, task = yield from followed(segment_on(client, source, spec, (place, overwrite), _looking(preview)), then)
     else:
         yield Progress(0, 0, "Loading the model")
         from ..models.average import gather
 
         model = gather(spec, source)
-        found, task = (yield from _found(source, spec, model, preview, (place, overwrite))), model.card.task
+        found = yield from followed(_found(source, spec, model, preview, (place, overwrite)), then)
+        task = model.card.task
     measures = _measures(found, task) if measures is None else measures
     return (yield from _with_table(found, source, spec, measures)) if measures else found
 

@@ -137,14 +137,14 @@ def related_steps(
 
 
 def _opened(other: Any, labels: Image) -> Image:
-    """Open other labels; what does not say its axes has those of the labels that are measured if it is as large."""
+    """Open other labels; those that do not say their axes have those of the labels that are measured, if as large."""
     if isinstance(other, Image):
         return other
     if not isinstance(other, str | os.PathLike):
         same = getattr(other, "shape", None) == labels.shape
         return Image(other, labels.axes, name="labels") if same else open_labels(other)
     found = open_labels(other, labels)
-    if found.axes == labels.axes or found.shape != labels.shape:
+    if found.axes == labels.axes or found.shape != labels.shape or not found.guessed:
         return found
     try:
         return read_labels(os.fspath(other), labels.axes, labels)

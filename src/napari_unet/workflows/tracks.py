@@ -15,7 +15,7 @@ from ..core.linking import LinkSpec
 from ..core.motion import Motion
 from ..core.results import Annotation, TrackFile, Tracks, TrackScores
 from ..core.specs import SegmentSpec
-from ..core.steps import Progress, Steps, finish
+from ..core.steps import Progress, Steps, finish, followed
 from .clusters import on_workers
 from .files import open_image, open_labels
 
@@ -77,7 +77,7 @@ def track_steps(
         network = SegmentSpec(model=_named(model, picture)) if model else None
         tracks: Tracks = yield from on_workers(client, "track_on_steps", seen, spec or LinkSpec(), picture, network)
     else:
-        motion = (yield from _foretold(seen, picture, model)) if model else None
+        motion = (yield from followed(_foretold(seen, picture, model), "linking")) if model else None
         tracks = yield from link(seen, spec or LinkSpec(), picture, motion)
     if news := warn_of_labels(seen, tracks) or warn_of_depth(tracks):
         yield Progress(1, 1, "Linked", news=news)
