@@ -4,9 +4,9 @@ Run ``python recipes/nuclei.py`` from the repository; it needs the data describe
 takes about six hours on two CPU cores. A stopped run goes on where it was. Nothing is chosen on the images that are
 reported: thresholds come from ``dev`` and training images, scores from ``val``.
 
-Four stages: heat alone on a shallow network; then seams too, on patches that look more like the images themselves;
+Five stages: heat alone on a shallow network; then seams too, on patches that look more like the images themselves;
 then a deeper network, which takes over the fine levels, on truth without specks; then once more, longer, with planes
-of volumes from other microscopes and simulated pictures among the images.
+of volumes from other microscopes and simulated pictures among the images; then with images of little light among them.
 """
 
 from __future__ import annotations
@@ -107,6 +107,30 @@ def elsewhere(folder: Path) -> Iterator[tuple[Path, Path, float]]:
         yield from stored(folder, f"deep-{seed}", [(image[depth // 2], labels[depth // 2])], 0.35)
 
 
+def dim(folder: Path) -> Iterator[tuple[Path, Path, float]]:
+    """Store each fluorescence image as little light would have shown it, and yield image, labels and weight.
+
+    Four of five have the noise of 6 to 120 photons where they are brightest, in one of five rows differ in brightness.
+    Noise is drawn on the pixels of the image: it is as coarse as the network sees it in images that are enlarged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(5)
+    for field in fields("train", MODALITIES[:1]):
+        values = field.image.astype(float)
+        values = values.mean(-1) if values.ndim == 3 else values
+        low, high = np.percentile(values, (0.1, 99.9))
+        values = np.clip((values - low) / max(high - low, 1), 0, 1)
+        if rng.random() < 0.2:
+            counts = (values * 1000 + 100) * (1 + rng.uniform(0.02, 0.12) * rng.normal(size=(len(values), 1)))
+        else:
+            photons = float(np.exp(rng.uniform(np.log(6), np.log(120))))
+            counts = rng.poisson(values * photons + photons / 10)
+        files = folder / f"{field.id}.tif", folder / f"{field.id}-labels.tif"
+        imwrite(files[0], np.clip(counts, 0, 65535).astype(np.uint16))
+        imwrite(files[1], field.labels, compression="zlib")
+        yield *files, round(0.4 * (values.size / 256**2) ** 0.5, 3)
+
+
 def stored(
     folder: Path, name: str, planes: Iterable[tuple[Any, Any]], weight: float
 ) -> Iterator[tuple[Path, Path, float]]:
@@ -205,6 +229,15 @@ def fourth_stage(start: Path, minutes: float | None, threads: int) -> TrainSpec:
     )  # fmt: skip
 
 
+def fifth_stage(start: Path, minutes: float | None, threads: int) -> TrainSpec:
+    """Learn on with more noise, from weights that are good already."""
+    mild = AugmentSpec(elastic=4, scale_jitter=0.3, wide_fraction=0.12, gamma=0.6, noise=0.15, blur=0.7, invert=0.05)
+    return TrainSpec(
+        name="nuclei", start=str(start), target=TargetSpec(name="seams"), augment=mild, steps=3300, rate=2e-3,
+        minutes=minutes, warmup=0.02, cooldown=0.9, average=0.999, seed=4, threads=threads,
+    )  # fmt: skip
+
+
 def train(table: Path, spec: TrainSpec, folder: Path) -> None:
     """Train, with a line now and then."""
     napari_unet.train(
@@ -232,17 +265,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7500)
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "nuclei")
     parser.add_argument("--start", type=Path, help="weights that the last stage begins with; without the stages before")
-    parser.add_argument("--minutes", type=float, help="how long the last stage learns; without it 20000 steps")
+    parser.add_argument("--minutes", type=float, help="how long the last stage learns; without it 3300 steps")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only-card", action="store_true", help="the network is trained: choose, score and store")
     options = parser.parse_args()
     options.folder.parent.mkdir(parents=True, exist_ok=True)
     if not options.only_card:
         clean = write_training_table(options.folder.with_name("clean.csv"), options.folder.with_name("clean"))
-        start = options.start or first_stages(options.folder, options.steps, clean)
+        fourth = options.start or options.folder.with_name("nuclei-fourth")
+        third = None if (fourth / "card.json").exists() else first_stages(options.folder, options.steps, clean)
         with clean.open("a", newline="") as stream:
             csv.writer(stream).writerows(elsewhere(options.folder.with_name("elsewhere")))
-        train(clean, fourth_stage(start, options.minutes, options.threads), options.folder)
+        if third:
+            train(clean, fourth_stage(third, None, options.threads), fourth)
+        with clean.open("a", newline="") as stream:
+            csv.writer(stream).writerows(dim(options.folder.with_name("dim")))
+        train(clean, fifth_stage(fourth, options.minutes, options.threads), options.folder)
     card = read_card(options.folder)
     facts = {key: value for key, value in card.training.items() if key in KEPT}
     facts["settings"] = facts["settings"] | {"start": Path(facts["settings"]["start"]).name}
@@ -259,7 +297,7 @@ def main() -> None:
             "training": facts,
             "license": "CC0-1.0",
             "recipe": f"python recipes/nuclei.py --steps {options.steps}: heat first, then seams too, then deeper, "
-            f"then more kinds of images; fourth stage: {card.recipe}",
+            f"then more kinds of images, then little light; fifth stage: {card.recipe}",
         }
     )
     network = read_network(options.folder, card)
