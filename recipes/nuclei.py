@@ -1,7 +1,7 @@
 """Make the bundled model ``nuclei`` again: table, training, choice of thresholds, scores, card.
 
 Run ``python recipes/nuclei.py`` from the repository; it needs the data described in ``benchmarks/nuclei_data.py`` and
-takes about six hours on two CPU cores. A stopped run goes on where it was. Nothing is chosen on the images that are
+takes about seven hours on two CPU cores. A stopped run goes on where it was. Nothing is chosen on the images that are
 reported: thresholds come from ``dev`` and training images, scores from ``val``.
 
 Five stages: heat alone on a shallow network; then seams too, on patches that look more like the images themselves;
