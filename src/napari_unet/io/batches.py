@@ -86,7 +86,7 @@ class Results:
         return self.folder / BATCH / f"{table.stem}.settings.json"
 
     def _open(self, table: Path, overwrite: bool = False) -> Ledger:
-        return Ledger(table, _COLUMNS, self._settings, overwrite, kept=self._kept(table))
+        return Ledger(table, _COLUMNS, self._settings, _failed, overwrite, kept=self._kept(table))
 
     def _gather(self) -> None:
         """Take over what was done in parts."""
@@ -141,7 +141,7 @@ class Results:
     def has(self, name: str, *files: Path) -> bool:
         """Say whether an image is segmented, is still the same, and its labels are there."""
         row = self._row(name)
-        return row is not None and not row["failed"] and is_same(row, files) and (self.folder / row["labels"]).exists()
+        return row is not None and not _failed(row) and is_same(row, files) and (self.folder / row["labels"]).exists()
 
     def is_changed(self, name: str) -> bool:
         """Say whether labels were changed since they were measured, as by hand; a part leaves that to the whole."""
@@ -212,6 +212,10 @@ class Results:
     def _table(self, labels: str) -> Path:
         """Return where the table of some labels lies."""
         return self.folder / "tables" / f"{labels.removeprefix('labels/').removesuffix(self._kind)}.csv"
+
+
+def _failed(row: Mapping[str, str]) -> bool:
+    return bool(row["failed"])
 
 
 def _found(row: Mapping[str, str]) -> Found:
