@@ -235,7 +235,9 @@ def test_labels_that_were_spoiled_fail_alone(here):
 def test_other_settings_are_not_mixed_in(here):
     good("batch", "in/a.tif", "in/b.tif", "-o", "out", "--model", "bright", "--workers", "1")
     good("batch", "in/b.tif", "in/a.tif", "-o", "out", "--model", "bright", "--device", "cpu")
-    assert "made with another diameter" in bad("batch", "in/a.tif", "-o", "out", "--model", "bright", "--diameter", "9")
+    assert "made with other settings (diameter)" in bad(
+        "batch", "in/a.tif", "-o", "out", "--model", "bright", "--diameter", "9"
+    )
     good("batch", "in/a.tif", "-o", "out", "--model", "bright", "--diameter", "9", "--overwrite")
     assert [row["width"] for row in rows(here / "out" / "images.csv")] == ["9.00"]
     assert "holds no images" in bad("batch", "out", "-o", "out", "--model", "bright")
@@ -244,6 +246,18 @@ def test_other_settings_are_not_mixed_in(here):
     tifffile.imwrite(here / "in" / "elsewhere" / "a.tif", np.zeros((9, 9), np.uint8))
     where = bad("batch", "in/elsewhere/a.tif", "-o", "out", "--model", "bright", "--diameter", "9")
     assert "has an image 'a.tif' already" in where
+
+
+def test_settings_that_were_wrong_for_all_images_are_put_right_by_the_next_command(here):
+    for name in ("a", "b"):
+        colors = np.repeat(tifffile.imread(here / "in" / f"{name}.tif")[None], 2, 0)
+        tifffile.imwrite(here / "in" / f"{name}.tif", colors, metadata={"axes": "CYX"}, photometric="minisblack")
+    words = ("in/a.tif", "in/b.tif", "-o", "out", "--model", "bright")
+    assert "--channels 0" in run("batch", *words).output
+    good("batch", *words, "--channels", "0")
+    assert not any(row["failed"] for row in rows(here / "out" / "images.csv"))
+    assert len({row["image"] for row in rows(here / "out" / "objects.csv")}) == 2
+    assert "made with other settings (channels)" in bad("batch", *words, "--channels", "1")
 
 
 def test_images_that_are_no_longer_named_alike_keep_their_labels(here):
@@ -345,12 +359,12 @@ def test_parts_on_several_computers(here):
     assert not (here / "out" / "objects.csv").exists()
     told = json.loads(run("batch", "in", "-o", "out", *how, "1", "--json").stdout)
     assert [one["image"] for one in told["images"]] == ["a.tif", "bad.tif", IMAGES[3]]
-    assert "made with another diameter" in bad("batch", "in", "-o", "out", *how, "1", "--diameter", "9")
+    assert "made with other settings (diameter)" in bad("batch", "in", "-o", "out", *how, "1", "--diameter", "9")
     asked = workflows.batch("in", "out", model="bright")
     assert [one.objects for one in asked.images] == [one.objects for one in whole.images]
     assert (here / "out" / "objects.csv").read_text() == (here / "whole" / "objects.csv").read_text()
     assert sorted(path.name for path in (here / "out").iterdir() if not path.is_dir()) == ["images.csv", "objects.csv"]
     assert run("batch", "in", "-o", "out", *how, "1").exit_code == 1, "what is done is not done again, what failed is"
-    assert "made with another diameter" in bad("batch", "in", "-o", "out", *how, "1", "--diameter", "9")
+    assert "made with other settings (diameter)" in bad("batch", "in", "-o", "out", *how, "1", "--diameter", "9")
     assert "parts count from 1" in bad("batch", "in", "-o", "out", *how, "3")
     assert "--of needs --part" in bad("batch", "in", "-o", "out", "--of", "3")

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -162,6 +163,24 @@ def test_labels_on_another_grid_are_brought_only_where_asked(tmp_path, stack):
     assert not (tmp_path / "a.csv").exists()
     with pytest.raises(ImageError, match="another grid"):
         workflows.measure(workflows.read_labels(moved), workflows.read_image(scan))
+
+
+def test_segments_on_another_grid_are_resampled_where_asked(tmp_path, dicom_series, stack):
+    dicom_series(tmp_path / "scan", stack.astype(np.int16), AFFINE)
+    mask = (stack > 2500).transpose(2, 1, 0).astype(np.uint8)
+    series = workflows.read_image(tmp_path / "scan")
+    workflows.write_labels(tmp_path / "seg.dcm", replace(series, data=mask))
+    coarse = save_nifti(tmp_path / "coarse.nii.gz", stack[::2, ::2], AFFINE @ np.diag([2, 2, 1, 1.0]))
+    words = ("regrid", tmp_path / "seg.dcm", "--like", coarse, "-o", tmp_path / "mask.nii.gz")
+    refused = run(*words)
+    assert refused.exit_code == 2
+    assert "--resample" in refused.output
+    done = run(*words, "--resample")
+    assert done.exit_code == 0, done.output
+    expected = mask[:, ::2, ::2].transpose(2, 1, 0)
+    np.testing.assert_array_equal(np.asarray(nib.load(tmp_path / "mask.nii.gz").dataobj) > 0, expected > 0)
+    moved = workflows.regrid(tmp_path / "seg.dcm", coarse, resample=True)
+    np.testing.assert_array_equal(moved.data.transpose(2, 1, 0) > 0, expected > 0)
 
 
 def test_remarks_are_said_on_the_terminal(tmp_path, stack, bright):

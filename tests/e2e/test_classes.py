@@ -182,8 +182,11 @@ def test_settings_of_objects_are_said_to_be_unused(land, tmp_path):
     plain = napari_unet.segment(image, SegmentSpec.of(model=str(land)))
     found = napari_unet.segment(image, SegmentSpec.of(model=str(land), threshold=0.9, min_size=50))
     assert plain.unused == ""
-    assert found.unused == "threshold and smallest object mean nothing to a model of classes"
-    assert "Not used: threshold and smallest object" in outcome_words(found, "fields", None)
+    assert found.unused == (
+        "threshold (each pixel gets the class with the highest score) "
+        "and smallest pieces (this model has no background that could take their place)"
+    )
+    assert "Not used: threshold (each" in outcome_words(found, "fields", None)
     assert found.hash == plain.hash
     np.save(tmp_path / "field.npy", image.data)
     words = ["segment", "field.npy", "--model", str(land), "--threshold", "0.9", "-o", "found.tif"]

@@ -131,9 +131,22 @@ def test_an_image_that_is_asked_for_in_another_way_takes_its_defects_along(tmp_p
 def test_another_inspection_is_not_mixed_in(tmp_path):
     path = tmp_path / "report.csv"
     Report(path, SETTINGS).add(Verdict("a.png", "pass"))
-    with pytest.raises(OutputError, match="with another rule"):
+    with pytest.raises(OutputError, match=r"with other settings \(rule\)"):
         Report(path, SETTINGS | {"rule": "area > 3"})
     assert Report(path, SETTINGS | {"rule": "area > 3"}, overwrite=True).summary([]).passed == 0
+
+
+def test_a_setting_that_failed_everywhere_can_be_put_right(tmp_path):
+    path, known = tmp_path / "report.csv", SETTINGS | {"pixel_size": 0.05}
+    Report(path, SETTINGS).add(Verdict("a.png", "error", "no size of a pixel"))
+    Report(path, known).add(Verdict("a.png", "fail", "count > 0", (CRACK,)))
+    assert [row["verdict"] for row in rows(images_table(path))] == ["fail"]
+    Report(path, known).add(Verdict("b.png", "error", "damaged"))
+    with pytest.raises(OutputError, match="other settings"):  # of one image there is something
+        Report(path, SETTINGS)
+
+
+def test_what_is_no_report_is_not_replaced(tmp_path):
     (tmp_path / "other.csv").write_text("mine")
     with pytest.raises(OutputError, match="made by something else"):
         Report(tmp_path / "other.csv", SETTINGS)

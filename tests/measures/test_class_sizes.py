@@ -25,6 +25,7 @@ PLACES = {
     "web map, large pixels": (3857, (9000.0, 0.0, -400_000.0, 0.0, -9000.0, 16_000_000.0)),
     "degrees": (4326, (1e-3, 0.0, 12.0, 0.0, -1e-3, 61.0)),
     "degrees, large pixels": (4326, (0.5, 0.0, -180.0, 0.0, -0.5, 60.0)),
+    "web map, across the equator": (3857, (2000.0, 0.0, -400_000.0, 0.0, -60_000.0, 3_600_000.0)),
     "polar": (3413, (1000.0, 0.0, -70_000.0, 0.0, -1000.0, 60_000.0)),
     "turned": (3857, (9.0, 2.0, 1_200_000.0, 3.0, -8.0, 8_400_000.0)),
     "utm": (32633, (0.5, 0.0, 500_000.0, 0.0, -0.5, 5_300_000.0)),
@@ -77,6 +78,25 @@ def test_web_maps_are_four_times_too_large_at_60_degrees():
         Image(cover(), "yx", (10.0, 10.0), ("meter",) * 2, geo=place(next(iter(PLACES)))), measures=["classes"]
     )
     np.testing.assert_allclose(found["area"] / found["area_m2"], 4.0, rtol=0.02)
+
+
+def test_a_map_that_is_true_in_its_middle_only_is_not_taken_for_true():
+    geo = GeoReference((100_000.0, 0.0, -7_200_000.0, 0.0, -100_000.0, 6_000_000.0), "EPSG:3857", "EPSG:3857", "meter")
+    image = Image(np.ones((120, 144), np.uint8), "yx", geo=geo)
+    (found,) = workflows.measure(image, measures=["classes"])["area_m2"]
+    half = np.arctan(np.sinh(6e6 / 6378137.0))  # the latitude of the upper edge
+    zone = 2 * np.sin(half) * 2 * 7.2e6 / 6378137.0 * 6371007.0**2  # on a ball of the Earth's surface
+    assert found == pytest.approx(zone, rel=0.01)
+    (polygon,) = finish(polygon_steps(image, PolygonSpec(), Meaning({1: "land"}))).table["area_m2"]
+    assert polygon == pytest.approx(zone, rel=0.01)
+
+
+def test_there_is_no_ground_beside_the_earth():
+    step = 50_000.0
+    geo = GeoReference((step, 0.0, -110 * step, 0.0, -step, 110 * step), "+proj=geos +h=35785831 +lon_0=0")
+    image = Image(np.ones((220, 220), np.uint8), "yx", geo=geo)
+    (found,) = workflows.measure(image, measures=["classes"])["area_m2"]
+    assert 0.9 < found / (0.424 * 5.1e14) < 1  # so much of the Earth is seen; pixels across its rim are not all counted
 
 
 def test_square_meters_do_not_depend_on_axes_and_windows(monkeypatch):

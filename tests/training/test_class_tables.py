@@ -66,6 +66,7 @@ def test_a_table_is_given_on_the_command_line(tiles):
         (["--classes", "a,b", "--class-values", "a=1,c=6"], "names a, c, but --classes a, b"),
         (["--classes", "a,b", "--class-values", "a=1,b=six"], "whole numbers"),
         (["--classes", "a,a"], "a name of its own"),
+        (["--classes", "building=1,road=6"], "names alone. Say which value means which with --class-values building=1"),
         (["--classes", "a,b", "--colors", "#ff0000"], "give one for each"),
         (["--classes", "a,b", "--start", "nuclei"], "has classes of its own"),
     ],

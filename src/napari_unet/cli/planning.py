@@ -99,6 +99,8 @@ def class_table(
     """
     names, numbers = _words(classes), [word.partition("=") for word in _words(values)]
     named = [name.strip() for name, equals, _ in numbers if equals]
+    if any("=" in name for name in names):
+        raise SpecError(f"--classes takes names alone. Say which value means which with --class-values {classes}.")
     if named and len(named) < len(numbers):
         raise SpecError("--class-values takes values alone, such as 1,6, or name=value for all: building=1,road=6.")
     if named and names and sorted(named) != sorted(names):

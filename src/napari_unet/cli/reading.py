@@ -89,7 +89,7 @@ def regrid(  # noqa: PLR0913  # a command's options are its arguments
     """
     image = open_image(like, None, number)
     workflows.check_place(output, image, overwrite)
-    found = workflows.regrid(workflows.read_labels(labels, None, image, only), image, resample)
+    found = workflows.regrid(workflows.read_labels(labels, None, image, only, resample=resample), image, resample)
     say(labels, found)
     workflows.write_labels(output, found, overwrite=overwrite)
     names = dict(found.anatomy.names) if found.anatomy else {}

@@ -47,8 +47,8 @@ def number_classes(labels: npt.NDArray[np.integer[Any]], values: Sequence[int], 
         more = ", ..." if len(unknown) > _NAMED else ""
         raise TrainingDataError(
             f"The labels of '{name}' hold the values {', '.join(map(str, unknown[:_NAMED]))}{more}, which stand for no "
-            f"class; {', '.join(map(str, values))} do. Say what each value means (--class-values road=6), or set the "
-            "pixels to 0."
+            f"class; {', '.join(map(str, values))} do. Give each of them a class, too (--classes and --class-values), "
+            "or set the pixels to 0."
         )
     numbers = np.array([number.get(int(value), 0) for value in present], np.int32)
     found: npt.NDArray[np.int32] = numbers[at].reshape(labels.shape)

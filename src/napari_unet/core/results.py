@@ -23,7 +23,7 @@ __all__ = [
 
 MAPS: Final = ("uncertainty", "confidence", "anomaly")  # what a segmentation tells of every pixel, where it is asked
 MOST_UNCERTAIN: Final = 0.5  # the largest standard deviation that scores between 0 and 1 can have
-_SETTINGS: Final = {"threshold": "threshold", "min_size": "smallest object", "min_score": "lowest score"}
+_SETTINGS: Final = {"threshold": "threshold", "min_score": "least score"}
 Table = dict[str, "npt.NDArray[np.generic]"]
 
 
@@ -131,8 +131,12 @@ class Segmentation:
     @property
     def unused(self) -> str:
         """In words, which settings were given and changed nothing; empty if there are none."""
-        names = [_SETTINGS[name] for name in self.manifest.get("unused", ())]
-        return f"{' and '.join(names)} mean nothing to a model of classes" if names else ""
+        unused = self.manifest.get("unused", ())
+        names = " and ".join(_SETTINGS[name] for name in unused if name in _SETTINGS)
+        said = [f"{names} (each pixel gets the class with the highest score)"] * bool(names)
+        if "min_size" in unused:
+            said.append("smallest pieces (this model has no background that could take their place)")
+        return " and ".join(said)
 
     @property
     def hash(self) -> str:

@@ -20,6 +20,9 @@ __all__ = ["Ground"]
 
 Floats = npt.NDArray[np.float64]
 _STRETCHED: Final = 0.01  # share by which a map may falsify areas before they are measured on the ellipsoid
+_PLACES: Final = np.linspace(
+    0, 1, 5
+)  # where that is looked at, along each side: the middle may be true where edges are not
 _STEP_METERS: Final = 1000.0  # sides longer than this are no straight lines on the ellipsoid
 _METERS_A_DEGREE: Final = 111_000.0
 
@@ -38,6 +41,7 @@ class Ground:
     def __init__(self, geo: GeoReference | None, shape: tuple[int, int]) -> None:
         self.geo = geo or GeoReference()
         self._middle = self.place(np.array([[shape[1] / 2, shape[0] / 2]]))[0]
+        self._places = self.place(np.stack(np.meshgrid(_PLACES * shape[1], _PLACES * shape[0]), -1).reshape(-1, 2))
         try:
             self.crs = pyproj.CRS.from_user_input(self.geo.crs) if self.geo.crs and self.geo.transform else None
         except CRSError:
@@ -67,7 +71,7 @@ class Ground:
 
     @property
     def on_ellipsoid(self) -> bool:
-        """Whether areas are measured on the ellipsoid: of degrees, and of maps that falsify areas by more than 1 %."""
+        """Whether areas are measured on the ellipsoid: of degrees, and of maps that falsify some by more than 1 %."""
         if self.crs is None:
             return False
         if self.crs.is_geographic:
@@ -76,12 +80,12 @@ class Ground:
         if not self.crs.is_projected or meters is None:
             return False
         edge = 100.0 / meters
-        box = shapely.box(*(self._middle - edge / 2), *(self._middle + edge / 2))
+        boxes = shapely.box(*(self._places - edge / 2).T, *(self._places + edge / 2).T)
         try:
-            true = float(self._true_areas(np.array([box]))[0])
+            true = self._true_areas(boxes)
         except ProjError:
             return False
-        return math.isfinite(true) and abs(true / 100.0**2 - 1) > _STRETCHED
+        return bool((np.abs(true[np.isfinite(true)] / 100.0**2 - 1) > _STRETCHED).any())
 
     @property
     def meters(self) -> float | None:

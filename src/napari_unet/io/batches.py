@@ -86,7 +86,7 @@ class Results:
         return self.folder / BATCH / f"{table.stem}.settings.json"
 
     def _open(self, table: Path, overwrite: bool = False) -> Ledger:
-        return Ledger(table, _COLUMNS, self._settings, overwrite, kept=self._kept(table))
+        return Ledger(table, _COLUMNS, self._settings, _failed, overwrite, kept=self._kept(table))
 
     def _gather(self) -> None:
         """Take over what was done in parts."""
@@ -141,7 +141,7 @@ class Results:
     def has(self, name: str, *files: Path) -> bool:
         """Say whether an image is segmented, is still the same, and its labels are there."""
         row = self._row(name)
-        return row is not None and not row["failed"] and is_same(row, files) and (self.folder / row["labels"]).exists()
+        return row is not None and not _failed(row) and is_same(row, files) and (self.folder / row["labels"]).exists()
 
     def is_changed(self, name: str, seen: str = "") -> bool:
         """Say whether labels, or what else is measured of them, have changed; a part leaves that to the whole.
@@ -248,8 +248,12 @@ def labels_of(folder: Path) -> dict[str, Path] | None:
         return None
     tables = [*sorted(folder.glob("images.part-*-of-*.csv")), folder / "images.csv"]
     rows = {name: row for table in tables for name, row in read_rows(table, _COLUMNS).items()}
-    places = {name: folder / row["labels"] for name, row in rows.items() if row["labels"] and not row["failed"]}
+    places = {name: folder / row["labels"] for name, row in rows.items() if row["labels"] and not _failed(row)}
     return {name: place for name, place in places.items() if place.exists()}
+
+
+def _failed(row: Mapping[str, str]) -> bool:
+    return bool(row["failed"])
 
 
 def _found(row: Mapping[str, str]) -> Found:

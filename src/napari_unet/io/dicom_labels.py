@@ -31,8 +31,9 @@ def is_dicom_labels(file: Path) -> bool:
 
 
 def read_dicom_labels(
-    file: Path, like: Image | None = None, around: Sequence[Series] | None = None, only: str = ""
-) -> list[Image]:
+    file: Path, like: Image | None = None, around: Sequence[Series] | None = None, only: str = "",
+    resample: bool = False,
+) -> list[Image]:  # fmt: skip
     """Read the segments of a DICOM-SEG, or the outlines of an RTSTRUCT, as labels.
 
     Parameters
@@ -46,6 +47,8 @@ def read_dicom_labels(
         Where to look for it instead.
     only : str
         Name or number of the one segment or structure that is wanted; empty for all.
+    resample : bool
+        Take the nearest label where segments lie on another grid than `like`, which is refused otherwise.
 
     Returns
     -------
@@ -66,15 +69,15 @@ def read_dicom_labels(
         like = like or _drawn_on(file, outlines.series, around)
         masks, anatomy, axes = *draw_outlines(outlines, like), "zyx"
     found = [_as_labels(each, anatomy, axes, file) for each in _apart(masks)]
-    return found if like is None or axes != "zyx" else [regrid(each, like) for each in found]
+    return found if like is None or axes != "zyx" else [regrid(each, like, resample) for each in found]
 
 
-def read_one(file: Path, like: Image | None = None, only: str = "") -> Image:
+def read_one(file: Path, like: Image | None = None, only: str = "", resample: bool = False) -> Image:
     """Read labels of a file in which nothing overlaps.
 
     Parameters
     ----------
-    file, like, only : Any
+    file, like, only, resample : Any
         As for :func:`read_dicom_labels`.
 
     Returns
@@ -87,7 +90,7 @@ def read_one(file: Path, like: Image | None = None, only: str = "") -> Image:
     ImageError
         If segments overlap, so that one image of labels cannot hold them.
     """
-    found = read_dicom_labels(file, like, only=only)
+    found = read_dicom_labels(file, like, only=only, resample=resample)
     if len(found) > 1:
         names = ", ".join(f"'{name}'" for each in found if each.anatomy for _, name in each.anatomy.names)
         raise ImageError(

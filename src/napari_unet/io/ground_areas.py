@@ -86,10 +86,12 @@ class _OnEllipsoid:
         """Return the area of a pixel around each of some places."""
         y, x = (side.ravel() for side in np.meshgrid(rows, columns, indexing="ij"))
         down, across = self._half
-        along_y = self._point(y + down, x) - self._point(y - down, x)
-        along_x = self._point(y, x + across) - self._point(y, x - across)
-        sizes = np.linalg.norm(np.cross(along_y, along_x), axis=1) / (4 * down * across)
-        return np.asarray(sizes.reshape(len(rows), len(columns)))
+        with np.errstate(invalid="ignore"):
+            along_y = self._point(y + down, x) - self._point(y - down, x)
+            along_x = self._point(y, x + across) - self._point(y, x - across)
+            sizes = np.linalg.norm(np.cross(along_y, along_x), axis=1) / (4 * down * across)
+        # Beside the Earth, as in the corners of a weather satellite's picture, there is no ground.
+        return np.asarray(np.nan_to_num(sizes, posinf=0.0).reshape(len(rows), len(columns)))
 
     def _point(self, rows: Floats, columns: Floats) -> Floats:
         """Return places on the ellipsoid in space, meters, shape (n, 3): without jumps at poles and meridians."""

@@ -126,6 +126,7 @@ def read_labels(
     only: str = "",
     *,
     unknown: int = 0,
+    resample: bool = False,
 ) -> Image:
     """Read labels.
 
@@ -146,6 +147,8 @@ def read_labels(
         class; empty for all.
     unknown : int
         The label of pixels in which a raster holds no data.
+    resample : bool
+        Of a DICOM-SEG on another grid than `like`: take the nearest label, in the place of an error.
 
     Returns
     -------
@@ -162,7 +165,7 @@ def read_labels(
     if is_drawing(Path(path)) and as_address(path) is None:
         return read_drawing(Path(path), like, only=only)
     if suffix_of(Path(path)) not in OTHERS and as_address(path) is None and is_dicom_labels(file := as_file(path)):
-        return read_one(file, like, only)
+        return read_one(file, like, only, resample)
     if only:
         raise ImageError(f"'{path}' holds no named segments, of which '{only}' could be one. Leave the name out.")
     if suffix_of(Path(path)) in _LOSSY:

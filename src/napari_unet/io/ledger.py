@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +36,9 @@ class Ledger:
         Its columns; the first is ``image``, its name, and those of FILES follow by themselves.
     settings : mapping
         Plain values: what the results depend on. Another run goes on only with the same.
+    failed : callable
+        Says of a row that nothing came of its image. Where that is so of all rows, other settings begin anew: they
+        may be what was wrong.
     overwrite : bool
         Begin anew whatever is there.
     shown : Path, optional
@@ -47,12 +50,11 @@ class Ledger:
     ----------
     rows : dict of str to dict
         By the image's name, in the order of the file: the texts of its row.
-    fresh : bool
-        Nothing was there to go on with.
     """
 
-    def __init__(
-        self, path: Path, columns: Sequence[str], settings: Mapping[str, Any], overwrite: bool = False, *,
+    def __init__(  # noqa: PLR0913  # two places of three are the report's own
+        self, path: Path, columns: Sequence[str], settings: Mapping[str, Any],
+        failed: Callable[[Mapping[str, str]], bool], overwrite: bool = False, *,
         shown: Path | None = None, kept: Path | None = None,
     ) -> None:  # fmt: skip
         self.path, self.shown = path, shown or path
@@ -60,9 +62,8 @@ class Ledger:
         self.rows: dict[str, dict[str, str]] = {}
         self.kept = kept or path.with_name(f"{path.stem}.settings.json")
         said = json.loads(json.dumps(settings))
-        self.fresh = overwrite or not (self.shown.is_file() or path.exists())
         try:
-            if not self.fresh:
+            if not overwrite and (self.shown.is_file() or path.exists()) and not self._in_vain(said, failed):
                 self._go_on(said)
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,11 @@ class Ledger:
             write_rows(path, [self.columns])
         except OSError as error:
             raise self._unwritable(error, "Choose another place.") from error
+
+    def _in_vain(self, said: Mapping[str, Any], failed: Callable[[Mapping[str, str]], bool]) -> bool:
+        """Say whether a run with other settings was here, and nothing came of any image."""
+        before, rows = _read_settings(self.kept), read_rows(self.path, self.columns).values()
+        return before not in (None, said) and bool(rows) and all(map(failed, rows))
 
     def _go_on(self, said: Mapping[str, Any]) -> None:
         """Read what is done, and cut off what is torn."""
@@ -192,19 +198,22 @@ def check_settings(kept: Path, settings: Mapping[str, Any], shown: Path) -> None
     shown : Path
         What the error names.
     """
-    said = json.loads(json.dumps(settings))
-    try:
-        before = json.loads(kept.read_text("utf-8"))
-    except (OSError, ValueError):
-        before = None
+    said, before = json.loads(json.dumps(settings)), _read_settings(kept)
     if before != said:
-        both = {**said, **before} if isinstance(before, dict) else {}
-        changed = [name for name in both if before.get(name) != said.get(name)]
-        what = f" with another {', '.join(changed)}" if changed else ""
+        changed = [name for name in {**said, **before} if before.get(name) != said.get(name)] if before else []
+        what = f" with other settings ({', '.join(changed)})" if changed else ""
         raise OutputError(
             f"'{shown}' is there and was made{what or ' by something else'}. Choose another name, or allow it "
             "to be replaced: --overwrite."
         )
+
+
+def _read_settings(kept: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(kept.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def renamed(rows: Mapping[str, Mapping[str, str]], names: Mapping[str, str]) -> dict[str, dict[str, str]]:

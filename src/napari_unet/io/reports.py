@@ -45,7 +45,7 @@ class Report:
             raise OutputError(f"'{path}' is to be a report: give it a name that ends in .csv.")
         self.path, self.images = path, images_table(path)
         kept = path.with_name(f"{path.stem}.settings.json")
-        self._ledger = Ledger(self.images, _IMAGES, settings, overwrite, shown=path, kept=kept)
+        self._ledger = Ledger(self.images, _IMAGES, settings, _failed, overwrite, shown=path, kept=kept)
         try:
             self._keep()
         except OSError as error:
@@ -81,7 +81,7 @@ class Report:
 
     def has(self, image: str, *files: Path) -> bool:
         """Say whether an image is done, and its files are still the same."""
-        return self._ledger.same(image, *files) and self._ledger.rows[image]["verdict"] != "error"
+        return self._ledger.same(image, *files) and not _failed(self._ledger.rows[image])
 
     def add(self, verdict: Verdict, *files: Path) -> None:
         """Write what was found in an image.
@@ -114,6 +114,10 @@ class Report:
         rows = [self._ledger.rows[name] for name in images]
         said, defects = [row["verdict"] for row in rows], sum(int(row["defects"]) for row in rows)
         return Inspection(said.count("pass"), said.count("fail"), said.count("error"), defects)
+
+
+def _failed(row: Mapping[str, str]) -> bool:
+    return row["verdict"] == "error"
 
 
 def _row(image: str, number: int, one: Defect) -> list[Any]:

@@ -44,9 +44,11 @@ def open_image(image: Any, axes: str | None = None) -> Image:
     return read_image(image, axes) if named else as_image(image)
 
 
-def open_labels(labels: Any, like: Image | None = None) -> Image:
+def open_labels(labels: Any, like: Image | None = None, resample: bool = False) -> Image:
     """Return labels as they were given: as such, as an array, or by what :func:`read_labels` opens."""
-    return read_labels(os.fspath(labels), None, like) if isinstance(labels, str | os.PathLike) else as_image(labels)
+    if isinstance(labels, str | os.PathLike):
+        return read_labels(os.fspath(labels), None, like, resample=resample)
+    return as_image(labels)
 
 
 def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:
@@ -56,11 +58,13 @@ def read_contents(path: str | Path) -> tuple[list[Image], list[Image]]:
     return read(path)
 
 
-def read_labels(path: str | Path, axes: str | None = None, like: Image | None = None, only: str = "") -> Image:
+def read_labels(
+    path: str | Path, axes: str | None = None, like: Image | None = None, only: str = "", *, resample: bool = False
+) -> Image:
     """Read labels; see :func:`napari_unet.io.labels.read_labels`."""
     from ..io.labels import read_labels as read
 
-    return read(path, axes, like, only)
+    return read(path, axes, like, only, resample=resample)
 
 
 def find_manifest(path: str | Path) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def regrid(labels: Any, like: Any, resample: bool = False) -> Image:
     from ..io.regrid import regrid as bring
 
     image = open_image(like)
-    return bring(open_labels(labels, image), image, resample)
+    return bring(open_labels(labels, image, resample), image, resample)
 
 
 def read_region(source: str | Path, image: Image | None = None) -> Region:
