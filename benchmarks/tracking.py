@@ -233,14 +233,16 @@ def main() -> None:
         "--long", type=int, help="follow cells through so many frames of 2048 x 2048, and no more: 2000"
     )
     parser.add_argument("--command", type=int, help="follow so many objects with the command, and no more: 1000000")
+    parser.add_argument("--segmented", action="store_true", help="segment and track a movie, and no more")
     parser.add_argument("--wandering", type=int, help=argparse.SUPPRESS)
     wish = parser.parse_args()
     if wish.wandering:
         sys.stdout.write(json.dumps(follow_wandering(wish.wandering)))
         return
-    if wish.cells or wish.long or wish.command:
+    if wish.cells or wish.long or wish.command or wish.segmented:
         measures = {"many": (many, wish.cells), "long": (long, wish.long), "command": (command, wish.command)}
         more = {name: measure(count) for name, (measure, count) in measures.items() if count}
+        more |= {"end_to_end": end_to_end()} if wish.segmented else {}
         said = json.loads(RESULTS.read_text()) | more
         sys.stdout.write(json.dumps(more, indent=1) + "\n")
         RESULTS.write_text(json.dumps(said, indent=1) + "\n")
