@@ -106,6 +106,8 @@ def test_a_dicom_folder_is_segmented_to_a_dicom_seg(tmp_path, bright, stack, dic
 def test_a_series_is_asked_for(tmp_path, bright, stack, dicom_series):
     dicom_series(tmp_path / "scans" / "a", stack, AFFINE, SeriesNumber=4)
     dicom_series(tmp_path / "scans" / "b", stack[:50], AFFINE, SeriesNumber=9, Modality="MR")
+    (tmp_path / "one.png").write_bytes(b"")
+    assert "which '" in run("series", tmp_path / "one.png").output, "and not that it is damaged DICOM"
     listed = run("series", tmp_path / "scans")
     assert listed.output.splitlines()[1].strip() == "2  MR series 9: 3 planes of 96 x 50, 2.5 x 0.7 x 0.7 mm"
     assert [s["name"] for s in json.loads(run("series", tmp_path / "scans", "--json").stdout)] == [

@@ -167,7 +167,7 @@ def test_one_program_at_a_time_writes_results(tmp_path):
         other.__enter__()
     with Results(tmp_path / "r", {}, ".tif"):
         pass
-    with pytest.raises(OutputError, match="another format"), Results(tmp_path / "r", {}, ".png"):
+    with pytest.raises(OutputError, match=r"other settings \(format\)"), Results(tmp_path / "r", {}, ".png"):
         pass
     with pytest.raises(OutputError, match=r"not as '\.jpg'"):
         Results(tmp_path / "r", {}, ".jpg")

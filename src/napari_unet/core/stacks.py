@@ -20,7 +20,7 @@ Kind = Literal["planes", "volume", "sides"]
 VOLUME: Final = 3  # axes
 _PARTED: Final = ("distance", "heat", "seams")  # kinds of object whose scores are high in the middle of an outline
 _MOST: Final = 16.0  # times as far apart as pixels that planes are taken for at most, and at least
-_NEAR: Final = 1.75  # likewise, up to which slices through the planes look like pictures
+_NEAR: Final = 2.25  # likewise, up to which slices through the planes look like pictures
 
 
 def choose_stack(spec: SegmentSpec, card: ModelCard, image: Image | None = None) -> Kind:

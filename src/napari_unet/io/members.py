@@ -10,14 +10,14 @@ from typing import Final
 import zarr
 
 from ..core.errors import ImageError
-from ..core.series import list_in_words
+from ..core.series import Series, list_in_words
 from ._tiff import list_images
 from ._zarr_checks import check_inside
 from ._zarr_reader import is_zarr, ome_of, open_store
 from .dicom import find_series, is_dicom_place
 from .images import holds_series, no_series
 
-__all__ = ["choose_series", "image_numbers", "images_in", "plate_images", "root_of", "well_of"]
+__all__ = ["choose_series", "image_numbers", "images_in", "list_series", "plate_images", "root_of", "well_of"]
 
 _BROKEN: Final = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 _MOST: Final = 1 << 20  # members of a collection
@@ -50,6 +50,31 @@ def images_in(file: Path) -> list[Path]:
     return [file / name for name in inner] or [file]
 
 
+def list_series(place: Path) -> list[Series]:
+    """List the images of a TIFF file or a DICOM folder.
+
+    Parameters
+    ----------
+    place : Path
+        See :func:`~napari_unet.io._tiff.list_images` and :func:`~napari_unet.io.dicom.find_series`.
+
+    Returns
+    -------
+    list of Series
+        With the numbers that choose them.
+
+    Raises
+    ------
+    ImageError
+        If it is not there, or the place has no series.
+    """
+    if holds_series(place):
+        return list_images(place)
+    if place.exists() and (is_zarr(place) or not is_dicom_place(place)):
+        raise no_series(place)
+    return find_series(place)
+
+
 def choose_series(place: Path, number: int) -> Path:
     """Return where one of several images is.
 
@@ -70,12 +95,7 @@ def choose_series(place: Path, number: int) -> Path:
     ImageError
         If it is not there, or the place has no series.
     """
-    if holds_series(place):
-        found = list_images(place)
-    elif place.exists() and (is_zarr(place) or not is_dicom_place(place)):
-        raise no_series(place)
-    else:
-        found = find_series(place)
+    found = list_series(place)
     for series in found:
         if series.choice == number:
             return place / str(number) if holds_series(place) else Path(series.files[0])

@@ -75,15 +75,10 @@ def find_manifest(path: str | Path) -> dict[str, Any]:
 
 
 def list_series(place: str | Path) -> list[Series]:
-    """List the images of a TIFF file or a DICOM folder.
+    """List the images of a TIFF file or a DICOM folder; see :func:`napari_unet.io.members.list_series`."""
+    from ..io.members import list_series as find
 
-    See :func:`napari_unet.io._tiff.list_images` and :func:`napari_unet.io.dicom.find_series`.
-    """
-    from ..io._tiff import list_images
-    from ..io.dicom import find_series
-    from ..io.images import holds_series
-
-    return list_images(Path(place)) if holds_series(Path(place)) else find_series(Path(place))
+    return find(Path(place))
 
 
 def choose_series(place: str | Path, number: int) -> Path:
