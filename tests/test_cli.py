@@ -305,7 +305,7 @@ def test_nothing_found_is_said(here):
         (["cells.tif", "-o", "a.tif", "--axes", "qx"], "axes"),
         (["four.npy", "-o", "a.tif"], "--axes tzyx"),
         (["movie.npy", "-o", "a.png", "--axes", "tyx"], "one plane"),
-        (["two.npy", "-o", "a.tif", "--axes", "cyx"], "Choose the channels"),
+        (["two.npy", "-o", "a.tif", "--axes", "cyx"], "takes one gray channel or three"),
         (["zero.npy", "-o", "a.tif"], "needs pixels"),
         (["cells.tif"], "--output"),
         (["cells.tif", "-o", "a.tif", "--sise", "3"], "--sise"),

@@ -64,7 +64,7 @@ def read_line(line: str) -> Progress | Path | UNetError | None:
     if kind != "progress":
         return None
     epoch = said.pop("epoch", None)
-    progress = Progress(**said)
+    progress = Progress(**said | {"part": tuple(said.get("part", (0, 1)))})
     if epoch is None:
         return progress
     epoch["examples"] = tuple(map(Path, epoch["examples"]))
