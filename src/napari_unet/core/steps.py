@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from .errors import Cancelled
 
-__all__ = ["Looking", "Progress", "Steps", "check_stopped", "finish", "followed", "stage", "stoppable"]
+__all__ = ["Looking", "Progress", "Steps", "check_stopped", "finish", "followed", "retold", "stage", "stoppable"]
 
 T = TypeVar("T")
 # Says which part of an image somebody looks at, as a slice for each axis, or None.
@@ -76,6 +76,36 @@ def finish(steps: Steps[T], show: Callable[[Progress], None] | None = None) -> T
         steps.close()
 
 
+def retold(steps: Steps[T], change: Callable[[Progress], Progress]) -> Steps[T]:
+    """Drive a job, and tell its progress in another way.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The job; it is closed where this one is.
+    change : callable
+        Returns what is told instead of a Progress.
+
+    Returns
+    -------
+    T
+        What the job returns.
+
+    Yields
+    ------
+    Progress
+        As it is changed.
+    """
+    try:
+        while True:
+            yield change(next(steps))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        steps.close()
+
+
 def stage(steps: Steps[T], number: int, count: int) -> Steps[T]:
     """Drive one of several jobs that follow each other, so that they fill one bar together.
 
@@ -96,17 +126,15 @@ def stage(steps: Steps[T], number: int, count: int) -> Steps[T]:
     Progress
         Of all of them.
     """
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+
+    def among(progress: Progress) -> Progress:
         inner, of = progress.part
-        yield replace(
+        return replace(
             progress, done=progress.done + number * progress.total, total=progress.total * count,
             part=(number * of + inner, count * of),
         )  # fmt: skip
+
+    return (yield from retold(steps, among))
 
 
 def followed(steps: Steps[T], then: str) -> Steps[T]:
@@ -129,13 +157,11 @@ def followed(steps: Steps[T], then: str) -> Steps[T]:
     Progress
         Its own, which say so.
     """
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield replace(progress, then=", then ".join(filter(None, (progress.then, then))))
+
+    def before(progress: Progress) -> Progress:
+        return replace(progress, then=", then ".join(filter(None, (progress.then, then))))
+
+    return (yield from retold(steps, before))
 
 
 def stoppable(job: Callable[[], T], stop: threading.Event) -> T:

@@ -15,7 +15,7 @@ from napari_unet.core.batches import FORMATS, Batch, Found, in_words
 from napari_unet.core.errors import ImageError, SpecError
 from napari_unet.core.processes import shell_line
 from napari_unet.core.specs import SegmentSpec
-from napari_unet.core.steps import Steps
+from napari_unet.core.steps import Progress, Steps, retold
 
 from ._beside import BesideRows, FolderRow
 from ._found import FoundTable
@@ -116,7 +116,7 @@ class ManyRows(QWidget):
             how = {"kind": kind, "axes": axes, "overwrite": self.replace.isChecked(), **self._measured()}
             steps = _sent(dock.cluster, engine, partial(engine.batch_steps, source, output, spec, **how), kind)
             self.table.begin(source, output)
-            dock.begin(lambda: _told(steps()), self._polled, self._done)
+            dock.begin(lambda: retold(steps(), _told), self._polled, self._done)
 
     def copy_command(self) -> None:
         """Put the shell command that does the same on the clipboard."""
@@ -158,17 +158,9 @@ def _sent(
     return partial(engine.on_cluster_steps, make, *cluster.chosen, cluster.note)
 
 
-def _told(steps: Steps[Batch]) -> Steps[Batch]:
+def _told(progress: Progress) -> Progress:
     """Leave out what the table says."""
-    try:
-        while True:
-            progress = next(steps)
-            yield replace(progress, news="") if progress.payload is not None else progress
-    except StopIteration as end:
-        found: Batch = end.value
-        return found
-    finally:
-        steps.close()
+    return replace(progress, news="") if progress.payload is not None else progress
 
 
 def as_batch(spec: SegmentSpec, source: Path, output: Path, kind: str, more: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from ..core.conflict import check_conflict
 from ..core.errors import MemoryShortError, OutputError, SpecError, UNetError
 from ..core.results import Segmentation, Table
 from ..core.specs import SegmentSpec
-from ..core.steps import Progress, Steps, finish
+from ..core.steps import Progress, Steps, finish, retold
 from .beside import Beside
 from .files import check_place, read_image, read_labels
 from .objects import segment_steps, with_table
@@ -131,7 +132,7 @@ def batch_steps(  # noqa: PLR0913  # the face of the verb
             else:
                 _put_inside(files[0], into_plate, place)
                 continue
-            found, table = yield from _within(steps, name, (done, len(own)))
+            found, table = yield from retold(steps, partial(_within, name=name, at=(done, len(own))))
             labels_place = "" if found.failed else place.relative_to(folder).as_posix()
             found = replace(found, labels=labels_place, well=found.well if known else _well(files[0]))
             if not found.failed:
@@ -167,17 +168,9 @@ def _consolidate(images: Sequence[Path], name: str) -> None:
         consolidate_again(images)
 
 
-def _within(steps: Steps[_Outcome], name: str, at: tuple[int, int]) -> Steps[_Outcome]:
-    """Pass on what is said of an image, counted in images."""
-    try:
-        while True:
-            progress = next(steps)
-            yield Progress(*at, f"{name}: {progress.note}", news=progress.news and f"{name}: {progress.news}")
-    except StopIteration as end:
-        outcome: _Outcome = end.value
-        return outcome
-    finally:
-        steps.close()
+def _within(progress: Progress, name: str, at: tuple[int, int]) -> Progress:
+    """Say of an image what is said, counted in images."""
+    return Progress(*at, f"{name}: {progress.note}", news=progress.news and f"{name}: {progress.news}")
 
 
 def _segmented(
